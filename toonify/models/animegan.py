@@ -1,0 +1,196 @@
+"""AnimeGANv2: a photo goes in, a drawing of it comes out.
+
+Chen, Liu, Chen, "AnimeGAN: a novel lightweight GAN for photo animation", ISICA 2019; version 2.
+Parameter names are those of the public PyTorch port, so its checkpoints load unchanged.
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import nn
+
+UPSAMPLING = ("tf", "align", "half")
+
+
+def double(image: torch.Tensor, rule: str) -> torch.Tensor:
+    """Twice the height and width, (N, C, H, W) -> (N, C, 2H, 2W), bilinear by one of three rules.
+
+    `tf`: TensorFlow 1's own rule, which the published networks were trained with: even pixels are
+    copies, odd ones the mean of their two neighbours. `align` and `half` are torch's
+    `align_corners` True and False; the public port was trained with the first.
+    """
+    if rule != "tf":
+        return F.interpolate(
+            image, scale_factor=2.0, mode="bilinear", align_corners=rule == "align"
+        )
+    # Means with the next row and column; the last repeats itself. Interleaving by stack and reshape
+    # is exact, and a plain copy for the compiler.
+    for dim in (2, 3):
+        last = image.narrow(dim, image.shape[dim] - 1, 1)
+        following = torch.cat([image.narrow(dim, 1, image.shape[dim] - 1), last], dim)
+        image = torch.stack([image, (image + following) / 2], dim + 1).flatten(dim, dim + 1)
+    return image
+
+
+def norm(channels: int, eps: float) -> nn.GroupNorm:
+    """Layer normalisation over C, H and W together with one gain and bias a channel."""
+    return nn.GroupNorm(1, channels, eps=eps)
+
+
+class ConvNormLReLU(nn.Sequential):
+    """Reflect pad, convolution, layer norm, leaky ReLU; stride 2 pads only bottom and right."""
+
+    def __init__(self, inputs, outputs, kernel=3, stride=1, groups=1, bias=False, eps=1e-5):
+        side = (kernel - 1) // 2
+        padding = (0, 1, 0, 1) if stride == 2 else (side, side, side, side)
+        super().__init__(
+            nn.ReflectionPad2d(padding),
+            nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=bias),
+            norm(outputs, eps),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+
+
+class InvertedResidual(nn.Module):
+    """Widen, depthwise 3x3, narrow without an activation; adds its input where the widths agree."""
+
+    def __init__(self, inputs, outputs, expand=2, eps=1e-5):
+        super().__init__()
+        wide = inputs * expand
+        self.skip = inputs == outputs
+        layers = [] if expand == 1 else [ConvNormLReLU(inputs, wide, kernel=1, eps=eps)]
+        layers += [
+            ConvNormLReLU(wide, wide, groups=wide, bias=True, eps=eps),
+            nn.Conv2d(wide, outputs, 1, bias=False),
+            norm(outputs, eps),
+        ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return x + self.layers(x) if self.skip else self.layers(x)
+
+
+def he_init(network: nn.Module) -> None:
+    """He's truncated normal initialisation by fan-in, as the published recipe uses."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_in = module.weight[0].numel()
+            # A normal cut at two deviations has 0.88 of the deviation asked for.
+            std = (2 / fan_in) ** 0.5 / 0.87962566
+            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+class AnimeGANGenerator(ModelMixin, ConfigMixin):
+    """Photo (N, 3, H, W) in [-1, 1] -> drawing, same shape and range. H, W: multiples of 4, >= 16.
+
+    2,143,552 parameters in 77 tensors at `width=32`. `upsample` is `tf`, `align` or `half` (see
+    `double`); `norm_eps` is the published 1e-12 in TensorFlow checkpoints, 1e-5 in PyTorch ones;
+    `out_bias` is for ports whose last convolution has a bias.
+    """
+
+    multiple = 4
+    smallest = 16  # px; a reflect pad of 3 needs more than 3 pixels at quarter size
+
+    @register_to_config
+    def __init__(
+        self,
+        width: int = 32,
+        depth: int = 4,
+        upsample: str = "tf",
+        norm_eps: float = 1e-5,
+        out_bias: bool = False,
+    ):
+        super().__init__()
+        if upsample not in UPSAMPLING:
+            raise ValueError(f"upsample={upsample!r}: expected one of {', '.join(UPSAMPLING)}")
+        c, eps = width, norm_eps
+
+        def conv(inputs, outputs, kernel=3, stride=1):
+            return ConvNormLReLU(inputs, outputs, kernel, stride, eps=eps)
+
+        self.block_a = nn.Sequential(conv(3, c, 7), conv(c, 2 * c, 3, 2), conv(2 * c, 2 * c))
+        self.block_b = nn.Sequential(conv(2 * c, 4 * c, 3, 2), conv(4 * c, 4 * c))
+        self.block_c = nn.Sequential(
+            conv(4 * c, 4 * c),
+            *[
+                InvertedResidual(4 * c if i == 0 else 8 * c, 8 * c, eps=norm_eps)
+                for i in range(depth)
+            ],
+            conv(8 * c, 4 * c),
+        )
+        self.block_d = nn.Sequential(conv(4 * c, 4 * c), conv(4 * c, 4 * c))
+        self.block_e = nn.Sequential(conv(4 * c, 2 * c), conv(2 * c, 2 * c), conv(2 * c, c, 7))
+        self.out_layer = nn.Sequential(nn.Conv2d(c, 3, 1, bias=out_bias), nn.Tanh())
+        he_init(self)
+
+    def forward(self, photo: torch.Tensor) -> torch.Tensor:
+        rule = self.config.upsample
+        features = self.block_c(self.block_b(self.block_a(photo)))
+        half = self.block_d(double(features, rule))
+        return self.out_layer(self.block_e(double(half, rule)))
+
+
+class LiteResidual(nn.Module):
+    """Bottleneck residual of the lite generator: 1x1 narrow, 3x3, 1x1 wide, added to its input."""
+
+    def __init__(self, channels, narrow, eps=1e-5):
+        super().__init__()
+        self.layers = nn.Sequential(
+            ConvNormLReLU(channels, narrow, kernel=1, eps=eps),
+            ConvNormLReLU(narrow, narrow, eps=eps),
+            nn.Conv2d(narrow, channels, 1, bias=False),
+        )
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+
+class AnimeGANLiteGenerator(ModelMixin, ConfigMixin):
+    """Photo (N, 3, H, W) in [-1, 1] -> drawing, same shape and range. H, W: multiples of 8, >= 32.
+
+    The lite variant B of AnimeGANv2 (a U-Net with additive skips): 698,240 parameters at `width=32`
+    and about a quarter of the full generator's arithmetic.
+    """
+
+    multiple = 8
+    smallest = 32
+
+    @register_to_config
+    def __init__(
+        self, width: int = 32, depth: int = 4, upsample: str = "tf", norm_eps: float = 1e-5
+    ):
+        super().__init__()
+        if upsample not in UPSAMPLING:
+            raise ValueError(f"upsample={upsample!r}: expected one of {', '.join(UPSAMPLING)}")
+        c, eps = width, norm_eps
+
+        def conv(inputs, outputs, kernel=3, stride=1):
+            return ConvNormLReLU(inputs, outputs, kernel, stride, eps=eps)
+
+        self.enter = conv(3, c, 7)
+        self.down_1 = nn.Sequential(conv(c, c, 3, 2), conv(c, 2 * c))
+        self.down_2 = nn.Sequential(conv(2 * c, 2 * c, 3, 2), conv(2 * c, 4 * c))
+        self.down_3 = nn.Sequential(conv(4 * c, 2 * c, 3, 2), conv(2 * c, 4 * c))
+        self.body = nn.Sequential(*[LiteResidual(4 * c, c, eps) for _ in range(depth)])
+        self.up_3 = conv(4 * c, 4 * c)
+        self.join_2 = conv(4 * c, 2 * c)
+        self.up_2 = conv(2 * c, 2 * c)
+        self.join_1 = conv(2 * c, c)
+        self.up_1 = conv(c, c)
+        self.join_0 = conv(c, c, 7)
+        self.out_layer = nn.Sequential(nn.Conv2d(c, 3, 1, bias=False), nn.Tanh())
+        he_init(self)
+
+    def forward(self, photo: torch.Tensor) -> torch.Tensor:
+        rule = self.config.upsample
+        full = self.enter(photo)
+        half = self.down_1(full)
+        quarter = self.down_2(half)
+        x = self.body(self.down_3(quarter))
+        x = self.join_2(self.up_3(double(x, rule)) + quarter)
+        x = self.join_1(self.up_2(double(x, rule)) + half)
+        x = self.join_0(self.up_1(double(x, rule)) + full)
+        return self.out_layer(x)

@@ -1,0 +1,1 @@
+"""Training of the three GANs; `toonify` never imports this package."""
