@@ -1,0 +1,353 @@
+"""Faces in a photo: find them, cut them out upright, paste the drawn ones back.
+
+Points are (x, y) in pixels of the upright photo with the centre of the first pixel at (0, 0). A
+`Crop` carries the matrix that made it, and `paste` goes back by that very matrix.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+# Below this the cascade has nothing to look at; it raises instead of answering.
+_SMALLEST_SIDE = 20
+_SMALLEST_FACE = 0.08  # of the photo's short side
+
+_detector = None
+_detector_lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face in the frame of the upright photo.
+
+    box: (x0, y0, x1, y1); it may reach over the photo's border.
+    points: (5, 2): left eye, right eye, nose, left and right corner of the mouth, as they lie in
+        the picture when the head is upright (the left eye is the one on the left of the picture),
+        whatever way the head is turned.
+    score: the detector's certainty, 0 to 1.
+    """
+
+    box: tuple[float, float, float, float]
+    points: np.ndarray
+    score: float
+
+    @property
+    def eye_distance(self) -> float:
+        """Distance between the centres of the eyes, in pixels."""
+        return float(np.linalg.norm(self.points[1] - self.points[0]))
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A face cut out upright: a square RGB image and the matrix (2, 3) photo -> crop pixels."""
+
+    image: Image.Image
+    matrix: np.ndarray
+    face: Face
+
+    @property
+    def side(self) -> float:
+        """Side of the square in the photo that the crop shows, in pixels of the photo."""
+        return self.image.width / math.sqrt(abs(np.linalg.det(self.matrix[:, :2])))
+
+
+def detect(
+    photo: Image.Image,
+    *,
+    min_score: float = 0.9,
+    max_side: int = 1024,
+    try_rotations: bool = True,
+) -> list[Face]:
+    """Faces of an upright RGB photo, the largest first; an empty list where there are none.
+
+    The photo is looked at with its longer side at most `max_side` pixels; faces smaller than 8 % of
+    the shorter side, or than 20 pixels there, are passed over. Where no face stands upright, the
+    photo is looked at lying on either side and upside down too. Whatever the photo's size or mode,
+    this gives an answer and no error.
+    """
+    pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
+    height, width = pixels.shape[:2]
+    shrink = min(1.0, max_side / max(height, width, 1))
+    if min(height, width) * shrink < _SMALLEST_SIDE:
+        return []
+    if shrink < 1.0:
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    scale = np.array([width / pixels.shape[1], height / pixels.shape[0]])
+
+    found = _look(pixels, min_score)
+    if not found and try_rotations:
+        turned = [_look(pixels, min_score, quarter_turns) for quarter_turns in (1, 3, 2)]
+        found = max(turned, key=lambda faces: max((face.score for face in faces), default=0.0))
+    faces = [_scaled(face, scale) for face in found]
+    return sorted(faces, key=_area, reverse=True)
+
+
+def align(photo: Image.Image, face: Face, size: int = 512) -> Crop:
+    """Cut a face out upright, in the frame of the FFHQ data set, as a square of `size` pixels.
+
+    The square follows from the eyes and the corners of the mouth (Karras et al. 2019, the alignment
+    of FFHQ). Where it reaches over the photo's border the photo is mirrored. A square that is
+    larger in the photo than `size` is scaled down with a filter and loses detail; `Crop.side`
+    tells, and a larger `size` keeps it.
+
+    Raises:
+        ValueError: the points do not span a face.
+    """
+    matrix = _ffhq_matrix(face.points, size)
+    return Crop(Image.fromarray(_cut(np.asarray(photo), matrix, size)), matrix, face)
+
+
+def paste(
+    canvas: Image.Image,
+    crop: Crop,
+    toon: Image.Image,
+    *,
+    feather: float = 0.25,
+    match_colour: bool = False,
+) -> Image.Image:
+    """Lay a drawn crop back over the canvas where it was cut out; a new image of the canvas' size.
+
+    Only the square that the crop covers is touched. The drawing fades into the canvas before the
+    square's edge, along a rounded square.
+
+    Args:
+        canvas: RGB, in the frame of the photo that was given to `align`.
+        crop: where the face was.
+        toon: RGB and square, the drawing of `crop.image`; of any size.
+        feather: the part of the way from the edge to the centre over which the drawing fades, above
+            0 to 1.
+        match_colour: shift the drawing's colours and contrast to those of the canvas, both taken
+            from the band where they fade into each other.
+
+    Raises:
+        ValueError: the drawing is not square or the feather is out of range.
+    """
+    if toon.width != toon.height:
+        raise ValueError(f"toon is {toon.width}x{toon.height}; expected a square drawing")
+    if not 0.0 < feather <= 1.0:
+        raise ValueError(f"feather is {feather}; expected above 0 and at most 1")
+    matrix = _scaled_matrix(crop.matrix, toon.width / crop.image.width)
+    x0, y0, x1, y1 = _covered(matrix, toon.width, canvas.size)
+    result = canvas.copy()
+    if x0 >= x1 or y0 >= y1:
+        return result
+    local = _moved(matrix, x0, y0)
+    under = np.asarray(canvas.crop((x0, y0, x1, y1)).convert("RGB")).astype(np.float32)
+    mask = _mask(local, toon.width, (x1 - x0, y1 - y0), feather)[..., None]
+    over = _warp(np.asarray(toon.convert("RGB")), local, (x1 - x0, y1 - y0)).astype(np.float32)
+    if match_colour:
+        over = _match(over, under, 4.0 * mask * (1.0 - mask))
+    mixed = under + mask * (over - under)
+    mixed = np.rint(np.clip(mixed, 0.0, 255.0)).astype(np.uint8)
+    result.paste(Image.fromarray(mixed), (x0, y0))
+    return result
+
+
+def paste_order(crops: Sequence[Crop]) -> list[int]:
+    """Indices of crops in the order to paste them: far faces first, so near ones lie on top."""
+    return sorted(range(len(crops)), key=lambda index: crops[index].side)
+
+
+def _look(pixels: np.ndarray, min_score: float, quarter_turns: int = 0) -> list[Face]:
+    """Faces of uint8 pixels (H, W, 3), looked for after turning them counter-clockwise."""
+    import torch
+
+    view = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
+    smallest = max(_SMALLEST_SIDE, int(_SMALLEST_FACE * min(pixels.shape[:2])))
+    with _detector_lock, torch.inference_mode():
+        try:
+            mtcnn = _mtcnn()
+            mtcnn.min_face_size = smallest
+            boxes, scores, points = mtcnn.detect(view, landmarks=True)
+        except (ValueError, RuntimeError, IndexError):
+            return []  # its way of saying that no candidate was left between two of its stages
+    if boxes is None:
+        return []
+    faces = []
+    for box, score, marks in zip(boxes, scores, points, strict=True):
+        corners = np.array([[box[0], box[1]], [box[2], box[3]]], np.float64)
+        corners = _unturned(corners, quarter_turns, pixels.shape)
+        marks = _unturned(np.asarray(marks, np.float64), quarter_turns, pixels.shape)
+        if score >= min_score and _is_face(marks):
+            low, high = corners.min(axis=0), corners.max(axis=0)
+            faces.append(Face((*low.tolist(), *high.tolist()), marks, float(score)))
+    return faces
+
+
+def _mtcnn():
+    """The one detector of this process; call with the lock held."""
+    global _detector
+    if _detector is None:
+        from facenet_pytorch import MTCNN  # here, since it takes seconds to import
+
+        _detector = MTCNN(keep_all=True, post_process=False, device="cpu").eval()
+    return _detector
+
+
+def _unturned(points: np.ndarray, quarter_turns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Points of `np.rot90(pixels, quarter_turns)` in the frame of pixels."""
+    height, width = shape[:2]
+    x, y = points[:, 0], points[:, 1]
+    back = {
+        0: (x, y),
+        1: (width - 1 - y, x),
+        2: (width - 1 - x, height - 1 - y),
+        3: (y, height - 1 - x),
+    }
+    return np.stack(back[quarter_turns % 4], axis=1)
+
+
+def _scaled(face: Face, scale: np.ndarray) -> Face:
+    corners = (np.array(face.box).reshape(2, 2) + 0.5) * scale - 0.5
+    points = (face.points + 0.5) * scale - 0.5
+    return Face(tuple(corners.ravel().tolist()), points, face.score)
+
+
+def _area(face: Face) -> float:
+    x0, y0, x1, y1 = face.box
+    return (x1 - x0) * (y1 - y0)
+
+
+def _ffhq_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centre, half of the upper side and half of the left side of the FFHQ square."""
+    left_eye, right_eye, _, left_mouth, right_mouth = np.asarray(points, np.float64)
+    eyes = (left_eye + right_eye) / 2
+    between_eyes = right_eye - left_eye
+    to_mouth = (left_mouth + right_mouth) / 2 - eyes
+    across = between_eyes - np.array([-to_mouth[1], to_mouth[0]])
+    length = max(2.0 * np.linalg.norm(between_eyes), 1.8 * np.linalg.norm(to_mouth))
+    across = across / np.linalg.norm(across) * length
+    return eyes + 0.1 * to_mouth, across, np.array([-across[1], across[0]])
+
+
+def _is_face(points: np.ndarray) -> bool:
+    """Whether five points can be aligned: finite, and eyes and mouth apart."""
+    if points.shape != (5, 2) or not np.isfinite(points).all():
+        return False
+    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
+    between_eyes, to_mouth = points[1] - points[0], mouth - eyes
+    across = between_eyes - np.array([-to_mouth[1], to_mouth[0]])
+    return bool(np.linalg.norm(across) > 1.0)
+
+
+def _ffhq_matrix(points: np.ndarray, size: int) -> np.ndarray:
+    """Matrix (2, 3) from photo pixels to the pixels of the FFHQ crop of `size`."""
+    if not _is_face(np.asarray(points)):
+        raise ValueError(
+            f"points are {np.asarray(points).tolist()}; expected five that span a face"
+        )
+    centre, across, down = _ffhq_axes(points)
+    turn = np.stack([across, down]) * (size / 2) / (across @ across)
+    middle = (size - 1) / 2  # the centre of a square of pixels whose first centre is 0
+    return np.column_stack([turn, middle - turn @ centre])
+
+
+def _scaled_matrix(matrix: np.ndarray, factor: float) -> np.ndarray:
+    """The same map to a picture `factor` times as large."""
+    scaled = matrix * factor
+    scaled[:, 2] += (factor - 1.0) / 2
+    return scaled
+
+
+def _moved(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The same map for a picture that begins at (x, y)."""
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ np.array([x, y], np.float64)
+    return moved
+
+
+def _covered(
+    matrix: np.ndarray, size: int, photo_size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """The part x0, y0, x1, y1 of a photo that the square of `size` pixels lies over."""
+    edge = np.array(
+        [[-0.5, -0.5], [size - 0.5, -0.5], [size - 0.5, size - 0.5], [-0.5, size - 0.5]]
+    )
+    corners = (edge - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
+    width, height = photo_size
+    return (
+        int(np.clip(low[0], 0, width)),
+        int(np.clip(low[1], 0, height)),
+        int(np.clip(high[0], 0, width)),
+        int(np.clip(high[1], 0, height)),
+    )
+
+
+def _cut(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (H, W, 3) -> (size, size, 3) under the matrix; mirrored beyond the border."""
+    height, width = pixels.shape[:2]
+    x0, y0, x1, y1 = _covered(matrix, size, (width, height))
+    # A margin, so that the filter sees neighbours; near the border the part ends where the photo
+    # ends.
+    x0, y0, x1, y1 = max(x0 - 8, 0), max(y0 - 8, 0), min(x1 + 8, width), min(y1 + 8, height)
+    if x0 >= x1 or y0 >= y1:
+        raise ValueError("face lies wholly outside of the photo")
+    part = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+    inverse = cv2.invertAffineTransform(_moved(matrix, x0, y0))
+    return _warp(part, inverse, (size, size))
+
+
+def _warp(pixels: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Draw a picture of size (width, height) by looking up every pixel p at `to_source` @ p in
+    uint8 pixels.
+
+    Where the picture comes out smaller it is drawn several times as large and averaged down, so
+    that nothing aliases.
+    """
+    step = math.sqrt(abs(np.linalg.det(to_source[:, :2])))  # source pixels per drawn pixel
+    fine = max(1, min(math.ceil(step - 0.05), 16, 32_000 // max(size)))
+    to_source = to_source.copy()
+    to_source[:, :2] /= fine
+    to_source[:, 2] -= to_source[:, :2] @ np.full(2, (fine - 1) / 2)
+    drawn = cv2.warpAffine(
+        pixels,
+        to_source,
+        (size[0] * fine, size[1] * fine),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    return drawn if fine == 1 else cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
+
+
+def _mask(matrix: np.ndarray, crop_size: int, size: tuple[int, int], feather: float) -> np.ndarray:
+    """Weights (H, W) of the drawing: 1 inside, 0 at and beyond the crop's edge, smooth between."""
+    half = crop_size / 2
+    unit = _scaled_matrix(matrix, 1.0)
+    unit[:, 2] -= half - 0.5
+    unit /= half  # photo pixels -> -1 to 1 across the crop
+    x = np.arange(size[0], dtype=np.float32)[None, :]
+    y = np.arange(size[1], dtype=np.float32)[:, None]
+    across = (unit[0, 0] * x + unit[0, 1] * y + unit[0, 2]).astype(np.float32)
+    down = (unit[1, 0] * x + unit[1, 1] * y + unit[1, 2]).astype(np.float32)
+    from_centre = (across**4 + down**4) ** 0.25  # 1 on a rounded square that touches the edge
+    inside = np.clip((1.0 - from_centre) / feather, 0.0, 1.0)
+    return inside * inside * (3.0 - 2.0 * inside)
+
+
+def _match(over: np.ndarray, under: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """RGB 0 to 255 `over` with the weighted CIELAB mean and spread of `under`."""
+    total = float(weight.sum())
+    if total < 1.0:
+        return over
+    over_lab, under_lab = (
+        cv2.cvtColor(np.clip(rgb / 255.0, 0.0, 1.0), cv2.COLOR_RGB2LAB) for rgb in (over, under)
+    )
+
+    def moments(lab):
+        mean = (weight * lab).sum(axis=(0, 1)) / total
+        return mean, np.sqrt((weight * (lab - mean) ** 2).sum(axis=(0, 1)) / total)
+
+    (mean, spread), (target_mean, target_spread) = moments(over_lab), moments(under_lab)
+    # A drawing is flatter than its photo by design, so its spread is followed only a little way.
+    gain = np.clip((target_spread + 1.0) / (spread + 1.0), 0.8, 1.25)
+    matched = ((over_lab - mean) * gain + target_mean).astype(np.float32)
+    return cv2.cvtColor(matched, cv2.COLOR_LAB2RGB) * 255.0

@@ -1,0 +1,398 @@
+"""The one door for pixels: photos come in safely, pictures go out cleanly.
+
+Outside a picture is an upright RGB `PIL.Image`; inside it is a float tensor, NCHW, in [-1, 1].
+`load` takes whatever people upload and either gives that picture or raises an `ImageError` whose
+text is meant for them. It never decodes before it knows the format and the number of pixels, and
+changes no global setting of Pillow.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import uuid
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageCms
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 64 * 2**20
+
+OPENS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+EXPECTED = "a photo as JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"),
+    *(".bmp", ".tif", ".tiff", ".avif"),
+)
+SAVES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+
+# What Pillow's decoders raise on hostile or damaged data (found by flipping and cutting bytes of
+# every format).
+_DAMAGED = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError),
+    *(MemoryError, RuntimeError, AttributeError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(ValueError):
+    """A picture is refused; the text says what was found and what was expected, for people."""
+
+
+def load(
+    source: str | os.PathLike | bytes | BinaryIO | Image.Image,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+) -> Image.Image:
+    """Open a photo as an upright RGB image without metadata; of an animation, its first frame.
+
+    The format is told by content, never by the file's name. EXIF orientation is applied,
+    transparency is laid over white, an embedded colour profile is converted to sRGB, and 16 bit or
+    float greys are scaled to 8 bit.
+
+    Args:
+        source: a path, the bytes of a file, a binary file open for reading, or an image that Pillow
+            opened.
+        max_pixels: the largest width times height, checked before decoding. Pillow itself refuses
+            more than 179 million pixels.
+        max_bytes: the largest file.
+
+    Raises:
+        ImageError: for everything that is not a photo of a readable kind within these limits.
+    """
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source, "The image", max_pixels)
+    name, data = _read(source, max_bytes)
+    if not data:
+        raise ImageError(f"{name} is empty (0 bytes); expected {EXPECTED}.")
+    found = _sniff(data)
+    try:
+        image = Image.open(io.BytesIO(data), formats=_formats())
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        # Pillow warns above 89 million pixels; where warnings are errors, that is a refusal too.
+        raise ImageError(f"{name} has too many pixels; at most {_millions(max_pixels)}.") from None
+    except _DAMAGED:
+        if found in _PICTURES:
+            raise ImageError(
+                f"{name} is a damaged or cut-off {found} file; expected {EXPECTED}."
+            ) from None
+        raise ImageError(f"{name} is {found}; expected {EXPECTED}.{_advice(found)}") from None
+    with image:
+        return _upright_rgb(image, name, max_pixels)
+
+
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    """An RGB image as a float32 tensor (1, 3, H, W) in [-1, 1]."""
+    import torch  # here, so that loading a photo costs no second of import
+
+    if image.mode != "RGB":
+        raise ValueError(f"image.mode is {image.mode!r}; expected 'RGB' (images.load gives it)")
+    pixels = torch.from_numpy(np.array(image))  # np.array copies; asarray would be read-only
+    return pixels.permute(2, 0, 1)[None].to(torch.float32).div_(127.5).sub_(1.0).contiguous()
+
+
+def to_pil(tensor: torch.Tensor) -> Image.Image:
+    """A tensor (1, 3, H, W) or (3, H, W) in [-1, 1] as an RGB image; values outside are clipped.
+
+    `to_pil(to_tensor(photo))` is the photo, bit for bit.
+    """
+    import torch
+
+    if tensor.ndim == 4 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    if tensor.ndim != 3 or tensor.shape[0] != 3:
+        shape = tuple(tensor.shape)
+        raise ValueError(f"tensor has shape {shape}; expected (1, 3, H, W) or (3, H, W)")
+    pixels = tensor.detach().to("cpu", torch.float32).clamp(-1.0, 1.0).add(1.0).mul_(127.5)
+    pixels = pixels.round_().to(torch.uint8).permute(1, 2, 0).contiguous()
+    return Image.fromarray(pixels.numpy())
+
+
+def save(image: Image.Image, path: str | os.PathLike, quality: int = 95) -> Path:
+    """Write an image in the format of the path's suffix, without any metadata, and return the path.
+
+    Missing parent folders are made. The picture is written under a temporary name in the same
+    folder and then renamed, so that nobody ever sees half a file; an existing file is replaced.
+
+    Args:
+        image: RGB, or anything that `load` takes as an image.
+        path: ends in .jpg, .jpeg, .png, .webp, .avif, .bmp, .tif or .tiff.
+        quality: 1 to 100, for JPEG, WebP and AVIF.
+
+    Raises:
+        ImageError: the suffix is not one of these, or the format cannot hold a picture of this
+        size.
+        OSError: the disk refuses.
+    """
+    path = Path(path)
+    form = SAVES.get(path.suffix.lower())
+    if form is None:
+        expected = ", ".join(SAVES)
+        raise ImageError(f"{_shown(path.name)} ends in {path.suffix!r}; expected one of {expected}")
+    if not 1 <= quality <= 100:
+        raise ImageError(f"quality is {quality}; expected 1 to 100")
+    if path.is_dir():
+        raise ImageError(f"{_shown(path.name)} is a folder; expected the name of a file")
+    clean = _flatten(image).copy()
+    clean.info = {}  # Pillow writes comments and profiles that it finds here
+    encoded = io.BytesIO()
+    try:
+        clean.save(encoded, form, **_options(form, quality))
+    except (OSError, ValueError, struct.error) as error:
+        size = f"{image.width}x{image.height}"
+        raise ImageError(f"{form} cannot hold a picture of {size} pixels: {error}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(encoded.getbuffer())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _options(form: str, quality: int) -> dict:
+    if form == "JPEG":  # full colour resolution: drawn contours are coloured edges
+        return {"quality": quality, "subsampling": 0, "optimize": True}
+    if form == "WEBP":
+        return {"quality": quality, "method": 4}
+    if form == "AVIF":
+        return {"quality": quality, "subsampling": "4:4:4"}
+    return {"compression": "tiff_deflate"} if form == "TIFF" else {}
+
+
+def _read(source, max_bytes: int) -> tuple[str, bytes]:
+    """What to call the source in an error, and its bytes."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        name, data = "The file", bytes(source)
+    elif isinstance(source, str | os.PathLike):
+        path = Path(source)
+        name = _shown(path.name or str(path))
+        try:
+            if path.is_dir():
+                raise ImageError(f"{name} is a folder; expected {EXPECTED}.")
+            if not path.is_file():  # a device or a pipe could be read for ever
+                there = "is not a regular file" if path.exists() else "does not exist"
+                raise ImageError(f"{name} {there}; expected {EXPECTED}.")
+            if path.stat().st_size > max_bytes:
+                raise ImageError(_too_heavy(name, max_bytes))
+            with open(path, "rb") as file:
+                data = file.read(max_bytes + 1)
+        except (OSError, ValueError) as error:  # no permission; a NUL in the name; a name too long
+            if isinstance(error, ImageError):
+                raise
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(f"{name} cannot be read ({reason}); expected {EXPECTED}.") from error
+    elif hasattr(source, "read"):
+        name, data = "The file", source.read(max_bytes + 1)
+        if not isinstance(data, bytes):
+            raise ImageError("The file is open as text; expected one opened in binary mode.")
+    else:
+        kind = "nothing" if source is None else type(source).__name__
+        raise ImageError(f"{kind} was given; expected {EXPECTED}: a path, its bytes or an image.")
+    if len(data) > max_bytes:
+        raise ImageError(_too_heavy(name, max_bytes))
+    return name, data
+
+
+def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    width, height = image.size
+    kind = image.format or "image"
+    if width < 1 or height < 1:
+        raise ImageError(f"{name} has no pixels ({width}x{height}); expected {EXPECTED}.")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} has {width}x{height} = {_millions(width * height)}; "
+            f"at most {_millions(max_pixels)} are taken. Scale it down first."
+        )
+    try:
+        image.load()
+    except _DAMAGED as error:
+        reason = str(error) or type(error).__name__
+        raise ImageError(
+            f"{name} is a damaged or cut-off {kind} file ({reason}); expected {EXPECTED}."
+        ) from error
+    turn = _turn(image)  # after load: Pillow turns a TIFF itself while decoding
+    photo = _flatten(_to_srgb(image))
+    photo = photo.transpose(turn) if turn is not None else photo
+    photo = photo.copy() if photo is image else photo
+    photo.info = {}
+    return photo
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _TURNS.get(image.getexif().get(0x0112))
+    except _DAMAGED:  # a broken EXIF block says nothing about the pixels
+        return None
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """The image with an embedded profile converted to sRGB, where that can be done."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "LAB":  # TIFF; Pillow has no plain conversion for it
+        return ImageCms.profileToProfile(
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    if not isinstance(profile, bytes) or not profile:
+        return image
+    alpha = None
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if image.mode == "RGB" and "srgb" in ImageCms.getProfileDescription(own).lower():
+            return image
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            alpha = image.getchannel("A")
+        if image.mode not in ("L", "RGB", "CMYK"):
+            image = image.convert("RGB")
+        result = ImageCms.profileToProfile(
+            image, own, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image  # a damaged profile, or one for another number of channels
+    if alpha is not None:
+        result.putalpha(alpha)
+    return result
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """RGB from any mode, transparency over white."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(image)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image)
+        image = white
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> np.ndarray:
+    """Greys of more than 8 bits as uint8 (H, W), scaled and not clipped.
+
+    16 bit files span 0 to 65535 by definition. 32 bit and float files do not say their span: the
+    smallest of 0 to 1 (float only), 0 to 255 and 0 to 65535 that holds all values is taken, else
+    their own.
+    """
+    grey = np.asarray(image)
+    if grey.dtype.kind == "u" and grey.dtype.itemsize == 2:
+        low, high = 0.0, 65535.0
+    else:
+        is_float = grey.dtype.kind == "f"
+        grey = np.nan_to_num(grey.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        low, high = float(grey.min()), float(grey.max())
+        for span in (1.0, 255.0, 65535.0)[0 if is_float else 1 :]:
+            if low >= 0.0 and high <= span:
+                low, high = 0.0, span
+                break
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return np.rint((grey - low) * scale).astype(np.uint8)
+
+
+def _formats() -> tuple[str, ...]:
+    """HEIC is taken too where the surrounding program registered a decoder for it with Pillow."""
+    return (*OPENS, "HEIF") if "HEIF" in Image.OPEN else OPENS
+
+
+# Kinds that `load` opens: not being able to means damage.
+_PICTURES = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "AVIF")
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"BM", "BMP"),
+    (b"%PDF-", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"PK\x03\x04", "a ZIP archive or office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+)
+_HEIC = "a HEIC or HEIF photo"
+_SVG = "an SVG drawing"
+
+
+def _sniff(data: bytes) -> str:
+    """What the first bytes say: a name out of `_PICTURES`, or words that follow 'is'."""
+    head = data[:4096]
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "WebP", b"AVI ": "an AVI video"}.get(head[8:12], "a sound file")
+    if head[4:8] == b"ftyp":
+        length = min(max(struct.unpack(">I", head[:4])[0], 16), 256)
+        brands = {head[8:12], *(head[i : i + 4] for i in range(16, length, 4))}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
+            return _HEIC
+        return "a raw camera file" if b"crx " in brands else "a video (MP4 or QuickTime)"
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if b"%PDF-" in head[:1024]:
+        return "a PDF document"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in text:
+        return _SVG
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    if not any(byte < 9 or 13 < byte < 27 for byte in head):
+        return "text"
+    return "data of an unknown kind"
+
+
+def _advice(found: str) -> str:
+    if found == _HEIC:
+        return " Export it as JPEG first."
+    return " Export it as PNG first." if found == _SVG else ""
+
+
+def _too_heavy(name: str, limit: int) -> str:
+    return f"{name} is larger than {limit / 2**20:.3g} MB; expected {EXPECTED} below that."
+
+
+def _millions(pixels: int) -> str:
+    return f"{pixels / 1e6:.3g} million pixels"
+
+
+def _shown(name: str) -> str:
+    """A file's name as it may go into a message: no control characters."""
+    return name if name.isprintable() else repr(name)
