@@ -1,0 +1,24 @@
+"""Cartoon portraits: `AnimeGANPipeline.from_pretrained()` turns a photo into a drawing of it."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AnimeGANPipeline": "toonify.pipelines.animegan",
+    "Toon": "toonify.pipelines.animegan",
+    "styles": "toonify.hub",
+}
+
+__all__ = ["AnimeGANPipeline", "Toon", "__version__", "styles"]
+
+
+def __getattr__(name: str):
+    # Lazy: torch takes seconds, which `import toonify` and the command line's --help must not pay.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__():
+    return sorted(__all__)

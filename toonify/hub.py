@@ -1,0 +1,334 @@
+"""A style's name -> its folder: a folder given by the user, else bundled, else the Hub at a pin."""
+
+import dataclasses
+import difflib
+import hashlib
+import inspect
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BUNDLED = Path(__file__).parent / "weights"
+DEFAULT_STYLE = "comic"
+CONFIG = "config.json"
+STYLE = "style.json"
+WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
+DOWNLOADED = [CONFIG, STYLE, "README.md", *WEIGHTS]  # data only: no code and no pickle is fetched
+HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
+SCOPES = ("photo", "face")
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """What people are told about a style, and the face sizes it draws well.
+
+    `scope` is "photo" (draws whole photos) or "face" (draws aligned faces). `eye_distance` is the
+    range of inter-ocular distances, in pixels, at which it draws faces well. `source` says where
+    the weights come from: "bundled", "folder ..." or "hub owner/repo@revision".
+    """
+
+    name: str
+    title: str
+    description: str = ""
+    scope: str = "photo"
+    licence: str = "unknown"
+    source: str = "bundled"
+    eye_distance: tuple[float, float] = (30.0, 110.0)
+    data: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pinned:
+    """A style on the Hub at one commit; `repo` without an owner belongs to $TOONIFY_HUB_OWNER."""
+
+    repo: str
+    revision: str
+    title: str
+    description: str
+    scope: str
+    licence: str
+
+    @property
+    def repo_id(self) -> str | None:
+        """owner/repo, or None while the owner is not known."""
+        owner = os.environ.get("TOONIFY_HUB_OWNER", "").strip()
+        if "/" in self.repo:
+            return self.repo
+        return f"{owner}/{self.repo}" if owner else None
+
+
+REGISTRY: dict[str, Pinned] = {}
+
+
+# Where a style lies ---------------------------------------------------------------------------
+
+
+def find(source: str | Path, revision: str | None = None) -> Path:
+    """The folder of the style that `source` names: a folder, a style's name, or owner/repo.
+
+    From the Hub only JSON, safetensors and the card are fetched. A commit (40 hex digits) that is
+    in the local cache needs no network; a branch or tag is looked up in one short request, and the
+    copy in the cache serves when the Hub does not answer or HF_HUB_OFFLINE is set.
+    Raises ValueError for a name, repository or revision that does not exist or holds no style,
+    PermissionError for one that needs a login, ConnectionError when the Hub is needed but away.
+    """
+    text = str(source)
+    folder = Path(text).expanduser()
+    bundled = BUNDLED / text
+    if (folder / CONFIG).is_file():
+        where = f"style={text!r} is a folder"
+    elif re.fullmatch(r"[\w-]+", text) and (bundled / CONFIG).is_file():
+        folder, where = bundled, f"style={text!r} is bundled"
+    elif text in REGISTRY:
+        pinned = REGISTRY[text]
+        if pinned.repo_id is None:
+            raise ValueError(
+                f"style={text!r} lies on the Hub: set TOONIFY_HUB_OWNER to the owner of"
+                f" {pinned.repo!r}, or give owner/repo"
+            )
+        return fetch(pinned.repo_id, revision or pinned.revision)
+    elif folder.exists() or isinstance(source, Path) or text.startswith(("/", ".", "~")):
+        raise ValueError(
+            f"style={text!r}: expected a folder with {CONFIG} and {WEIGHTS[1]}, "
+            + ("and there is no such folder" if not folder.exists() else f"found no {CONFIG} in it")
+        )
+    elif re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+        return fetch(text, revision)
+    else:
+        known = [style.name for style in styles()]
+        near = difflib.get_close_matches(text, known, n=1)
+        raise ValueError(
+            f"style={text!r}: expected a folder, owner/repo on the Hub, or one of"
+            f" {', '.join(known) or '(no style is bundled)'}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    if revision is not None:
+        raise ValueError(f"revision={revision!r}: {where}, and only Hub styles have revisions")
+    weights_file(folder)
+    return folder
+
+
+def fetch(repo: str, revision: str | None = None) -> Path:
+    """The local snapshot of a style's Hub repository; see `find` for what it raises."""
+    import httpx2
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    at = f"style={repo!r}" + (f" at revision {revision!r}" if revision else "")
+    pinned = re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
+
+    def cached(commit):
+        """The complete copy in the local cache, or None."""
+        try:
+            folder = Path(
+                snapshot_download(
+                    repo, revision=commit, allow_patterns=DOWNLOADED, local_files_only=True
+                )
+            )
+        except LocalEntryNotFoundError:
+            return None
+        complete = (folder / CONFIG).is_file() and any((folder / w).is_file() for w in WEIGHTS)
+        return folder if complete else None
+
+    try:
+        if pinned and (folder := cached(revision)):
+            return folder
+        # One question without retries first: the downloader would wait 23 s for a dead Hub.
+        commit = HfApi().model_info(repo, revision=revision, timeout=HUB_TIMEOUT).sha
+        folder = cached(commit) or Path(
+            snapshot_download(repo, revision=commit, allow_patterns=DOWNLOADED)
+        )
+    except HFValidationError as error:
+        raise ValueError(f"{at}: not a repository's name on the Hub ({error})") from error
+    except GatedRepoError as error:
+        raise PermissionError(
+            f"{at}: its owner lets people in one by one; ask for access at"
+            f" {constants.ENDPOINT}/{repo} and log in with `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ValueError(
+            f"{at}: no such repository on the Hub; if it is private, log in with `hf auth login`"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ValueError(f"{at}: the repository has no such revision") from error
+    except (OSError, httpx2.HTTPError) as error:  # refused, timed out, 5xx, offline on purpose
+        if folder := cached(revision):
+            return folder
+        why = (
+            "HF_HUB_OFFLINE is set"
+            if isinstance(error, OfflineModeIsEnabled)
+            else f"the Hub at {constants.ENDPOINT} does not answer ({type(error).__name__})"
+        )
+        raise ConnectionError(
+            f"{at}: not on this machine yet, and {why}; bundled styles work without a network"
+        ) from error
+    weights_file(folder)
+    return folder
+
+
+def weights_file(folder: Path) -> Path:
+    """The safetensors file of a style's folder, the half-precision one first."""
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise ValueError(f"{folder}: expected {WEIGHTS[0]} or {WEIGHTS[1]}, found neither")
+
+
+def fingerprint(*files: Path) -> str:
+    """A hash of the files' contents."""
+    digests = []
+    for path in files:
+        with open(path, "rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+# What there is to say about it ----------------------------------------------------------------
+
+
+def styles() -> list[Style]:
+    """Every style that has a name: the default, the other bundled ones, then those on the Hub."""
+    folders = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG}"))
+    bundled = [read_style(folder, folder.name, "bundled") for folder in folders]
+    bundled.sort(key=lambda style: (style.name != DEFAULT_STYLE, style.name))
+    return bundled + [
+        Style(
+            name=name,
+            title=pinned.title,
+            description=pinned.description,
+            scope=pinned.scope,
+            licence=pinned.licence,
+            source=f"hub {pinned.repo_id or f'$TOONIFY_HUB_OWNER/{pinned.repo}'}"
+            f"@{pinned.revision[:12]}",
+        )
+        for name, pinned in REGISTRY.items()
+        if name not in {style.name for style in bundled}
+    ]
+
+
+def describe(source: str | Path, folder: Path) -> Style:
+    """The style in `folder`, which `find` gave for `source`."""
+    if folder.parent == BUNDLED:
+        return read_style(folder, folder.name, "bundled")
+    if folder.parent.name == "snapshots":  # the Hub's cache: models--owner--repo/snapshots/COMMIT
+        repo = folder.parents[1].name.removeprefix("models--").replace("--", "/", 1)
+        return read_style(folder, str(source), f"hub {repo}@{folder.name[:12]}")
+    return read_style(folder, folder.resolve().name, f"folder {folder}")
+
+
+def read_style(folder: Path, name: str, source: str) -> Style:
+    """What `style.json` says, with the defaults of `Style` where it is silent or missing."""
+    file = folder / STYLE
+    said = read_json(file) if file.is_file() else {}
+    fields = {f.name for f in dataclasses.fields(Style)} - {"name", "source"}
+    said = {key: value for key, value in said.items() if key in fields}
+    for key, value in said.items():
+        if key != "eye_distance" and not isinstance(value, str):
+            raise ValueError(f"{file}: {key} is {value!r}, expected text")
+    if said.get("scope", "photo") not in SCOPES:
+        raise ValueError(f"{file}: scope is {said['scope']!r}, expected one of {', '.join(SCOPES)}")
+    if "eye_distance" in said:
+        said["eye_distance"] = eye_range(said["eye_distance"], file)
+    return Style(name=name, source=source, **{"title": name, **said})
+
+
+def eye_range(value, file: Path) -> tuple[float, float]:
+    """[low, high] in pixels, checked."""
+    numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
+    if not (numbers and len(value) == 2 and 0 <= value[0] < value[1] and value[1] >= 8):
+        raise ValueError(f"{file}: eye_distance is {value!r}, expected [low, high] in pixels")
+    return float(value[0]), float(value[1])
+
+
+def read_json(file: Path) -> dict:
+    """A JSON object from a file; ValueError names the file that holds something else."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file}: not valid JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+# The network in it ----------------------------------------------------------------------------
+
+
+def load_model(folder: str | Path, classes: dict[str, type]) -> "nn.Module":
+    """The network that a folder holds, in float32 and evaluation mode, on the CPU.
+
+    `classes` are the networks that may be named by `_class_name`. Strict: a class or setting that
+    is not known, a tensor that is missing, left over or of another shape is a ValueError that names
+    it. Only safetensors are read.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    cls, settings = read_config(folder / CONFIG, classes)
+    file = weights_file(folder)
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file}: not a whole safetensors file ({error})") from error
+    try:
+        # Shapes are compared before any memory is taken for them.
+        with torch.device("meta"):
+            expected = {key: value.shape for key, value in cls(**settings).state_dict().items()}
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise ValueError(f"{folder / CONFIG}: {cls.__name__} refuses it: {error}") from error
+    missing = [key for key in expected if key not in tensors]
+    unexpected = [key for key in tensors if key not in expected]
+    shapes = [
+        f"{key} is {tuple(tensors[key].shape)} instead of {tuple(shape)}"
+        for key, shape in expected.items()
+        if key in tensors and tensors[key].shape != shape
+    ]
+    for what, keys in (
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("of the wrong shape", shapes),
+    ):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise ValueError(
+                f"{file} does not fit {cls.__name__}: {what}: {', '.join(keys[:3])}{more}"
+            )
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    broken = [key for key, value in tensors.items() if not math.isfinite(float(value.sum()))]
+    if broken:
+        raise ValueError(f"{file}: {broken[0]} holds values that are not finite numbers")
+    network = cls(**settings)
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def read_config(file: Path, classes: dict[str, type]) -> tuple[type, dict]:
+    """The class that config.json names and the settings to build it with."""
+    config = read_json(file)
+    by_name = {cls.__name__: cls for cls in classes.values()}
+    name = config.get("_class_name")
+    if name not in by_name:
+        raise ValueError(f"{file}: _class_name is {name!r}, expected one of {', '.join(by_name)}")
+    settings = {key: value for key, value in config.items() if not key.startswith("_")}
+    known = set(inspect.signature(by_name[name].__init__).parameters) - {"self"}
+    if newer := sorted(set(settings) - known):
+        raise ValueError(
+            f"{file}: {name} here has no setting {newer[0]!r}; the style was made by a newer"
+            " Toonify: update it"
+        )
+    return by_name[name], settings

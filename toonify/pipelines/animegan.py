@@ -1,0 +1,208 @@
+"""AnimeGANv2: a photo goes in, the same photo drawn comes out, at its own size."""
+
+import contextlib
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from toonify import hub, images
+from toonify.blend import keep_colour as with_colours_of
+from toonify.blend import morph
+from toonify.engines import Engine, open_engine
+from toonify.faces import Face, align, detect, paste
+
+FACES = ("all", "largest", "none")
+MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once; about 1.5 GB at its widest layer
+MULTIPLE = 8  # of height and width: 8 for the lite generator, and right for the full one's 4
+SMALLEST = 32  # px a side, for the same reason
+NETWORK_CODE = Path(__file__).parents[1] / "models" / "animegan.py"
+
+
+@dataclasses.dataclass
+class Toon:
+    """A drawn photo.
+
+    `image` has the upright photo's size; `faces` are all that were found, largest first, in its
+    frame; `seconds` says how long each step took; `drawn_faces` counts those drawn on their own.
+    """
+
+    image: Image.Image
+    faces: list[Face]
+    seconds: dict[str, float]
+    drawn_faces: int
+
+
+class AnimeGANPipeline:
+    """Draws photos in one style. Safe to share between threads; they take turns at the network."""
+
+    def __init__(self, engine: Engine, style: hub.Style):
+        self.engine = engine
+        self.style = style
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        style: str | Path = hub.DEFAULT_STYLE,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+    ) -> "AnimeGANPipeline":
+        """The pipeline for a bundled style's name, a folder, or owner/repo on the Hub.
+
+        `revision` is a commit, tag or branch of a Hub style; `device` is "auto", "cpu" or "cuda".
+        Raises ValueError, PermissionError or ConnectionError as `hub.find` and `hub.load_model` do.
+        """
+        folder = hub.find(style, revision)
+        key = hub.fingerprint(folder / hub.CONFIG, hub.weights_file(folder), NETWORK_CODE)
+        engine = open_engine(key, functools.partial(load_generator, folder), device)
+        return cls(engine, hub.describe(style, folder))
+
+    def __call__(
+        self,
+        photo,
+        *,
+        faces: str = "all",
+        strength: float = 1.0,
+        keep_colour: bool = False,
+        progress: Callable[[float, str], None] | None = None,
+    ) -> Toon:
+        """Draws `photo`: a path, the bytes of an image file, a binary file or a `PIL.Image`.
+
+        `faces` says which faces get a drawing of their own: "all", "largest" or "none" (no face
+        is looked for). `strength` goes from 0 (the photo) to 1 (the drawing). `keep_colour` keeps
+        the photo's colours. `progress` is called with a fraction and a text between the steps.
+        Raises images.ImageError for what is not a usable photo, ValueError for a wrong option.
+        """
+        check_options(self.style, faces, strength)
+        clock = Clock(progress)
+        with clock("load", 0.0, "Opening the photo"):
+            photo = images.load(photo)
+        with clock("detect", 0.05, "Looking for faces"):
+            found = [] if faces == "none" else detect(photo)
+        canvas, scale = photo, 0.0
+        if self.style.scope == "photo":
+            with clock("draw", 0.15, "Drawing the photo"):
+                scale = self.drawing_scale(photo, found)
+                canvas = self.draw(photo, scale)
+        chosen = self.to_draw(found[:1] if faces == "largest" else found, scale)
+        with clock("faces", 0.6, f"Drawing {len(chosen)} faces" if chosen else "Finishing"):
+            canvas = self.draw_faces(photo, canvas, chosen)
+        with clock("blend", 0.95, "Finishing"):
+            if keep_colour:
+                canvas = with_colours_of(photo, canvas)
+            if strength < 1:
+                canvas = morph(photo, canvas, strength)
+        clock.done()
+        assert canvas.size == photo.size, (canvas.size, photo.size)
+        return Toon(canvas, found, clock.seconds, len(chosen))
+
+    def drawing_scale(self, photo: Image.Image, found: list[Face]) -> float:
+        """The scale, at most 1, that bounds the pixels and brings the largest face into range."""
+        scale = min(1.0, (MAX_DRAWN_PIXELS / (photo.width * photo.height)) ** 0.5)
+        if found:
+            scale = min(scale, self.style.eye_distance[1] / frontal_eye_distance(found[0]))
+        return scale
+
+    def draw(self, photo: Image.Image, scale: float = 1.0) -> Image.Image:
+        """The whole photo drawn at `scale`, and back at its own size."""
+        width, height = (max(1, round(side * scale)) for side in photo.size)
+        small = photo
+        if (width, height) != photo.size:
+            small = photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        drawn = self.engine(reflect_to(images.to_tensor(small), *map(padded, (height, width))))
+        toon = images.to_pil(drawn[..., :height, :width])
+        if toon.size != photo.size:
+            toon = toon.resize(photo.size, Image.Resampling.LANCZOS)
+        return toon
+
+    def to_draw(self, found: list[Face], scale: float) -> list[Face]:
+        """Those of the faces that are too small in a drawing of the photo at `scale`."""
+        low = self.style.eye_distance[0] if self.style.scope == "photo" else float("inf")
+        return [face for face in found if frontal_eye_distance(face) * scale < low]
+
+    def draw_faces(
+        self, photo: Image.Image, canvas: Image.Image, chosen: list[Face]
+    ) -> Image.Image:
+        """The canvas with each chosen face of the photo drawn on its own and pasted in."""
+        for face in reversed(chosen):  # The small ones are the far ones: near faces cover them.
+            crop = align(photo, face, self.crop_size(face))
+            canvas = paste(canvas, crop, self.draw(crop.image))
+        return canvas
+
+    def crop_size(self, face: Face) -> int:
+        """Pixels a side of a face's crop: its own resolution, within what the style draws well."""
+        low, high = self.style.eye_distance
+        # An FFHQ crop is four eye distances wide. Faces smaller than the style's range are drawn at
+        # its middle, where lines have the right weight.
+        eyes = min(max(frontal_eye_distance(face), (low * high) ** 0.5), high)
+        return padded(round(4 * eyes))
+
+
+class Clock:
+    """Times the steps of one photo and tells `progress` when each begins."""
+
+    def __init__(self, progress: Callable[[float, str], None] | None):
+        self.seconds: dict[str, float] = {}
+        self.progress = progress or (lambda fraction, text: None)
+
+    @contextlib.contextmanager
+    def __call__(self, step: str, fraction: float, text: str):
+        self.progress(fraction, text)
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = time.perf_counter() - start
+
+    def done(self):
+        self.progress(1.0, "Done")
+
+
+def check_options(style: hub.Style, faces: str, strength: float) -> None:
+    """ValueError for an option that no photo can be drawn with."""
+    if faces not in FACES:
+        raise ValueError(f"faces={faces!r}: expected one of {', '.join(FACES)}")
+    if faces == "none" and style.scope == "face":
+        raise ValueError(f"faces='none': style {style.name!r} draws faces only; use all or largest")
+    if not 0 <= strength <= 1:  # also refuses NaN
+        raise ValueError(f"strength={strength!r}: expected a number from 0 to 1")
+
+
+def load_generator(folder: Path) -> torch.nn.Module:
+    """The network in a style's folder. Imports diffusers, so it is called on a cold start only."""
+    from toonify.models import MODELS
+
+    return hub.load_model(folder, MODELS)
+
+
+def frontal_eye_distance(face: Face) -> float:
+    """Pixels between the eyes as if the face looked ahead: a turned head counts by its height.
+
+    It is a quarter of the side of the FFHQ crop that `faces.align` makes; at least 1.
+    """
+    left, right, _, mouth_left, mouth_right = face.points
+    eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
+    across, down = right - left, mouth - eyes
+    return max(1.0, float((across**2).sum() ** 0.5), 0.9 * float((down**2).sum() ** 0.5))
+
+
+def padded(side: int) -> int:
+    """The next length that the networks take."""
+    return max(SMALLEST, -(-side // MULTIPLE) * MULTIPLE)
+
+
+def reflect_to(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The pictures continued below and to the right by reflection, as often as it takes."""
+
+    def mirrored(length, target):
+        period = max(1, 2 * (length - 1))
+        index = torch.arange(target) % period
+        return torch.minimum(index, period - index) if length > 1 else torch.zeros_like(index)
+
+    if batch.shape[-2:] == (height, width):
+        return batch
+    rows, columns = mirrored(batch.shape[-2], height), mirrored(batch.shape[-1], width)
+    return batch[..., rows[:, None], columns]
