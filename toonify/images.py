@@ -96,7 +96,10 @@ def load(
         image = Image.open(io.BytesIO(data), formats=_formats())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         # Pillow warns above 89 million pixels; where warnings are errors, that is a refusal too.
-        raise ImageError(f"{name} has too many pixels; at most {_millions(max_pixels)}.") from None
+        raise ImageError(
+            f"{name} has far too many pixels; at most {_millions(max_pixels)} are taken. "
+            "Scale it down first."
+        ) from None
     except _DAMAGED:
         if found in _PICTURES:
             raise ImageError(
@@ -364,8 +367,9 @@ def _sniff(data: bytes) -> str:
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return _HEIC
         return "a raw camera file" if b"crx " in brands else "a video (MP4 or QuickTime)"
+    is_text = not any(byte < 9 or 13 < byte < 27 for byte in head)
     for magic, kind in _MAGIC:
-        if head.startswith(magic):
+        if head.startswith(magic) and not (is_text and len(magic) == 2):  # "BMW is a car"
             return kind
     if b"%PDF-" in head[:1024]:
         return "a PDF document"
@@ -374,9 +378,7 @@ def _sniff(data: bytes) -> str:
         return _SVG
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page"
-    if not any(byte < 9 or 13 < byte < 27 for byte in head):
-        return "text"
-    return "data of an unknown kind"
+    return "text" if is_text else "data of an unknown kind"
 
 
 def _advice(found: str) -> str:
