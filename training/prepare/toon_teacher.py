@@ -1,0 +1,357 @@
+"""Draws the cartoon that a network learns to draw: a portrait warped, flattened, lit and inked.
+
+    python -m training.prepare.toon_teacher PHOTOS... DATA [--look comic] [--short-side 448]
+
+writes the layout that `training/train_animegan.py` reads: `DATA/train_photo/NAME.png` (each photo
+at working size), `DATA/LOOK/style/NAME.png` (its drawing, same size, same name: a pair) and
+`DATA/faces.json` (five points of every face, in px of those pictures). Safe to run again: only
+what is missing is drawn.
+
+The stages are those of classic stylisation: a landmark warp; bilateral flattening and soft
+luminance steps in CIELAB (Winnemöller et al., "Real-time video abstraction", 2006); ink by
+differences of Gaussians smoothed along the flow of edges (Kang et al., "Coherent line drawing",
+2007).
+"""
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from toonify import faces as face_room
+from toonify import images
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a teacher draws. Sizes without a unit are in inter-ocular distances of the face."""
+
+    eyes: float = 1.4  # magnification at the centre of each eye
+    nose: float = 0.84
+    mouth: float = 0.92
+    jaw: float = 0.13  # share of the distance to the mid line that the jaw moves in
+    passes: int = 4  # bilateral passes
+    colour_sigma: float = 22.0  # levels of 255 that the flattening treats as one tone
+    detail_in_features: float = 0.6  # share of the unflattened picture kept in eyes, brows, mouth
+    tone_step: float = 20.0  # CIELAB L between two flat tones
+    tone_slope: float = 9.0  # steepness of the step; larger is harder
+    tone_detail: float = 0.4  # share of the remaining light detail that is kept
+    lift: float = 4.0  # CIELAB L added
+    chroma: float = 1.2  # factor on a and b: colour lifts, hue stays
+    skin_chroma: float = 1.06  # the same on skin, which turns orange before anything else
+    line: float = 0.75  # finer of the two blurs that find lines, px at a short side of 320
+    ink: float = 0.85  # darkening of a full line, 1 is black
+    ink_threshold: float = 1.3  # levels of 255 a dark line must stand out
+    skin_ink: float = 0.35  # share of ink kept on plain skin, where wrinkles and stubble live
+    speck: float = 0.4  # ink strokes shorter than this on skin are dropped
+
+
+LOOKS = {
+    "comic": Look(),
+    "soft": Look(
+        eyes=1.3, tone_step=14.0, tone_slope=6.0, ink=0.6, ink_threshold=1.8, skin_ink=0.2
+    ),
+    "caricature": Look(eyes=1.8, nose=1.25, mouth=1.15, jaw=0.2),
+}
+
+
+def resize_short(photo: Image.Image, short_side: int) -> Image.Image:
+    """The photo with a short side of `short_side` px, aspect kept; Lanczos both ways."""
+    scale = short_side / min(photo.size)
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    return photo.resize(size, Image.Resampling.LANCZOS)
+
+
+class FaceFrame:
+    """Coordinates of a face: origin between the eyes, x along them, y down, in eye distances."""
+
+    def __init__(self, points: np.ndarray):
+        left, right, nose, mouth_left, mouth_right = np.asarray(points, np.float64)
+        self.origin = (left + right) / 2
+        self.unit = max(float(np.linalg.norm(right - left)), 1e-3)
+        self.axis = (right - left) / self.unit
+        self.down = np.array([-self.axis[1], self.axis[0]])
+        self.left, self.right = self.place(left), self.place(right)
+        self.nose = self.place(nose)
+        self.mouth = self.place((mouth_left + mouth_right) / 2)
+        # A face looking ahead has its nose under the middle of its eyes; warp turned ones less.
+        turned = abs(self.nose[0]) / 0.5
+        self.frontal = float(np.clip(1.25 - turned, 0.25, 1.0))
+
+    def place(self, point) -> np.ndarray:
+        """A point of the picture (px) in the face's frame."""
+        offset = np.asarray(point) - self.origin
+        return np.array([offset @ self.axis, offset @ self.down]) / self.unit
+
+    def grid(self, shape) -> tuple[np.ndarray, np.ndarray]:
+        """Frame coordinates of every pixel of a picture (H, W): two float32 arrays (H, W)."""
+        rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+        columns -= self.origin[0]
+        rows -= self.origin[1]
+        across = (columns * self.axis[0] + rows * self.axis[1]) / self.unit
+        down = (columns * self.down[0] + rows * self.down[1]) / self.unit
+        return across.astype(np.float32), down.astype(np.float32)
+
+
+def bump(distance: np.ndarray) -> np.ndarray:
+    """Smooth weight: 1 at distance 0, 0 from distance 1 on, flat at both ends."""
+    inside = np.clip(1 - distance**2, 0, 1)
+    return inside**2
+
+
+def warp(picture: np.ndarray, frames: list[FaceFrame], look: Look) -> np.ndarray:
+    """Larger eyes, smaller nose and mouth, slimmer jaw; uint8 (H, W, 3) -> the same shape."""
+    if not frames:
+        return picture
+    height, width = picture.shape[:2]
+    source_y, source_x = np.mgrid[0:height, 0:width].astype(np.float32)
+    for frame in frames:
+        u, v = frame.grid(picture.shape)
+        du, dv = np.zeros_like(u), np.zeros_like(v)
+        spots = [
+            (frame.left, look.eyes, 0.60),
+            (frame.right, look.eyes, 0.60),
+            (frame.nose, look.nose, 0.45),
+            (frame.mouth, look.mouth, 0.60),
+        ]
+        for centre, factor, radius in spots:
+            weight = bump(np.hypot(u - centre[0], v - centre[1]) / radius)
+            du += (u - centre[0]) * weight * (1 / factor - 1)
+            dv += (v - centre[1]) * weight * (1 / factor - 1)
+        # The jaw: from the nose down past the chin, fading out sideways beyond the cheeks.
+        chin = frame.mouth[1] + 0.75
+        along = np.clip((v - frame.nose[1] * 0.6) / (chin - frame.nose[1] * 0.6), 0, None)
+        weight = np.clip(along, 0, 1) ** 1.5 * bump(np.clip(along - 1, 0, None) / 0.9)
+        weight = weight * bump(np.clip(np.abs(u) - 0.9, 0, None) / 1.1)
+        du += u * weight * look.jaw
+        shift = frame.unit * frame.frontal
+        source_x += shift * (du * frame.axis[0] + dv * frame.down[0])
+        source_y += shift * (du * frame.axis[1] + dv * frame.down[1])
+    return cv2.remap(
+        picture, source_x, source_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def feature_mask(shape, frames: list[FaceFrame]) -> np.ndarray:
+    """1 on eyes with brows and on mouths, 0 elsewhere, soft: float32 (H, W)."""
+    mask = np.zeros(shape[:2], np.float32)
+    for frame in frames:
+        u, v = frame.grid(shape)
+        for centre, radii, up in (
+            (frame.left, (0.46, 0.36), 0.15),
+            (frame.right, (0.46, 0.36), 0.15),
+            (frame.mouth, (0.55, 0.28), 0.0),
+        ):
+            away = np.hypot((u - centre[0]) / radii[0], (v - centre[1] + up) / radii[1])
+            mask = np.maximum(mask, np.clip(2.2 * (1.25 - away), 0, 1))
+    return mask
+
+
+def skin_mask(picture: np.ndarray, frames: list[FaceFrame]) -> np.ndarray:
+    """1 on plain skin, 0 on eyes, brows, mouths and everything else: float32 (H, W).
+
+    Skin is the oval of each face, and whatever within reach of it has the cheeks' colour (ears,
+    neck, hands by the face), found by CIELAB distance to the cheeks' median.
+    """
+    mask = np.zeros(picture.shape[:2], np.float32)
+    if not frames:
+        return mask
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    for frame in frames:
+        u, v = frame.grid(picture.shape)
+        middle = frame.mouth[1] * 0.42
+        away = np.hypot((u - 0.5 * frame.nose[0]) / 0.95, (v - middle) / 1.2)
+        oval = np.clip(4 * (1.0 - away), 0, 1)
+        cheeks = (np.abs(v - 0.55 * frame.mouth[1]) < 0.25) & (np.abs(u) < 0.75)
+        if not cheeks.any():
+            continue
+        tone = np.median(lab[cheeks], axis=0)
+        # Light varies far more over one skin than hue does.
+        off = np.sqrt(((lab - tone) ** 2) @ np.array([0.12, 1.0, 1.0], np.float32))
+        alike = np.clip(2 - off / 9, 0, 1) * np.clip(3.5 - np.hypot(u, v - 1), 0, 1)
+        mask = np.maximum(mask, np.maximum(oval * np.clip(3 - off / 9, 0, 1), alike))
+    return cv2.GaussianBlur(mask, (0, 0), 1.5) * (1 - feature_mask(picture.shape, frames))
+
+
+def flatten(picture: np.ndarray, frames: list[FaceFrame], look: Look, unit: float) -> np.ndarray:
+    """Even tones between strong edges, features kept crisp; uint8 (H, W, 3) -> the same shape."""
+    flat = picture
+    diameter = 2 * round(3 * unit) + 1
+    for _ in range(look.passes):
+        flat = cv2.bilateralFilter(flat, diameter, look.colour_sigma, 5 * unit)
+    keep = (feature_mask(picture.shape, frames) * look.detail_in_features)[..., None]
+    return np.clip(flat + keep * (picture.astype(np.float32) - flat) + 0.5, 0, 255).astype(np.uint8)
+
+
+def tones(picture: np.ndarray, skin: np.ndarray, look: Look, unit: float) -> np.ndarray:
+    """Light in soft steps and livelier colour of the same hue; uint8 RGB -> uint8 RGB.
+
+    `skin`: mask (H, W) in [0, 1] of what takes `skin_chroma` instead of `chroma`.
+    """
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    light = lab[..., 0]
+    base = light
+    for _ in range(2):
+        base = cv2.bilateralFilter(base, 2 * round(3 * unit) + 1, 10, 5 * unit)
+    position = base / look.tone_step
+    whole = np.floor(position)
+    step = 1 / (1 + np.exp(-look.tone_slope * (position - whole - 0.5)))
+    low, high = 1 / (1 + np.exp(look.tone_slope / 2)), 1 / (1 + np.exp(-look.tone_slope / 2))
+    stairs = look.tone_step * (whole + (step - low) / (high - low))
+    lab[..., 0] = np.clip(stairs + look.tone_detail * (light - base) + look.lift, 0, 100)
+    lab[..., 1:] *= (look.chroma + (look.skin_chroma - look.chroma) * skin)[..., None]
+    return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def edge_flow(grey: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Unit tangents of edges from the smoothed structure tensor: two float32 arrays (H, W)."""
+    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    xx, yy, xy = (cv2.GaussianBlur(p, (0, 0), sigma) for p in (dx * dx, dy * dy, dx * dy))
+    angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
+    return np.cos(angle), np.sin(angle)
+
+
+def along_flow(values: np.ndarray, flow, reach: int) -> np.ndarray:
+    """Mean of `values` (H, W) over `reach` px both ways along the flow; strokes join, dots fade."""
+    height, width = values.shape
+    y0, x0 = np.mgrid[0:height, 0:width].astype(np.float32)
+    total, weights = values.copy(), 1.0
+    for sign in (1.0, -1.0):
+        x, y = x0.copy(), y0.copy()
+        tx, ty = flow[0] * sign, flow[1] * sign
+        for i in range(1, reach + 1):
+            x, y = x + tx, y + ty
+            weight = float(np.exp(-0.5 * (i / (0.5 * reach)) ** 2))
+            total += weight * cv2.remap(
+                values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+            )
+            weights += weight
+            # The tensor's direction has no sign: keep walking the way we came.
+            nx = cv2.remap(flow[0], x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
+            ny = cv2.remap(flow[1], x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
+            turn = np.where(nx * tx + ny * ty < 0, -1.0, 1.0).astype(np.float32)
+            tx, ty = nx * turn, ny * turn
+    return total / weights
+
+
+def ink(
+    picture: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look, unit: float
+) -> np.ndarray:
+    """How much ink falls on each pixel, 0 none to 1 full; uint8 RGB (H, W, 3) -> float32 (H, W)."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fine, wide = (cv2.GaussianBlur(grey, (0, 0), look.line * s * unit) for s in (1.0, 2.2))
+    dark = along_flow(wide - fine, edge_flow(fine, 2.0 * unit), reach=max(2, round(5 * unit)))
+    lines = np.clip((dark - look.ink_threshold * (1 + skin)) / 3.0, 0, 1)
+    if frames:
+        shortest = look.speck * float(np.median([frame.unit for frame in frames]))
+        _, labels, stats, _ = cv2.connectedComponentsWithStats((lines > 0.15).astype(np.uint8))
+        extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+        speck = extent < shortest
+        speck[0] = False  # label 0 is the blank paper
+        dropped = speck[labels] & (cv2.dilate(skin, np.ones((5, 5))) > 0.3)
+        keep = cv2.GaussianBlur(1 - dropped.astype(np.float32), (0, 0), 0.6 * unit)
+        lines = lines * keep * (1 - (1 - look.skin_ink) * skin)
+    return lines
+
+
+def draw(photo: Image.Image, points: list[np.ndarray], look: Look = LOOKS["comic"]) -> Image.Image:
+    """The cartoon of an upright RGB photo, same size.
+
+    `points`: five (x, y) in px of the photo for each face; none is fine (a scene: no warp).
+    Line width and tones are made for a short side of 320 px and grow with the picture.
+    """
+    picture = np.asarray(photo)
+    unit = min(photo.size) / 320
+    frames = [FaceFrame(face) for face in points]
+    warped = warp(picture, frames, look)
+    flat = flatten(warped, frames, look, unit)
+    skin = skin_mask(flat, frames)
+    coloured = tones(flat, skin, look, unit).astype(np.float32)
+    lines = ink(flat, skin, frames, look, unit)[..., None] * look.ink
+    # Ink is a dark shade of what it lies on, so contours of fair hair are brown, not black.
+    drawn = coloured * (1 - lines) + (0.12 * coloured) * lines
+    return Image.fromarray(np.clip(drawn + 0.5, 0, 255).astype(np.uint8))
+
+
+def photos_in(folders: Iterable[Path]) -> list[tuple[str, Path]]:
+    """(name, path) of every picture below the folders, sorted; names are unique and flat.
+
+    The name is the path below its folder with separators as underscores. Two pictures that would
+    share one name are a ValueError.
+    """
+    named: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: expected a folder of photos")
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in images.EXTENSIONS:
+                name = "_".join(path.relative_to(folder).with_suffix("").parts)
+                if name in named:
+                    raise ValueError(f"{path} and {named[name]} would both be called {name}")
+                named[name] = path
+    return sorted(named.items())
+
+
+def draw_folder(
+    folders: list[Path], data: Path, look: str, short_side: int, report=print
+) -> tuple[int, int]:
+    """Draws every photo below `folders` into `data`; returns (drawn now, refused)."""
+    points_file = data / "faces.json"
+    points = json.loads(points_file.read_text()) if points_file.exists() else {}
+    drawn = refused = 0
+    for name, path in tqdm(photos_in(folders), desc=f"drawing as {look}", unit="photo"):
+        photo_out = data / "train_photo" / f"{name}.png"
+        style_out = data / look / "style" / f"{name}.png"
+        if style_out.exists() and photo_out.exists() and name in points:
+            continue
+        try:
+            photo = images.load(path)
+        except images.ImageError as error:
+            report(f"skipped {path}: {error}")
+            refused += 1
+            continue
+        photo = resize_short(photo, short_side)
+        points[name] = [face.points.round(1).tolist() for face in face_room.detect(photo)]
+        images.save(photo, photo_out)
+        images.save(draw(photo, [np.array(p) for p in points[name]], LOOKS[look]), style_out)
+        drawn += 1
+        if drawn % 50 == 0:
+            write_json(points, points_file)
+    write_json(points, points_file)
+    return drawn, refused
+
+
+def write_json(content, path: Path) -> None:
+    """Writes JSON through a temporary name, so that a killed run leaves the old file whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content))
+    part.replace(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("photos", type=Path, nargs="+", help="folders of photos")
+    parser.add_argument("data", type=Path, help="folder to write train_photo/ and LOOK/style/ into")
+    parser.add_argument("--look", choices=sorted(LOOKS), default="comic")
+    parser.add_argument("--short-side", type=int, default=448, help="px (default 448)")
+    options = parser.parse_args(arguments)
+    if options.short_side < 64:
+        parser.error(f"--short-side {options.short_side}: expected at least 64 px")
+    try:
+        drawn, refused = draw_folder(
+            options.photos, options.data, options.look, options.short_side, tqdm.write
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    print(f"{drawn} photos drawn into {options.data / options.look}, {refused} refused")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Settings of a run: a preset's row, then what the command line overrides, in one frozen record."""
+
+import argparse
+import dataclasses
+from dataclasses import dataclass, field
+
+
+def setting(default, help: str):
+    """A field whose `help` becomes the command line's."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What every training loop needs; a unit is in the name where it could be mistaken."""
+
+    out: str = setting("", "folder of the run: log, samples, checkpoints, model")
+    seed: int = setting(0, "of every random choice")
+    batch: int = setting(8, "images a step, over all processes")
+    max_images: int = setting(200_000, "images to train on in all")
+    max_minutes: float = setting(0.0, "stop, with a checkpoint, after this time; 0: never")
+    precision: str = setting("auto", "fp32, bf16, fp16 (GPU only), or auto: bf16 where it is fast")
+    log_every_images: int = setting(200, "images between two lines of log.jsonl")
+    sample_every_images: int = setting(2_000, "images between two sample grids")
+    save_every_images: int = setting(5_000, "images between two checkpoints")
+    keep_checkpoints: int = setting(2, "newest checkpoints kept")
+    ema_half_life_images: float = setting(1_500.0, "half-life of the slow copy")
+    workers: int = setting(0, "processes that prepare pictures; 0: the training process itself")
+
+
+@dataclass(frozen=True)
+class AnimeGANSettings(RunSettings):
+    """A run of AnimeGANv2. Loss weights hold for features calibrated to unit size."""
+
+    data: str = setting("", "folder with train_photo/ and STYLE/style/, STYLE/smooth/")
+    style: str = setting("", "name of the style's folder in the data")
+    model: str = setting("animegan", "generator: animegan or animegan-lite")
+    width: int = setting(32, "channels of the generator's first layer")
+    depth: int = setting(4, "residual blocks of the generator")
+    upsample: str = setting("tf", "tf, align or half: see the generator")
+    start_from: str = setting("", "style folder or name whose generator to start from")
+    perceptual: str = setting("mobilenet_v2", "feature network of the losses")
+    content_stages: tuple[int, ...] = setting((6, 10), "its stages compared with the photo")
+    style_stages: tuple[int, ...] = setting((1, 3, 6), "its stages compared with the style")
+    critic_width: int = setting(32, "channels of the discriminator's first layer")
+
+    init_images: int = setting(10_000, "images of the first phase: content (and pairs) only")
+    decay_images: int = setting(0, "images at the end over which learning rates fall to a tenth")
+    lr_init: float = setting(2e-4, "learning rate of the generator in the first phase")
+    lr_g: float = setting(2e-5, "learning rate of the generator")
+    lr_d: float = setting(4e-5, "learning rate of the discriminator")
+
+    crop_sizes: tuple[tuple[int, int], ...] = setting(((0, 256),), "IMAGES:PX, ...: crop by time")
+    zoom: tuple[float, float] = setting((0.5, 1.0), "least and most px drawn per px of a picture")
+    face_share: float = setting(0.7, "share of crops on a face, where faces.json knows some")
+    scene_share: float = setting(0.2, "share of photos without a face")
+    recolour_share: float = setting(0.3, "share of paired scenes whose channels are permuted")
+    cache_gb: float = setting(3.0, "memory for decoded pictures")
+
+    weight_adversarial: float = setting(1.0, "of the least-squares GAN loss, both sides")
+    weight_content: float = setting(1.0, "of feature distance to the photo")
+    weight_style: float = setting(1.0, "of Gram distance to the grey style picture")
+    weight_colour: float = setting(10.0, "of YUV distance to the photo (to the drawing, if paired)")
+    weight_variation: float = setting(1.0, "of total variation")
+    weight_pair: float = setting(0.0, "of L1 and feature distance to the paired drawing")
+    critic_real: float = setting(1.2, "discriminator: style pictures are real")
+    critic_fake: float = setting(1.2, "discriminator: drawings are not")
+    critic_grey: float = setting(1.2, "discriminator: grey style pictures are not")
+    critic_smooth: float = setting(0.8, "discriminator: edge-smoothed style pictures are not")
+
+
+ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
+    # Unpaired, with the published learning rates and Hayao's discriminator coefficients.
+    "unpaired": AnimeGANSettings(),
+    # Pairs drawn by a teacher: they carry shape and colour, the discriminator adds crisp ink.
+    "comic": AnimeGANSettings(
+        style="comic",
+        max_images=24_000,
+        batch=8,
+        init_images=16_000,
+        decay_images=12_000,
+        lr_init=8e-4,
+        lr_g=3e-4,
+        lr_d=3e-4,
+        crop_sizes=((0, 128), (20_000, 192)),
+        zoom=(0.45, 1.25),
+        weight_adversarial=0.15,
+        weight_content=0.1,
+        weight_style=0.3,
+        weight_colour=1.0,
+        weight_variation=0.0,
+        weight_pair=4.0,
+        ema_half_life_images=800.0,
+        critic_grey=0.4,
+        critic_smooth=1.0,
+    ),
+}
+
+
+def parse_value(kind, text: str):
+    """A command line's text as the type of a setting; ValueError if it does not fit."""
+    if kind is bool:
+        return {"true": True, "false": False}[text.lower()]
+    if kind in (int, float, str):
+        return kind(text.replace("_", "") if kind is int else text)
+    parts = [part for part in text.replace(" ", "").split(",") if part]
+    if kind == tuple[tuple[int, int], ...]:
+        pairs = tuple(tuple(int(n) for n in part.split(":")) for part in parts)
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError(text)
+        return pairs
+    if kind == tuple[float, float]:
+        low, high = (float(part) for part in parts)
+        return low, high
+    return tuple(int(part) for part in parts)
+
+
+def add_settings(parser: argparse.ArgumentParser, presets: dict) -> None:
+    """`--preset` and one option for every setting; an absent one is None."""
+    parser.add_argument("--preset", choices=sorted(presets), required=True)
+    kind = type(next(iter(presets.values())))
+    for item in dataclasses.fields(kind):
+        parser.add_argument("--" + item.name.replace("_", "-"), help=item.metadata["help"])
+
+
+def resolve(options: argparse.Namespace, presets: dict):
+    """Preset plus overrides -> one frozen record; ValueError names the option that is wrong."""
+    chosen = presets[options.preset]
+    changes = {}
+    for item in dataclasses.fields(chosen):
+        text = getattr(options, item.name)
+        if text is None:
+            continue
+        try:
+            changes[item.name] = parse_value(item.type, text)
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f"--{item.name.replace('_', '-')} {text}: expected {item.metadata['help']}, "
+                f"like {getattr(chosen, item.name)!r}"
+            ) from error
+    return check(dataclasses.replace(chosen, **changes))
+
+
+def check(settings):
+    """The settings, if they make sense; ValueError names the option, the value and the range."""
+    name = {item.name: "--" + item.name.replace("_", "-") for item in dataclasses.fields(settings)}
+    for key in ("batch", "max_images", "log_every_images", "sample_every_images"):
+        if getattr(settings, key) < 1:
+            raise ValueError(f"{name[key]} {getattr(settings, key)}: expected at least 1")
+    if settings.save_every_images < settings.batch or settings.keep_checkpoints < 1:
+        raise ValueError(
+            "--save-every-images and --keep-checkpoints: expected at least a batch and at least 1"
+        )
+    if settings.precision not in ("auto", "fp32", "bf16", "fp16"):
+        raise ValueError(f"--precision {settings.precision}: expected auto, fp32, bf16 or fp16")
+    if not settings.out:
+        raise ValueError("--out: expected the run's folder")
+    sizes = getattr(settings, "crop_sizes", ((0, 64),))
+    if (
+        sizes[0][0] != 0
+        or list(sizes) != sorted(sizes)
+        or any(px % 8 or px < 32 for _, px in sizes)
+    ):
+        raise ValueError(
+            f"--crop-sizes {sizes}: expected growing pairs IMAGES:PX from 0, PX a multiple of 8 "
+            "and at least 32"
+        )
+    zoom = getattr(settings, "zoom", (1.0, 1.0))
+    if not 0 < zoom[0] <= zoom[1]:
+        raise ValueError(f"--zoom {zoom}: expected 0 < least <= most")
+    return settings
+
+
+def describe(settings) -> str:
+    """All settings, one a line, for the terminal."""
+    rows = dataclasses.asdict(settings)
+    return "\n".join(f"  {key:<22} {value}" for key, value in rows.items())

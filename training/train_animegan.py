@@ -1,0 +1,238 @@
+"""Trains AnimeGANv2: photos and pictures of a style go in, a style folder comes out.
+
+    accelerate launch training/train_animegan.py --preset unpaired \\
+        --data DATA --style NAME --out runs/NAME
+
+`runs/NAME/model` is then a style for the app and the command line. `--resume` goes on exactly
+where a run stopped; `--dry-run` prints the resolved settings and touches nothing.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from toonify import hub, images
+from toonify.models import MODELS
+from training import losses
+from training.data import AnimeGANDraws, to_unit
+from training.discriminators import AnimeGANDiscriminator
+from training.loop import train
+from training.perceptual import PERCEPTUAL
+from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, add_settings, describe, resolve
+
+SAMPLE_PX = 320  # short side of the pictures in a sample grid
+SAMPLES = 8
+
+
+class AnimeGANObjective:
+    """Losses of AnimeGANv2, with an optional term for paired drawings."""
+
+    def __init__(self, settings: AnimeGANSettings, device: torch.device):
+        self.settings = s = settings
+        self.dataset = AnimeGANDraws(
+            Path(s.data),
+            s.style,
+            crop_sizes=s.crop_sizes,
+            zoom=s.zoom,
+            face_share=s.face_share,
+            scene_share=s.scene_share,
+            recolour_share=s.recolour_share,
+            batch=s.batch,
+            length=s.max_images,
+            seed=s.seed,
+            cache_bytes=int(s.cache_gb * 2**30),
+        )
+        if s.weight_pair and not self.dataset.paired:
+            raise ValueError(
+                f"--preset with pairs (--weight-pair {s.weight_pair}): the pictures in "
+                f"{s.data}/{s.style}/style do not carry the photos' names; "
+                "expected one drawing for each photo"
+            )
+        torch.manual_seed(s.seed)
+        if s.start_from:
+            self.G = hub.load_model(
+                hub.find(s.start_from), {kind.__name__: kind for kind in MODELS.values()}
+            ).train()
+        else:
+            self.G = MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
+        self.G.to(memory_format=torch.channels_last)
+        self.D = AnimeGANDiscriminator(s.critic_width).to(memory_format=torch.channels_last)
+        stages = tuple(sorted({*s.content_stages, *s.style_stages}))
+        self.features = PERCEPTUAL[s.perceptual](stages).to(device)
+        draws = [self.dataset[i]["photo"] for i in range(min(32, len(self.dataset)))]
+        self.features.calibrate(to_unit({"photo": torch.stack(draws)})["photo"].to(device))
+        self.weights = {
+            "adversarial": s.weight_adversarial,
+            "content": s.weight_content,
+            "style": s.weight_style,
+            "colour": s.weight_colour,
+            "variation": s.weight_variation,
+            "pair": s.weight_pair,
+        }
+        self.critic_weights = {
+            "real": s.critic_real,
+            "fake": s.critic_fake,
+            "grey": s.critic_grey,
+            "smooth": s.critic_smooth,
+        }
+        self.sample_photos = self.pick_samples()
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Three, as published: the generator alone, the generator, the discriminator."""
+        g, d, betas = self.G.parameters, self.D.parameters, (0.5, 0.999)
+        return {
+            "init": torch.optim.Adam(g(), self.settings.lr_init, betas),
+            "g": torch.optim.Adam(g(), self.settings.lr_g, betas),
+            "d": torch.optim.Adam(d(), self.settings.lr_d, betas),
+        }
+
+    def schedule(self, images: int) -> dict[str, float]:
+        """Learning rates after `images`: constant, then a linear fall to a tenth."""
+        s = self.settings
+        left = s.max_images - images
+        factor = 1.0 if left >= s.decay_images else 0.1 + 0.9 * left / s.decay_images
+        return {"init": factor * s.lr_init, "g": factor * s.lr_g, "d": factor * s.lr_d}
+
+    def adversarial(self, images: int) -> bool:
+        """Whether the first phase is over."""
+        return images >= self.settings.init_images
+
+    def unpack(self, batch):
+        """uint8 (N, 3, H, W) -> [-1, 1], in the layout that convolutions like."""
+        return {
+            name: picture.contiguous(memory_format=torch.channels_last)
+            for name, picture in to_unit(batch).items()
+        }
+
+    def draw(self, G, batch):
+        return G(batch["photo"])
+
+    def discriminator(self, D, drawn, batch):
+        """Style pictures are real; drawings, grey style and blurred edges are not."""
+        smooth = losses.grey(batch["smooth"])
+        stacks = [batch["style"], drawn.detach().float(), losses.grey(batch["style"]), smooth]
+        # One forward for all four: one power iteration, and one graph for distributed training.
+        real, fake, grey, smooth = D(torch.cat(stacks)).chunk(4)
+        scores = {"real": real, "fake": fake, "grey": grey, "smooth": smooth}
+        loss = losses.adversarial_d(scores, self.critic_weights)
+        logs = {name: score.detach().float().mean() for name, score in scores.items()}
+        return self.settings.weight_adversarial * loss, logs
+
+    def generator(self, D, drawn, batch):
+        """Content, and pairs where there are any; with `D` also style, colour and adversarial.
+
+        A discriminator of None means the first phase.
+        """
+        s, weights = self.settings, self.weights
+        drawn = drawn.float()
+        found = self.features(drawn)
+        parts = {}
+
+        def pick(features, stages):
+            return [features[stage] for stage in stages]
+
+        if weights["content"] or D is None:
+            with torch.no_grad():
+                photo = self.features(batch["photo"])
+            parts["content"] = losses.feature_distance(
+                pick(found, s.content_stages), pick(photo, s.content_stages)
+            )
+        if weights["pair"]:
+            with torch.no_grad():
+                target = self.features(batch["drawn"])
+            parts["pair"] = F.l1_loss(drawn, batch["drawn"]) + 0.25 * losses.feature_distance(
+                pick(found, s.style_stages), pick(target, s.style_stages)
+            )
+        if D is not None:
+            if weights["style"]:
+                with torch.no_grad():
+                    style = self.features(losses.grey(batch["style"]))
+                parts["style"] = losses.style_distance(
+                    pick(found, s.style_stages),
+                    pick(style, s.style_stages),
+                    self.features.gram_scales(s.style_stages),
+                )
+            parts["colour"] = losses.colour(drawn, batch.get("drawn", batch["photo"]))
+            if weights["variation"]:
+                parts["variation"] = losses.total_variation(drawn)
+            parts["adversarial"] = losses.adversarial_g(D(drawn))
+        return losses.total(parts, weights)
+
+    def pick_samples(self) -> list[Image.Image]:
+        """The fixed photos of the sample grid, spread over the data set, before the first step."""
+        paths = [path for group in self.dataset.groups for path in group]
+        chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, SAMPLES).astype(int)]
+        photos = []
+        for path in chosen:
+            photo = images.load(path)
+            side = min(photo.size)
+            left, top = (photo.width - side) // 2, (photo.height - side) // 2
+            square = photo.crop((left, top, left + side, top + side))
+            photos.append(square.resize((SAMPLE_PX, SAMPLE_PX), Image.Resampling.LANCZOS))
+        return photos
+
+    @torch.no_grad()
+    def sample(self, G, path: Path) -> None:
+        """Draws the sample grid: photos above, drawings below."""
+        sheet = Image.new("RGB", (SAMPLE_PX * len(self.sample_photos), 2 * SAMPLE_PX))
+        device = next(G.parameters()).device
+        for i, photo in enumerate(self.sample_photos):
+            drawing = images.to_pil(G(images.to_tensor(photo).to(device)).cpu())
+            sheet.paste(photo, (i * SAMPLE_PX, 0))
+            sheet.paste(drawing, (i * SAMPLE_PX, SAMPLE_PX))
+        images.save(sheet, path)
+
+    def export(self, G, folder: Path, images_seen: int) -> None:
+        """Writes the slow copy as a style folder: config.json, fp16 weights, style.json."""
+        export_style(G, folder, self.settings, images_seen)
+
+
+def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) -> None:
+    """A generator as a style folder that the pipelines open; weights in half precision."""
+    # A new network from the config: the trained one keeps its precision.
+    half = type(G)(**{k: v for k, v in G.config.items() if not k.startswith("_")})
+    half.load_state_dict(G.state_dict())
+    half.half().save_pretrained(folder, variant="fp16", safe_serialization=True)
+    style = {
+        "title": settings.style.replace("_", " ").capitalize(),
+        "description": f"Trained on {images_seen:,} crops of {settings.style}.",
+        "scope": "photo",
+        "eye_distance": [30, 110],
+        "licence": "unknown: say here what the data's licences allow",
+        "data": settings.data,
+    }
+    if not (folder / "style.json").exists():
+        (folder / "style.json").write_text(json.dumps(style, indent=2) + "\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add_settings(parser, ANIMEGAN_PRESETS)
+    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
+    options = parser.parse_args(arguments)
+    try:
+        settings = resolve(options, ANIMEGAN_PRESETS)
+        print(f"AnimeGANv2, preset {options.preset}:\n{describe(settings)}")
+        if options.dry_run:
+            return
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        objective = AnimeGANObjective(settings, device)
+        progress = train(objective, settings, resume=options.resume)
+    except ValueError as error:
+        parser.error(str(error))
+    print(f"{progress.images} images in {progress.seconds / 60:.1f} minutes; {settings.out}/model")
+
+
+if __name__ == "__main__":
+    main()
