@@ -162,7 +162,7 @@ def save(image: Image.Image, path: str | os.PathLike, quality: int = 95) -> Path
         raise ImageError(f"quality is {quality}; expected 1 to 100")
     if path.is_dir():
         raise ImageError(f"{_shown(path.name)} is a folder; expected the name of a file")
-    clean = _flatten(image).copy()
+    clean = _flatten(_eight_bits(image)).copy()
     clean.info = {}  # Pillow writes comments and profiles that it finds here
     encoded = io.BytesIO()
     try:
@@ -243,7 +243,7 @@ def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             f"{name} is a damaged or cut-off {kind} file ({reason}); expected {EXPECTED}."
         ) from error
     turn = _turn(image)  # after load: Pillow turns a TIFF itself while decoding
-    photo = _flatten(_to_srgb(image))
+    photo = _flatten(_to_srgb(_eight_bits(image)))
     photo = photo.transpose(turn) if turn is not None else photo
     photo = photo.copy() if photo is image else photo
     photo.info = {}
@@ -268,30 +268,35 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         return image
     alpha = None
     try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if image.mode == "RGB" and "srgb" in ImageCms.getProfileDescription(own).lower():
-            return image
         if image.has_transparency_data:
             image = image.convert("RGBA")
             alpha = image.getchannel("A")
-        if image.mode not in ("L", "RGB", "CMYK"):
-            image = image.convert("RGB")
-        result = ImageCms.profileToProfile(
-            image, own, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        colours = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(own, srgb, colours.mode, "RGB")
+        if colours.mode == "RGB" and _changes_nothing(transform):
+            return image
+        colours = ImageCms.applyTransform(colours, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image  # a damaged profile, or one for another number of channels
     if alpha is not None:
-        result.putalpha(alpha)
-    return result
+        colours.putalpha(alpha)
+    return colours
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a transform RGB -> RGB is no more than rounding: most photos carry sRGB itself."""
+    steps = np.arange(0, 256, 51, dtype=np.uint8)
+    probe = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(6, 36, 3)
+    turned = np.asarray(ImageCms.applyTransform(Image.fromarray(probe), transform))
+    return bool(np.abs(turned.astype(int) - probe).max() <= 2)
 
 
 def _flatten(image: Image.Image) -> Image.Image:
     """RGB from any mode, transparency over white."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(image)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -300,13 +305,15 @@ def _flatten(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bits(image: Image.Image) -> np.ndarray:
-    """Greys of more than 8 bits as uint8 (H, W), scaled and not clipped.
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Greys of more than 8 bits as mode L, scaled and not clipped; other modes unchanged.
 
     16 bit files span 0 to 65535 by definition. 32 bit and float files do not say their span: the
     smallest of 0 to 1 (float only), 0 to 255 and 0 to 65535 that holds all values is taken, else
     their own.
     """
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image
     grey = np.asarray(image)
     if grey.dtype.kind == "u" and grey.dtype.itemsize == 2:
         low, high = 0.0, 65535.0
@@ -319,7 +326,9 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
                 low, high = 0.0, span
                 break
     scale = 255.0 / (high - low) if high > low else 0.0
-    return np.rint((grey - low) * scale).astype(np.uint8)
+    result = Image.fromarray(np.rint((grey - low) * scale).astype(np.uint8))
+    result.info["icc_profile"] = image.info.get("icc_profile")
+    return result
 
 
 def _formats() -> tuple[str, ...]:
