@@ -222,6 +222,5 @@ def write_blob(file: Path, compiled) -> None:
             with os.fdopen(handle, "wb") as target:
                 target.write(hashlib.sha256(blob).digest() + blob)
             os.replace(name, file)
-        except OSError:
-            os.unlink(name)
-            raise
+        finally:
+            Path(name).unlink(missing_ok=True)

@@ -1,0 +1,316 @@
+"""The command line: `python -m toonify photo IN... -o OUT` and `python -m toonify styles`."""
+
+import argparse
+import dataclasses
+import glob
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from toonify import hub, images
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+PHOTO_HELP = """\
+Draws photos. Faces that would come out too small are drawn on their own and put back.
+
+IN is a photo, a folder (its photos; with --recursive those in deeper folders too) or a glob.
+OUT is a file where IN is one photo and OUT ends in .jpg, .png, .webp and so on; otherwise it is a
+folder, and every drawing in it has its photo's name. A suffix that cannot be written becomes .png,
+and of two drawings that would get the same name the second is called NAME-2. What exists already
+is skipped, and a photo is never replaced."""
+
+PHOTO_EXAMPLES = """\
+examples:
+  python -m toonify photo me.jpg -o toon.png
+  python -m toonify photo holidays -o toons --recursive
+  python -m toonify photo 'trip/*.jpg' portrait.png -o toons/ --strength 0.7 --keep-colour
+
+exit status: 0 all drawn or skipped, 1 some failed, 2 wrong usage"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One photo and where its drawing goes."""
+
+    source: Path
+    target: Path
+
+
+class UsageError(ValueError):
+    """The command cannot mean anything; nothing was drawn."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command and returns the exit status; usage errors leave by SystemExit(2)."""
+    parser = make_parser()
+    options = parser.parse_args(argv)
+    try:
+        return options.run(options)
+    except UsageError as error:
+        options.parser.error(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """What may be typed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m toonify", description="Turns photos of people into cartoons."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    raw = argparse.RawDescriptionHelpFormatter
+
+    photo = commands.add_parser(
+        "photo",
+        help="draw photos",
+        description=PHOTO_HELP,
+        epilog=PHOTO_EXAMPLES,
+        formatter_class=raw,
+    )
+    photo.set_defaults(run=run_photo, parser=photo)
+    photo.add_argument("inputs", nargs="+", metavar="IN", help="photo, folder or glob")
+    photo.add_argument("-o", "--output", required=True, metavar="OUT", help="file or folder")
+    photo.add_argument(
+        "--style",
+        default=hub.DEFAULT_STYLE,
+        help="a name from `python -m toonify styles`, a folder, or owner/repo on the Hugging Face"
+        " Hub (default: %(default)s)",
+    )
+    photo.add_argument(
+        "--faces",
+        choices=("all", "largest", "none"),
+        default="all",
+        help="which small faces get a drawing of their own; none does not look for faces"
+        " (default: %(default)s)",
+    )
+    photo.add_argument(
+        "--strength",
+        type=strength,
+        default=1.0,
+        metavar="0..1",
+        help="from the photo (0) to the drawing (1, the default)",
+    )
+    photo.add_argument("--keep-colour", action="store_true", help="keep the photo's colours")
+    photo.add_argument("--recursive", action="store_true", help="search folders to any depth")
+    photo.add_argument("--overwrite", action="store_true", help="draw again what exists")
+    photo.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+
+    styles = commands.add_parser(
+        "styles",
+        help="list the styles and where they would come from",
+        description="Lists the styles that have a name, and where their weights would come from.",
+    )
+    styles.set_defaults(run=run_styles, parser=styles)
+    styles.add_argument("--json", action="store_true", help="everything known, as JSON")
+    return parser
+
+
+def strength(text: str) -> float:
+    """argparse type: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to 1")
+    return value
+
+
+# photo ----------------------------------------------------------------------------------------
+
+
+def run_photo(options: argparse.Namespace) -> int:
+    """Draws every photo that has no drawing yet; one that fails does not stop the others."""
+    jobs, failures = plan(options.inputs, options.output, options.recursive)
+    waiting = [job for job in jobs if options.overwrite or not os.path.lexists(job.target)]
+    drawn = 0
+    try:
+        if waiting:
+            draw = open_pipeline(options)
+            drawn = draw_all(waiting, draw, failures)
+    except OSError as error:  # the style's weights cannot be had just now
+        print(f"python -m toonify: {error}", file=sys.stderr)
+        return FAILED
+    for source, why in failures.items():
+        print(f"failed: {source}: {why}", file=sys.stderr)
+    skipped = len(jobs) - len(waiting)
+    parts = [f"{drawn} drawn"]
+    parts += [f"{skipped} skipped (there already; --overwrite draws them again)"] * bool(skipped)
+    parts += [f"{len(failures)} failed"] * bool(failures)
+    print(", ".join(parts))
+    return FAILED if failures else OK
+
+
+def open_pipeline(options: argparse.Namespace) -> Callable[[Path], "images.Image.Image"]:
+    """A function from a photo's path to its drawing, with the options that were typed."""
+    # Here and not above: torch takes seconds, and a wrong path is told at once.
+    from toonify.pipelines.animegan import AnimeGANPipeline, check_options
+
+    settings = {
+        "faces": options.faces,
+        "strength": options.strength,
+        "keep_colour": options.keep_colour,
+    }
+    try:
+        pipeline = AnimeGANPipeline.from_pretrained(options.style, device=options.device)
+        check_options(pipeline.style, options.faces, options.strength)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return lambda path: pipeline(path, **settings).image
+
+
+def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str]) -> int:
+    """Draws and saves; returns how many came out and adds the others to `failures`."""
+    from tqdm import tqdm
+
+    drawn = 0
+    # disable=None: a bar on a terminal, nothing in a log file.
+    for job in tqdm(jobs, unit="photo", disable=None, file=sys.stderr):
+        try:
+            images.save(draw(job.source), job.target)
+            drawn += 1
+        except images.ImageError as error:
+            failures[str(job.source)] = str(error)
+        except OSError as error:
+            failures[str(job.source)] = f"cannot write {job.target}: {error.strerror or error}"
+        except (MemoryError, RuntimeError) as error:  # torch and OpenVINO run out of memory so
+            reason = (str(error) or "out of memory").splitlines()[0]
+            failures[str(job.source)] = f"could not be drawn: {reason}"
+    return drawn
+
+
+def plan(inputs: list[str], output: str, recursive: bool) -> tuple[list[Job], dict[str, str]]:
+    """The jobs that inputs and output mean, and the inputs that mean nothing with the reason.
+
+    Raises UsageError where the output cannot be what it has to be, or would replace an input.
+    """
+    out = Path(output)
+    is_folder = out.is_dir() or output.endswith((os.sep, "/"))
+    if names_one_file(inputs) and out.suffix and not is_folder:
+        if out.suffix.lower() not in images.SAVES:
+            raise UsageError(
+                f"--output {output!r} ends in {out.suffix!r}: expected one of"
+                f" {', '.join(images.SAVES)}, or a / at the end for a folder"
+            )
+        found, failures = search(inputs, out, recursive)
+        jobs = [Job(source, out) for source, _ in found]
+    else:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--output {output!r} is a file: expected a folder for these inputs")
+        if out.suffix.lower() in images.SAVES and not is_folder:
+            raise UsageError(
+                f"--output {output!r} looks like one file, and the input is not one photo:"
+                " expected a folder (a / at the end makes it one)"
+            )
+        found, failures = search(inputs, out, recursive)
+        jobs = [Job(source, out / name) for source, name in name_results(found)]
+    sources = {os.path.realpath(job.source) for job in jobs}
+    for job in jobs:
+        if os.path.realpath(job.target) in sources:
+            raise UsageError(
+                f"--output {output!r}: {job.target} is one of the photos, and photos are never"
+                " replaced; choose another folder or name"
+            )
+    return jobs, failures
+
+
+def names_one_file(inputs: list[str]) -> bool:
+    """Whether what was typed is one file's name: not several, no folder, and no glob."""
+    text = inputs[0]
+    is_glob = glob.has_magic(text) and not os.path.lexists(text)
+    return len(inputs) == 1 and not is_glob and not os.path.isdir(text)
+
+
+def search(
+    inputs: list[str], out: Path, recursive: bool
+) -> tuple[list[tuple[Path, Path]], dict[str, str]]:
+    """Photos as (path, folder of the result below OUT), each once, and the inputs without any."""
+    found: dict[str, tuple[Path, Path]] = {}
+    failures = {}
+    for text in inputs:
+        # A name that exists is that name, even with a * in it.
+        exists = os.path.lexists(text)
+        matches = [text] if exists else sorted(glob.glob(text, recursive=True))
+        if not matches:
+            failures[text] = "nothing matches" if glob.has_magic(text) else "there is no such file"
+        for match in map(Path, matches):
+            below = [(match, Path())]
+            if match.is_dir():
+                try:
+                    paths = photos(match, recursive)
+                except OSError as error:
+                    failures[str(match)] = f"cannot be searched: {error.strerror}"
+                    continue
+                # A second run over a folder that holds OUT must not draw the drawings.
+                below = [(p, p.parent.relative_to(match)) for p in paths if not inside(p, out)]
+                if not below:
+                    deeper = "" if recursive else "; --recursive searches deeper folders too"
+                    failures[str(match)] = f"no photo in this folder{deeper}"
+            for path, at in below:
+                found.setdefault(os.path.realpath(path), (path, at))
+    return list(found.values()), failures
+
+
+def photos(folder: Path, recursive: bool) -> list[Path]:
+    """The files of a folder that have a photo's suffix, in order; hidden ones are left out."""
+    paths = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in images.EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not path.is_dir()
+    )
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Whether the path lies in the folder or deeper."""
+    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
+
+
+def name_results(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """(photo, its drawing's path below OUT): the photo's name, with -2, -3 if that is taken."""
+
+    def key(name: str) -> str:  # Some file systems do not tell A from a.
+        return name.casefold()
+
+    wanted = []
+    for path, at in found:
+        suffix = path.suffix if path.suffix.lower() in images.SAVES else ".png"
+        wanted.append((path, at / path.stem, suffix))
+    natural = {key(f"{name}{suffix}") for _, name, suffix in wanted}
+    given: set[str] = set()
+    results = []
+    for path, name, suffix in wanted:
+        result, number = f"{name}{suffix}", 1
+        while key(result) in given or (number > 1 and key(result) in natural):
+            number += 1
+            result = f"{name}-{number}{suffix}"
+        given.add(key(result))
+        results.append((path, Path(result)))
+    return results
+
+
+# styles ---------------------------------------------------------------------------------------
+
+
+def run_styles(options: argparse.Namespace) -> int:
+    """Prints the styles: name, title, source and licence in columns, or everything as JSON."""
+    known = hub.styles()
+    if options.json:
+        print(json.dumps([dataclasses.asdict(style) for style in known], indent=2))
+        return OK
+    rows = [("NAME", "TITLE", "FROM", "LICENCE")]
+    rows += [(style.name, style.title, style.source, style.licence) for style in known]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    return OK
