@@ -1,0 +1,136 @@
+"""The screen in a real browser: headless Chromium does what a visitor does."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+import app
+from tests import toy_app
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--no-sandbox",  # containers run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PORTRAIT = app.EXAMPLES[0]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on the PATH"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The address of a running page, and its pipelines."""
+    toys = toy_app.Toys()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
+        with toy_app.served(toys) as url:
+            yield url, toys
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, site):
+    """Opens the page at a window size; `page.hosts` collects where its requests went."""
+    contexts = []
+
+    def visit(width=1280, height=900):
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(20_000)
+        page.hosts = set()
+        page.on("request", lambda request: page.hosts.add(request.url.split("/")[2]))
+        page.goto(site[0])
+        page.wait_for_selector("#draw")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def upload(page, path):
+    page.locator("#photo input[type=file]").set_input_files(path)
+    page.wait_for_selector("#photo img")
+
+
+def natural_sizes(page):
+    page.wait_for_function(
+        """() => { const shown = [...document.querySelectorAll('#compare img')];
+        return shown.length === 2 && shown.every(image => image.naturalWidth > 0) }"""
+    )
+    script = "images => images.map(image => [image.naturalWidth, image.naturalHeight, image.src])"
+    return page.locator("#compare img").evaluate_all(script)
+
+
+def test_a_visitor_gets_a_cartoon_of_the_same_size(visit, site, tmp_path):
+    page = visit()
+    upload(page, PORTRAIT)
+    slider = page.locator("input[type=range]")
+    for _ in range(4):
+        slider.press("ArrowLeft")
+    page.click("#draw")
+    before, after = natural_sizes(page)
+    assert before[:2] == after[:2] == [512, 512]
+    assert before[2] != after[2]
+    assert site[1].made["toy"].calls[-1]["strength"] == pytest.approx(0.8)
+    assert "1 face found" in page.inner_text("body")
+
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "random_021-toy.png"
+    saved = tmp_path / "toon.png"
+    download.value.save_as(saved)
+    with Image.open(saved) as toon, Image.open(PORTRAIT) as photo:
+        assert (toon.format, toon.size) == ("PNG", photo.size)
+        assert toon.tobytes() != photo.convert("RGB").tobytes()
+    assert page.hosts == {site[0].removeprefix("http://")}
+
+
+def test_an_example_is_drawn_at_a_click(visit, site):
+    page = visit()
+    page.locator("#examples button").nth(5).click()
+    assert natural_sizes(page)[1][:2] == [512, 512]
+
+
+def test_a_refused_file_and_a_photo_without_faces_are_explained(visit, tmp_path):
+    page = visit()
+    (tmp_path / "notes.jpg").write_text("hello " * 50)
+    upload(page, tmp_path / "notes.jpg")
+    page.click("#draw")
+    page.wait_for_selector("text=expected a photo as JPEG")
+    page.locator("#photo button[aria-label='Remove Image']").click()
+    Image.new("RGB", (80, 60), "#7799cc").save(tmp_path / "plain.png")
+    upload(page, tmp_path / "plain.png")
+    page.click("#draw")
+    page.wait_for_selector("text=No face found")
+    assert natural_sizes(page)[1][:2] == [80, 60]
+
+
+def test_a_phone_shows_all_of_it(visit):
+    page = visit(390, 844)
+    upload(page, PORTRAIT)
+    page.click("#draw")
+    natural_sizes(page)
+    page.wait_for_function(
+        "document.querySelector('#compare').getBoundingClientRect().top < innerHeight / 2"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
