@@ -30,9 +30,10 @@ EXAMPLES = [
 FACES = [("All faces", "all"), ("Largest face", "largest"), ("No faces", "none")]
 SCREEN_PX = 1600  # what travels to the screen; the download has every pixel
 CLEAN_EVERY_S, KEEP_S = 600, 3000  # together: nothing sent or drawn is kept for over an hour
+TRACKED = gr.Progress()  # as a parameter's default it makes gradio pass on the handler's progress
 ONE_AT_A_TIME = {"concurrency_id": "model", "concurrency_limit": 1}
 
-loading = threading.Lock()
+loading = threading.RLock()
 pipelines = {}
 
 
@@ -47,6 +48,7 @@ def load_pipeline(style: str):
 
 
 def find_faces(photo: Image.Image) -> list:
+    """The faces of an upright RGB photo; MTCNN and torch are imported here."""
     from toonify import faces
 
     return faces.detect(photo)
@@ -88,6 +90,8 @@ class Handlers:
 
     def toon(self, photo: Image.Image, style: str, faces: str, strength: float, keep_colour: bool):
         """The `Toon`, with a word to the visitor where it may not be what they expect."""
+        if style not in self.styles:
+            raise refusal(f"There is no style {style!r} here.")
         face_style = self.styles[style].scope == "face"
         if face_style and faces == "none":
             raise refusal("This style draws faces only: choose all faces or the largest.")
@@ -100,7 +104,7 @@ class Handlers:
                 gr.Info("No face found: the photo was drawn as a whole.")
         return toon
 
-    def toonify(self, photo, style, faces="all", strength=1.0, keep_colour=False):
+    def toonify(self, photo, style, faces="all", strength=1.0, keep_colour=False, progress=TRACKED):
         """Draw the cartoon of a photo. Returns a PNG of the photo's size, upright.
 
         client.predict(handle_file("me.jpg"), "comic", "all", 1.0, False, api_name="/toonify")
@@ -135,7 +139,7 @@ class Handlers:
             for face in found
         ]
 
-    def show(self, photo, style, faces="all", strength=1.0, keep_colour=False):
+    def show(self, photo, style, faces="all", strength=1.0, keep_colour=False, progress=TRACKED):
         """The same for the screen: before and after, download, a line of text, the faces found."""
         source, photo = photo, self.photo(photo)
         toon = self.toon(photo, style, faces, strength, keep_colour)
@@ -172,9 +176,9 @@ class Handlers:
 def saved(picture: Image.Image, source: str | bytes, style: str) -> Path:
     """Write the result as PNG where gradio serves and later deletes it, named after its photo."""
     stem = Path(source).stem if isinstance(source, str) else ""
-    stem = re.sub(r"\W+", "-", stem).strip("-")[:40] or "photo"
+    stem, style = (re.sub(r"\W+", "-", part).strip("-")[:40] for part in (stem, style))
     folder = Path(gr.utils.get_upload_folder()) / secrets.token_urlsafe(16)
-    return images.save(picture, folder / f"{stem}-{style}.png")
+    return images.save(picture, folder / f"{stem or 'photo'}-{style}.png")
 
 
 def small(picture: Image.Image) -> Image.Image:
@@ -191,14 +195,17 @@ def boxed(photo: Image.Image, faces: list) -> Image.Image:
     pen, line = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 200))
     for face in faces:
         box = [edge * scale for edge in face.box]
-        pen.rounded_rectangle(box, radius=4 * line, outline="#1d1a2b", width=2 * line)
-        pen.rounded_rectangle(box, radius=4 * line, outline="#ffcf3f", width=line)
+        pen.rounded_rectangle(box, radius=4 * line, outline=INK, width=2 * line)
+        pen.rounded_rectangle(box, radius=4 * line, outline=YELLOW, width=line)
     return picture
 
 
 def photo_box(**options) -> gr.Image:
     """An image box that hands over the file as it came, unread, so that `images.load` is the
-    only reader. Gradio's own would open it here, and answer what it cannot open with "Error"."""
+    only reader. Gradio's own opens it here, and answers what it cannot open with "Error".
+
+    What gradio leaves open is closed: it fetches addresses, of any size, while the queue waits;
+    takes data: URLs of any size; and lets any path pass that comes without the usual metadata."""
     box = gr.Image(type="filepath", image_mode=None, **options)
     move = box.async_move_resource_to_block_cache
 
@@ -311,10 +318,11 @@ def build(styles: list, load_pipeline: Callable) -> gr.Blocks:
 
 
 def warm_up(style: str) -> None:
-    """Load the default style and the face detector, and draw once, while nobody waits."""
-    pipeline = load_pipeline(style)
-    if "SPACES_ZERO_GPU" not in os.environ:  # there, only `draw` may touch the GPU
-        pipeline(EXAMPLES[0])
+    """Load a style and the face detector, and draw once, while nobody waits for it."""
+    with loading:  # who comes now waits for the rest of this, which is sooner than racing it
+        pipeline = load_pipeline(style)
+        if "SPACES_ZERO_GPU" not in os.environ:  # there, only `draw` may touch the GPU
+            pipeline(images.load(EXAMPLES[0]).resize((128, 128)))
 
 
 INK, YELLOW, PAPER, NIGHT = "#1d1a2b", "#ffcf3f", "#fff9ec", "#17141f"
