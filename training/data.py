@@ -176,8 +176,11 @@ class AnimeGANDraws(Dataset):
         return Window(x, y, side, bool(rng.random() < 0.5))
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return self.draw(index, self.crop_size(index))
+
+    def draw(self, index: int, size: int) -> dict[str, torch.Tensor]:
+        """Draw `index` at `size` px, whatever the schedule says."""
         rng = np.random.default_rng((self.seed, index))
-        size = self.crop_size(index)
         group = self.groups[int(rng.random() < self.scene_share)]
         photo_path = group[int(rng.integers(len(group)))]
         photo = self.cache(photo_path)

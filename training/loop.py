@@ -55,20 +55,24 @@ class Progress:
 
 
 class StopAsked:
-    """Becomes true once Ctrl-C or SIGTERM came; the loop then saves and leaves."""
+    """True once Ctrl-C or SIGTERM came, so that the loop can save and leave; a second one is now.
 
-    def __init__(self):
+    A context manager: the handlers that stood before are put back on leaving.
+    """
+
+    def __enter__(self):
         self.asked = False
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, self.note)
+        self.before = {n: signal.signal(n, self.note) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def note(self, number, frame) -> None:
-        if self.asked:  # a second Ctrl-C means now
+        if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-
-    def __bool__(self) -> bool:
-        return self.asked
 
 
 def pick_precision(wanted: str) -> str:
@@ -130,6 +134,46 @@ def trim_log(path: Path, images: int) -> None:
         part.replace(path)
 
 
+class Means:
+    """Running means of logged values between two lines of the log."""
+
+    def __init__(self):
+        self.sums: dict[str, float] = {}
+        self.steps: dict[str, int] = {}
+
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.steps[name] = self.steps.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """The means so far, rounded to six places; starts again."""
+        means = {name: round(value / self.steps[name], 6) for name, value in self.sums.items()}
+        self.sums, self.steps = {}, {}
+        return means
+
+
+class Tick:
+    """Whether the last batch completed another `images` images."""
+
+    def __init__(self, batch: int, progress: Progress):
+        self.batch, self.progress = batch, progress
+
+    def __call__(self, images: int) -> bool:
+        return self.progress.images // images != (self.progress.images - self.batch) // images
+
+
+def refuse_nonfinite(logs: dict[str, float], images: int, run: Path) -> None:
+    """FloatingPointError that names the loss if one is not a finite number."""
+    for name, value in logs.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"{name} is {value} after {images} images. The last good checkpoint is "
+                f"{(checkpoints(run) or ['none'])[-1]}; lower the learning rate or train with "
+                "--precision fp32, then --resume."
+            )
+
+
 def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
     """Trains until `max_images`, `max_minutes` or a request to stop; always leaves a checkpoint.
 
@@ -173,7 +217,9 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
     loader = DataLoader(rest, share, shuffle=False, drop_last=True, num_workers=settings.workers)
     loader = accelerator.prepare(loader)
 
-    stop, started, before = StopAsked(), time.monotonic(), progress.seconds
+    tick = Tick(settings.batch, progress)
+    sums = Means()
+    started, before = time.monotonic(), progress.seconds
     bar = tqdm(
         total=settings.max_images,
         initial=progress.images,
@@ -181,76 +227,53 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
         disable=not accelerator.is_main_process,
         smoothing=0.05,
     )
-    sums: dict[str, float] = {}
-    counted = 0
-    last_saved = progress.images if resume else -1
-
-    def every(images: int) -> bool:
-        return progress.images // images != (progress.images - settings.batch) // images
-
     if accelerator.is_main_process and not resume:
         objective.sample(ema.network, run / "samples" / f"{0:09d}.jpg")
-    for batch in loader:
-        batch = objective.unpack(batch)
-        for name, rate in objective.schedule(progress.images).items():
-            for group in optimisers[name].param_groups:
-                group["lr"] = rate
-        logs = {}
-        with accelerator.autocast():
-            drawn = objective.draw(G, batch)
-        if objective.adversarial(progress.images):
-            D.requires_grad_(True)
-            with accelerator.autocast():
-                loss, parts = objective.discriminator(D, drawn, batch)
-            logs |= {f"d_{name}": value for name, value in parts.items()}
-            step(accelerator, optimisers["d"], loss)
-            D.requires_grad_(False)
-            optimiser = optimisers["g"]
-        else:
-            optimiser = optimisers.get("init", optimisers["g"])
-        with accelerator.autocast():
-            loss, parts = objective.generator(
-                D if objective.adversarial(progress.images) else None, drawn, batch
-            )
-        logs |= {f"g_{name}": value for name, value in parts.items()}
-        for name, value in logs.items():
-            number = float(value)
-            if not math.isfinite(number):
-                raise FloatingPointError(
-                    f"{name} is {number} after {progress.images} images; the last good checkpoint "
-                    f"is {(checkpoints(run) or ['none'])[-1]}. Lower the learning rate, or train "
-                    "with --precision fp32."
-                )
-            sums[name] = sums.get(name, 0.0) + number
-        step(accelerator, optimiser, loss)
-        counted += 1
-        progress.images += settings.batch
-        progress.seconds = before + time.monotonic() - started
-        ema.update(accelerator.unwrap_model(G), settings.batch, progress.images)
-        bar.update(settings.batch)
+    with StopAsked() as stop, bar:
+        for batch in loader:
+            batch = objective.unpack(batch)
+            for name, rate in objective.schedule(progress.images).items():
+                for group in optimisers[name].param_groups:
+                    group["lr"] = rate
+            adversarial = objective.adversarial(progress.images)
 
-        # Housekeeping.
-        done = progress.images + settings.batch > settings.max_images
-        timed_out = settings.max_minutes and progress.seconds - before > 60 * settings.max_minutes
-        if every(settings.log_every_images) or done:
-            line = {"images": progress.images, "seconds": round(progress.seconds, 1)}
-            line |= {name: round(value / counted, 6) for name, value in sums.items()}
-            sums, counted = {}, 0
-            if accelerator.is_main_process:
+            logs = {}
+            with accelerator.autocast():
+                drawn = objective.draw(G, batch)
+            if adversarial:
+                D.requires_grad_(True)
+                with accelerator.autocast():
+                    loss, parts = objective.discriminator(D, drawn, batch)
+                logs |= {f"d_{name}": float(value) for name, value in parts.items()}
+                step(accelerator, optimisers["d"], loss)
+                D.requires_grad_(False)
+            with accelerator.autocast():
+                loss, parts = objective.generator(D if adversarial else None, drawn, batch)
+            logs |= {f"g_{name}": float(value) for name, value in parts.items()}
+            refuse_nonfinite(logs, progress.images, run)
+            step(accelerator, optimisers["g" if adversarial else "init"], loss)
+
+            progress.images += settings.batch
+            progress.seconds = before + time.monotonic() - started
+            ema.update(accelerator.unwrap_model(G), settings.batch, progress.images)
+            sums.add(logs)
+            bar.update(settings.batch)
+
+            # Housekeeping.
+            late = settings.max_minutes and progress.seconds - before > 60 * settings.max_minutes
+            leaving = progress.images + settings.batch > settings.max_images or late or stop.asked
+            if (tick(settings.log_every_images) or leaving) and accelerator.is_main_process:
+                line = {"images": progress.images, "seconds": round(progress.seconds, 1)}
                 with open(run / "log.jsonl", "a") as log:
-                    log.write(json.dumps(line) + "\n")
-        if (every(settings.sample_every_images) or done) and accelerator.is_main_process:
-            objective.sample(ema.network, run / "samples" / f"{progress.images:09d}.jpg")
-        leaving = done or timed_out or stop
-        if every(settings.save_every_images) or leaving:
-            save_checkpoint(accelerator, run, progress.images, settings.keep_checkpoints)
-            last_saved = progress.images
-            if accelerator.is_main_process:
-                objective.export(ema.network, run / "model", progress.images)
-        if leaving:
-            break
-    bar.close()
-    assert last_saved == progress.images or progress.images == 0
+                    log.write(json.dumps(line | sums.take()) + "\n")
+            if (tick(settings.sample_every_images) or leaving) and accelerator.is_main_process:
+                objective.sample(ema.network, run / "samples" / f"{progress.images:09d}.jpg")
+            if tick(settings.save_every_images) or leaving:
+                save_checkpoint(accelerator, run, progress.images, settings.keep_checkpoints)
+                if accelerator.is_main_process:
+                    objective.export(ema.network, run / "model", progress.images)
+            if leaving:
+                break
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return progress

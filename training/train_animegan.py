@@ -67,7 +67,8 @@ class AnimeGANObjective:
         self.D = AnimeGANDiscriminator(s.critic_width).to(memory_format=torch.channels_last)
         stages = tuple(sorted({*s.content_stages, *s.style_stages}))
         self.features = PERCEPTUAL[s.perceptual](stages).to(device)
-        draws = [self.dataset[i]["photo"] for i in range(min(32, len(self.dataset)))]
+        # Of fixed draws, so that a resumed run has the same units.
+        draws = [self.dataset.draw(i, s.crop_sizes[0][1])["photo"] for i in range(32)]
         self.features.calibrate(to_unit({"photo": torch.stack(draws)})["photo"].to(device))
         self.weights = {
             "adversarial": s.weight_adversarial,

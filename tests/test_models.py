@@ -1,0 +1,98 @@
+"""Every network: right size, shape kept, trainable, the same after saving."""
+
+import pytest
+import torch
+
+from toonify.models import MODELS, AnimeGANGenerator, AnimeGANLiteGenerator
+from toonify.models.animegan import double
+from training.discriminators import AnimeGANDiscriminator
+
+
+def parameters(network) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_published_sizes():
+    assert parameters(AnimeGANGenerator()) == 2_143_552
+    assert len(AnimeGANGenerator().state_dict()) == 77
+    assert parameters(AnimeGANLiteGenerator()) == 698_240
+    assert parameters(AnimeGANDiscriminator()) == 1_128_800
+
+
+def test_keys_of_the_public_port():
+    state = AnimeGANGenerator().state_dict()
+    shapes = {
+        "block_a.0.1.weight": (32, 3, 7, 7),
+        "block_a.1.2.bias": (64,),
+        "block_b.1.1.weight": (128, 128, 3, 3),
+        "block_c.1.layers.0.1.weight": (256, 128, 1, 1),
+        "block_c.1.layers.1.1.bias": (256,),
+        "block_c.4.layers.2.weight": (256, 512, 1, 1),
+        "block_c.4.layers.3.weight": (256,),
+        "block_c.5.1.weight": (128, 256, 3, 3),
+        "block_d.1.2.weight": (128,),
+        "block_e.2.1.weight": (32, 64, 7, 7),
+        "out_layer.0.weight": (3, 32, 1, 1),
+    }
+    assert {key: tuple(state[key].shape) for key in shapes} == shapes
+
+
+def test_tf_doubling_copies_even_pixels_and_averages_odd_ones():
+    row = torch.tensor([[0.0, 2.0, 6.0]]).expand(1, 1, 2, 3)
+    doubled = double(row, "tf")
+    assert doubled.shape == (1, 1, 4, 6)
+    assert doubled[0, 0, 0].tolist() == [0, 1, 2, 4, 6, 6]
+
+
+@pytest.mark.parametrize("rule", ["align", "half"])
+def test_other_doublings_are_those_of_torch(rule):
+    image = torch.rand(1, 2, 5, 7, generator=torch.manual_seed(1))
+    expected = torch.nn.functional.interpolate(
+        image, size=(10, 14), mode="bilinear", align_corners=rule == "align"
+    )
+    assert torch.allclose(double(image, rule), expected, atol=1e-6)
+
+
+def test_unknown_upsampling_is_named():
+    with pytest.raises(ValueError, match="upsample='cubic'"):
+        AnimeGANGenerator(upsample="cubic")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_shape_range_and_gradients(name):
+    torch.manual_seed(0)
+    network = MODELS[name](width=4, depth=2)
+    photo = torch.rand(2, 3, 64, 40) * 2 - 1
+    drawing = network(photo)
+    assert drawing.shape == photo.shape
+    assert drawing.isfinite().all() and drawing.abs().max() <= 1
+    (drawing - photo).square().mean().backward()
+    still = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not still
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_photo_is_drawn_alike_in_any_company(name):
+    torch.manual_seed(0)
+    network = MODELS[name](width=4, depth=2).eval()
+    photos = torch.rand(3, 3, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        assert torch.allclose(network(photos)[1:2], network(photos[1:2]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_and_loaded_it_draws_the_same(name, tmp_path):
+    torch.manual_seed(0)
+    network = MODELS[name](width=4, depth=1).eval()
+    network.save_pretrained(tmp_path)
+    again = MODELS[name].from_pretrained(tmp_path, use_safetensors=True)
+    photo = torch.rand(1, 3, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        assert torch.equal(network(photo), again(photo))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_smallest_size_works(name):
+    network = MODELS[name](width=4, depth=1).eval()
+    side = network.smallest
+    assert network(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
