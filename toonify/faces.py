@@ -19,6 +19,7 @@ from PIL import Image
 _SMALLEST_SIDE = 20
 _SMALLEST_FACE = 0.08  # of the photo's short side
 _CERTAIN = 0.97  # scores below are confirmed by a second look
+_CERTAIN_TURNED = 0.995  # the same in a photo looked at lying on its side
 _NEAR = 256  # pixels of the view that the second look sees
 _FINER = 1.25  # how much finer than the drawn picture a source is left
 
@@ -165,7 +166,10 @@ def _look(pixels: np.ndarray, min_score: float, quarter_turns: int = 0) -> list[
     smallest = max(_SMALLEST_SIDE, int(_SMALLEST_FACE * min(pixels.shape[:2])))
     faces = []
     for first in _candidates(view, smallest):
-        face = _second_look(view, first) if first.score >= min_score else None
+        # An upright photo seems to show a face lying down here and there: there is less reason to
+        # believe one, so it must be seen twice.
+        doubtful = quarter_turns != 0
+        face = _second_look(view, first, doubtful) if first.score >= min_score else None
         if face is None:
             continue
         corners = _unturned(np.array(face.box).reshape(2, 2), quarter_turns, pixels.shape)
@@ -195,13 +199,14 @@ def _candidates(pixels: np.ndarray, smallest: int) -> list[Face]:
     return [face for face in faces if np.isfinite(face.box).all() and _is_face(face.points)]
 
 
-def _second_look(pixels: np.ndarray, face: Face) -> Face | None:
+def _second_look(pixels: np.ndarray, face: Face, doubtful: bool) -> Face | None:
     """The face with points as seen upright and near; None for a weak one that is not seen again.
 
     Upright and certain faces are returned as they are. The detector was trained on upright faces:
     beyond 30 degrees of roll its points are off, beyond 60 often by a quarter turn.
     """
-    weak, points, score = face.score < _CERTAIN, face.points, face.score
+    certain = _CERTAIN_TURNED if doubtful else _CERTAIN
+    weak, points, score = doubtful or face.score < certain, face.points, face.score
     for _ in range(3):
         roll = _roll(points)
         if not weak and abs(roll) < 30:
@@ -218,7 +223,7 @@ def _second_look(pixels: np.ndarray, face: Face) -> Face | None:
             return None if weak else Face(face.box, points, score)
         best = max(again, key=lambda near: near.score)
         points = (best.points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
-        weak, score = best.score < _CERTAIN, max(score, best.score)
+        weak, score = best.score < certain, max(score, best.score)
         if not weak and abs(_roll(best.points)) < 15:
             break
     return None if weak else Face(face.box, points, score)
