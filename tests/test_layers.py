@@ -1,0 +1,86 @@
+"""The doors between the rooms: imports only point down, and each room knows only those below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+GROUND = {"images", "faces", "blend", "models", "engines", "hub"}
+
+# Room -> rooms it may open, besides itself. A module belongs to its longest matching room.
+MAY_OPEN = {
+    **{f"toonify.{room}": set() for room in GROUND},
+    "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
+    "toonify.cli": {"toonify.pipelines", "toonify.images", "toonify.hub"},
+    "toonify.__main__": {"toonify.cli"},
+    "toonify": {"toonify.pipelines"},
+    "app": {"toonify.pipelines", "toonify.images", "toonify.hub"},
+    "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
+    "training": {"toonify.images", "toonify.faces", "toonify.models", "toonify.hub"},
+}
+# Weights and pixels stay out of the screen and the front doors.
+HEAVY = {"torch", "torchvision", "diffusers", "openvino", "cv2", "numpy", "facenet_pytorch"}
+
+
+def sources() -> dict[str, ast.Module]:
+    """Module name -> syntax tree of everything the project ships."""
+    paths = [ROOT / "app.py", *(ROOT / "toonify").rglob("*.py"), *(ROOT / "training").rglob("*.py")]
+    trees = {}
+    for path in paths:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        trees[name] = ast.parse(path.read_text(), str(path))
+    return trees
+
+
+def imports(tree: ast.AST, known: set[str]) -> set[str]:
+    """Full names that a module imports, wherever in the file the import stands."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (whole & known) or {node.module}
+    return found
+
+
+def room_of(module: str) -> str | None:
+    """The room of `MAY_OPEN` that a module lies in, or None for other packages."""
+    inside = [room for room in MAY_OPEN if module == room or module.startswith(room + ".")]
+    return max(inside, key=len) if inside else None
+
+
+SOURCES = sources()
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_only_point_down(module):
+    room = room_of(module)
+    assert room, f"{module} lies in no room: add it to MAY_OPEN and to the picture in the README"
+    opened = {room_of(name) for name in imports(SOURCES[module], set(SOURCES))} - {None, room}
+    assert opened <= MAY_OPEN[room], f"{module} opens {sorted(opened - MAY_OPEN[room])}"
+
+
+@pytest.mark.parametrize("module", ["app", "toonify", "toonify.cli", "toonify.__main__"])
+def test_front_doors_touch_no_tensors(module):
+    tops = {name.split(".")[0] for name in imports(SOURCES[module], set(SOURCES))}
+    assert not tops & HEAVY
+
+
+def test_no_room_is_called_after_nothing():
+    leaves = {module.rsplit(".", 1)[-1] for module in SOURCES}
+    assert not leaves & {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+@pytest.mark.parametrize("module", [name for name in SOURCES if name != "app"])
+def test_every_module_says_what_it_is(module):
+    assert ast.get_docstring(SOURCES[module]), f"{module} has no docstring"
+
+
+def test_the_layer_test_sees_a_forbidden_import():
+    tree = ast.parse("from toonify import pipelines")
+    assert imports(tree, set(SOURCES)) == {"toonify.pipelines"}
+    assert "toonify.pipelines" not in MAY_OPEN["toonify.images"]
