@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import sys
 import tempfile
 import threading
 import warnings
@@ -12,6 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+
+# OpenVINO reports its use to Google Analytics from the moment it is imported, unless this module of
+# its is missing; then it uses a stub of its own. A photo app tells nobody that it runs.
+sys.modules.setdefault("openvino_telemetry", None)
 
 try:
     import openvino
@@ -131,12 +136,12 @@ def cores() -> int:
 
 def trace(network: nn.Module) -> "openvino.Model":
     """The network as an OpenVINO graph for any batch size, height and width."""
+    example = torch.zeros(1, 3, 64, 96)
     with warnings.catch_warnings():
         # torch.jit.trace is deprecated, and still what OpenVINO reads best with free H and W.
         warnings.simplefilter("ignore")
-        return openvino.convert_model(
-            network.eval(), example_input=torch.zeros(1, 3, 64, 96), input=[-1, 3, -1, -1]
-        )
+        traced = torch.jit.trace(network.eval(), example, check_trace=False)
+        return openvino.convert_model(traced, example_input=example, input=[-1, 3, -1, -1])
 
 
 def simplify(graph: "openvino.Model") -> "openvino.Model":

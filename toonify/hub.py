@@ -130,27 +130,26 @@ def fetch(repo: str, revision: str | None = None) -> Path:
     at = f"style={repo!r}" + (f" at revision {revision!r}" if revision else "")
     pinned = re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
-    def cached(commit):
-        """The complete copy in the local cache, or None."""
+    def cached(revision):
+        """The complete copy in the local cache, of a branch as it was last seen; or None."""
         try:
             folder = Path(
                 snapshot_download(
-                    repo, revision=commit, allow_patterns=DOWNLOADED, local_files_only=True
+                    repo, revision=revision, allow_patterns=DOWNLOADED, local_files_only=True
                 )
             )
         except LocalEntryNotFoundError:
             return None
-        complete = (folder / CONFIG).is_file() and any((folder / w).is_file() for w in WEIGHTS)
-        return folder if complete else None
+        return folder if complete(folder) else None
 
     try:
         if pinned and (folder := cached(revision)):
             return folder
         # One question without retries first: the downloader would wait 23 s for a dead Hub.
         commit = HfApi().model_info(repo, revision=revision, timeout=HUB_TIMEOUT).sha
-        folder = cached(commit) or Path(
-            snapshot_download(repo, revision=commit, allow_patterns=DOWNLOADED)
-        )
+        folder = cached(revision)
+        if folder is None or folder.name != commit:
+            folder = Path(snapshot_download(repo, revision=revision, allow_patterns=DOWNLOADED))
     except HFValidationError as error:
         raise ValueError(f"{at}: not a repository's name on the Hub ({error})") from error
     except GatedRepoError as error:
@@ -175,8 +174,16 @@ def fetch(repo: str, revision: str | None = None) -> Path:
         raise ConnectionError(
             f"{at}: not on this machine yet, and {why}; bundled styles work without a network"
         ) from error
-    weights_file(folder)
+    if not complete(folder):
+        raise ValueError(
+            f"{at}: the repository holds no style: expected {CONFIG} and {' or '.join(WEIGHTS)}"
+        )
     return folder
+
+
+def complete(folder: Path) -> bool:
+    """Whether the folder has what a style needs: settings and weights."""
+    return (folder / CONFIG).is_file() and any((folder / name).is_file() for name in WEIGHTS)
 
 
 def weights_file(folder: Path) -> Path:

@@ -1,0 +1,75 @@
+"""What every test starts from: no network, an own cache, two threads, a photo and a toy style."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+# Before anything imports the Hub's client, gradio or torch: they read these once.
+_CACHE = tempfile.mkdtemp(prefix="toonify-tests-")
+os.environ.update(
+    TOONIFY_CACHE=_CACHE,
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    GRADIO_ANALYTICS_ENABLED="False",
+    GRADIO_TEMP_DIR=str(Path(_CACHE, "gradio")),
+    OMP_NUM_THREADS="2",
+)
+os.environ.pop("TOONIFY_HUB_OWNER", None)
+
+import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_sessionfinish():
+    shutil.rmtree(_CACHE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def photo_path() -> Path:
+    """A portrait of 512x512 with one face, 41 px between the eyes."""
+    return ROOT / "hub_cards" / "faces" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="session")
+def photo(photo_path) -> Image.Image:
+    """The portrait as RGB; tests that change it copy it first."""
+    with Image.open(photo_path) as image:
+        return image.convert("RGB")
+
+
+@pytest.fixture(scope="session")
+def toy_style(tmp_path_factory, make_style) -> Path:
+    """A style's folder with a tiny untrained network; do not write to it."""
+    return make_style(tmp_path_factory.mktemp("styles") / "toy")
+
+
+@pytest.fixture(scope="session")
+def make_style():
+    """make_style(folder, scope="photo", **config) saves a seeded toy style in half precision."""
+    return save_style
+
+
+def save_style(folder: Path, scope: str = "photo", **config) -> Path:
+    import torch
+
+    from toonify.models import AnimeGANGenerator
+
+    torch.manual_seed(1)
+    network = AnimeGANGenerator(**{"width": 4, "depth": 1, **config})
+    network.half().save_pretrained(folder, variant="fp16")
+    said = {
+        "title": "Toy",
+        "description": "Untrained, for tests.",
+        "scope": scope,
+        "eye_distance": [30, 110],
+        "licence": "CC0-1.0",
+        "data": "none",
+    }
+    (folder / "style.json").write_text(json.dumps(said))
+    (folder / "README.md").write_text("# Toy\n")
+    return folder
