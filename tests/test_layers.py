@@ -15,7 +15,7 @@ MAY_OPEN = {
     "toonify.cli": {"toonify.pipelines", "toonify.images", "toonify.hub"},
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
-    "app": {"toonify.pipelines", "toonify.images", "toonify.hub"},
+    "app": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
     "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
     "training": {"toonify.images", "toonify.faces", "toonify.models", "toonify.hub"},
 }

@@ -16,7 +16,7 @@ from toonify import images
 from training import loop
 from training.data import AnimeGANDraws
 from training.ema import EMA
-from training.perceptual import MobileNetV2Features
+from training.perceptual import MobileNetV2Features, VGG19Features
 from training.prepare import edge_smooth
 from training.presets import ANIMEGAN_PRESETS, add_settings, check
 from training.train_animegan import AnimeGANObjective, main
@@ -205,6 +205,24 @@ def test_slow_copy_halves_the_past_and_copies_buffers():
     assert torch.equal(ema.network.running_mean, torch.full((3,), 7.0))
 
 
+def test_vgg19_gives_conv4_4_before_its_relu(tmp_path):
+    from safetensors.torch import save_file
+    from torchvision.models import vgg19
+
+    torch.manual_seed(0)
+    layers = vgg19(weights=None).features[:26]
+    state = {f"features.{k}": v.half() for k, v in layers.state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors")
+    features = VGG19Features(weights=tmp_path / "model.safetensors")
+    picture = torch.rand(1, 3, 32, 32) * 2 - 1
+    found = features(picture)
+    assert found[25].shape == (1, 512, 4, 4)
+    assert found[25].min() < 0
+    with torch.no_grad():
+        expected = layers.half().float()(((picture + 1) / 2 - features.mean) / features.std)
+    assert torch.allclose(found[25], expected, atol=1e-5)
+
+
 def test_calibrated_features_have_unit_size():
     features = MobileNetV2Features((1, 6))
     pictures = torch.rand(2, 3, 64, 64, generator=torch.manual_seed(0)) * 2 - 1
@@ -225,6 +243,7 @@ def test_calibrated_features_have_unit_size():
         ("--zoom", "2,1", "least <= most"),
         ("--precision", "int8", "fp32, bf16 or fp16"),
         ("--data", "/nowhere/at/all", "expected a folder of photos"),
+        ("--batch", "3.5", "--batch 3.5"),
     ],
 )
 def test_wrong_options_are_named(option, value, told, tmp_path, capsys):

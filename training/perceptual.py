@@ -1,41 +1,49 @@
 """Feature networks that losses and metrics look at pictures through.
 
 `mobilenet_v2` is bundled (torchvision's ImageNet weights, fp16, see NOTICE), so training needs no
-download. Feature sizes differ between networks; `calibrate` brings each stage to unit size, so that
-the same loss weights mean about the same with any of them.
+download; `vgg19`, which AnimeGANv2 was published with, comes from the Hub. Feature sizes differ
+between networks; `calibrate` brings each stage to unit size, so that the same loss weights mean
+about the same with any of them.
 """
 
 from pathlib import Path
 
 import torch
+from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file
 from torch import nn
-from torchvision.models import mobilenet_v2
+from torchvision.models import mobilenet_v2, vgg19
 
 from training.losses import gram
 
 BUNDLED = Path(__file__).parent / "mobilenet_v2.fp16.safetensors"
+VGG19_REPOSITORY = "timm/vgg19.tv_in1k"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class MobileNetV2Features(nn.Module):
+class Features(nn.Module):
     """Image (N, 3, H, W) in [-1, 1] -> {stage: (N, C, h, w)}, frozen, in eval mode.
 
-    Stages are torchvision's `features` indices: 1 is at half size, 3 at a quarter, 6 at an eighth,
-    10 at a sixteenth. Sandler et al., "MobileNetV2", CVPR 2018.
+    Stages are indices into torchvision's `features` of the network. `content` and `style` are the
+    stages that AnimeGANv2's losses compare with this network unless told otherwise.
     """
 
-    name = "mobilenet_v2"
+    name: str
+    content: tuple[int, ...]
+    style: tuple[int, ...]
 
-    def __init__(self, stages: tuple[int, ...] = (1, 3, 6, 10), weights: Path = BUNDLED):
+    def __init__(self, layers: nn.Sequential, stages: tuple[int, ...], weights: Path):
         super().__init__()
         self.stages = tuple(sorted(stages))
-        layers = mobilenet_v2(weights=None).features
-        state = {k.removeprefix("features."): v.float() for k, v in load_file(weights).items()}
-        counters = {k: v for k, v in layers.state_dict().items() if k.endswith("batches_tracked")}
-        layers.load_state_dict(state | counters, strict=True)
-        self.layers = layers[: self.stages[-1] + 1].requires_grad_(False).eval()
+        layers = layers[: self.stages[-1] + 1]
+        state = load_file(weights)
+        wanted = layers.state_dict()
+        counters = {k: v for k, v in wanted.items() if k.endswith("num_batches_tracked")}
+        # Stages past the last one asked for are in the file but not in the network.
+        found = {k: state[f"features.{k}"] for k in wanted if f"features.{k}" in state}
+        layers.load_state_dict(counters | found, strict=True)
+        self.layers = layers.float().requires_grad_(False).eval()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.register_buffer("unit", torch.ones(len(self.stages)))
@@ -68,4 +76,37 @@ class MobileNetV2Features(nn.Module):
         return [float(self.gram_unit[self.stages.index(stage)]) for stage in stages]
 
 
-PERCEPTUAL = {"mobilenet_v2": MobileNetV2Features}
+class MobileNetV2Features(Features):
+    """Sandler et al., CVPR 2018. Stage 1 is at half size, 3 at 1/4, 6 at 1/8, 10 at 1/16."""
+
+    name = "mobilenet_v2"
+    content = (6, 10)
+    style = (1, 3, 6)
+
+    def __init__(self, stages: tuple[int, ...] = (), weights: Path = BUNDLED):
+        stages = stages or tuple({*self.content, *self.style})
+        super().__init__(mobilenet_v2(weights=None).features, stages, weights)
+
+
+class VGG19Features(Features):
+    """Simonyan and Zisserman, 2014. Stage 25 is conv4_4 before its ReLU, at 1/8 of the size.
+
+    Weights are torchvision's, fetched from the Hub once unless a safetensors file is given.
+    """
+
+    name = "vgg19"
+    content = (25,)
+    style = (25,)
+
+    def __init__(self, stages: tuple[int, ...] = (), weights: Path | None = None):
+        stages = stages or tuple({*self.content, *self.style})
+        layers = vgg19(weights=None).features
+        for layer in layers:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False  # or it would overwrite a stage that stands before it
+        if weights is None:
+            weights = Path(hf_hub_download(VGG19_REPOSITORY, "model.safetensors"))
+        super().__init__(layers, stages, weights)
+
+
+PERCEPTUAL = {kind.name: kind for kind in (MobileNetV2Features, VGG19Features)}

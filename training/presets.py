@@ -39,9 +39,9 @@ class AnimeGANSettings(RunSettings):
     depth: int = setting(4, "residual blocks of the generator")
     upsample: str = setting("tf", "tf, align or half: see the generator")
     start_from: str = setting("", "style folder or name whose generator to start from")
-    perceptual: str = setting("mobilenet_v2", "feature network of the losses")
-    content_stages: tuple[int, ...] = setting((6, 10), "its stages compared with the photo")
-    style_stages: tuple[int, ...] = setting((1, 3, 6), "its stages compared with the style")
+    perceptual: str = setting("mobilenet_v2", "feature network of the losses, or vgg19 (Hub)")
+    content_stages: tuple[int, ...] = setting((), "its stages compared with the photo; () its own")
+    style_stages: tuple[int, ...] = setting((), "its stages compared with the style; () its own")
     critic_width: int = setting(32, "channels of the discriminator's first layer")
 
     init_images: int = setting(10_000, "images of the first phase: content (and pairs) only")

@@ -56,6 +56,8 @@ class AnimeGANObjective:
                 f"{s.data}/{s.style}/style do not carry the photos' names; "
                 "expected one drawing for each photo"
             )
+        if s.model not in MODELS:
+            raise ValueError(f"--model {s.model}: expected one of {', '.join(MODELS)}")
         torch.manual_seed(s.seed)
         if s.start_from:
             self.G = hub.load_model(
@@ -65,8 +67,14 @@ class AnimeGANObjective:
             self.G = MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
         self.G.to(memory_format=torch.channels_last)
         self.D = AnimeGANDiscriminator(s.critic_width).to(memory_format=torch.channels_last)
-        stages = tuple(sorted({*s.content_stages, *s.style_stages}))
-        self.features = PERCEPTUAL[s.perceptual](stages).to(device)
+        if s.perceptual not in PERCEPTUAL:
+            raise ValueError(
+                f"--perceptual {s.perceptual}: expected one of {', '.join(PERCEPTUAL)}"
+            )
+        kind = PERCEPTUAL[s.perceptual]
+        self.content_stages = s.content_stages or kind.content
+        self.style_stages = s.style_stages or kind.style
+        self.features = kind((*self.content_stages, *self.style_stages)).to(device)
         # Of fixed draws, so that a resumed run has the same units.
         draws = [self.dataset.draw(i, s.crop_sizes[0][1])["photo"] for i in range(32)]
         self.features.calibrate(to_unit({"photo": torch.stack(draws)})["photo"].to(device))
@@ -132,7 +140,7 @@ class AnimeGANObjective:
 
         A discriminator of None means the first phase.
         """
-        s, weights = self.settings, self.weights
+        weights = self.weights
         drawn = drawn.float()
         found = self.features(drawn)
         parts = {}
@@ -144,22 +152,22 @@ class AnimeGANObjective:
             with torch.no_grad():
                 photo = self.features(batch["photo"])
             parts["content"] = losses.feature_distance(
-                pick(found, s.content_stages), pick(photo, s.content_stages)
+                pick(found, self.content_stages), pick(photo, self.content_stages)
             )
         if weights["pair"]:
             with torch.no_grad():
                 target = self.features(batch["drawn"])
             parts["pair"] = F.l1_loss(drawn, batch["drawn"]) + 0.25 * losses.feature_distance(
-                pick(found, s.style_stages), pick(target, s.style_stages)
+                pick(found, self.style_stages), pick(target, self.style_stages)
             )
         if D is not None:
             if weights["style"]:
                 with torch.no_grad():
                     style = self.features(losses.grey(batch["style"]))
                 parts["style"] = losses.style_distance(
-                    pick(found, s.style_stages),
-                    pick(style, s.style_stages),
-                    self.features.gram_scales(s.style_stages),
+                    pick(found, self.style_stages),
+                    pick(style, self.style_stages),
+                    self.features.gram_scales(self.style_stages),
                 )
             parts["colour"] = losses.colour(drawn, batch.get("drawn", batch["photo"]))
             if weights["variation"]:
