@@ -208,8 +208,8 @@ def _second_look(pixels: np.ndarray, face: Face, doubtful: bool) -> Face | None:
     certain = _CERTAIN_TURNED if doubtful else _CERTAIN
     weak, points, score = doubtful or face.score < certain, face.points, face.score
     for _ in range(3):
-        roll = _roll(points)
-        if not weak and abs(roll) < 30:
+        tilted = abs(_roll(points)) > 30
+        if not weak and not tilted:
             break
         matrix = _ffhq_matrix(points, _NEAR // 2)
         matrix[:, 2] += _NEAR / 4  # the face's square in the middle half of the view
@@ -220,11 +220,12 @@ def _second_look(pixels: np.ndarray, face: Face, doubtful: bool) -> Face | None:
         middle = np.full(2, _NEAR / 2)
         again = [near for near in _candidates(view, _NEAR // 8) if _covers(near.box, middle)]
         if not again:
-            return None if weak else Face(face.box, points, score)
+            break
         best = max(again, key=lambda near: near.score)
-        points = (best.points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
         weak, score = best.score < certain, max(score, best.score)
-        if not weak and abs(_roll(best.points)) < 15:
+        if tilted:
+            points = (best.points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+        if not tilted or (not weak and abs(_roll(best.points)) < 15):
             break
     return None if weak else Face(face.box, points, score)
 
