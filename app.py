@@ -64,7 +64,8 @@ def draw(load_pipeline: Callable, photo: Image.Image, style: str, **options):
         pipeline = load_pipeline(style)
     except ConnectionError as error:  # the Hub is away; other errors are ours, for the log
         raise refusal(str(error)) from error
-    return pipeline(photo, **options, progress=gr.Progress())
+    progress = gr.Progress()  # which is false while it is empty, so it goes in a function
+    return pipeline(photo, **options, progress=lambda fraction, text: progress(fraction, text))
 
 
 def refusal(text: str) -> gr.Error:
