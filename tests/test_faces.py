@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from toonify import faces, images
@@ -87,6 +88,12 @@ def test_a_face_is_found_the_same_every_time(astronaut):
     assert left[0] < nose[0] < right[0] and mouth_left[0] < mouth_right[0]
     assert left[1] < nose[1] < mouth_left[1]
     assert face.eye_distance == pytest.approx(41.5, abs=3)
+
+
+def test_finding_leaves_the_number_of_threads_alone(astronaut):
+    before = torch.get_num_threads()
+    detect(astronaut, try_rotations=False)
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0, 4.0])
