@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,7 +134,10 @@ def run_photo(options: argparse.Namespace) -> int:
     try:
         if waiting:
             draw = open_pipeline(options)
-            drawn = draw_all(waiting, draw, failures)
+            with warnings.catch_warnings():
+                # Pillow's remarks on odd files: what matters of them is in the failures.
+                warnings.filterwarnings("ignore", module="PIL")
+                drawn = draw_all(waiting, draw, failures)
     except OSError as error:  # the style's weights cannot be had just now
         print(f"python -m toonify: {error}", file=sys.stderr)
         return FAILED
@@ -247,8 +251,9 @@ def search(
                 except OSError as error:
                     failures[str(match)] = f"cannot be searched: {error.strerror}"
                     continue
-                # A second run over a folder that holds OUT must not draw the drawings.
-                below = [(p, p.parent.relative_to(match)) for p in paths if not inside(p, out)]
+                if inside(out, match):  # A second run must not draw the drawings.
+                    paths = [path for path in paths if not inside(path, out)]
+                below = [(path, path.parent.relative_to(match)) for path in paths]
                 if not below:
                     deeper = "" if recursive else "; --recursive searches deeper folders too"
                     failures[str(match)] = f"no photo in this folder{deeper}"
