@@ -123,6 +123,15 @@ def test_turned_faces_are_found_and_cut_out_upright(astronaut, quarter_turns):
     assert error(align(turned, face, 128).image, upright).mean() < 3.0
 
 
+@pytest.mark.parametrize("roll", [45, 60, 80, -60, 135, 180])
+def test_the_angle_of_a_tilted_head_is_right(portrait, roll):
+    small = portrait.resize((300, 300))
+    photo = small.rotate(roll, Image.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128))
+    across, down = np.diff(detect(photo)[0].points[:2], axis=0)[0]
+    off = (math.degrees(math.atan2(-down, across)) - roll + 180) % 360 - 180
+    assert abs(off) < 12
+
+
 # -- aligning
 
 

@@ -20,6 +20,7 @@ _SMALLEST_SIDE = 20
 _SMALLEST_FACE = 0.08  # of the photo's short side
 _CERTAIN = 0.97  # scores below are confirmed by a second look
 _CERTAIN_TURNED = 0.995  # the same in a photo looked at lying on its side
+_PLAIN = 0.9995  # an upright face scores above; one upside down may be mistaken for it below
 _NEAR = 256  # pixels of the view that the second look sees
 _FINER = 1.25  # how much finer than the drawn picture a source is left
 
@@ -72,8 +73,8 @@ def detect(
     """Faces of an upright RGB photo, the largest first; an empty list where there are none.
 
     The photo is looked at with its longer side at most `max_side` pixels; faces smaller than 8 % of
-    the shorter side, or than 20 pixels there, are passed over. Where no face stands upright, the
-    photo is looked at lying on either side and upside down too. Whatever the photo's size or mode,
+    the shorter side, or than 20 pixels there, are passed over. Where no face stands plainly
+    upright, the photo is looked at lying on either side and upside down too. Whatever the photo's size or mode,
     this gives an answer and no error.
     """
     pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
@@ -87,9 +88,10 @@ def detect(
     scale = np.array([width / pixels.shape[1], height / pixels.shape[0]])
 
     found = _look(pixels, min_score)
-    if not found and try_rotations:
+    if try_rotations and _best(found) < _PLAIN:
         turned = [_look(pixels, min_score, quarter_turns) for quarter_turns in (1, 3, 2)]
-        found = max(turned, key=lambda faces: max((face.score for face in faces), default=0.0))
+        rivals = [faces for faces in turned if len(faces) >= len(found)]
+        found = max([found, *rivals], key=_best)  # the photo as it stands wins a tie
     faces = [_scaled(face, scale) for face in found]
     return sorted(faces, key=_area, reverse=True)
 
@@ -273,6 +275,10 @@ def _scaled(face: Face, scale: np.ndarray) -> Face:
     corners = (np.array(face.box).reshape(2, 2) + 0.5) * scale - 0.5
     points = (face.points + 0.5) * scale - 0.5
     return Face(tuple(corners.ravel().tolist()), points, face.score)
+
+
+def _best(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
 
 
 def _area(face: Face) -> float:
