@@ -365,9 +365,33 @@ THEME = gr.themes.Base(
     slider_color="#f0584c",
     slider_color_dark="#f0584c",
 )
+CSS = """
+/* The comic look: ink lines, halftone dots, hard shadows. Colours as in the theme above. */
+.app { padding: 12px clamp(12px, 3vw, 32px) !important; }
+.gradio-container { max-width: 1160px !important; margin: 0 auto !important; --dot: #ffcf3f66; }
+.dark .gradio-container, .gradio-container.dark { --dot: #ffcf3f1c; }
+#header { padding: 14px 4px 10px;
+  background: radial-gradient(var(--dot) 2px, transparent 2.5px) 0 0/16px 16px; }
+#header h1 { font-size: 3rem; font-weight: 900; line-height: 1; letter-spacing: -.03em;
+  color: #ffcf3f; -webkit-text-stroke: 7px #1d1a2b; paint-order: stroke fill; }
+#header p { display: inline-block; margin: 10px 0 0; padding: 3px 14px;
+  font-size: .95rem; font-weight: 600;
+  color: #1d1a2b; background: #fff; border: 2px solid #1d1a2b; border-radius: 14px 14px 14px 2px; }
+#examples .gallery { display: grid; grid-template-columns: repeat(6, 1fr); }
+#examples .gallery button, #examples .gallery span, #examples .gallery div, #examples .gallery img {
+  display: block; width: 100%; height: auto; max-width: none; max-height: none; aspect-ratio: 1; }
+#settings { border: 0; }
+#settings > .styler { border: 2px solid var(--block-border-color); border-radius: 14px; }
+#draw, #download { box-shadow: 3px 3px 0 #1d1a2b; }
+#draw:active, #download:active { transform: translate(3px, 3px); box-shadow: none; }
+#compare .empty { min-height: min(380px, 80vw); }
+#about { padding: 0 12px 8px; background: var(--block-background-fill); }
+#report, #privacy { padding: 0 4px; }
+footer .divider { display: none; }
+"""
 LAUNCH = {
     "theme": THEME,
-    "css_paths": HERE / "app.css",
+    "css": CSS,
     "max_file_size": images.MAX_BYTES,
     "show_error": False,  # what a handler did not foresee stays in the log
     "ssr_mode": False,
