@@ -1,0 +1,346 @@
+"""The command line: what is drawn where, what is left alone, and what people are told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.odd_inputs import make_odd_inputs
+from toonify import cli, hub, images
+from toonify.pipelines import animegan
+
+ROOT = Path(cli.__file__).parents[1]
+
+
+class Inverter:
+    """A pipeline that turns photos into negatives; `drawn` has the names it was given."""
+
+    style = hub.Style("toy", "Toy")
+
+    def __init__(self):
+        self.drawn = []
+        self.options = None
+
+    def __call__(self, photo, **options):
+        self.drawn.append(Path(photo).name)
+        self.options = options
+        image = images.load(photo)
+        return animegan.Toon(image.point(lambda value: 255 - value), [], {}, 0)
+
+
+@pytest.fixture
+def inverter(monkeypatch):
+    """The pipeline of every style is an `Inverter`."""
+    pipeline = Inverter()
+    opened = {"from_pretrained": staticmethod(lambda style, device: pipeline)}
+    monkeypatch.setattr(animegan, "AnimeGANPipeline", type("Opened", (), opened))
+    return pipeline
+
+
+@pytest.fixture
+def unopened(monkeypatch):
+    """Opening a pipeline fails the test."""
+    fail = {"from_pretrained": staticmethod(lambda *_, **__: pytest.fail("opened a pipeline"))}
+    monkeypatch.setattr(animegan, "AnimeGANPipeline", type("Unopened", (), fail))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with photos in it: a.jpg, b.png and deep/c.webp; and notes.txt."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos/a.jpg", "photos/b.png", "photos/deep/c.webp", "photos/.hidden/d.jpg"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 10), (200, 100, 50)).save(name)
+    Path("photos/notes.txt").write_text("not a photo")
+    return tmp_path
+
+
+def run(*words):
+    return cli.main(["photo", *map(str, words)])
+
+
+def usage(capsys, *words):
+    """The message of a usage error."""
+    with pytest.raises(SystemExit) as error:
+        run(*words)
+    assert error.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def files(folder):
+    return sorted(
+        str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()
+    )
+
+
+# What is drawn where ---------------------------------------------------------------------------
+
+
+def test_one_photo_to_one_file(folder, inverter, capsys):
+    assert run("photos/a.jpg", "-o", "new/toon.png") == 0
+    with Image.open("new/toon.png") as toon:
+        assert (toon.format, toon.size) == ("PNG", (20, 10))
+        assert np.abs(np.asarray(toon, int)[0, 0] - [55, 155, 205]).max() < 6
+    assert capsys.readouterr().out == "1 drawn\n"
+
+
+@pytest.mark.parametrize("out", ["toons", "toons/", "toons.png/"])
+def test_one_photo_into_a_folder(folder, inverter, out):
+    assert run("photos/a.jpg", "-o", out) == 0
+    assert files(out) == ["a.jpg"]
+
+
+def test_existing_folder_is_a_folder_whatever_its_name(folder, inverter):
+    Path("toons.png").mkdir()
+    assert run("photos/a.jpg", "-o", "toons.png") == 0
+    assert files("toons.png") == ["a.jpg"]
+
+
+def test_folder_and_its_folders(folder, inverter):
+    assert run("photos", "-o", "toons") == 0
+    assert files("toons") == ["a.jpg", "b.png"]
+    assert run("photos", "-o", "deep toons", "--recursive") == 0
+    assert files("deep toons") == ["a.jpg", "b.png", "deep/c.webp"]
+
+
+def test_globs_that_the_shell_left_alone(folder, inverter):
+    assert run("photos/*.jpg", "photos/**/c.*", "-o", "toons") == 0
+    assert files("toons") == ["a.jpg", "c.webp"]
+
+
+def test_a_name_with_a_star_is_that_name(folder, inverter):
+    Path("photos/a.jpg").rename("photos/[a]*.jpg")
+    assert run("photos/[a]*.jpg", "-o", "toon.jpg") == 0
+    assert inverter.drawn == ["[a]*.jpg"]
+
+
+def test_each_photo_is_drawn_once(folder, inverter):
+    assert run("photos", "photos/a.jpg", "./photos/*.jpg", "-o", "toons") == 0
+    assert sorted(inverter.drawn) == ["a.jpg", "b.png"]
+
+
+def test_same_names_get_numbers_and_nothing_is_lost(folder, inverter, capsys):
+    for name in ("x/a.gif", "x/A.PNG", "y/a.png", "y/a-2.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9)).save(name)
+    assert run("x", "y", "-o", "toons") == 0
+    assert files("toons") == ["A.PNG", "a-2.png", "a-3.png", "a-4.png"]
+    assert "4 drawn" in capsys.readouterr().out
+    assert run("x", "y", "-o", "toons") == 0
+    assert len(inverter.drawn) == 4  # The names come out the same again, so all are skipped.
+
+
+def test_suffix_that_cannot_be_written_becomes_png(folder, inverter):
+    Image.new("RGB", (9, 9)).save("moving.gif")
+    Path("plain").write_bytes(Path("photos/a.jpg").read_bytes())
+    assert run("moving.gif", "plain", "-o", "toons") == 0
+    assert files("toons") == ["moving.png", "plain.png"]
+
+
+# What is left alone ----------------------------------------------------------------------------
+
+
+def test_what_exists_is_skipped_without_opening_a_pipeline(folder, unopened, capsys):
+    Path("toons").mkdir()
+    for name in ("a.jpg", "b.png"):
+        Path("toons", name).write_text("drawn before")
+    assert run("photos", "-o", "toons") == 0
+    assert capsys.readouterr().out.startswith("0 drawn, 2 skipped")
+    assert Path("toons/a.jpg").read_text() == "drawn before"
+
+
+def test_overwrite_draws_again(folder, inverter, capsys):
+    Path("toons").mkdir()
+    Path("toons/a.jpg").write_text("drawn before")
+    assert run("photos", "-o", "toons", "--overwrite") == 0
+    assert Image.open("toons/a.jpg").size == (20, 10)
+    assert "skipped" not in capsys.readouterr().out
+
+
+def test_drawings_inside_the_folder_are_not_drawn_again(folder, inverter):
+    for _ in range(2):
+        assert run("photos", "-o", "photos/toons", "--recursive") == 0
+    assert len(inverter.drawn) == 3
+
+
+def test_photos_are_never_replaced(folder, unopened, capsys):
+    for words in (
+        ("photos", "-o", "photos", "--overwrite"),
+        ("photos/a.jpg", "-o", "photos/a.jpg", "--overwrite"),
+        ("photos/a.jpg", "-o", "photos/../photos/", "--overwrite"),
+    ):
+        assert "photos are never replaced" in usage(capsys, *words)
+
+
+# What people are told --------------------------------------------------------------------------
+
+
+def test_one_broken_photo_does_not_stop_the_rest(folder, inverter, capsys):
+    Path("photos/a.jpg").write_bytes(b"broken")
+    assert run("photos", "nowhere.jpg", "*.xyz", "-o", "toons") == 1
+    out, err = capsys.readouterr()
+    assert files("toons") == ["b.png"]
+    assert out == "1 drawn, 3 failed\n"
+    assert "failed: photos/a.jpg: a.jpg" in err
+    assert "failed: nowhere.jpg: there is no such file" in err
+    assert "failed: *.xyz: nothing matches" in err
+
+
+def test_disk_that_refuses_is_told_for_each(folder, inverter, capsys):
+    Path("toons").mkdir()
+    Path("toons/deep").write_text("a file where a folder has to be")
+    assert run("photos", "-o", "toons", "--recursive") == 1
+    assert "failed: photos/deep/c.webp: cannot write" in capsys.readouterr().err
+    assert files("toons") == ["a.jpg", "b.png", "deep"]
+
+
+def test_network_out_of_memory_is_told_for_each(folder, inverter, monkeypatch, capsys):
+    def fail(self, photo, **options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory\nstack...")
+
+    monkeypatch.setattr(Inverter, "__call__", fail)
+    assert run("photos", "-o", "toons") == 1
+    assert (
+        "could not be drawn: DefaultCPUAllocator: can't allocate memory\n"
+        in capsys.readouterr().err
+    )
+
+
+def test_empty_folder_is_a_failure(folder, unopened, capsys):
+    Path("empty").mkdir()
+    assert run("empty", "-o", "toons") == 1
+    assert "no photo in this folder; --recursive searches deeper" in capsys.readouterr().err
+    assert not Path("toons").exists()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("photos", "-o", "toon.png"), "looks like one file"),
+        (("photos/a.jpg", "photos/b.png", "-o", "toon.png"), "looks like one file"),
+        (("photos/a.jpg", "-o", "toon.svg"), "expected one of .jpg"),
+        (("photos", "-o", "photos/notes.txt"), "is a file"),
+        (("photos", "-o", "t", "--strength", "1.5"), "'1.5': expected a number from 0 to 1"),
+        (("photos", "-o", "t", "--strength", "nan"), "expected a number from 0 to 1"),
+        (("photos", "-o", "t", "--faces", "two"), "invalid choice: 'two'"),
+        (("photos",), "required: -o/--output"),
+        (("photos", "-o", "t", "--style", "./nowhere"), "there is no such folder"),
+    ],
+)
+def test_usage_errors(folder, capsys, words, message):
+    assert message in usage(capsys, *words)
+    assert not Path("t").exists()
+
+
+def test_options_reach_the_pipeline(folder, inverter):
+    run("photos/a.jpg", "-o", "t/", "--strength", "0.25", "--faces", "largest", "--keep-colour")
+    assert inverter.options == {"faces": "largest", "strength": 0.25, "keep_colour": True}
+
+
+def test_wrong_device_is_a_usage_error(folder, toy_style, capsys):
+    message = usage(capsys, "photos", "-o", "t", "--style", toy_style, "--device", "gpu")
+    assert "device='gpu': expected auto, cpu, cuda or cuda:N" in message
+
+
+def test_hub_that_is_away_is_a_failure(folder, monkeypatch, capsys):
+    def away(*_, **__):
+        raise ConnectionError("style='a/b': the Hub does not answer")
+
+    monkeypatch.setattr(animegan.AnimeGANPipeline, "from_pretrained", away)
+    assert run("photos", "-o", "t", "--style", "a/b") == 1
+    assert "the Hub does not answer" in capsys.readouterr().err
+
+
+def test_help_shows_examples(capsys):
+    with pytest.raises(SystemExit) as error:
+        cli.main(["photo", "--help"])
+    assert error.value.code == 0
+    assert "python -m toonify photo me.jpg -o toon.png" in capsys.readouterr().out
+
+
+def test_styles_as_table_and_as_json(monkeypatch, capsys):
+    ink = hub.Style("ink", "Ink", licence="CC0-1.0", source="hub me/ink@0123456789ab")
+    monkeypatch.setattr(hub, "styles", lambda: [hub.Style("comic", "Comic", licence="MIT"), ink])
+    assert cli.main(["styles"]) == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["NAME", "TITLE", "FROM", "LICENCE"]
+    assert first.split() == ["comic", "Comic", "bundled", "MIT"]
+    assert second.split() == ["ink", "Ink", "hub", "me/ink@0123456789ab", "CC0-1.0"]
+    assert cli.main(["styles", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (second["name"], second["source"], second["scope"]) == ("ink", ink.source, "photo")
+
+
+# As a process ----------------------------------------------------------------------------------
+
+
+def process(*words, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "toonify", *map(str, words)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_odd_inputs_each_give_a_drawing_or_a_reason(tmp_path, toy_style):
+    """Some sixty files that people really have, in one process with a toy network."""
+    inputs = make_odd_inputs(tmp_path / "odd")
+    inputs.pop("folder.jpg")  # a folder is searched, and this one is empty: see above
+    paths = [path for path, _ in inputs.values()]
+    command = process("photo", *paths, "-o", tmp_path / "toons", "--style", toy_style)
+    out, err = command.communicate(timeout=300)
+    assert "Traceback" not in err
+    told = dict(line.removeprefix("failed: ").split(": ", 1) for line in err.splitlines() if line)
+    assert command.returncode == 1
+    drawn = {path.name for path in (tmp_path / "toons").iterdir()}
+    for name, (path, expected) in inputs.items():
+        if expected == "refused":
+            assert len(told.pop(str(path))) > 15, name
+            continue
+        assert str(path) not in told, told.get(str(path))
+        stem = path.stem
+        results = [n for n in drawn if Path(n).stem == stem or n.startswith(f"{stem}-")]
+        size = images.load(path).size
+        assert size in {Image.open(tmp_path / "toons" / n).size for n in results}, name
+    assert told == {}
+    assert len(drawn) == sum(expected == "ok" for _, expected in inputs.values())
+    assert out.endswith("failed\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ")
+def test_interruption_leaves_whole_files_only(tmp_path, toy_style, photo):
+    (tmp_path / "photos").mkdir()
+    for number in range(200):
+        photo.resize((96, 96)).save(tmp_path / "photos" / f"{number:03}.png")
+    command = process(
+        "photo",
+        tmp_path / "photos",
+        "-o",
+        tmp_path / "toons",
+        "--style",
+        toy_style,
+        "--faces",
+        "none",
+    )
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "toons").glob("*.png"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate(timeout=60)
+    assert command.returncode == 130 and "Traceback" not in err
+    assert "interrupted" in err
+    results = list((tmp_path / "toons").iterdir())
+    assert 3 <= len(results) < 200
+    for path in results:
+        assert path.suffix == ".png" and not path.name.startswith(".")
+        assert images.load(path).size == (96, 96)
