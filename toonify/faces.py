@@ -74,8 +74,8 @@ def detect(
 
     The photo is looked at with its longer side at most `max_side` pixels; faces smaller than 8 % of
     the shorter side, or than 20 pixels there, are passed over. Where no face stands plainly
-    upright, the photo is looked at lying on either side and upside down too. Whatever the photo's size or mode,
-    this gives an answer and no error.
+    upright, the photo is looked at lying on either side and upside down too. Whatever the photo's
+    size or mode, this gives an answer and no error.
     """
     pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
     height, width = pixels.shape[:2]
