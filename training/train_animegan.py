@@ -160,7 +160,11 @@ class AnimeGANObjective:
             parts["pair"] = F.l1_loss(drawn, batch["drawn"]) + 0.25 * losses.feature_distance(
                 pick(found, self.style_stages), pick(target, self.style_stages)
             )
+            # A drawing's colours are known from the first step on.
+            parts["colour"] = losses.colour(drawn, batch["drawn"])
         if D is not None:
+            if "colour" not in parts:
+                parts["colour"] = losses.colour(drawn, batch["photo"])
             if weights["style"]:
                 with torch.no_grad():
                     style = self.features(losses.grey(batch["style"]))
@@ -169,7 +173,6 @@ class AnimeGANObjective:
                     pick(style, self.style_stages),
                     self.features.gram_scales(self.style_stages),
                 )
-            parts["colour"] = losses.colour(drawn, batch.get("drawn", batch["photo"]))
             if weights["variation"]:
                 parts["variation"] = losses.total_variation(drawn)
             parts["adversarial"] = losses.adversarial_g(D(drawn))
