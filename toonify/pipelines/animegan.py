@@ -17,7 +17,7 @@ from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, paste
 
 FACES = ("all", "largest", "none")
-MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once; about 1.5 GB at its widest layer
+MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of memory
 MULTIPLE = 8  # of height and width: 8 for the lite generator, and right for the full one's 4
 SMALLEST = 32  # px a side, for the same reason
 NETWORK_CODE = Path(__file__).parents[1] / "models" / "animegan.py"
