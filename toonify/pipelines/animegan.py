@@ -148,7 +148,8 @@ class Clock:
 
     def __init__(self, progress: Callable[[float, str], None] | None):
         self.seconds: dict[str, float] = {}
-        self.progress = progress or (lambda fraction, text: None)
+        # Not `or`: gradio's Progress is falsy until it has begun.
+        self.progress = (lambda fraction, text: None) if progress is None else progress
 
     @contextlib.contextmanager
     def __call__(self, step: str, fraction: float, text: str):
