@@ -175,6 +175,17 @@ class AnimeGANDraws(Dataset):
         x, y = int(np.clip(x, 0, width - side)), int(np.clip(y, 0, height - side))
         return Window(x, y, side, bool(rng.random() < 0.5))
 
+    def recoloured(self, crops: dict[str, np.ndarray], rng: np.random.Generator) -> dict:
+        """The crops, of a share of draws with their channels in another order, all in the same.
+
+        Portraits hold skin, grey and blue and hardly a green: without this a network learns two
+        axes of colour and leaves the third for last.
+        """
+        if rng.random() >= self.recolour_share:
+            return crops
+        order = rng.permutation(3)
+        return {name: crop[..., order] for name, crop in crops.items()}
+
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return self.draw(index, self.crop_size(index))
 
@@ -188,15 +199,14 @@ class AnimeGANDraws(Dataset):
         crops = {"photo": window.cut(photo, size)}
         if self.paired:
             crops["drawn"] = window.cut(self.cache(self.drawings[photo_path]), size)
-            if not self.faces.get(photo_path.stem) and rng.random() < self.recolour_share:
-                # Colours that portraits and few scenes do not have, in photo and drawing alike.
-                order = rng.permutation(3)
-                crops = {name: crop[..., order] for name, crop in crops.items()}
+            crops = self.recoloured(crops, rng)
         pick = int(rng.integers(len(self.styles)))
         style = self.cache(self.styles[pick])
         window = self.window(self.styles[pick], style.shape, size, rng)
-        crops["style"] = window.cut(style, size)
-        crops["smooth"] = window.cut(self.cache(self.smooth[pick]), size)
+        looks = {"style": window.cut(style, size)}
+        looks["smooth"] = window.cut(self.cache(self.smooth[pick]), size)
+        # What the discriminator takes for real has the colours of what it is shown as drawn.
+        crops |= self.recoloured(looks, rng) if self.paired else looks
         return {
             name: torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
             for name, crop in crops.items()

@@ -54,7 +54,7 @@ class AnimeGANSettings(RunSettings):
     zoom: tuple[float, float] = setting((0.5, 1.0), "least and most px drawn per px of a picture")
     face_share: float = setting(0.7, "share of crops on a face, where faces.json knows some")
     scene_share: float = setting(0.2, "share of photos without a face")
-    recolour_share: float = setting(0.3, "share of paired scenes whose channels are permuted")
+    recolour_share: float = setting(0.35, "share of pairs whose channels are permuted")
     cache_gb: float = setting(3.0, "memory for decoded pictures")
 
     weight_adversarial: float = setting(1.0, "of the least-squares GAN loss, both sides")
