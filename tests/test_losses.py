@@ -37,6 +37,12 @@ def test_chroma_is_half_squared_and_summed_over_u_and_v():
     assert losses.colour(red, black).item() == pytest.approx(expected.item(), abs=1e-5)
 
 
+def test_chroma_ignores_light(picture):
+    white, dark = torch.ones(1, 3, 4, 4), torch.full((1, 3, 4, 4), -0.9)
+    assert losses.chroma(white, dark).item() == pytest.approx(0, abs=1e-6)
+    assert losses.chroma(picture, losses.grey(picture)) > 0.05
+
+
 def test_grey_of_grey_is_itself_and_of_a_picture_has_equal_channels(picture):
     grey = losses.grey(picture)
     assert torch.allclose(losses.grey(grey), grey, atol=1e-6)

@@ -60,6 +60,12 @@ def colour(image: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
         return light + 2 * F.huber_loss(ours[:, 1:], theirs[:, 1:])
 
 
+def chroma(image: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error of U and V, light left out; zero for two greys, however different."""
+    with torch.autocast(image.device.type, enabled=False):
+        return F.l1_loss(yuv(image.float())[:, 1:], yuv(other.float())[:, 1:])
+
+
 def total_variation(image: torch.Tensor) -> torch.Tensor:
     """Half the mean squared step to the next row plus the same for columns; zero if flat."""
     image = image.float()

@@ -63,6 +63,7 @@ class AnimeGANSettings(RunSettings):
     weight_colour: float = setting(10.0, "of YUV distance to the photo (to the drawing, if paired)")
     weight_variation: float = setting(1.0, "of total variation")
     weight_pair: float = setting(0.0, "of L1 and feature distance to the paired drawing")
+    weight_chroma: float = setting(0.0, "of L1 of U and V to the paired drawing")
     critic_real: float = setting(1.2, "discriminator: style pictures are real")
     critic_fake: float = setting(1.2, "discriminator: drawings are not")
     critic_grey: float = setting(1.2, "discriminator: grey style pictures are not")
@@ -75,22 +76,25 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     # Pairs drawn by a teacher: they carry shape and colour, the discriminator adds crisp ink.
     "comic": AnimeGANSettings(
         style="comic",
-        max_images=24_000,
-        batch=8,
-        init_images=16_000,
-        decay_images=12_000,
-        lr_init=8e-4,
+        max_images=20_000,
+        batch=4,
+        init_images=17_000,
+        decay_images=8_000,
+        lr_init=5e-4,
         lr_g=3e-4,
         lr_d=3e-4,
-        crop_sizes=((0, 128), (20_000, 192)),
+        crop_sizes=((0, 128),),
         zoom=(0.45, 1.25),
+        scene_share=0.25,
+        recolour_share=0.4,
         weight_adversarial=0.15,
         weight_content=0.1,
         weight_style=0.3,
         weight_colour=2.0,
         weight_variation=0.0,
         weight_pair=4.0,
-        ema_half_life_images=800.0,
+        weight_chroma=12.0,
+        ema_half_life_images=600.0,
         critic_grey=0.4,
         critic_smooth=1.0,
     ),

@@ -85,6 +85,7 @@ class AnimeGANObjective:
             "colour": s.weight_colour,
             "variation": s.weight_variation,
             "pair": s.weight_pair,
+            "chroma": s.weight_chroma,
         }
         self.critic_weights = {
             "real": s.critic_real,
@@ -162,6 +163,8 @@ class AnimeGANObjective:
             )
             # A drawing's colours are known from the first step on.
             parts["colour"] = losses.colour(drawn, batch["drawn"])
+            if weights["chroma"]:
+                parts["chroma"] = losses.chroma(drawn, batch["drawn"])
         if D is not None:
             if "colour" not in parts:
                 parts["colour"] = losses.colour(drawn, batch["photo"])
