@@ -1,5 +1,6 @@
 """The AnimeGAN pipeline: every photo keeps its size, faces are drawn at a size the style knows."""
 
+import dataclasses
 import io
 import json
 import os
@@ -279,3 +280,12 @@ def test_spoilt_style_is_refused_before_anything_is_drawn(tmp_path, make_style):
     (folder / hub.CONFIG).write_text(json.dumps({**config, "width": 8}))
     with pytest.raises(ValueError, match="wrong shape"):
         AnimeGANPipeline.from_pretrained(folder)
+
+
+def test_strokes_have_their_weight_whatever_the_photos_resolution():
+    draw, shapes = pipeline(style=dataclasses.replace(STYLE, short_side=64.0))
+    toon = draw(Image.new("RGB", (400, 256)), faces="none")
+    assert toon.image.size == (400, 256)
+    assert shapes == [(1, 3, 64, 104)]  # 100 px wide, padded
+    draw(Image.new("RGB", (60, 48)), faces="none")
+    assert shapes[-1] == (1, 3, 48, 64)  # never enlarged

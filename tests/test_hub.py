@@ -185,6 +185,8 @@ def test_damaged_files_are_named(style):
         {"scope": "hands"},
         {"eye_distance": [110, 30]},
         {"eye_distance": 30},
+        {"short_side": 20},
+        {"short_side": "large"},
         {"eye_distance": [True, "x"]},
         {"title": 3},
         [],

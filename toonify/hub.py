@@ -29,8 +29,9 @@ class Style:
     """What people are told about a style, and the face sizes it draws well.
 
     `scope` is "photo" (draws whole photos) or "face" (draws aligned faces). `eye_distance` is the
-    range of inter-ocular distances, in pixels, at which it draws faces well. `source` says where
-    the weights come from: "bundled", "folder ..." or "hub owner/repo@revision".
+    range of inter-ocular distances, in pixels, at which it draws faces well; `short_side` the
+    largest short side of a photo, in pixels, at which its strokes have their weight (0: any).
+    `source` says where the weights come from: "bundled", "folder ..." or "hub owner/repo@revision".
     """
 
     name: str
@@ -40,6 +41,7 @@ class Style:
     licence: str = "unknown"
     source: str = "bundled"
     eye_distance: tuple[float, float] = (30.0, 110.0)
+    short_side: float = 0.0
     data: str = ""
 
 
@@ -243,12 +245,15 @@ def read_style(folder: Path, name: str, source: str) -> Style:
     fields = {f.name for f in dataclasses.fields(Style)} - {"name", "source"}
     said = {key: value for key, value in said.items() if key in fields}
     for key, value in said.items():
-        if key != "eye_distance" and not isinstance(value, str):
+        if key not in ("eye_distance", "short_side") and not isinstance(value, str):
             raise ValueError(f"{file}: {key} is {value!r}, expected text")
     if said.get("scope", "photo") not in SCOPES:
         raise ValueError(f"{file}: scope is {said['scope']!r}, expected one of {', '.join(SCOPES)}")
     if "eye_distance" in said:
         said["eye_distance"] = eye_range(said["eye_distance"], file)
+    side = said.get("short_side", 0)
+    if type(side) not in (int, float) or not (side == 0 or side >= 64):
+        raise ValueError(f"{file}: short_side is {side!r}, expected 0 or at least 64 pixels")
     return Style(name=name, source=source, **{"title": name, **said})
 
 

@@ -59,10 +59,11 @@ class AnimeGANSettings(RunSettings):
 
     weight_adversarial: float = setting(1.0, "of the least-squares GAN loss, both sides")
     weight_content: float = setting(1.0, "of feature distance to the photo")
-    weight_style: float = setting(1.0, "of Gram distance to the grey style picture")
+    weight_style: float = setting(1.0, "of Gram distance to the grey style picture, or the pair")
     weight_colour: float = setting(10.0, "of YUV distance to the photo (to the drawing, if paired)")
     weight_variation: float = setting(1.0, "of total variation")
-    weight_pair: float = setting(0.0, "of L1 and feature distance to the paired drawing")
+    weight_pair: float = setting(0.0, "of L1 to the paired drawing")
+    weight_pair_features: float = setting(0.0, "of feature distance to the paired drawing")
     weight_chroma: float = setting(0.0, "of L1 of U and V to the paired drawing")
     critic_real: float = setting(1.2, "discriminator: style pictures are real")
     critic_fake: float = setting(1.2, "discriminator: drawings are not")
@@ -89,10 +90,11 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
         recolour_share=0.4,
         weight_adversarial=0.15,
         weight_content=0.1,
-        weight_style=0.3,
+        weight_style=2.0,
         weight_colour=2.0,
         weight_variation=0.0,
         weight_pair=4.0,
+        weight_pair_features=3.0,
         weight_chroma=12.0,
         ema_half_life_images=600.0,
         critic_grey=0.4,

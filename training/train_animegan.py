@@ -78,6 +78,7 @@ class AnimeGANObjective:
         # Of fixed draws, so that a resumed run has the same units.
         draws = [self.dataset.draw(i, s.crop_sizes[0][1])["photo"] for i in range(32)]
         self.features.calibrate(to_unit({"photo": torch.stack(draws)})["photo"].to(device))
+        self.gram_scales = self.features.gram_scales(self.style_stages)
         self.weights = {
             "adversarial": s.weight_adversarial,
             "content": s.weight_content,
@@ -85,6 +86,7 @@ class AnimeGANObjective:
             "colour": s.weight_colour,
             "variation": s.weight_variation,
             "pair": s.weight_pair,
+            "pair_features": s.weight_pair_features,
             "chroma": s.weight_chroma,
         }
         self.critic_weights = {
@@ -137,9 +139,10 @@ class AnimeGANObjective:
         return self.settings.weight_adversarial * loss, logs
 
     def generator(self, D, drawn, batch):
-        """Content, and pairs where there are any; with `D` also style, colour and adversarial.
+        """Content; in pairs the drawing's pixels, features, Grams and colours; with `D` the rest.
 
-        A discriminator of None means the first phase.
+        A discriminator of None means the first phase. Unpaired, style is the Gram distance to a
+        grey style picture and colour the distance to the photo, as published.
         """
         weights = self.weights
         drawn = drawn.float()
@@ -158,9 +161,11 @@ class AnimeGANObjective:
         if weights["pair"]:
             with torch.no_grad():
                 target = self.features(batch["drawn"])
-            parts["pair"] = F.l1_loss(drawn, batch["drawn"]) + 0.25 * losses.feature_distance(
-                pick(found, self.style_stages), pick(target, self.style_stages)
-            )
+            parts["pair"] = F.l1_loss(drawn, batch["drawn"])
+            ours, theirs = pick(found, self.style_stages), pick(target, self.style_stages)
+            parts["pair_features"] = losses.feature_distance(ours, theirs)
+            if weights["style"]:
+                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales)
             # A drawing's colours are known from the first step on.
             parts["colour"] = losses.colour(drawn, batch["drawn"])
             if weights["chroma"]:
@@ -168,14 +173,11 @@ class AnimeGANObjective:
         if D is not None:
             if "colour" not in parts:
                 parts["colour"] = losses.colour(drawn, batch["photo"])
-            if weights["style"]:
+            if weights["style"] and "style" not in parts:
                 with torch.no_grad():
                     style = self.features(losses.grey(batch["style"]))
-                parts["style"] = losses.style_distance(
-                    pick(found, self.style_stages),
-                    pick(style, self.style_stages),
-                    self.features.gram_scales(self.style_stages),
-                )
+                ours, theirs = pick(found, self.style_stages), pick(style, self.style_stages)
+                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales)
             if weights["variation"]:
                 parts["variation"] = losses.total_variation(drawn)
             parts["adversarial"] = losses.adversarial_g(D(drawn))

@@ -102,8 +102,10 @@ class AnimeGANPipeline:
         return Toon(canvas, found, clock.seconds, len(chosen))
 
     def drawing_scale(self, photo: Image.Image, found: list[Face]) -> float:
-        """The scale, at most 1, that bounds the pixels and brings the largest face into range."""
+        """The scale, at most 1, that bounds the pixels and suits strokes and the largest face."""
         scale = min(1.0, (MAX_DRAWN_PIXELS / (photo.width * photo.height)) ** 0.5)
+        if self.style.short_side:
+            scale = min(scale, self.style.short_side / min(photo.size))
         if found:
             scale = min(scale, self.style.eye_distance[1] / frontal_eye_distance(found[0]))
         return scale
