@@ -331,6 +331,8 @@ def test_interruption_leaves_whole_files_only(tmp_path, toy_style, photo):
         toy_style,
         "--faces",
         "none",
+        # A shell starts its background jobs deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "toons").glob("*.png"))) < 3 and time.monotonic() < deadline:
