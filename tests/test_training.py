@@ -128,7 +128,11 @@ def test_lite_generator_trains_by_the_same_command(data, tmp_path):
 
 
 def test_unpaired_recipe_trains(data, tmp_path):
-    chosen = settings(data, tmp_path / "run", weight_pair=0.0, weight_variation=1.0, max_images=10)
+    alone = {"weight_pair": 0.0, "weight_variation": 1.0, "max_images": 10}
+    with pytest.raises(ValueError, match="--weight-pair-features 0"):
+        run(settings(data, tmp_path / "run", **alone))
+    unpaired = alone | {"weight_pair_features": 0.0, "weight_chroma": 0.0}
+    chosen = settings(data, tmp_path / "run", **unpaired)
     run(chosen)
     assert {"g_style", "g_variation", "g_adversarial", "d_smooth"} <= set(log_of(chosen.out)[-1])
 

@@ -50,6 +50,11 @@ class AnimeGANObjective:
             seed=s.seed,
             cache_bytes=int(s.cache_gb * 2**30),
         )
+        if not s.weight_pair and (s.weight_pair_features or s.weight_chroma):
+            raise ValueError(
+                "--weight-pair 0 leaves out the other losses of pairs: expected "
+                "--weight-pair-features 0 and --weight-chroma 0 with it"
+            )
         if s.weight_pair and not self.dataset.paired:
             raise ValueError(
                 f"--preset with pairs (--weight-pair {s.weight_pair}): the pictures in "
