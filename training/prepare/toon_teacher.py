@@ -26,6 +26,8 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import images
+from training.prepare.brush import paint
+from training.prepare.flow import along_flow, edge_flow
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ class Look:
     ink_threshold: float = 1.3  # levels of 255 a dark line must stand out
     skin_ink: float = 0.35  # share of ink kept on plain skin, where wrinkles and stubble live
     speck: float = 0.4  # ink strokes shorter than this on skin are dropped
+    ink_tone: float = 0.12  # a full line's share of the colour it lies on
+    silk: float = 0.0  # px at a short side of 320 over which colours run along edges
+    skin_flat: float = 0.0  # share of plain skin that is flattened once more
+    shine: float = 1.0  # share kept of skin's light above its own tone
+    gamma: float = 1.0  # exponent on CIELAB L; below 1 is brighter
+    tone_offset: float = 0.0  # where the first tone ends, in tones
+    tone_share: float = 1.0  # share of the steps in the light, the rest stays smooth
+    skin_tone_share: float = 1.0  # the same on skin, where a step is easily a patch
+    cool: float = 0.0  # CIELAB b taken from full shadows off the skin
+    glow: float = 0.0  # share of bright areas that bleeds into what is around them
+    brushed: bool = False  # painted with strokes instead of drawn with ink
 
 
 LOOKS = {
@@ -58,6 +71,23 @@ LOOKS = {
         eyes=1.3, tone_step=14.0, tone_slope=6.0, ink=0.6, ink_threshold=1.8, skin_ink=0.2
     ),
     "caricature": Look(eyes=1.8, nose=1.25, mouth=1.15, jaw=0.2),
+    # Clean cel colours in few tones, hair that runs in strands, thin coloured lines, light air.
+    "anime": Look(
+        **dict(eyes=1.5, nose=0.72, mouth=0.86, jaw=0.16),
+        **dict(passes=5, colour_sigma=26.0, detail_in_features=0.75),
+        **dict(
+            tone_step=26.0, tone_slope=16.0, tone_detail=0.35, tone_offset=0.35, tone_share=0.62
+        ),
+        **dict(lift=2.0, gamma=0.8, chroma=1.5, skin_chroma=1.12, cool=7.0, glow=0.28),
+        **dict(silk=9.0, skin_flat=0.9, shine=0.3, skin_tone_share=0.3),
+        **dict(line=0.62, ink=0.85, ink_threshold=1.0, skin_ink=0.22, speck=0.35, ink_tone=0.22),
+    ),
+    # Oil on canvas: strokes along the shapes, broad behind, fine in the face.
+    "oil": Look(
+        **dict(eyes=1.25, nose=0.9, mouth=0.96, jaw=0.07, passes=2, brushed=True),
+        **dict(tone_step=16.0, tone_slope=5.0, tone_detail=1.0, lift=4.0, shine=0.7),
+        **dict(chroma=1.3, skin_chroma=1.08),
+    ),
 }
 
 
@@ -189,55 +219,81 @@ def flatten(picture: np.ndarray, frames: list[FaceFrame], look: Look, unit: floa
     return np.clip(flat + keep * (picture.astype(np.float32) - flat) + 0.5, 0, 255).astype(np.uint8)
 
 
-def tones(picture: np.ndarray, skin: np.ndarray, look: Look, unit: float) -> np.ndarray:
+def silken(
+    flat: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look, unit: float
+) -> np.ndarray:
+    """Colours run along edges, as strands of hair do, and skin goes flat; uint8 RGB -> uint8 RGB.
+
+    Eyes, brows and mouths stay as they are.
+    """
+    grey = cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    flow = edge_flow(cv2.GaussianBlur(grey, (0, 0), 1.2 * unit), 2.5 * unit)
+    plain = (1 - feature_mask(flat.shape, frames))[..., None]
+    silk = flat.astype(np.float32)
+    if look.silk:
+        reach = round(look.silk * unit)
+        run = [along_flow(np.ascontiguousarray(silk[..., c]), flow, reach) for c in range(3)]
+        silk += (np.stack(run, -1) - silk) * plain
+    if look.skin_flat and frames:
+        smooth = np.clip(silk, 0, 255).astype(np.uint8)
+        for _ in range(3):
+            smooth = cv2.bilateralFilter(smooth, 2 * round(5 * unit) + 1, 24, 7 * unit)
+        silk += (smooth - silk) * (look.skin_flat * skin)[..., None]
+    return np.clip(silk + 0.5, 0, 255).astype(np.uint8)
+
+
+def without_shine(light: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look):
+    """CIELAB L (H, W) whose highlights on skin are pressed towards the skin's own tone."""
+    for frame in frames:
+        u, v = frame.grid(light.shape)
+        near = np.clip(3 - np.hypot(u, v - 0.5), 0, 1)
+        on_face = skin * (near > 0.5)
+        if on_face.sum() < 1:
+            continue
+        tone = float(np.median(light[on_face > 0.5])) if (on_face > 0.5).any() else 100.0
+        above = np.clip(light - tone, 0, None)
+        light = (light - (1 - look.shine) * above * skin * near).astype(np.float32)
+    return light
+
+
+def tones(
+    picture: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look, unit: float
+) -> np.ndarray:
     """Light in soft steps and livelier colour of the same hue; uint8 RGB -> uint8 RGB.
 
     `skin`: mask (H, W) in [0, 1] of what takes `skin_chroma` instead of `chroma`.
     """
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     light = lab[..., 0]
+    if look.shine < 1:
+        light = without_shine(light, skin, frames, look)
+    if look.gamma != 1:
+        light = 100 * np.clip(light / 100, 0, 1) ** look.gamma
     base = light
     for _ in range(2):
         base = cv2.bilateralFilter(base, 2 * round(3 * unit) + 1, 10, 5 * unit)
-    position = base / look.tone_step
+    position = base / look.tone_step + look.tone_offset
     whole = np.floor(position)
     step = 1 / (1 + np.exp(-look.tone_slope * (position - whole - 0.5)))
     low, high = 1 / (1 + np.exp(look.tone_slope / 2)), 1 / (1 + np.exp(-look.tone_slope / 2))
-    stairs = look.tone_step * (whole + (step - low) / (high - low))
+    stairs = look.tone_step * (whole + (step - low) / (high - low) - look.tone_offset)
+    share = look.tone_share + (look.skin_tone_share - look.tone_share) * skin
+    stairs = base + share * (stairs - base)
     lab[..., 0] = np.clip(stairs + look.tone_detail * (light - base) + look.lift, 0, 100)
     lab[..., 1:] *= (look.chroma + (look.skin_chroma - look.chroma) * skin)[..., None]
+    if look.cool:
+        shadow = np.clip((55 - lab[..., 0]) / 55, 0, 1) * (1 - skin)
+        lab[..., 1] += 0.35 * look.cool * shadow
+        lab[..., 2] -= look.cool * shadow
     return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
-def edge_flow(grey: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Unit tangents of edges from the smoothed structure tensor: two float32 arrays (H, W)."""
-    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    xx, yy, xy = (cv2.GaussianBlur(p, (0, 0), sigma) for p in (dx * dx, dy * dy, dx * dy))
-    angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
-    return np.cos(angle), np.sin(angle)
-
-
-def along_flow(values: np.ndarray, flow, reach: int) -> np.ndarray:
-    """Mean of `values` (H, W) over `reach` px both ways along the flow; strokes join, dots fade."""
-    height, width = values.shape
-    y0, x0 = np.mgrid[0:height, 0:width].astype(np.float32)
-    total, weights = values.copy(), 1.0
-    for sign in (1.0, -1.0):
-        x, y = x0.copy(), y0.copy()
-        tx, ty = flow[0] * sign, flow[1] * sign
-        for i in range(1, reach + 1):
-            x, y = x + tx, y + ty
-            weight = float(np.exp(-0.5 * (i / (0.5 * reach)) ** 2))
-            total += weight * cv2.remap(
-                values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-            )
-            weights += weight
-            # The tensor's direction has no sign: keep walking the way we came.
-            nx = cv2.remap(flow[0], x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
-            ny = cv2.remap(flow[1], x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
-            turn = np.where(nx * tx + ny * ty < 0, -1.0, 1.0).astype(np.float32)
-            tx, ty = nx * turn, ny * turn
-    return total / weights
+def glowing(picture: np.ndarray, skin: np.ndarray, look: Look, unit: float) -> np.ndarray:
+    """Bright areas bleed into their surroundings, less so over skin; uint8 RGB -> uint8 RGB."""
+    rgb = picture.astype(np.float32) / 255
+    bright = np.clip((rgb.mean(-1, keepdims=True) - 0.62) / 0.38, 0, 1) * rgb
+    halo = cv2.GaussianBlur(bright, (0, 0), 9 * unit) * (1 - 0.6 * skin[..., None])
+    return np.clip(255 * (1 - (1 - rgb) * (1 - look.glow * halo)) + 0.5, 0, 255).astype(np.uint8)
 
 
 def ink(
@@ -272,10 +328,17 @@ def draw(photo: Image.Image, points: list[np.ndarray], look: Look = LOOKS["comic
     warped = warp(picture, frames, look)
     flat = flatten(warped, frames, look, unit)
     skin = skin_mask(flat, frames)
-    coloured = tones(flat, skin, look, unit).astype(np.float32)
+    if look.silk or look.skin_flat:
+        flat = silken(flat, skin, frames, look, unit)
+    coloured = tones(flat, skin, frames, look, unit)
+    if look.glow:
+        coloured = glowing(coloured, skin, look, unit)
+    if look.brushed:
+        return Image.fromarray(paint(coloured, feature_mask(coloured.shape, frames), skin, unit))
+    coloured = coloured.astype(np.float32)
     lines = ink(flat, skin, frames, look, unit)[..., None] * look.ink
     # Ink is a dark shade of what it lies on, so contours of fair hair are brown, not black.
-    drawn = coloured * (1 - lines) + (0.12 * coloured) * lines
+    drawn = coloured * (1 - lines) + (look.ink_tone * coloured) * lines
     return Image.fromarray(np.clip(drawn + 0.5, 0, 255).astype(np.uint8))
 
 
@@ -310,15 +373,17 @@ def draw_folder(
         style_out = data / look / "style" / f"{name}.png"
         if style_out.exists() and photo_out.exists() and name in points:
             continue
+        known = photo_out.exists() and name in points  # another look has been drawn here before
         try:
-            photo = images.load(path)
+            photo = images.load(photo_out if known else path)
         except images.ImageError as error:
             report(f"skipped {path}: {error}")
             refused += 1
             continue
-        photo = resize_short(photo, short_side)
-        points[name] = [face.points.round(1).tolist() for face in face_room.detect(photo)]
-        images.save(photo, photo_out)
+        if not known:
+            photo = resize_short(photo, short_side)
+            points[name] = [face.points.round(1).tolist() for face in face_room.detect(photo)]
+            images.save(photo, photo_out)
         images.save(draw(photo, [np.array(p) for p in points[name]], LOOKS[look]), style_out)
         drawn += 1
         if drawn % 50 == 0:
