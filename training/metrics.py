@@ -3,6 +3,8 @@
 Pictures are upright RGB `PIL.Image`s.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
@@ -13,8 +15,17 @@ from toonify.faces import Face
 from training.perceptual import MobileNetV2Features
 
 CROP_PX = 96
-SHORT_SIDE_PX = 288
+SHORT_SIDE_PX = 288  # the one scale at which style and edges are looked at
 STAGES = (1, 3, 6, 10)
+NOISE = 0.01  # style distances below are chance: sets of one style come to about 0.002
+SUBSET = 1000  # rows of each set that one kernel estimate compares, as KID is defined
+LEAST_SSIM = 0.5  # a drawing below it no longer shows its photo
+SSIM_PENALTY = 5.0  # so an SSIM of 0.3 costs as much as having no style at all
+FACE_UNIT_PX = 60  # eye distance at which skin is looked at
+SMOOTH_SKIN = 2.0  # deviations of L, of `skin_detail`
+
+
+# Distances between sets ------------------------------------------------------------------------
 
 
 def style_statistics(
@@ -29,11 +40,7 @@ def style_statistics(
     seeds take crops at equal relative places, so sets of equal sizes are compared place by place.
     """
     rng = np.random.default_rng(seed)
-    scaled = []
-    for picture in pictures:
-        scale = SHORT_SIDE_PX / min(picture.size)
-        size = tuple(max(CROP_PX, round(side * scale)) for side in picture.size)
-        scaled.append(picture.resize(size, Image.Resampling.LANCZOS))
+    scaled = [at_short_side(picture) for picture in pictures]
     rows = []
     for start in range(0, crops, 50):
         batch = []
@@ -43,12 +50,19 @@ def style_statistics(
             y = int(rng.random() * (picture.height - CROP_PX + 1))
             batch.append(images.to_tensor(picture.crop((x, y, x + CROP_PX, y + CROP_PX))))
         with torch.inference_mode():
-            found = features(torch.cat(batch))
+            found = features(torch.cat(batch).to(features.mean.device))
         parts = []
         for stage in STAGES:
             parts += [found[stage].mean((2, 3)), found[stage].std((2, 3))]
-        rows.append(torch.cat(parts, 1).double().numpy())
+        rows.append(torch.cat(parts, 1).double().cpu().numpy())
     return np.concatenate(rows)
+
+
+def at_short_side(picture: Image.Image) -> Image.Image:
+    """The picture scaled to a short side of 288 px; one that has it already comes out unchanged."""
+    scale = SHORT_SIDE_PX / min(picture.size)
+    size = tuple(max(CROP_PX, round(side * scale)) for side in picture.size)
+    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -68,6 +82,150 @@ def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     xx, yy = kernel(x, x), kernel(y, y)
     within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
     return float(within - 2 * kernel(x, y).mean())
+
+
+def kernel_inception_distance(
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    subset: int = SUBSET,
+    subsets: int = 100,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """(KID, its standard error) of two sets of an extractor's rows, (n, d) and (m, d) float64.
+
+    Binkowski et al., "Demystifying MMD GANs", ICLR 2018: the unbiased squared maximum mean
+    discrepancy of the kernel (x.y / d + 1)^3 on the features as they are, not multiplied by 1000.
+    Sets of at most `subset` rows are compared whole, larger ones as the mean over random subsets of
+    that many. The error is the jackknife's over both sets, or the spread between the subsets
+    divided by the root of their number. Raises ValueError for a set of fewer than 3 rows.
+    """
+    n, m = len(ours), len(theirs)
+    if min(n, m) < 3:
+        raise ValueError(f"sets of {n} and {m} pictures: expected at least 3 in each")
+    if max(n, m) <= subset:
+        return kernel_estimate(ours, theirs)
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(subsets):
+        few = (min(n, subset), min(m, subset))
+        x, y = rng.choice(n, few[0], replace=False), rng.choice(m, few[1], replace=False)
+        values.append(kernel_estimate(ours[x], theirs[y])[0])
+    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(subsets))
+
+
+def kernel_estimate(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Unbiased squared MMD of two sets with the cubic kernel, and its jackknife standard error."""
+
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    n, m = len(x), len(y)
+    xx, yy, xy = kernel(x, x), kernel(y, y), kernel(x, y)
+    np.fill_diagonal(xx, 0)
+    np.fill_diagonal(yy, 0)
+    sums = (xx.sum(), yy.sum(), xy.sum())
+    value = sums[0] / (n * (n - 1)) + sums[1] / (m * (m - 1)) - 2 * sums[2] / (n * m)
+    # The same value with one row of x, or of y, left out; from the sums, not computed again.
+    without_x = (
+        (sums[0] - 2 * xx.sum(1)) / ((n - 1) * (n - 2))
+        + sums[1] / (m * (m - 1))
+        - 2 * (sums[2] - xy.sum(1)) / ((n - 1) * m)
+    )
+    without_y = (
+        sums[0] / (n * (n - 1))
+        + (sums[1] - 2 * yy.sum(1)) / ((m - 1) * (m - 2))
+        - 2 * (sums[2] - xy.sum(0)) / (n * (m - 1))
+    )
+    variance = (n - 1) * without_x.var() + (m - 1) * without_y.var()
+    return float(value), float(np.sqrt(variance))
+
+
+def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Squared Frechet distance of the Gaussians through two sets of rows, (n, d) and (m, d).
+
+    Heusel et al., NeurIPS 2017: |mean - mean'|^2 + tr(C + C' - 2 (C C')^(1/2)). With C = A^T A and
+    C' = B^T B that last trace is the sum of the singular values of A B^T, so no root of an
+    unsymmetric matrix is taken, nothing is squared that is rooted again, and fewer rows than
+    dimensions are no special case. Biased upwards by about 1/n: compare figures of equal n and m
+    only. Zero for equal sets. Raises ValueError for a set of fewer than 2 rows.
+    """
+    if min(len(ours), len(theirs)) < 2:
+        raise ValueError(
+            f"sets of {len(ours)} and {len(theirs)} pictures: expected at least 2 in each"
+        )
+    means, roots = [], []
+    for rows in (np.asarray(ours, np.float64), np.asarray(theirs, np.float64)):
+        means.append(rows.mean(0))
+        root = (rows - means[-1]) / np.sqrt(len(rows) - 1)
+        # R of root = QR has the same products and at most d rows.
+        roots.append(np.linalg.qr(root, mode="r") if len(root) > root.shape[1] else root)
+    shared = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
+    spread = sum((root**2).sum() for root in roots) - 2 * shared
+    return float(((means[0] - means[1]) ** 2).sum() + max(spread, 0.0))
+
+
+def style_ratio(after: float, before: float) -> float:
+    """The drawings' style distance as a share of the photos' own; 1 means that nothing was gained.
+
+    Where the photos are hardly different from the style, their distance counts as 0.01.
+    """
+    return after / max(before, NOISE)
+
+
+class StyleScore:
+    """How good a generator's drawings of a few held-out photos are, to choose a checkpoint by.
+
+    The photos' and the style's statistics are computed once. `crops` are a third of those of the
+    published style distance, which is enough to tell checkpoints of one run from each other.
+
+    Args:
+        photos: upright RGB; they are given to `draw` as they are, so small ones make it quick.
+        style: pictures of the style.
+        features: with stages 1, 3, 6 and 10, calibrated or not, on any device; one is made if None.
+    """
+
+    def __init__(
+        self,
+        photos: list[Image.Image],
+        style: list[Image.Image],
+        features: MobileNetV2Features | None = None,
+        *,
+        crops: int = 200,
+        seed: int = 0,
+    ):
+        if not photos or not style:
+            raise ValueError(
+                f"{len(photos)} photos and {len(style)} style pictures: expected at least one each"
+            )
+        self.features = features or MobileNetV2Features(STAGES)
+        assert set(STAGES) <= set(self.features.stages), self.features.stages
+        self.photos, self.crops, self.seed = photos, crops, seed
+        self.style = self.statistics(style)
+        self.before = kernel_distance(self.statistics(photos), self.style)
+
+    def statistics(self, pictures: list[Image.Image]) -> np.ndarray:
+        return style_statistics(pictures, self.features, self.crops, self.seed)
+
+    def score(self, draw: Callable[[Image.Image], Image.Image]) -> dict[str, float]:
+        """Figures of the drawings; of `score`, the lower is the better.
+
+        `style_distance_ratio` is `style_ratio`, `ssim` the mean luminance SSIM with the photos,
+        and `score` the ratio plus 5 for each unit that the SSIM lies under 0.5: likeness beyond
+        that is no merit of a drawing, and below it style is no excuse. `draw` keeps the size.
+        """
+        drawings = [draw(photo) for photo in self.photos]
+        pairs = zip(self.photos, drawings, strict=True)
+        alike = float(np.mean([ssim(photo, drawing) for photo, drawing in pairs]))
+        after = kernel_distance(self.statistics(drawings), self.style)
+        ratio = style_ratio(after, self.before)
+        return {
+            "style_distance_ratio": ratio,
+            "ssim": alike,
+            "score": ratio + SSIM_PENALTY * max(0.0, LEAST_SSIM - alike),
+        }
+
+
+# One picture, or a photo and its drawing -------------------------------------------------------
 
 
 def luminance(picture: Image.Image) -> np.ndarray:
@@ -92,6 +250,99 @@ def ssim(picture: Image.Image, other: Image.Image) -> float:
     vx, vy, cov = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
     similar = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
     return float(similar.mean())
+
+
+def edge_density(picture: Image.Image) -> float:
+    """Share of pixels, 0 to 1, on Canny edges of the luma at a short side of 288 px.
+
+    Canny, 1986, with Sobel gradients (L2) and thresholds 100 and 200, as CartoonGAN's edge
+    smoothing has them. A small picture that is enlarged to that side has soft edges and counts low.
+    """
+    grey = cv2.cvtColor(np.asarray(at_short_side(picture)), cv2.COLOR_RGB2GRAY)
+    return float((cv2.Canny(grey, 100, 200, L2gradient=True) > 0).mean())
+
+
+def chroma(picture: Image.Image) -> float:
+    """Mean CIELAB chroma, sqrt(a^2 + b^2); 0 for grey, about 15 for a portrait."""
+    lab = cv2.cvtColor(np.asarray(picture, np.float32) / 255, cv2.COLOR_RGB2LAB)
+    return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
+
+
+def stuck_share(photo: Image.Image, drawing: Image.Image) -> float:
+    """Share of the drawing, 0 to 1, in droplets: blobs of stuck colour that the photo has not.
+
+    A pixel is stuck where two or three channels lie at the end of their range (at most 2, or at
+    least 253) and one of them is 96 or more away from the photo's. It counts in blobs that hold a
+    disc of 9 px at a short side of 288 px, which ink lines and highlights do not. Values that were
+    not finite come out of the pipeline as black, so they are found too, unless the photo is black.
+    """
+    drawn, seen = (np.asarray(at_short_side(p)).astype(np.int16) for p in (drawing, photo))
+    ends = (drawn <= 2) | (drawn >= 253)
+    stuck = (ends.sum(2) >= 2) & ((np.abs(drawn - seen) * ends).max(2) >= 96)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+    return float(cv2.morphologyEx(stuck.astype(np.uint8), cv2.MORPH_OPEN, disc).mean())
+
+
+def skin_discs(face: Face) -> list[tuple[float, float, float]]:
+    """(x, y, radius) in the photo of three discs of plain skin: both cheeks and the forehead.
+
+    The cheeks' lie further out than those of `cheek_colour`, clear of the folds of a smile.
+    """
+    left, right, _, mouth_left, mouth_right = np.asarray(face.points, np.float64)
+    unit, eyes = np.linalg.norm(right - left), (left + right) / 2
+    up = eyes - (mouth_left + mouth_right) / 2
+    centres = (
+        0.5 * left + 0.5 * mouth_left + 0.2 * (left - eyes),
+        0.5 * right + 0.5 * mouth_right + 0.2 * (right - eyes),
+        eyes + 0.65 * unit * up / max(np.linalg.norm(up), 1e-6),
+    )
+    return [(float(x), float(y), 0.12 * float(unit)) for x, y in centres]
+
+
+def skin_detail(picture: Image.Image, face: Face) -> np.ndarray:
+    """Fine detail on `skin_discs`: (3,) standard deviations of CIELAB L, after a high pass.
+
+    The face is scaled to 60 px between the eyes; what a Gaussian of 2.4 px (0.04 eye distances)
+    takes away is fine detail: wrinkles, pores, scratches, but no shading. About 0.3 to 2 on a
+    photo's plain skin, 0 on a flat drawing, 3 and more across a line; nan for a disc that does not
+    lie wholly in the picture.
+    """
+    scale = FACE_UNIT_PX / face.eye_distance
+    found = []
+    for x, y, radius in skin_discs(face):
+        if not (radius <= x <= picture.width - radius and radius <= y <= picture.height - radius):
+            found.append(np.nan)
+            continue
+        margin = radius + 0.15 * face.eye_distance  # the Gaussian looks this far over the disc
+        box = (
+            max(0.0, x - margin),
+            max(0.0, y - margin),
+            min(float(picture.width), x + margin),
+            min(float(picture.height), y + margin),
+        )
+        size = (max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale)))
+        patch = np.asarray(picture.resize(size, Image.Resampling.LANCZOS, box=box), np.float32)
+        light = cv2.cvtColor(patch / 255, cv2.COLOR_RGB2LAB)[..., 0]
+        detail = light - cv2.GaussianBlur(light, (0, 0), 0.04 * FACE_UNIT_PX)
+        rows, columns = np.mgrid[: size[1], : size[0]] + 0.5  # centres of pixels
+        away = np.hypot(columns - (x - box[0]) * scale, rows - (y - box[1]) * scale)
+        found.append(float(detail[away <= radius * scale].std()))
+    return np.array(found)
+
+
+def skin_roughness(photo: Image.Image, drawing: Image.Image, face: Face) -> list[float]:
+    """Detail of the drawing's skin as a share of the photo's, for each disc smooth in the photo.
+
+    Smooth is a `skin_detail` of at most 2, which leaves out beards, fringes and deep wrinkles. A
+    photo's detail counts as at least 0.5, about what noise and rounding give. Above 1 the drawing
+    is rougher than the skin; 2 and more is a line or a scratch where there was none.
+    """
+    before, after = skin_detail(photo, face), skin_detail(drawing, face)
+    return [
+        float(drawn / max(seen, 0.5))
+        for seen, drawn in zip(before, after, strict=True)
+        if seen <= SMOOTH_SKIN
+    ]
 
 
 def cheek_colour(picture: Image.Image, face: Face) -> np.ndarray:
