@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class HubServer:
-    """Repositories in memory, behind `url`; a context manager.
+    """Repositories in memory, behind `url`; a context manager. Data sets are "datasets/owner/name".
 
     `down` answers every request with 503; `private` and `gated` are names of repositories that
     refuse strangers; `requests` remembers "METHOD path" of every request.
@@ -69,7 +69,10 @@ class HubHandler(BaseHTTPRequestHandler):
         if self.hub.down:
             self.answer(503, b"out of order")
         elif path.startswith("/api/models/"):
-            self.describe(path.removeprefix("/api/models/"))
+            self.describe(path.removeprefix("/api/models/").split("/"))
+        elif path.startswith("/api/datasets/"):
+            _, _, _, *parts = path.split("/")
+            self.describe([f"datasets/{parts[0]}", *parts[1:]])
         elif "/resolve/" in path:
             repo, _, rest = path.strip("/").partition("/resolve/")
             self.resolve(repo, *rest.split("/", 1))
@@ -78,9 +81,9 @@ class HubHandler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def describe(self, path):
-        repo = "/".join(path.split("/")[:2])
-        action, _, revision = path[len(repo) + 1 :].partition("/")
+    def describe(self, parts):
+        owner, name, action, *revision = [*parts, ""] if len(parts) == 2 else parts
+        repo, revision = f"{owner}/{name}", "/".join(revision)
         commit = self.allowed(repo, revision or "main", listing=action != "tree")
         if commit is None:
             return

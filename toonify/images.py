@@ -69,6 +69,7 @@ def load(
     *,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
+    alpha: bool = False,
 ) -> Image.Image:
     """Open a photo as an upright RGB image without metadata; of an animation, its first frame.
 
@@ -82,12 +83,14 @@ def load(
         max_pixels: the largest width times height, checked before decoding. Pillow itself refuses
             more than 179 million pixels.
         max_bytes: the largest file.
+        alpha: keep transparency: a picture in which some pixel is not opaque comes back as RGBA,
+            every other one as RGB.
 
     Raises:
         ImageError: for everything that is not a photo of a readable kind within these limits.
     """
     if isinstance(source, Image.Image):
-        return _upright_rgb(source, "The image", max_pixels)
+        return _upright(source, "The image", max_pixels, alpha)
     name, data = _read(source, max_bytes)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); expected {EXPECTED}.")
@@ -107,7 +110,7 @@ def load(
             ) from None
         raise ImageError(f"{name} is {found}; expected {EXPECTED}.{_advice(found)}") from None
     with image:
-        return _upright_rgb(image, name, max_pixels)
+        return _upright(image, name, max_pixels, alpha)
 
 
 def to_tensor(image: Image.Image) -> torch.Tensor:
@@ -137,7 +140,9 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
     return Image.fromarray(pixels.numpy())
 
 
-def save(image: Image.Image, path: str | os.PathLike, quality: int = 95) -> Path:
+def save(
+    image: Image.Image, path: str | os.PathLike, quality: int = 95, *, alpha: bool = False
+) -> Path:
     """Write an image in the format of the path's suffix, without any metadata, and return the path.
 
     Missing parent folders are made. The picture is written under a temporary name in the same
@@ -147,6 +152,8 @@ def save(image: Image.Image, path: str | os.PathLike, quality: int = 95) -> Path
         image: RGB, or anything that `load` takes as an image.
         path: ends in .jpg, .jpeg, .png, .webp, .avif, .bmp, .tif or .tiff.
         quality: 1 to 100, for JPEG, WebP and AVIF.
+        alpha: keep the transparency of an RGBA image, in a format that has it; else it is laid over
+            white.
 
     Raises:
         ImageError: the suffix is not one of these, or the format cannot hold a picture of this
@@ -162,7 +169,8 @@ def save(image: Image.Image, path: str | os.PathLike, quality: int = 95) -> Path
         raise ImageError(f"quality is {quality}; expected 1 to 100")
     if path.is_dir():
         raise ImageError(f"{_shown(path.name)} is a folder; expected the name of a file")
-    clean = _flatten(_eight_bits(image)).copy()
+    keeps = alpha and image.mode == "RGBA" and form not in ("JPEG", "BMP")
+    clean = image.copy() if keeps else _flatten(_eight_bits(image)).copy()
     clean.info = {}  # Pillow writes comments and profiles that it finds here
     encoded = io.BytesIO()
     try:
@@ -225,7 +233,7 @@ def _read(source, max_bytes: int) -> tuple[str, bytes]:
     return name, data
 
 
-def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+def _upright(image: Image.Image, name: str, max_pixels: int, alpha: bool) -> Image.Image:
     width, height = image.size
     kind = image.format or "image"
     if width < 1 or height < 1:
@@ -243,7 +251,8 @@ def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             f"{name} is a damaged or cut-off {kind} file ({reason}); expected {EXPECTED}."
         ) from error
     turn = _turn(image)  # after load: Pillow turns a TIFF itself while decoding
-    photo = _flatten(_to_srgb(_eight_bits(image)))
+    photo = _to_srgb(_eight_bits(image))
+    photo = photo.convert("RGBA") if alpha and _see_through(photo) else _flatten(photo)
     photo = photo.transpose(turn) if turn is not None else photo
     photo = photo.copy() if photo is image else photo
     photo.info = {}
@@ -291,6 +300,13 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
     probe = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(6, 36, 3)
     turned = np.asarray(ImageCms.applyTransform(Image.fromarray(probe), transform))
     return bool(np.abs(turned.astype(int) - probe).max() <= 2)
+
+
+def _see_through(image: Image.Image) -> bool:
+    """Whether some pixel is not opaque."""
+    if not image.has_transparency_data:
+        return False
+    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -1,9 +1,9 @@
 """Blurs the edges of style pictures: the examples that teach the discriminator to want crisp ones.
 
-    python -m training.prepare.edge_smooth DATA/STYLE
+    python -m training.prepare.edge_smooth DATA/STYLE [--pictures SOURCE]
 
-reads `DATA/STYLE/style/*` and writes `DATA/STYLE/smooth/*` under the same names. Safe to run
-again: only what is missing is written.
+reads `DATA/STYLE/style`, or a folder, archive or Hub data set, and writes `DATA/STYLE/smooth/*.png`
+under the same names. Safe to run again: only what is missing is written. Transparency is kept.
 
 Chen et al., "CartoonGAN", CVPR 2018, section 3.2, in the form AnimeGANv2 uses: Canny edges of the
 grey picture (100, 200), dilated by 5x5, inside which every channel is replaced by its 5x5 binomial
@@ -19,52 +19,84 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
+from training.sources import open_pictures
 
 BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
 def smooth_edges(picture: np.ndarray) -> np.ndarray:
-    """The picture with its edges blurred; uint8 RGB (H, W, 3) -> the same shape."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    near_edge = cv2.dilate(cv2.Canny(grey, 100, 200), np.ones((5, 5), np.uint8)) > 0
-    blurred = cv2.sepFilter2D(
-        picture.astype(np.float32), -1, BINOMIAL, BINOMIAL, borderType=cv2.BORDER_REFLECT_101
-    )
-    # Floor, not round: the published script assigns floats to a uint8 array.
-    return np.where(near_edge[..., None], np.floor(blurred + 1e-3).astype(np.uint8), picture)
+    """The picture with its edges blurred; uint8 RGB (H, W, 3) or RGBA (H, W, 4) -> same shape.
+
+    The outline of a cut-out is an edge too, whatever it will lie on: there its transparency is
+    blurred with its colours, weighted by it. What comes out, laid over a plain ground, is what
+    blurring the cut-out on that ground gives; the colours of hidden pixels count for nothing.
+    """
+    if picture.shape[2] == 3:
+        near_edge, weighted = near_edges(picture), picture.astype(np.float32)
+        # Floor, not round: the published script assigns floats to a uint8 array.
+        blurred = np.floor(blur(weighted) + 1e-3).astype(np.uint8)
+    else:
+        alpha = picture[..., 3:].astype(np.float32) / 255
+        weighted = picture[..., :3] * alpha
+        on_white = np.rint(weighted + 255 * (1 - alpha)).astype(np.uint8)
+        near_edge = near_edges(on_white, np.ascontiguousarray(picture[..., 3]))
+        cover = blur(alpha[..., 0])[..., None]
+        colour = np.floor(blur(weighted) / np.maximum(cover, 1e-6) + 1e-3)
+        blurred = np.concatenate([colour, np.rint(255 * cover)], axis=2).clip(0, 255)
+        blurred = blurred.astype(np.uint8)
+    return np.where(near_edge[..., None], blurred, picture)
 
 
-def smooth_folder(style: Path, report=print) -> tuple[int, int]:
-    """Writes `style/smooth` for every picture in `style/style`; returns (written now, refused)."""
-    source = style / "style"
-    if not source.is_dir():
+def near_edges(*layers: np.ndarray) -> np.ndarray:
+    """Where an edge of one of the layers, uint8 RGB or grey, is at most 2 px away; bool (H, W)."""
+    greys = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) if p.ndim == 3 else p for p in layers]
+    edges = np.maximum.reduce([cv2.Canny(grey, 100, 200) for grey in greys])
+    return cv2.dilate(edges, np.ones((5, 5), np.uint8)) > 0
+
+
+def blur(picture: np.ndarray) -> np.ndarray:
+    """The 5x5 binomial blur of a float32 picture, mirrored at its rim."""
+    return cv2.sepFilter2D(picture, -1, BINOMIAL, BINOMIAL, borderType=cv2.BORDER_REFLECT_101)
+
+
+def smooth_folder(style: Path, report=tqdm.write, pictures: str | Path = "") -> tuple[int, int]:
+    """Writes `style/smooth` for every style picture; returns (written now, refused).
+
+    The pictures are those of `style/style`, or of `pictures`: see `sources.open_pictures`, which
+    reports those that it leaves out. The copies have the names of their pictures, folders too.
+    """
+    source = pictures or style / "style"
+    if not pictures and not source.is_dir():
         raise ValueError(f"{style}: expected a folder with style/ in it")
     written = refused = 0
-    paths = [p for p in sorted(source.iterdir()) if p.suffix.lower() in images.EXTENSIONS]
-    if not paths:
-        raise ValueError(f"{source}: no pictures in it")
-    for path in tqdm(paths, desc="smoothing edges", unit="picture"):
-        target = style / "smooth" / f"{path.stem}.png"
+    found = open_pictures(source, "style pictures", smallest=1)
+    for picture in tqdm(found, desc="smoothing edges", unit="picture"):
+        target = style / "smooth" / f"{picture.name}.png"
         if target.exists():
             continue
         try:
-            picture = images.load(path)
+            pixels = np.asarray(picture.load(alpha=True))
         except images.ImageError as error:
-            report(f"skipped {path}: {error}")
+            report(f"skipped {picture.name}: {error}")
             refused += 1
             continue
-        images.save(Image.fromarray(smooth_edges(np.asarray(picture))), target)
+        images.save(Image.fromarray(smooth_edges(pixels)), target, alpha=True)
         written += 1
     return written, refused
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("style", type=Path, help="folder with style/ in it; smooth/ is written")
+    parser.add_argument("style", type=Path, help="the style's folder; smooth/ is written into it")
+    parser.add_argument(
+        "--pictures",
+        default="",
+        help="folder, .zip, .tar(.gz) or Hub data set of style pictures, instead of style/",
+    )
     options = parser.parse_args(arguments)
     try:
-        written, refused = smooth_folder(options.style, tqdm.write)
-    except ValueError as error:
+        written, refused = smooth_folder(options.style, tqdm.write, options.pictures)
+    except (ValueError, PermissionError, ConnectionError) as error:
         parser.error(str(error))
     print(f"{written} pictures written to {options.style / 'smooth'}, {refused} refused")
 
