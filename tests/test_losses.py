@@ -79,3 +79,66 @@ def test_total_weighs_each_part():
     loss, logs = losses.total(parts, {"content": 10.0, "colour": 1.0, "unused": 5.0})
     assert loss.item() == 23
     assert logs == {"content": 2.0, "colour": 3.0}
+
+
+def test_lab_of_known_colours():
+    colours = torch.tensor([[1.0, 1, 1], [-1, -1, -1], [1, -1, -1]]).view(3, 3, 1, 1)
+    found = losses.lab(colours).flatten(1)
+    # White, black and red, as CIE has them.
+    expected = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0.5324, 0.8009, 0.6720]])
+    assert torch.allclose(found, expected, atol=2e-3)
+
+
+def test_lab_colour_of_black_against_white_is_twice_its_light(picture):
+    white, black = torch.ones(1, 3, 4, 4), -torch.ones(1, 3, 4, 4)
+    assert losses.lab_colour(white, black).item() == pytest.approx(2.0, abs=2e-3)
+    drawn = picture.clone().requires_grad_(True)
+    losses.lab_colour(drawn, -torch.ones_like(picture)).backward()
+    assert drawn.grad.isfinite().all()
+
+
+def test_guided_filter_keeps_edges_and_takes_texture():
+    step = torch.ones(1, 3, 16, 16)
+    step[..., :8] = -1
+    texture = 0.02 * torch.randn(1, 3, 16, 16, generator=torch.manual_seed(0))
+    assert (losses.guided_filter(step) - step).abs().max() < 0.1
+    assert losses.guided_filter(texture).std() < 0.5 * texture.std()
+    assert losses.roughness(torch.full((1, 3, 8, 8), 0.3)).item() == pytest.approx(0, abs=1e-6)
+    assert losses.roughness(texture) > 0.5 * texture.abs().mean()
+
+
+def test_centred_grams_do_not_see_a_tint(picture):
+    tinted = picture + torch.tensor([0.5, -0.2, 0.1]).view(1, 3, 1, 1)
+    assert not torch.allclose(losses.gram(picture), losses.gram(tinted), atol=1e-3)
+    centred = losses.gram(picture, centred=True)
+    assert torch.allclose(centred, losses.gram(tinted, centred=True), atol=1e-5)
+
+
+def test_r1_of_a_linear_critic_is_half_its_squared_slope(picture):
+    slope = torch.randn(3, 16, 16, generator=torch.manual_seed(1), requires_grad=True)
+
+    def critic(image):
+        return (image * slope).sum((1, 2, 3)).view(-1, 1, 1, 1)
+
+    penalty = losses.r1_penalty(critic, picture)
+    assert penalty.item() == pytest.approx(slope.square().sum().item() / 2, rel=1e-5)
+    penalty.backward()
+    assert torch.allclose(slope.grad, slope.detach(), rtol=1e-4)
+
+
+def test_smoothed_labels_move_the_targets_inward():
+    weights = dict.fromkeys(("real", "fake", "grey", "smooth"), 1.0)
+    inward = torch.full((2, 1, 4, 4), 0.1)
+    scores = {"real": 1 - inward, "fake": inward, "grey": inward, "smooth": inward}
+    assert losses.adversarial_d(scores, weights, 0.1).item() == pytest.approx(0, abs=1e-6)
+    assert losses.adversarial_g(1 - inward, 0.9).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_regions_are_flat_and_few():
+    pytest.importorskip("skimage")
+    halves = torch.ones(1, 3, 32, 32)
+    halves[..., :16] = -0.5
+    noisy = halves + 0.02 * torch.randn(1, 3, 32, 32, generator=torch.manual_seed(0))
+    flat = losses.regions(noisy, scale=50.0)
+    assert len(flat[0, 0].unique()) < 20
+    assert (flat - halves).abs().mean() < 0.02

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from tests.toy_data import write_pairs
 from toonify import images
 from training import loop
 from training.data import AnimeGANDraws
@@ -26,26 +27,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Six photos, their drawings (pairs), smoothed copies, and faces for half of them."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    faces = {}
-    for i in range(6):
-        photo = Image.fromarray(rng.integers(0, 255, (72, 80, 3), np.uint8)).resize((80, 96))
-        ImageDraw.Draw(photo).ellipse((20, 20, 60, 70), fill=(200, 40 * i, 90))
-        images.save(photo, folder / "train_photo" / f"{i}.png")
-        images.save(photo.quantize(8).convert("RGB"), folder / "toy" / "style" / f"{i}.png")
-        faces[str(i)] = [[[30, 40], [50, 40], [40, 50], [32, 58], [48, 58]]] if i % 2 else []
-    (folder / "faces.json").write_text(json.dumps(faces))
-    edge_smooth.smooth_folder(folder / "toy")
-    return folder
+    return write_pairs(tmp_path_factory.mktemp("data"))
 
 
 def settings(data, out, **changes):
     toy = dict(
         data=str(data), style="toy", out=str(out), width=4, depth=1, critic_width=4, batch=2,
         crop_sizes=((0, 32), (8, 40)), max_images=16, init_images=6, log_every_images=2,
-        sample_every_images=8, save_every_images=4, precision="fp32", seed=3,
+        sample_every_images=8, save_every_images=4, precision="fp32", seed=3, trackers="none",
     )  # fmt: skip
     return check(dataclasses.replace(ANIMEGAN_PRESETS["comic"], **(toy | changes)))
 

@@ -1,28 +1,38 @@
 """The one training loop: batch, discriminator, generator, slow copy, clock; counted in images."""
 
 import dataclasses
+import errno
 import json
 import math
 import os
 import shutil
 import signal
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.utils import broadcast as broadcast_tensor
+from accelerate.utils import is_tensorboard_available, is_wandb_available
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from training.ema import EMA
 
+LOCK_SECONDS = 5.0  # a killed run's processes may take a moment to go
+
 
 class Objective(Protocol):
     """What is being trained. Batches are what `dataset` gives, collated, on the device.
 
     `optimisers` maps names to optimisers; `discriminator` and `generator` return (loss, logs).
+    `validate` measures the slow copy on photos kept out of training: figures by name, of which
+    `score` decides (lower is better); no figures if there are no such photos.
     """
 
     G: nn.Module
@@ -34,24 +44,27 @@ class Objective(Protocol):
     def adversarial(self, images: int) -> bool: ...
     def unpack(self, batch): ...
     def draw(self, G, batch): ...
-    def discriminator(self, D, drawn, batch): ...
+    def discriminator(self, D, drawn, batch, images: int): ...
     def generator(self, D, drawn, batch): ...
     def sample(self, G, path: Path) -> None: ...
+    def validate(self, G) -> dict[str, float]: ...
     def export(self, G, folder: Path, images: int) -> None: ...
 
 
 class Progress:
-    """Images seen and seconds trained; saved with every checkpoint."""
+    """Images seen, seconds trained, best score so far; saved with every checkpoint."""
 
     def __init__(self):
         self.images = 0
         self.seconds = 0.0
+        self.best = math.inf
 
     def state_dict(self) -> dict:
-        return {"images": self.images, "seconds": self.seconds}
+        return {"images": self.images, "seconds": self.seconds, "best": self.best}
 
     def load_state_dict(self, state: dict) -> None:
         self.images, self.seconds = state["images"], state["seconds"]
+        self.best = state["best"]
 
 
 class StopAsked:
@@ -73,6 +86,11 @@ class StopAsked:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+def pick_device() -> torch.device:
+    """This process's device: its GPU, or the CPU."""
+    return PartialState(cpu=not torch.accelerator.is_available()).device
 
 
 def pick_precision(wanted: str) -> str:
@@ -100,14 +118,40 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
 
 
+def refuse_full_disk(run: Path, needed: int) -> None:
+    """OSError, for people, if fewer than `needed` bytes are free where the run lies."""
+    free = shutil.disk_usage(run).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"{run}: {free / 2**20:.0f} MB are free and a checkpoint takes "
+            f"{needed / 2**20:.0f} MB. The last whole checkpoint is "
+            f"{(checkpoints(run) or ['none'])[-1]}; make room, then --resume",
+        )
+
+
 def save_checkpoint(accelerator: Accelerator, run: Path, images: int, keep: int) -> None:
-    """Writes a checkpoint under a temporary name, renames it, and prunes the oldest."""
+    """Writes a checkpoint under a temporary name, renames it, and prunes the oldest.
+
+    Raises:
+        OSError: it could not be written whole, as on a full disk; older checkpoints stay.
+    """
     folder = run / "checkpoints"
     part, whole = folder / f".part-{images:09d}", folder / f"{images:09d}"
     if accelerator.is_main_process:
-        shutil.rmtree(part, ignore_errors=True)
+        for left in folder.glob(".part-*"):
+            shutil.rmtree(left)
+        refuse_full_disk(run, max((size_of(old) for old in checkpoints(run)), default=0))
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(part), safe_serialization=True)
+    try:
+        accelerator.save_state(str(part), safe_serialization=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch and safetensors name a failed write each in its own way.
+        shutil.rmtree(part, ignore_errors=True)
+        raise OSError(
+            f"{part}: could not be written ({error}). The last whole checkpoint is "
+            f"{(checkpoints(run) or ['none'])[-1]}; make room, then --resume"
+        ) from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(whole, ignore_errors=True)
@@ -115,6 +159,11 @@ def save_checkpoint(accelerator: Accelerator, run: Path, images: int, keep: int)
         for old in checkpoints(run)[:-keep]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def write_settings(settings, run: Path) -> None:
@@ -132,6 +181,40 @@ def trim_log(path: Path, images: int) -> None:
         part = path.with_name(path.name + ".part")
         part.write_text("".join(line + "\n" for line in kept))
         part.replace(path)
+
+
+@contextmanager
+def locked(run: Path):
+    """Keeps a second training out of a run's folder; the system lets go even after kill -9."""
+    lock = FileLock(run / ".lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise ValueError(f"--out {run}: another process is training there") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def open_books(accelerator: Accelerator, settings, run: Path, images: int) -> None:
+    """Writes down the settings, here and for the trackers; the log goes on from `images`."""
+    write_settings(settings, run)
+    trim_log(run / "log.jsonl", images)
+    if accelerator.log_with:
+        plain = (int, float, str, bool)
+        rows = dataclasses.asdict(settings).items()
+        accelerator.init_trackers(
+            run.name, {key: v if isinstance(v, plain) else str(v) for key, v in rows}
+        )
+
+
+def broadcast(accelerator: Accelerator, value: float) -> float:
+    """The main process's value, in every process."""
+    if accelerator.num_processes == 1:
+        return value
+    told = torch.tensor([value], dtype=torch.float64, device=accelerator.device)
+    return float(broadcast_tensor(told)[0])
 
 
 class Means:
@@ -152,6 +235,12 @@ class Means:
         self.sums, self.steps = {}, {}
         return means
 
+    def state_dict(self) -> dict:
+        return {"sums": dict(self.sums), "steps": dict(self.steps)}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.sums, self.steps = state["sums"], state["steps"]
+
 
 class Tick:
     """Whether the last batch completed another `images` images."""
@@ -161,6 +250,43 @@ class Tick:
 
     def __call__(self, images: int) -> bool:
         return self.progress.images // images != (self.progress.images - self.batch) // images
+
+
+def agreed(accelerator: Accelerator, values: dict[str, torch.Tensor], flag: bool):
+    """Means of the values over all processes, and whether the flag is up in any of them.
+
+    Every process gets the same answer, so that none goes on where another stops.
+    """
+    found = [torch.as_tensor(value, dtype=torch.float32).detach() for value in values.values()]
+    row = torch.stack(
+        [part.to(accelerator.device) for part in found]
+        + [torch.tensor(float(flag), device=accelerator.device)]
+    )
+    if accelerator.num_processes > 1:
+        row = accelerator.reduce(row, reduction="mean")
+    *means, flags = row.tolist()
+    return dict(zip(values, means, strict=True)), flags > 0
+
+
+def tracker_names(wanted: str) -> list[str]:
+    """Names for accelerate's `log_with`; ValueError for one that is unknown or not installed."""
+    if wanted == "none":
+        return []
+    known = {
+        "tensorboard": is_tensorboard_available,
+        # An installed W&B without an account would stop and ask for one.
+        "wandb": is_wandb_available,
+    }
+    if wanted == "auto":
+        ready = {"wandb": "WANDB_MODE" in os.environ or "WANDB_API_KEY" in os.environ}
+        return [name for name, there in known.items() if there() and ready.get(name, True)]
+    names = [name for name in wanted.replace(" ", "").split(",") if name]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"--trackers {name}: expected {', '.join(known)}, auto or none")
+        if not known[name]():
+            raise ValueError(f"--trackers {name}: not installed; pip install {name}")
+    return names
 
 
 def refuse_nonfinite(logs: dict[str, float], images: int, run: Path) -> None:
@@ -174,6 +300,15 @@ def refuse_nonfinite(logs: dict[str, float], images: int, run: Path) -> None:
             )
 
 
+def keep_best(objective: Objective, G, run: Path, progress: Progress) -> dict[str, float]:
+    """Scores the slow copy; exports it to `run/best` if no earlier one was better."""
+    figures = objective.validate(G)
+    if figures and figures["score"] < progress.best:
+        progress.best = figures["score"]
+        objective.export(G, run / "best", progress.images)
+    return {f"val_{name}": value for name, value in figures.items()}
+
+
 def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
     """Trains until `max_images`, `max_minutes` or a request to stop; always leaves a checkpoint.
 
@@ -181,8 +316,10 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
     gives the same weights as not stopping.
 
     Raises:
-        ValueError: the run's folder does not fit what was asked, or the batch the processes.
+        ValueError: the run's folder does not fit what was asked or is in use, or the batch does
+            not divide over the processes.
         FloatingPointError: a loss is not finite; the last good checkpoint stays.
+        OSError: the disk is full; the last whole checkpoint stays.
     """
     run = Path(settings.out)
     saved = checkpoints(run)
@@ -190,26 +327,31 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
         raise ValueError(f"--resume: no checkpoint in {run}")
     if not resume and saved:
         raise ValueError(f"--out {run}: holds a run already; add --resume or name another folder")
-    accelerator = Accelerator(mixed_precision=pick_precision(settings.precision))
+    # Nothing in a batch changes the critic's buffers in one process only; syncing them between
+    # its two uses in a step would change them under the backward pass.
+    accelerator = Accelerator(
+        # Said aloud: two processes on CPUs do not find each other without it.
+        cpu=pick_device().type == "cpu",
+        mixed_precision=pick_precision(settings.precision),
+        log_with=tracker_names(settings.trackers) or None,
+        project_dir=settings.out,
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
     if settings.batch % accelerator.num_processes:
         raise ValueError(
             f"--batch {settings.batch}: expected a multiple of the {accelerator.num_processes} "
             "processes"
         )
     run.mkdir(parents=True, exist_ok=True)
-    if accelerator.is_main_process:
-        write_settings(settings, run)
-
     ema = EMA(objective.G, settings.ema_half_life_images)
     ema.network.to(accelerator.device)
     names, optimisers = zip(*objective.optimisers().items(), strict=True)
     G, D, *optimisers = accelerator.prepare(objective.G, objective.D, *optimisers)
     optimisers = dict(zip(names, optimisers, strict=True))
-    progress = Progress()
-    accelerator.register_for_checkpointing(ema, progress)
+    progress, sums = Progress(), Means()
+    accelerator.register_for_checkpointing(ema, progress, sums)
     if resume:
         accelerator.load_state(str(saved[-1]))
-        trim_log(run / "log.jsonl", progress.images)
 
     # Draw i depends on i alone, so going on is starting the count where it stopped.
     rest = Subset(objective.dataset, range(progress.images, settings.max_images))
@@ -218,7 +360,6 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
     loader = accelerator.prepare(loader)
 
     tick = Tick(settings.batch, progress)
-    sums = Means()
     started, before = time.monotonic(), progress.seconds
     bar = tqdm(
         total=settings.max_images,
@@ -227,9 +368,12 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
         disable=not accelerator.is_main_process,
         smoothing=0.05,
     )
-    if accelerator.is_main_process and not resume:
-        objective.sample(ema.network, run / "samples" / f"{0:09d}.jpg")
-    with StopAsked() as stop, bar:
+    main = accelerator.is_main_process
+    with locked(run) if main else nullcontext(), StopAsked() as stop, bar:
+        if main:
+            open_books(accelerator, settings, run, progress.images)
+        if main and not resume:
+            objective.sample(ema.network, run / "samples" / f"{0:09d}.jpg")
         for batch in loader:
             batch = objective.unpack(batch)
             for name, rate in objective.schedule(progress.images).items():
@@ -243,13 +387,17 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
             if adversarial:
                 D.requires_grad_(True)
                 with accelerator.autocast():
-                    loss, parts = objective.discriminator(D, drawn, batch)
-                logs |= {f"d_{name}": float(value) for name, value in parts.items()}
+                    loss, parts = objective.discriminator(D, drawn, batch, progress.images)
+                logs |= {f"d_{name}": value for name, value in parts.items()}
                 step(accelerator, optimisers["d"], loss)
                 D.requires_grad_(False)
+            # The bare critic: no slope of its weights is wanted, none has to be shared.
+            critic = accelerator.unwrap_model(D) if adversarial else None
             with accelerator.autocast():
-                loss, parts = objective.generator(D if adversarial else None, drawn, batch)
-            logs |= {f"g_{name}": float(value) for name, value in parts.items()}
+                loss, parts = objective.generator(critic, drawn, batch)
+            logs |= {f"g_{name}": value for name, value in parts.items()}
+            late = settings.max_minutes and time.monotonic() - started > 60 * settings.max_minutes
+            logs, stopping = agreed(accelerator, logs, bool(late or stop.asked))
             refuse_nonfinite(logs, progress.images, run)
             step(accelerator, optimisers["g" if adversarial else "init"], loss)
 
@@ -260,17 +408,22 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
             bar.update(settings.batch)
 
             # Housekeeping.
-            late = settings.max_minutes and progress.seconds - before > 60 * settings.max_minutes
-            leaving = progress.images + settings.batch > settings.max_images or late or stop.asked
-            if (tick(settings.log_every_images) or leaving) and accelerator.is_main_process:
+            leaving = progress.images + settings.batch > settings.max_images or stopping
+            if tick(settings.validate_every_images) or leaving:
+                if main:
+                    sums.add(keep_best(objective, ema.network, run, progress))
+                progress.best = broadcast(accelerator, progress.best)
+            if (tick(settings.log_every_images) or leaving) and main:
+                means = sums.take()
                 line = {"images": progress.images, "seconds": round(progress.seconds, 1)}
                 with open(run / "log.jsonl", "a") as log:
-                    log.write(json.dumps(line | sums.take()) + "\n")
-            if (tick(settings.sample_every_images) or leaving) and accelerator.is_main_process:
+                    log.write(json.dumps(line | means) + "\n")
+                accelerator.log(means, step=progress.images)
+            if (tick(settings.sample_every_images) or leaving) and main:
                 objective.sample(ema.network, run / "samples" / f"{progress.images:09d}.jpg")
             if tick(settings.save_every_images) or leaving:
                 save_checkpoint(accelerator, run, progress.images, settings.keep_checkpoints)
-                if accelerator.is_main_process:
+                if main:
                     objective.export(ema.network, run / "model", progress.images)
             if leaving:
                 break

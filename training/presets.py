@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 from dataclasses import dataclass, field
 
 
@@ -26,6 +27,11 @@ class RunSettings:
     keep_checkpoints: int = setting(2, "newest checkpoints kept")
     ema_half_life_images: float = setting(1_500.0, "half-life of the slow copy")
     workers: int = setting(0, "processes that prepare pictures; 0: the training process itself")
+    trackers: str = setting("auto", "tensorboard, wandb, both, none, or auto: those installed")
+    validate: str = setting(
+        "", "photos kept out of training; the checkpoint that scores best stays"
+    )
+    validate_every_images: int = setting(5_000, "images between two scores")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,16 @@ class AnimeGANSettings(RunSettings):
     """A run of AnimeGANv2. Loss weights hold for features calibrated to unit size."""
 
     data: str = setting("", "folder with train_photo/ and STYLE/style/, STYLE/smooth/")
-    style: str = setting("", "name of the style's folder in the data")
+    style: str = setting("", "name of the style's folder in the data, and of what is trained")
+    photos: str = setting("", "photos from elsewhere: folder, zip, tar, or owner/name on the Hub")
+    scenes: str = setting("", "photos without people, from elsewhere, mixed in by --scene-share")
+    pictures: str = setting("", "style pictures from elsewhere: folder, zip, tar, or owner/name")
+    smooth: str = setting(
+        "paired",
+        "smoothed copy of each style picture: paired, independent "
+        "(any picture's) or computed (no smooth/ needed)",
+    )
+    licence: str = setting("", "licence of the trained style, written into its style.json")
     model: str = setting("animegan", "generator: animegan or animegan-lite")
     width: int = setting(32, "channels of the generator's first layer")
     depth: int = setting(4, "residual blocks of the generator")
@@ -42,10 +57,19 @@ class AnimeGANSettings(RunSettings):
     perceptual: str = setting("mobilenet_v2", "feature network of the losses, or vgg19 (Hub)")
     content_stages: tuple[int, ...] = setting((), "its stages compared with the photo; () its own")
     style_stages: tuple[int, ...] = setting((), "its stages compared with the style; () its own")
+    feature_unit: float = setting(1.0, "factor on feature distances, for weights in other units")
+    gram_unit: float = setting(1.0, "factor on Gram distances, for weights in other units")
     critic_width: int = setting(32, "channels of the discriminator's first layer")
+    spectral_norm: bool = setting(True, "true or false: spectral norm in the discriminator")
+    colour_shift: bool = setting(
+        False,
+        "true or false: style pictures shifted to equal channel "
+        "means (AnimeGAN's data_mean, computed for the style)",
+    )
 
     init_images: int = setting(10_000, "images of the first phase: content (and pairs) only")
     decay_images: int = setting(0, "images at the end over which learning rates fall to a tenth")
+    decay: str = setting("linear", "how they fall: linear or cosine")
     lr_init: float = setting(2e-4, "learning rate of the generator in the first phase")
     lr_g: float = setting(2e-5, "learning rate of the generator")
     lr_d: float = setting(4e-5, "learning rate of the discriminator")
@@ -69,37 +93,94 @@ class AnimeGANSettings(RunSettings):
     critic_fake: float = setting(1.2, "discriminator: drawings are not")
     critic_grey: float = setting(1.2, "discriminator: grey style pictures are not")
     critic_smooth: float = setting(0.8, "discriminator: edge-smoothed style pictures are not")
+    r1_gamma: float = setting(0.0, "of the slope penalty R1 on style pictures; 0: off")
+    r1_every: int = setting(16, "steps between two R1 penalties, each weighted that much more")
 
+    weight_region: float = setting(0.0, "AnimeGANv3: features of superpixels; needs scikit-image")
+    weight_roughness: float = setting(0.0, "AnimeGANv3: distance to the guided-filtered drawing")
+    weight_lab: float = setting(0.0, "AnimeGANv3: Lab distance to the photo")
+    centred_gram: bool = setting(False, "AnimeGANv3, true or false: Grams without channel means")
+    label_smoothing: float = setting(0.0, "AnimeGANv3 uses 0.1: scores aim at 0.9 and 0.1")
+
+
+# The published recipe, in its own units: features of the Caffe VGG19 on [0, 255]. The published
+# logs' g_loss of about 1,100, 300 of it adversarial, is reached with features of mean size 650;
+# a calibrated feature distance stands for that much. Inferred, not measured: nobody can fetch the
+# Caffe weights any more. 101 epochs of 6,656 photos, 10 of them in the first phase.
+PUBLISHED = AnimeGANSettings(
+    perceptual="vgg19",
+    feature_unit=650.0,
+    gram_unit=400.0,
+    smooth="independent",
+    colour_shift=True,
+    batch=12,
+    max_images=672_256,
+    init_images=66_560,
+    sample_every_images=6_656,
+    save_every_images=6_656,
+    zoom=(1.0, 1.0),
+    recolour_share=0.0,
+    weight_adversarial=300.0,
+)
+
+
+def published(style, content, gram, colour, variation, critic) -> AnimeGANSettings:
+    """A published row: loss weights, then the discriminator's (real, fake, grey, smooth)."""
+    real, fake, grey, smooth = critic
+    return dataclasses.replace(
+        PUBLISHED,
+        style=style,
+        **dict(weight_content=content, weight_style=gram, weight_colour=colour),
+        **dict(weight_variation=variation, critic_real=real, critic_fake=fake),
+        **dict(critic_grey=grey, critic_smooth=smooth),
+    )
+
+
+# Pairs drawn by a teacher: they carry shape and colour, the discriminator adds crisp ink.
+PAIRED = AnimeGANSettings(
+    max_images=20_000,
+    batch=4,
+    init_images=17_000,
+    decay_images=8_000,
+    lr_init=5e-4,
+    lr_g=3e-4,
+    lr_d=3e-4,
+    crop_sizes=((0, 128),),
+    zoom=(0.45, 1.25),
+    scene_share=0.25,
+    recolour_share=0.4,
+    weight_adversarial=0.15,
+    weight_content=0.1,
+    weight_style=2.0,
+    weight_colour=2.0,
+    weight_variation=0.0,
+    weight_pair=4.0,
+    weight_pair_features=3.0,
+    weight_chroma=12.0,
+    ema_half_life_images=600.0,
+    critic_grey=0.4,
+    critic_smooth=1.0,
+)
 
 ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
-    # Unpaired, with the published learning rates and Hayao's discriminator coefficients.
+    # Style, content, Gram, colour and variation weights, (real, fake, grey, smooth) of the critic.
+    "hayao": published("Hayao", 1.5, 2.5, 15.0, 1.0, (1.2, 1.2, 1.2, 0.8)),
+    "shinkai": published("Shinkai", 1.2, 2.0, 10.0, 1.0, (1.7, 1.7, 1.7, 1.0)),
+    "paprika": published("Paprika", 2.0, 0.6, 50.0, 0.1, (1.0, 1.0, 1.0, 0.005)),
+    # Any pictures of a style, no pairs; features calibrated, bundled network, one laptop.
     "unpaired": AnimeGANSettings(),
-    # Pairs drawn by a teacher: they carry shape and colour, the discriminator adds crisp ink.
-    "comic": AnimeGANSettings(
-        style="comic",
-        max_images=20_000,
-        batch=4,
-        init_images=17_000,
-        decay_images=8_000,
-        lr_init=5e-4,
-        lr_g=3e-4,
-        lr_d=3e-4,
-        crop_sizes=((0, 128),),
-        zoom=(0.45, 1.25),
-        scene_share=0.25,
-        recolour_share=0.4,
-        weight_adversarial=0.15,
-        weight_content=0.1,
-        weight_style=2.0,
-        weight_colour=2.0,
-        weight_variation=0.0,
-        weight_pair=4.0,
-        weight_pair_features=3.0,
-        weight_chroma=12.0,
-        ema_half_life_images=600.0,
-        critic_grey=0.4,
-        critic_smooth=1.0,
-    ),
+    # A look of `training/prepare/toon_teacher.py`.
+    "comic": dataclasses.replace(PAIRED, style="comic"),
+    "anime": dataclasses.replace(PAIRED, style="anime", face_share=0.8),
+    "oil": dataclasses.replace(PAIRED, style="oil", weight_style=3.0, weight_pair=2.0),
+}
+
+
+CHOICES = {
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "smooth": ("paired", "independent", "computed"),
+    "decay": ("linear", "cosine"),
+    "upsample": ("tf", "align", "half"),
 }
 
 
@@ -150,15 +231,14 @@ def resolve(options: argparse.Namespace, presets: dict):
 def check(settings):
     """The settings, if they make sense; ValueError names the option, the value and the range."""
     name = {item.name: "--" + item.name.replace("_", "-") for item in dataclasses.fields(settings)}
-    for key in ("batch", "max_images", "log_every_images", "sample_every_images"):
-        if getattr(settings, key) < 1:
+    counts = ("batch", "max_images", "log_every_images", "sample_every_images", "r1_every")
+    for key in (*counts, "validate_every_images", "width", "depth", "critic_width"):
+        if getattr(settings, key, 1) < 1:
             raise ValueError(f"{name[key]} {getattr(settings, key)}: expected at least 1")
     if settings.save_every_images < settings.batch or settings.keep_checkpoints < 1:
         raise ValueError(
             "--save-every-images and --keep-checkpoints: expected at least a batch and at least 1"
         )
-    if settings.precision not in ("auto", "fp32", "bf16", "fp16"):
-        raise ValueError(f"--precision {settings.precision}: expected auto, fp32, bf16 or fp16")
     if not settings.out:
         raise ValueError("--out: expected the run's folder")
     sizes = getattr(settings, "crop_sizes", ((0, 64),))
@@ -171,6 +251,17 @@ def check(settings):
             f"--crop-sizes {sizes}: expected growing pairs IMAGES:PX from 0, PX a multiple of 8 "
             "and at least 32"
         )
+    for key, allowed in CHOICES.items():
+        if getattr(settings, key, allowed[0]) not in allowed:
+            raise ValueError(
+                f"{name[key]} {getattr(settings, key)}: expected {', '.join(allowed[:-1])} or "
+                f"{allowed[-1]}"
+            )
+    for key, item in vars(settings).items():
+        if isinstance(item, float) and not (math.isfinite(item) and item >= 0):
+            raise ValueError(f"{name[key]} {item}: expected a finite number of at least 0")
+        if key.endswith("_share") and item > 1:
+            raise ValueError(f"{name[key]} {item}: expected a share, 0 to 1")
     zoom = getattr(settings, "zoom", (1.0, 1.0))
     if not 0 < zoom[0] <= zoom[1]:
         raise ValueError(f"--zoom {zoom}: expected 0 < least <= most")

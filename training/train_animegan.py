@@ -9,7 +9,9 @@ where a run stopped; `--dry-run` prints the resolved settings and touches nothin
 
 import argparse
 import json
+import math
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,15 +23,18 @@ from PIL import Image
 
 from toonify import hub, images
 from toonify.models import MODELS
-from training import losses
+from training import losses, metrics
 from training.data import AnimeGANDraws, to_unit
 from training.discriminators import AnimeGANDiscriminator
-from training.loop import train
-from training.perceptual import PERCEPTUAL
+from training.loop import pick_device, train
+from training.metrics import StyleScore
+from training.perceptual import PERCEPTUAL, MobileNetV2Features
 from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, add_settings, describe, resolve
+from training.sources import open_pictures
 
 SAMPLE_PX = 320  # short side of the pictures in a sample grid
 SAMPLES = 8
+VALIDATED = 24  # photos that a score looks at
 
 
 class AnimeGANObjective:
@@ -49,6 +54,10 @@ class AnimeGANObjective:
             length=s.max_images,
             seed=s.seed,
             cache_bytes=int(s.cache_gb * 2**30),
+            photos=s.photos,
+            scenes=s.scenes,
+            pictures=s.pictures,
+            smooth=s.smooth,
         )
         if not s.weight_pair and (s.weight_pair_features or s.weight_chroma):
             raise ValueError(
@@ -71,7 +80,8 @@ class AnimeGANObjective:
         else:
             self.G = MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
         self.G.to(memory_format=torch.channels_last)
-        self.D = AnimeGANDiscriminator(s.critic_width).to(memory_format=torch.channels_last)
+        self.D = AnimeGANDiscriminator(s.critic_width, s.spectral_norm)
+        self.D.to(memory_format=torch.channels_last)
         if s.perceptual not in PERCEPTUAL:
             raise ValueError(
                 f"--perceptual {s.perceptual}: expected one of {', '.join(PERCEPTUAL)}"
@@ -84,15 +94,21 @@ class AnimeGANObjective:
         draws = [self.dataset.draw(i, s.crop_sizes[0][1])["photo"] for i in range(32)]
         self.features.calibrate(to_unit({"photo": torch.stack(draws)})["photo"].to(device))
         self.gram_scales = self.features.gram_scales(self.style_stages)
+        shift = self.dataset.style_shift() if s.colour_shift else (0.0, 0.0, 0.0)
+        # Of 0..255, as the channel means are; drawings and pictures live in [-1, 1].
+        self.shift = torch.tensor(shift, device=device).view(1, 3, 1, 1) / 127.5
         self.weights = {
             "adversarial": s.weight_adversarial,
-            "content": s.weight_content,
-            "style": s.weight_style,
+            "content": s.weight_content * s.feature_unit,
+            "style": s.weight_style * s.gram_unit,
             "colour": s.weight_colour,
             "variation": s.weight_variation,
             "pair": s.weight_pair,
             "pair_features": s.weight_pair_features,
             "chroma": s.weight_chroma,
+            "lab": s.weight_lab,
+            "roughness": s.weight_roughness,
+            "region": s.weight_region * s.feature_unit,
         }
         self.critic_weights = {
             "real": s.critic_real,
@@ -101,6 +117,16 @@ class AnimeGANObjective:
             "smooth": s.critic_smooth,
         }
         self.sample_photos = self.pick_samples()
+        self.validator = self.held_out(device) if s.validate else None
+
+    def held_out(self, device: torch.device) -> StyleScore:
+        """What scores the slow copy: photos kept out of training, against the style's pictures."""
+        photos = open_pictures(self.settings.validate, "validation photos", limit=VALIDATED)
+        styles = self.dataset.styles
+        chosen = np.linspace(0, len(styles) - 1, min(len(styles), 200)).round().astype(int)
+        features = MobileNetV2Features(metrics.STAGES).to(device)
+        small = [square(photo.load()) for photo in photos]
+        return StyleScore(small, [styles[i].load() for i in chosen], features)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Three, as published: the generator alone, the generator, the discriminator."""
@@ -112,10 +138,12 @@ class AnimeGANObjective:
         }
 
     def schedule(self, images: int) -> dict[str, float]:
-        """Learning rates after `images`: constant, then a linear fall to a tenth."""
+        """Learning rates after `images`: constant, then a fall to a tenth, linear or cosine."""
         s = self.settings
-        left = s.max_images - images
-        factor = 1.0 if left >= s.decay_images else 0.1 + 0.9 * left / s.decay_images
+        left = min(1.0, (s.max_images - images) / s.decay_images) if s.decay_images else 1.0
+        if s.decay == "cosine":
+            left = (1 - math.cos(math.pi * left)) / 2
+        factor = 0.1 + 0.9 * left
         return {"init": factor * s.lr_init, "g": factor * s.lr_g, "d": factor * s.lr_d}
 
     def adversarial(self, images: int) -> bool:
@@ -132,16 +160,28 @@ class AnimeGANObjective:
     def draw(self, G, batch):
         return G(batch["photo"])
 
-    def discriminator(self, D, drawn, batch):
-        """Style pictures are real; drawings, grey style and blurred edges are not."""
+    def discriminator(self, D, drawn, batch, images: int):
+        """Style pictures are real; drawings, grey style and blurred edges are not.
+
+        R1, if asked for, is lazy: every `r1_every` steps and as much heavier (StyleGAN2, sec. B).
+        """
+        s = self.settings
+        real = batch["style"] + self.shift
         smooth = losses.grey(batch["smooth"])
-        stacks = [batch["style"], drawn.detach().float(), losses.grey(batch["style"]), smooth]
+        stacks = [real, drawn.detach().float(), losses.grey(batch["style"]), smooth]
         # One forward for all four: one power iteration, and one graph for distributed training.
-        real, fake, grey, smooth = D(torch.cat(stacks)).chunk(4)
-        scores = {"real": real, "fake": fake, "grey": grey, "smooth": smooth}
-        loss = losses.adversarial_d(scores, self.critic_weights)
+        parts = D(torch.cat(stacks)).chunk(4)
+        scores = dict(zip(("real", "fake", "grey", "smooth"), parts, strict=True))
+        loss = losses.adversarial_d(scores, self.critic_weights, s.label_smoothing)
+        loss = s.weight_adversarial * loss
         logs = {name: score.detach().float().mean() for name, score in scores.items()}
-        return self.settings.weight_adversarial * loss, logs
+        if s.r1_gamma and images // s.batch % s.r1_every == 0:
+            critic = getattr(D, "module", D)
+            # Its class's forward: the prepared one would be back in half precision.
+            penalty = losses.r1_penalty(partial(type(critic).forward, critic), real)
+            loss = loss + s.r1_gamma * s.r1_every * penalty
+            logs["r1"] = penalty.detach()
+        return loss, logs
 
     def generator(self, D, drawn, batch):
         """Content; in pairs the drawing's pixels, features, Grams and colours; with `D` the rest.
@@ -149,7 +189,7 @@ class AnimeGANObjective:
         A discriminator of None means the first phase. Unpaired, style is the Gram distance to a
         grey style picture and colour the distance to the photo, as published.
         """
-        weights = self.weights
+        weights, centred = self.weights, self.settings.centred_gram
         drawn = drawn.float()
         found = self.features(drawn)
         parts = {}
@@ -170,7 +210,7 @@ class AnimeGANObjective:
             ours, theirs = pick(found, self.style_stages), pick(target, self.style_stages)
             parts["pair_features"] = losses.feature_distance(ours, theirs)
             if weights["style"]:
-                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales)
+                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales, centred)
             # A drawing's colours are known from the first step on.
             parts["colour"] = losses.colour(drawn, batch["drawn"])
             if weights["chroma"]:
@@ -182,39 +222,64 @@ class AnimeGANObjective:
                 with torch.no_grad():
                     style = self.features(losses.grey(batch["style"]))
                 ours, theirs = pick(found, self.style_stages), pick(style, self.style_stages)
-                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales)
+                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales, centred)
             if weights["variation"]:
                 parts["variation"] = losses.total_variation(drawn)
-            parts["adversarial"] = losses.adversarial_g(D(drawn))
+            if weights["lab"]:
+                parts["lab"] = losses.lab_colour(drawn, batch["photo"])
+            if weights["roughness"]:
+                parts["roughness"] = losses.roughness(drawn)
+            if weights["region"]:
+                with torch.no_grad():
+                    flat = self.features(losses.regions(drawn))
+                parts["region"] = losses.feature_distance(
+                    pick(found, self.content_stages), pick(flat, self.content_stages)
+                )
+            target = 1 - self.settings.label_smoothing
+            parts["adversarial"] = losses.adversarial_g(D(drawn), target)
         return losses.total(parts, weights)
 
     def pick_samples(self) -> list[Image.Image]:
         """The fixed photos of the sample grid, spread over the data set, before the first step."""
-        paths = [path for group in self.dataset.groups for path in group]
-        chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, SAMPLES).astype(int)]
-        photos = []
-        for path in chosen:
-            photo = images.load(path)
-            side = min(photo.size)
-            left, top = (photo.width - side) // 2, (photo.height - side) // 2
-            square = photo.crop((left, top, left + side, top + side))
-            photos.append(square.resize((SAMPLE_PX, SAMPLE_PX), Image.Resampling.LANCZOS))
-        return photos
+        pictures = [picture for group in self.dataset.groups for picture in group]
+        chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, SAMPLES).astype(int)]
+        return [square(picture.load()) for picture in chosen]
 
     @torch.no_grad()
     def sample(self, G, path: Path) -> None:
         """Draws the sample grid: photos above, drawings below."""
         sheet = Image.new("RGB", (SAMPLE_PX * len(self.sample_photos), 2 * SAMPLE_PX))
-        device = next(G.parameters()).device
         for i, photo in enumerate(self.sample_photos):
-            drawing = images.to_pil(G(images.to_tensor(photo).to(device)).cpu())
+            drawing = draw_photo(G, photo)
             sheet.paste(photo, (i * SAMPLE_PX, 0))
             sheet.paste(drawing, (i * SAMPLE_PX, SAMPLE_PX))
         images.save(sheet, path)
 
+    def validate(self, G) -> dict[str, float]:
+        """Figures of the slow copy on the photos of `--validate`; none without."""
+        return self.validator.score(partial(draw_photo, G)) if self.validator else {}
+
     def export(self, G, folder: Path, images_seen: int) -> None:
         """Writes the slow copy as a style folder: config.json, fp16 weights, style.json."""
         export_style(G, folder, self.settings, images_seen)
+
+
+def square(photo: Image.Image, px: int = SAMPLE_PX) -> Image.Image:
+    """The middle of a photo, `px` wide and high."""
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    middle = photo.crop((left, top, left + side, top + side))
+    return middle.resize((px, px), Image.Resampling.LANCZOS)
+
+
+@torch.no_grad()
+def draw_photo(G, photo: Image.Image) -> Image.Image:
+    """A photo through a generator, same size; sides are padded to what the network takes."""
+    width, height = photo.size
+    picture = images.to_tensor(photo).to(next(G.parameters()).device)
+    right, bottom = -width % G.multiple, -height % G.multiple
+    drawn = G(F.pad(picture, (0, right, 0, bottom), mode="replicate"))
+    return images.to_pil(drawn[..., :height, :width].cpu())
 
 
 def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) -> None:
@@ -228,11 +293,13 @@ def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) 
         "description": f"Trained on {images_seen:,} crops of {settings.style}.",
         "scope": "photo",
         "eye_distance": [30, 110],
-        "licence": "unknown: say here what the data's licences allow",
-        "data": settings.data,
+        "licence": settings.licence or "unknown: say here what the data's licences allow",
+        "data": ", ".join(filter(None, (settings.data, settings.photos, settings.pictures))),
     }
     if not (folder / "style.json").exists():
-        (folder / "style.json").write_text(json.dumps(style, indent=2) + "\n")
+        part = folder / "style.json.part"
+        part.write_text(json.dumps(style, indent=2) + "\n")
+        part.replace(folder / "style.json")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -248,11 +315,12 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"AnimeGANv2, preset {options.preset}:\n{describe(settings)}")
         if options.dry_run:
             return
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        objective = AnimeGANObjective(settings, device)
+        objective = AnimeGANObjective(settings, pick_device())
         progress = train(objective, settings, resume=options.resume)
     except ValueError as error:
         parser.error(str(error))
+    except (OSError, FloatingPointError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
     print(f"{progress.images} images in {progress.seconds / 60:.1f} minutes; {settings.out}/model")
 
 

@@ -1,0 +1,40 @@
+"""A toy data set for training: small photos, their drawings, smoothed copies, a few faces."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from toonify import images
+from training.prepare import edge_smooth
+
+# Command line settings that make a run a matter of seconds.
+TOY = dict(
+    style="toy", width=4, depth=1, critic_width=4, batch=4, crop_sizes="0:32,24:40",
+    init_images=16, precision="fp32", seed=3, trackers="none", log_every_images=4,
+    sample_every_images=1000, save_every_images=8, validate_every_images=1000,
+)  # fmt: skip
+
+
+def write_pairs(folder: Path, count: int = 6) -> Path:
+    """`count` photos, their drawings (pairs), smoothed copies, and faces for half of them."""
+    rng = np.random.default_rng(0)
+    faces = {}
+    for i in range(count):
+        photo = Image.fromarray(rng.integers(0, 255, (72, 80, 3), np.uint8)).resize((80, 96))
+        ImageDraw.Draw(photo).ellipse((20, 20, 60, 70), fill=(200, 40 * i, 90))
+        images.save(photo, folder / "train_photo" / f"{i}.png")
+        images.save(photo.quantize(8).convert("RGB"), folder / "toy" / "style" / f"{i}.png")
+        faces[str(i)] = [[[30, 40], [50, 40], [40, 50], [32, 58], [48, 58]]] if i % 2 else []
+    (folder / "faces.json").write_text(json.dumps(faces))
+    edge_smooth.smooth_folder(folder / "toy")
+    return folder
+
+
+def options(**changes) -> list[str]:
+    """TOY and what changes it, as a command line; underscores in names become hyphens."""
+    chosen = TOY | changes
+    return [
+        p for name, value in chosen.items() for p in (f"--{name.replace('_', '-')}", str(value))
+    ]
