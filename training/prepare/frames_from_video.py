@@ -13,7 +13,6 @@ everything read once more. Memory does not grow with the film's length.
 """
 
 import argparse
-import json
 import math
 import re
 from collections import Counter, deque
@@ -30,7 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
-from training.prepare import likeness
+from training.prepare import likeness, records
 
 FILMS = (
     *(".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".ts", ".m2ts", ".mts", ".vob"),
@@ -412,20 +411,16 @@ def like_frames(one: likeness.Fingerprint, other: likeness.Fingerprint) -> bool:
 
 
 class Collection:
-    """The folder that pictures are put into: their fingerprints, and how far films were read."""
+    """The folder that pictures are put into: their fingerprints, and how far films were read.
+
+    Raises:
+        ValueError: the folder's record cannot be read.
+    """
 
     def __init__(self, folder: Path, report=print):
         self.folder, self.report = folder, report
         self.marks: dict[str, likeness.Fingerprint] | None = None
-        self.record = {}
-        path = folder / RECORD
-        if path.exists():
-            try:
-                self.record = json.loads(path.read_text())
-            except ValueError:
-                raise ValueError(
-                    f"{path}: not readable as JSON; delete it to have every film read again"
-                ) from None
+        self.record = records.read(folder / RECORD)
 
     def album(self, stem: str, start: float) -> likeness.Album:
         """All pictures but those of this film from `start` on, which are about to be chosen."""
@@ -461,10 +456,7 @@ class Collection:
         return missing
 
     def save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f".{RECORD}.part"
-        part.write_text(json.dumps(self.record, indent=1))
-        part.replace(self.folder / RECORD)
+        records.write(self.record, self.folder / RECORD)
 
 
 def read_film(path: Path, collection: Collection, choice: Choice) -> int:

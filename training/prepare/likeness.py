@@ -141,10 +141,14 @@ def _plain_ends(picture: np.ndarray, tolerance: int) -> tuple[int, int]:
     ends = []
     for rows in (picture, picture[::-1]):
         colour = np.median(rows[0], axis=0)
+        off = np.abs(rows.astype(np.int16) - colour.astype(np.int16)).max(axis=2) > tolerance
+        share = off.mean(axis=1)
         # Codecs leave a few stray pixels in a bar: 1 % of a row may be off.
-        off = (np.abs(rows.astype(np.int16) - colour.astype(np.int16)).max(axis=2)) > tolerance
-        lit = np.flatnonzero(off.mean(axis=1) > 0.01)
-        ends.append(int(lit[0]) if len(lit) else len(rows))
+        lit = np.flatnonzero(share > 0.01)
+        first = int(lit[0]) if len(lit) else len(rows)
+        # A bar ends in a straight line. Where the picture begins little by little it is a sky.
+        ends_straight = not len(lit) or share[first : first + 3 + len(rows) // 100].max() > 0.25
+        ends.append(first if ends_straight else 0)
     return ends[0], ends[1]
 
 

@@ -1,0 +1,216 @@
+"""Cuts the faces out of photos, upright, in the frame of the FFHQ data set.
+
+    python -m training.prepare.align_faces PHOTOS... FACES [--size 512] [--largest]
+
+PHOTOS are folders, zip or tar archives, Hub data sets or single files. Every face is saved as
+`FACES/NAME_i.png`, the largest of a photo first. `FACES/faces.json` says of each crop (by its name
+without .png) where it came from: `source`, `points` (five (x, y) in px of the upright photo: left
+eye, right eye, nose, corners of the mouth), `matrix` (2x3, photo px -> crop px), `score`,
+`eye_distance` and `side` (px of the photo). `FACES/photos.json` notes which photos were looked at.
+
+Faces too small for the crop are left out: enlarged, they would teach a network blur. Safe to run
+again and to stop at any time: photos that were looked at are not looked at again.
+"""
+
+import argparse
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from toonify import faces as face_room
+from toonify import images
+from training.prepare import records
+from training.sources import Picture, open_pictures
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How faces are cut out: px of a crop's side, least px between the eyes, all or the largest."""
+
+    size: int = 512
+    min_eye_distance: float = 64.0
+    largest: bool = False
+
+
+@dataclass
+class Tally:
+    """What happened to the photos and faces of a run."""
+
+    written: int = 0
+    small: int = 0  # faces left out for their size
+    faceless: int = 0
+    refused: int = 0
+    skipped: int = 0  # photos looked at before
+
+
+def smallest_eye_distance(size: int) -> float:
+    """Px between the eyes below which a crop of `size` px would be enlarged more than twice.
+
+    The FFHQ square is about four eye distances wide (Karras et al. 2019).
+    """
+    return size / 8
+
+
+def align_photo(
+    photo: Image.Image, cut: Cut
+) -> tuple[list[face_room.Crop], list[float], list[str]]:
+    """Crops of a photo's faces, eye distances (px) of those too small, and what went wrong.
+
+    `photo` is upright RGB. With `cut.largest` only the largest face is looked at.
+    """
+    found = face_room.detect(photo)
+    crops, small, wrong = [], [], []
+    for face in found[:1] if cut.largest else found:
+        if face.eye_distance < cut.min_eye_distance:
+            small.append(face.eye_distance)
+            continue
+        try:
+            crops.append(face_room.align(photo, face, cut.size))
+        except ValueError as error:
+            wrong.append(str(error))
+    return crops, small, wrong
+
+
+def photos_in(sources: Iterable[str | Path]) -> dict[str, Picture]:
+    """Pictures of all sources by a flat, unique name; a folder's name parts joined by `_`.
+
+    Raises:
+        ValueError: a source is not there or holds no picture, or two pictures share a name.
+    """
+    named: dict[str, Picture] = {}
+    for source in sources:
+        path = Path(source)
+        if path.is_file() and path.suffix.lower() in images.EXTENSIONS:
+            pictures = [Picture(path.stem, path)]
+        else:
+            pictures = open_pictures(source, "photos")
+        for picture in pictures:
+            name = picture.name.replace("/", "_")
+            other = named.setdefault(name, picture)
+            if other is not picture:
+                raise ValueError(
+                    f"{picture.file} and {other.file} both hold a photo called {name}; rename "
+                    "one, or write their faces into two folders"
+                )
+    return named
+
+
+def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print) -> Tally:
+    """Cuts the faces of every photo out into `folder`.
+
+    Raises:
+        ValueError: a source is not there, or the folder was made with other settings.
+    """
+    crops_file, photos_file = folder / "faces.json", folder / "photos.json"
+    made, looked_at = records.read(crops_file), records.read(photos_file)
+    settings = asdict(cut)
+    if looked_at.setdefault("settings", settings) != settings:
+        said = ", ".join(f"{name} {value}" for name, value in looked_at["settings"].items())
+        raise ValueError(
+            f"{folder}: made with other settings ({said}); use those, or another folder"
+        )
+    seen = looked_at.setdefault("photos", {})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        photos = photos_in(sources)
+    for warning in caught:
+        report(str(warning.message))
+
+    tally = Tally()
+    faceless = []
+
+    def keep() -> None:
+        records.write(made, crops_file)
+        records.write(looked_at, photos_file)
+
+    try:
+        bar = tqdm(sorted(photos.items()), desc="aligning faces", unit="photo")
+        for name, picture in bar:
+            known = seen.get(name)
+            if known is not None and all((folder / f"{c}.png").exists() for c in known["crops"]):
+                tally.skipped += 1
+                continue
+            try:
+                photo = picture.load()
+            except images.ImageError as error:
+                report(f"skipped {picture.file}: {error}")
+                tally.refused += 1
+                continue
+            crops, small, wrong = align_photo(photo, cut)
+            for reason in wrong:
+                report(f"a face of {name} left out: {reason}")
+            names = [f"{name}_{index}" for index in range(len(crops))]
+            for crop_name, crop in zip(names, crops, strict=True):
+                images.save(crop.image, folder / f"{crop_name}.png")
+                made[crop_name] = {
+                    "source": source_of(picture),
+                    "points": crop.face.points.round(2).tolist(),
+                    "matrix": crop.matrix.tolist(),
+                    "score": round(crop.face.score, 5),
+                    "eye_distance": round(crop.face.eye_distance, 2),
+                    "side": round(crop.side, 1),
+                }
+            seen[name] = {"crops": names, "small": [round(px, 1) for px in small]}
+            tally.written += len(crops)
+            tally.small += len(small)
+            if not crops and not small:
+                tally.faceless += 1
+                faceless.append(name)
+            if len(seen) % 25 == 0:
+                keep()
+            bar.set_postfix(faces=tally.written, refresh=False)
+    finally:
+        keep()  # also when stopped: what is written is on record
+    if faceless:
+        more = f" and {len(faceless) - 5} more" if len(faceless) > 5 else ""
+        report(f"no face found in {', '.join(faceless[:5])}{more}")
+    return tally
+
+
+def source_of(picture: Picture) -> str:
+    """Where a picture lies, for people: its file, and its name in an archive."""
+    inside = picture.member or (picture.name if picture.length >= 0 else "")
+    return f"{picture.file}:{inside}" if inside else str(picture.file)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("photos", nargs="+", help="folders, archives, Hub data sets or files")
+    parser.add_argument("out", type=Path, help="folder to write the faces into")
+    parser.add_argument("--size", type=int, default=512, help="px of a crop's side (default 512)")
+    parser.add_argument(
+        "--min-eye-distance",
+        type=float,
+        metavar="PX",
+        help="leave out faces with fewer px between the eyes (default size / 8: enlarged twice)",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="every face of a photo (default)")
+    which.add_argument("--largest", action="store_true", help="only the largest face of a photo")
+    options = parser.parse_args(arguments)
+    if not 16 <= options.size <= 4096:
+        parser.error(f"--size {options.size}: expected 16 to 4096 px")
+    least = options.min_eye_distance
+    if least is not None and least < 0:
+        parser.error(f"--min-eye-distance {least}: expected 0 px or more")
+    least = smallest_eye_distance(options.size) if least is None else least
+    cut = Cut(options.size, least, options.largest)
+    try:
+        tally = align_photos(options.photos, options.out, cut, tqdm.write)
+    except (ValueError, PermissionError, ConnectionError) as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{options.out}: {error.strerror or error}; run again to go on from here")
+    print(
+        f"{tally.written} faces written to {options.out}; {tally.small} faces smaller than "
+        f"{least:g} px between the eyes left out, {tally.faceless} photos without a face, "
+        f"{tally.refused} unreadable, {tally.skipped} done before"
+    )
+
+
+if __name__ == "__main__":
+    main()
