@@ -79,17 +79,31 @@ class HubHandler(BaseHTTPRequestHandler):
         else:
             self.refuse(404, "EntryNotFound")
 
-    do_HEAD = do_GET
+    do_HEAD = do_POST = do_GET
 
     def describe(self, parts):
-        owner, name, action, *revision = [*parts, ""] if len(parts) == 2 else parts
-        repo, revision = f"{owner}/{name}", "/".join(revision)
+        owner, name, action, *rest = [*parts, ""] if len(parts) == 2 else parts
+        below = "".join(f"{part}/" for part in rest[1:]) if action == "tree" else ""
+        repo, revision = f"{owner}/{name}", rest[0] if action == "tree" else "/".join(rest)
         commit = self.allowed(repo, revision or "main", listing=action != "tree")
         if commit is None:
             return
         files = self.hub.repos[repo][commit]
         if action == "tree":
-            entries = [self.entry(name, data) for name, data in files.items()]
+            inside = [name for name in files if name.startswith(below)]
+            if not inside and below:
+                return self.refuse(404, "EntryNotFound")
+            entries = [self.entry(name, files[name]) for name in inside]
+            if "recursive=false" in self.path.lower():
+                entries = [e for e in entries if "/" not in e["path"].removeprefix(below)]
+                folders = {n[len(below) :].partition("/") for n in inside}
+                entries += [self.folder(below + name) for name, slash, _ in folders if slash]
+            self.answer(200, json.dumps(entries).encode())
+        elif action == "paths-info":
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["paths"]
+            entries = [self.entry(name, files[name]) for name in asked if name in files]
+            folders = [name for name in asked if any(f.startswith(f"{name}/") for f in files)]
+            entries += [self.folder(name) for name in folders]
             self.answer(200, json.dumps(entries).encode())
         else:
             siblings = [{"rfilename": name} for name in files]
@@ -101,6 +115,9 @@ class HubHandler(BaseHTTPRequestHandler):
         if name.endswith(".safetensors"):
             about["lfs"] = {"oid": sha256(data), "size": len(data), "pointerSize": 130}
         return about
+
+    def folder(self, path):
+        return {"type": "directory", "path": path, "oid": git_sha1(path.encode())}
 
     def resolve(self, repo, revision, name):
         commit = self.allowed(repo, revision)
@@ -117,7 +134,10 @@ class HubHandler(BaseHTTPRequestHandler):
             }
             self.answer(302, b"", {"X-Repo-Commit": commit, "ETag": '"pointer"', **headers})
         else:
-            self.answer(200, data, {"X-Repo-Commit": commit, "ETag": f'"{git_sha1(data)}"'})
+            headers = {"X-Repo-Commit": commit, "ETag": f'"{git_sha1(data)}"'}
+            start, _, end = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+            part = data[int(start) : int(end) + 1 if end else None] if start else data
+            self.answer(206 if start else 200, part, headers)
 
     def allowed(self, repo, revision, listing=False):
         """The commit, or None after a refusal. A gated repository may be looked at, not read."""

@@ -151,25 +151,6 @@ def test_pairs_are_cut_at_one_place(tmp_path):
         assert torch.equal(draws[index]["photo"], draws[index]["drawn"])
 
 
-def test_data_faults_are_explained(data, tmp_path):
-    def draws(folder, style="toy"):
-        return AnimeGANDraws(folder, style, batch=1, length=1)
-
-    with pytest.raises(ValueError, match="train_photo: expected a folder of photos"):
-        draws(tmp_path)
-    with pytest.raises(ValueError, match="style: expected a folder of style pictures"):
-        draws(data, "absent")
-    for name in ("train_photo", "toy/style"):
-        images.save(Image.new("RGB", (80, 80)), tmp_path / name / "a.png")
-    with pytest.raises(ValueError, match=r"training\.prepare\.edge_smooth"):
-        draws(tmp_path)
-    (tmp_path / "train_photo" / "text.jpg").write_text("no picture")
-    images.save(Image.new("RGB", (8, 8)), tmp_path / "train_photo" / "tiny.png")
-    edge_smooth.smooth_folder(tmp_path / "toy")
-    with pytest.warns(UserWarning, match="2 of 3 photos left out"):
-        draws(tmp_path)
-
-
 def test_edges_are_smoothed_as_the_published_loop_does():
     rng = np.random.default_rng(2)
     picture = cv2.resize(rng.integers(0, 255, (12, 10, 3), np.uint8), (60, 48))

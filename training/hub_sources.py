@@ -65,7 +65,8 @@ def hub_pictures(source: str, what: str, limit: int) -> tuple[list[Picture], lis
     listing = look_up(source, repo, parts["revision"])
     most = limit or MOST
     files = listing.pictures or listing.archives
-    if column or not files or (listing.parquet and _datasets()):
+    begun = folder_of(repo) / listing.commit  # streamed before: so it stays, whatever is installed
+    if column or not files or (listing.parquet and (_datasets() or begun.exists())):
         return streamed_pictures(source, repo, listing.commit, column, most), []
     # The library `datasets` is not here: a few pictures beside the parquet files are seldom it.
     refused = [f"{name} needs `pip install datasets`" for name in listing.parquet]

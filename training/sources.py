@@ -250,7 +250,7 @@ def archive_pictures(path: Path) -> tuple[list[Picture], list[str]]:
             continue
         if size > images.MAX_BYTES:
             fault = f"is larger than {images.MAX_BYTES / 2**20:.3g} MB"
-        picture = Picture(without_suffix(clean), path, **where)
+        picture = Picture(without_suffix(clean), **{"file": path, **where})
         if fault:
             refused.append(f"{_shown(picture)} {fault}")
         else:
@@ -321,9 +321,14 @@ def _tar_members(path: Path):
     plain = path if path.name.lower().endswith(".tar") else _decompressed(path)
     with open(plain, "rb") as file, tarfile.open(fileobj=_Forward(file), mode="r:") as archive:
         for member in archive:
+            if member.size < 0:
+                raise tarfile.ReadError(f"a member of {member.size} bytes")
             if member.isreg() and not member.issparse():
                 where = {"file": plain, "start": member.offset_data, "length": member.size}
                 yield member.name, member.size, "", where
+        file.seek(archive.offset)
+        if file.read(512).strip(b"\0"):  # tarfile ends in silence at a damaged header
+            raise tarfile.ReadError(f"damaged at byte {archive.offset}")
 
 
 def _decompressed(path: Path) -> Path:
