@@ -1,5 +1,6 @@
 """Pictures to train on: folders, archives and data sets of the Hub, and the draws made of them."""
 
+import errno
 import gzip
 import io
 import json
@@ -225,6 +226,19 @@ def test_bombs_are_told_by_what_they_declare(files, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="come out of it"):
         open_pictures(packed, "photos")
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+
+
+def test_a_full_disk_says_where_room_is_needed(files, tmp_path, monkeypatch):
+    path = write_tar(tmp_path / "pictures.tgz", files, "w:gz")
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(sources.COMPRESSED, ".tgz", full)
+    with pytest.raises(ValueError, match=r"no room to decompress it in .*cache.* TOONIFY_CACHE"):
+        open_pictures(path, "photos")
+    with pytest.raises(ValueError, match="no room left for it"):
+        hub_sources.asked("me/files", "me/files", full)
 
 
 @pytest.mark.parametrize("size", [-512, 2**40])
