@@ -1,7 +1,5 @@
 """Figures about drawings have known values for pictures made for the purpose."""
 
-import json
-
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from PIL import Image, ImageFilter
 
 from toonify import images
 from toonify.faces import Face
-from training import evaluate, metrics
+from training import metrics
 from training.perceptual import MobileNetV2Features
 
 
@@ -47,10 +45,10 @@ def test_kernel_distance_is_zero_within_a_distribution_and_grows_apart():
 
 def test_style_statistics_tell_flat_from_rough(photo):
     features = MobileNetV2Features(metrics.STAGES)
-    rough = metrics.style_statistics([photo], features, crops=40)
+    rough = metrics.style_statistics([photo], features, crops=20)
     flat = photo.filter(ImageFilter.GaussianBlur(6))
-    again = metrics.style_statistics([photo], features, crops=40, seed=1)
-    blurred = metrics.style_statistics([flat], features, crops=40)
+    again = metrics.style_statistics([photo], features, crops=20, seed=1)
+    blurred = metrics.style_statistics([flat], features, crops=20)
     near = metrics.kernel_distance(rough, again)
     assert metrics.kernel_distance(blurred, rough) > 3 * max(near, 0.01)
 
@@ -68,23 +66,182 @@ def test_skin_tones_by_typology_angle(light, tone):
     assert metrics.skin_tone(np.array([light, 12.0, 18.0])) == tone
 
 
-def test_evaluation_of_a_toy_style(toy_style, photo, tmp_path, capsys):
-    images.save(photo, tmp_path / "photos" / "a.png")
-    images.save(photo.quantize(6).convert("RGB"), tmp_path / "style" / "a.png")
-    evaluate.main(
-        [
-            *("--model", str(toy_style), "--photos", str(tmp_path / "photos"), "--faces", "none"),
-            *("--style", str(tmp_path / "style"), "--sheet", str(tmp_path / "sheet.jpg")),
-        ]
-    )
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["photos"] == 1
-    assert figures["faces_in_photos"] == 1
-    assert figures["style_distance_mobilenet_v2"]["photos"] > 0
-    assert images.load(tmp_path / "sheet.jpg").size == (4 * 2 * 320, 320)
+# Distances between sets ------------------------------------------------------------------------
 
 
-def test_evaluation_without_photos_says_so(tmp_path, capsys, toy_style):
-    with pytest.raises(SystemExit):
-        evaluate.main(["--model", str(toy_style), "--photos", str(tmp_path)])
-    assert "no pictures in it" in capsys.readouterr().err
+def test_frechet_distance_has_its_known_values():
+    rows = np.random.default_rng(0).normal(size=(50, 6))
+    assert metrics.frechet_distance(rows, rows) == pytest.approx(0, abs=1e-9)
+    moved = rows + np.array([3, 0, 0, 0, 4, 0])
+    assert metrics.frechet_distance(rows, moved) == pytest.approx(25)
+    # Twice the deviation: C' = 4 C, so tr(C + 4 C - 2 * 2 C) = tr C is left.
+    wider = 2 * rows - rows.mean(0)
+    assert metrics.frechet_distance(rows, wider) == pytest.approx(rows.var(0, ddof=1).sum())
+
+
+def test_frechet_distance_with_fewer_pictures_than_dimensions():
+    rng = np.random.default_rng(0)
+    few, others = rng.normal(size=(5, 40)), rng.normal(size=(7, 40))
+    turned, _ = np.linalg.qr(rng.normal(size=(40, 40)))
+    assert metrics.frechet_distance(few, few) == pytest.approx(0, abs=1e-9)
+    distance = metrics.frechet_distance(few, others)
+    assert metrics.frechet_distance(others, few) == pytest.approx(distance)
+    assert metrics.frechet_distance(few @ turned, others @ turned) == pytest.approx(distance)
+    # Points on one line in 40 dimensions: as in one dimension, (mean - mean')^2 + (std - std')^2.
+    line, a, b = turned[0], rng.normal(1, 2, 5), rng.normal(4, 1, 9)
+    expected = (a.mean() - b.mean()) ** 2 + (a.std(ddof=1) - b.std(ddof=1)) ** 2
+    found = metrics.frechet_distance(np.outer(a, line), np.outer(b, line))
+    assert found == pytest.approx(expected)
+
+
+def test_frechet_distance_of_small_samples_of_one_set_is_biased_and_the_kernel_one_is_not():
+    draws = np.random.default_rng(0).normal(size=(20, 2, 10, 8))
+    frechet = [metrics.frechet_distance(*pair) for pair in draws]
+    kernel = [metrics.kernel_inception_distance(*pair)[0] for pair in draws]
+    assert min(frechet) > 0.5
+    assert min(kernel) < 0 < max(kernel)
+    assert abs(np.mean(kernel)) < 3 * np.std(kernel) / np.sqrt(len(kernel))
+
+
+def test_the_standard_error_of_the_kernel_distance_is_its_spread():
+    draws = np.random.default_rng(0).normal(size=(40, 2, 60, 6))
+    draws[:, 1] += 0.5
+    found = np.array([metrics.kernel_inception_distance(*pair) for pair in draws])
+    assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.35)
+
+
+def test_the_jackknife_leaves_out_one_row_at_a_time():
+    x, y = np.random.default_rng(0).normal(size=(2, 7, 3))
+    left_out = [
+        [metrics.kernel_estimate(np.delete(x, i, 0), y)[0] for i in range(7)],
+        [metrics.kernel_estimate(x, np.delete(y, i, 0))[0] for i in range(7)],
+    ]
+    error = metrics.kernel_estimate(x, y)[1]
+    assert error**2 == pytest.approx(6 * np.var(left_out[0]) + 6 * np.var(left_out[1]))
+
+
+def test_large_sets_are_compared_in_subsets_of_the_same_mean():
+    x, y = np.random.default_rng(0).normal(size=(2, 300, 4))
+    y = y + 0.7
+    whole, _ = metrics.kernel_inception_distance(x, y)
+    parts, error = metrics.kernel_inception_distance(x, y, subset=50, subsets=60)
+    assert parts == pytest.approx(whole, rel=0.1)
+    assert 0 < error < 0.1 * whole
+
+
+@pytest.mark.parametrize(
+    ("distance", "rows"), [(metrics.frechet_distance, 1), (metrics.kernel_inception_distance, 2)]
+)
+def test_too_few_pictures_for_a_distance_are_an_error(distance, rows):
+    with pytest.raises(ValueError, match="expected at least"):
+        distance(np.zeros((rows, 4)), np.zeros((9, 4)))
+
+
+# Choosing a checkpoint --------------------------------------------------------------------------
+
+
+def test_the_score_is_best_for_drawings_in_the_style(photo):
+    photo = photo.resize((144, 144))
+
+    def posterised(picture):
+        return picture.quantize(5).convert("RGB")
+
+    def grey(picture):
+        return Image.new("RGB", picture.size, "grey")
+
+    score = metrics.StyleScore([photo], [posterised(photo)], crops=20)
+    untouched, drawn, lost = (score.score(draw) for draw in (lambda p: p, posterised, grey))
+    assert untouched["style_distance_ratio"] == pytest.approx(1)
+    assert drawn["style_distance_ratio"] < 0.2
+    assert drawn["score"] == drawn["style_distance_ratio"]  # like its photo: no penalty
+    assert drawn["score"] < untouched["score"] < lost["score"]
+
+
+def test_a_drawing_that_lost_its_photo_is_no_good_whatever_its_style():
+    assert metrics.checkpoint_score(0.2, 0.9) == metrics.checkpoint_score(0.2, 0.5) == 0.2
+    assert metrics.checkpoint_score(0.0, 0.3) == pytest.approx(1)
+
+
+def test_features_of_a_training_run_give_the_same_score(photo):
+    """Calibrated features scale each stage, and standardising takes that away again."""
+    photo = photo.resize((120, 120))
+    style = [photo.quantize(5).convert("RGB")]
+    features = MobileNetV2Features()
+    features.calibrate(images.to_tensor(photo))
+    ours = metrics.StyleScore([photo], style, features, crops=10).before
+    assert ours == pytest.approx(metrics.StyleScore([photo], style, crops=10).before, rel=1e-3)
+
+
+def test_a_score_without_pictures_is_an_error(photo):
+    with pytest.raises(ValueError, match="0 style pictures"):
+        metrics.StyleScore([photo], [])
+
+
+# One picture, or a photo and its drawing -------------------------------------------------------
+
+
+def test_edges_of_a_square_are_its_outline():
+    picture = Image.new("RGB", (288, 288), "white")
+    assert metrics.edge_density(picture) == 0
+    picture.paste("black", (50, 50, 150, 150))
+    assert metrics.edge_density(picture) == pytest.approx(4 * 100 / 288**2, rel=0.05)
+
+
+def test_edges_are_counted_at_one_scale():
+    small = Image.new("RGB", (288, 288), "white")
+    small.paste("black", (48, 48, 144, 144))
+    large = Image.new("RGB", (1152, 1152), "white")
+    large.paste("black", (192, 192, 576, 576))
+    assert metrics.edge_density(large) == pytest.approx(metrics.edge_density(small), rel=0.05)
+
+
+def test_chroma_of_a_known_colour():
+    assert metrics.chroma(lab_picture(60, 30, 40)) == pytest.approx(50, abs=0.7)
+    assert metrics.chroma(Image.new("RGB", (90, 90), (120, 120, 120))) == pytest.approx(0, abs=0.1)
+
+
+def test_a_droplet_is_found_and_ink_is_not():
+    photo = Image.new("RGB", (288, 288), (150, 120, 100))
+    dropped, inked = photo.copy(), photo.copy()
+    dropped.paste((255, 0, 255), (100, 100, 120, 120))
+    inked.paste((0, 0, 0), (100, 100, 200, 104))
+    assert metrics.stuck_share(photo, dropped) == pytest.approx(400 / 288**2, rel=0.2)
+    assert metrics.stuck_share(photo, inked) == 0
+    assert metrics.stuck_share(dropped, dropped) == 0  # the photo has it too
+
+
+def test_values_that_are_not_numbers_count_as_stuck():
+    photo = Image.new("RGB", (288, 288), (150, 120, 100))
+    drawing = images.to_tensor(photo)
+    drawing[..., :40, :40] = float("nan")
+    assert metrics.stuck_share(photo, images.to_pil(drawing)) > 0.01
+
+
+def skin_with(pattern) -> Image.Image:
+    """A face's skin whose luminance is 150 plus `pattern` (90, 80)."""
+    values = np.clip(150 + np.broadcast_to(pattern, (90, 80)), 0, 255)
+    return Image.fromarray(np.repeat(values[..., None], 3, 2).astype(np.uint8))
+
+
+def test_skin_detail_sees_scratches_and_no_shading():
+    rows, columns = np.mgrid[:90, :80]
+    assert metrics.skin_detail(skin_with(0 * rows), FACE) == pytest.approx([0, 0, 0], abs=0.01)
+    assert max(metrics.skin_detail(skin_with(columns - 40), FACE)) < 0.5
+    scratched = metrics.skin_detail(skin_with(-60 * (columns % 4 == 0)), FACE)
+    assert min(scratched) > 4
+
+
+def test_roughness_compares_the_drawing_with_the_photo_where_that_is_smooth():
+    noise = np.random.default_rng(0).normal(0, 1, (90, 80))
+    photo, rough, rougher = (skin_with(scale * noise) for scale in (4, 8, 30))
+    ratios = metrics.skin_roughness(photo, rough, FACE)
+    assert len(ratios) == 3
+    assert ratios == pytest.approx([2, 2, 2], rel=0.15)
+    assert metrics.skin_roughness(photo, skin_with(0 * noise), FACE) == [0, 0, 0]
+    assert metrics.skin_roughness(rougher, photo, FACE) == []
+
+
+def test_skin_outside_of_the_picture_is_not_measured():
+    turned = Face(box=FACE.box, points=FACE.points - [26, 0], score=1.0)
+    detail = metrics.skin_detail(skin_with(np.zeros((90, 80))), turned)
+    assert np.isnan(detail).tolist() == [True, False, False]

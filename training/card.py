@@ -195,7 +195,7 @@ def skeleton(folder: Path) -> str:
     shown = ", ".join(f"{k}={v}" for k, v in settings.items() if not k.startswith("_"))
     licence = style.licence.lower()
     front = ["library_name: diffusers", "pipeline_tag: image-to-image", "tags:", "  - animegan"]
-    if licence != "unknown":
+    if licence != "unknown" and re.fullmatch(r"[a-z0-9.+-]+", licence):
         front.insert(0, f"license: {licence}")
     return "\n".join(
         [

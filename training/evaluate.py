@@ -1,13 +1,19 @@
-"""Measures a style on photos: prints JSON and draws a contact sheet.
+"""Measures a style on photos: prints JSON, draws a contact sheet, fills the model card.
 
     python -m training.evaluate --model NAME_OR_FOLDER --photos DIR [--style DIR] [--sheet FILE]
 
-It draws through the same pipeline as the app, so the figures are of what users get.
+It draws through the same pipeline as the app, so the figures are of what users get. What each
+figure means is said in `training.metrics` and `training.extractors`.
 """
 
 import argparse
+import contextlib
+import datetime
+import importlib.metadata
 import json
+import shlex
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -18,128 +24,289 @@ from tqdm import tqdm
 from toonify import images
 from toonify.faces import detect
 from toonify.pipelines.animegan import AnimeGANPipeline
-from training import metrics
-from training.perceptual import MobileNetV2Features
+from training import card, extractors, metrics
+from training.extractors import Extractor
+from training.figures import Faces, Looks, Target
+from training.sources import Picture, open_pictures
 
 SHEET_PX = 320  # side of each cell; photo and drawing stand side by side
+STYLE_PICTURES = 200  # of a style set, evenly spread
+DROPLETS = 1e-4  # share of a drawing in stuck blobs from which it counts
+GREY = 2.0  # mean chroma of a photo below which there is no colour to keep
+VERSIONS = (
+    *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
+    *("opencv-python-headless", "facenet-pytorch"),
+)
 
 
-def pictures_in(folder: Path, limit: int) -> list[tuple[str, Image.Image]]:
-    """(name, picture) of up to `limit` readable pictures below a folder, evenly spread."""
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in images.EXTENSIONS]
-    if not paths:
-        raise ValueError(f"{folder}: no pictures in it")
-    chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
-    return [(paths[i].stem, images.load(paths[i])) for i in chosen]
+def measure(
+    pipe: AnimeGANPipeline,
+    pictures: list[Picture],
+    target: Target | None,
+    *,
+    faces: str = "all",
+    portraits: bool = True,
+    cells: list | None = None,
+) -> dict:
+    """The figures of one style on one group of photos.
+
+    `faces` is the pipeline's option. `portraits` adds what is measured on faces, and the distances
+    through extractors. Pairs of cells for a contact sheet are appended to `cells`.
+    """
+    networks = target.networks if target and portraits else []
+    before, after = Looks(networks), Looks(networks)
+    on_faces = Faces()
+    seconds, alike, chromas, droplets = [], [], [], []
+    edges: dict[str, list[float]] = {"photos": [], "drawings": []}
+    pipe(pictures[0].load(), faces=faces)  # the first one compiles
+    for picture in tqdm(pictures, desc=f"drawing {pipe.style.name}", unit="photo"):
+        photo = picture.load()
+        started = time.perf_counter()
+        toon = pipe(photo, faces=faces)
+        seconds.append(time.perf_counter() - started)
+        drawing = toon.image
+        before.add(photo)
+        after.add(drawing)
+        alike.append(metrics.ssim(photo, drawing))
+        small, drawn = before.small[-1], after.small[-1]
+        edges["photos"].append(metrics.edge_density(small))
+        edges["drawings"].append(metrics.edge_density(drawn))
+        if (colour := metrics.chroma(small)) >= GREY:
+            chromas.append(metrics.chroma(drawn) / colour)
+        if metrics.stuck_share(small, drawn) >= DROPLETS:
+            droplets.append(picture.name)
+        if portraits and (found := toon.faces if faces != "none" else detect(photo)):
+            on_faces.add(photo, drawing, found[0])
+        if cells is not None:
+            cells.append((sheet_cell(photo), sheet_cell(drawing)))
+    figures = {
+        "photos": len(pictures),
+        "seconds_per_photo": round(statistics.mean(seconds), 3),
+        "ssim_luminance_mean": round(statistics.mean(alike), 3),
+        "edge_density": {what: round(statistics.mean(found), 4) for what, found in edges.items()},
+        "droplets": {"drawings": len(droplets), "names": droplets},
+    }
+    if chromas:
+        low, middle, high = np.percentile(chromas, [5, 50, 95]).round(3).tolist()
+        figures["chroma_ratio"] = {"median": middle, "p5": low, "p95": high}
+    if portraits:
+        figures |= on_faces.figures()
+    if target:
+        figures["edge_density"]["style"] = round(target.edge_density, 4)
+        figures |= target.strokes(before, after)
+        ratio = figures["style_distance_mobilenet_v2"]["ratio"]
+        figures["score"] = round(metrics.checkpoint_score(ratio, statistics.mean(alike)), 3)
+        if portraits:
+            figures |= target.distances(before, after)
+    return figures
 
 
-def contact_sheet(pairs: list[tuple[Image.Image, Image.Image]], columns: int) -> Image.Image:
-    """Photo and drawing side by side, `columns` pairs a row; centre squares, `SHEET_PX` px each."""
-    rows = -(-len(pairs) // columns)
+# What is shown ----------------------------------------------------------------------------------
+
+
+def sheet_cell(picture: Image.Image) -> Image.Image:
+    """The square a third below the top, `SHEET_PX` px each way: faces are mostly there."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 3
+    square = picture.crop((left, top, left + side, top + side))
+    return square.resize((SHEET_PX, SHEET_PX), Image.Resampling.LANCZOS)
+
+
+def contact_sheet(cells: list[tuple[Image.Image, Image.Image]], columns: int) -> Image.Image:
+    """Photo and drawing side by side, `columns` pairs a row."""
+    rows = -(-len(cells) // columns)
     sheet = Image.new("RGB", (columns * 2 * SHEET_PX, rows * SHEET_PX), "white")
-    for index, pair in enumerate(pairs):
-        for half, picture in enumerate(pair):
-            side = min(picture.size)
-            left, top = (picture.width - side) // 2, (picture.height - side) // 3
-            cell = picture.crop((left, top, left + side, top + side))
+    for index, pair in enumerate(cells):
+        for half, cell in enumerate(pair):
             x = (2 * (index % columns) + half) * SHEET_PX
-            y = index // columns * SHEET_PX
-            sheet.paste(cell.resize((SHEET_PX, SHEET_PX), Image.Resampling.LANCZOS), (x, y))
+            sheet.paste(cell, (x, index // columns * SHEET_PX))
     return sheet
 
 
-def face_figures(photos: list[Image.Image], drawings: list[Image.Image]) -> dict:
-    """Hue shift of cheek skin (degrees, by skin tone) and shift of the five points.
+def comparison(by_model: dict[str, dict]) -> str:
+    """A table of several styles on the same photos; a dash where a figure was not measured."""
 
-    Points are compared in inter-ocular distances of the photo's largest face.
-    """
-    hues: dict[str, list[float]] = {"all": [], "light": [], "medium": [], "dark": []}
-    shifts, found, lost = [], 0, 0
-    for photo, drawing in zip(photos, drawings, strict=True):
-        faces = detect(photo)
-        if not faces:
-            continue
-        found += 1
-        before = metrics.cheek_colour(photo, faces[0])
-        shift = metrics.hue_shift(before, metrics.cheek_colour(drawing, faces[0]))
-        hues["all"].append(shift)
-        hues[metrics.skin_tone(before)].append(shift)
-        again = detect(drawing)
-        if not again:
-            lost += 1
-            continue
-        unit = np.linalg.norm(faces[0].points[1] - faces[0].points[0])
-        steps = [np.linalg.norm(face.points - faces[0].points, axis=1).mean() for face in again]
-        shifts.append(float(min(steps) / unit))
+    def value(figures: dict, *path: str) -> str:
+        for key in path:
+            figures = figures.get(key) if isinstance(figures, dict) else None
+        return "-" if figures is None else str(figures)
+
+    columns = {
+        "score": ("score",),
+        "style": ("style_distance_mobilenet_v2", "ratio"),
+        "SSIM": ("ssim_luminance_mean",),
+        "edges": ("edge_density", "drawings"),
+        "skin": ("skin_roughness", "p95"),
+        "hue": ("skin_hue_shift_degrees", "all", "median"),
+        "drops": ("droplets", "drawings"),
+        "seconds": ("seconds_per_photo",),
+    }
+    wide = max(len(name) for name in by_model)
+    lines = [" " * wide + "".join(f"{title:>9}" for title in columns)]
+    for name, figures in by_model.items():
+        cells = "".join(f"{value(figures, *path):>9}" for path in columns.values())
+        lines.append(f"{name:<{wide}}{cells}")
+    return "\n".join(lines)
+
+
+# The command ------------------------------------------------------------------------------------
+
+
+def parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate", description=__doc__.split("\n")[0]
+    )
+    source = "folder, .zip or .tar archive, or Hub data set owner/name"
+    parser.add_argument("--model", required=True, help="style name, folder or Hub repository")
+    parser.add_argument("--photos", required=True, help=f"photos to draw: {source}")
+    parser.add_argument("--style", help=f"style pictures to compare with: {source}")
+    parser.add_argument("--scenes", help=f"photos without people, measured apart: {source}")
+    parser.add_argument("--faces", default="all", choices=["all", "largest", "none"])
+    parser.add_argument(
+        "--limit", type=int, default=60, help="photos of each group that are measured (default 60)"
+    )
+    parser.add_argument(
+        "--extractor",
+        action="append",
+        choices=list(extractors.EXTRACTORS),
+        help="network for Frechet and kernel distances to the style; may be given several times"
+        " (default mobilenet_v2, which is bundled)",
+    )
+    parser.add_argument(
+        "--extractor-weights",
+        type=Path,
+        metavar="FILE",
+        help="published weights of the extractor that is not bundled, instead of fetching them",
+    )
+    parser.add_argument("--sheet", type=Path, help="contact sheet to write, .jpg or .png")
+    parser.add_argument("--scenes-sheet", type=Path, help="contact sheet of the scenes")
+    parser.add_argument("--columns", type=int, default=4, help="pairs a row of a sheet")
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="another style on the same photos, to choose by; may be given several times",
+    )
+    parser.add_argument(
+        "--card",
+        action="store_true",
+        help="write the figures into the style's folder: metrics.json and its README.md",
+    )
+    return parser, parser.parse_args(arguments)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuses what could not be done in the end, before any work."""
+    for name in ("limit", "columns"):
+        if (value := getattr(options, name)) < 1:
+            raise ValueError(f"--{name} {value}: expected at least 1")
+    for name in ("sheet", "scenes_sheet"):
+        sheet = getattr(options, name)
+        if sheet is not None and sheet.suffix.lower() not in images.SAVES:
+            raise ValueError(
+                f"--{name.replace('_', '-')} {sheet}: expected a name that ends in"
+                f" {', '.join(images.SAVES)}"
+            )
+    if options.scenes_sheet and not options.scenes:
+        raise ValueError("--scenes-sheet: expected --scenes DIR with it")
+    if (options.extractor or options.extractor_weights) and not options.style:
+        raise ValueError("--extractor: expected --style DIR with it, to measure the distance to")
+    if options.card:
+        card.card_folder(options.model)
+
+
+def open_networks(options: argparse.Namespace) -> list[Extractor]:
+    """The extractors asked for; the weights given are those of the one that is not bundled."""
+    names = list(dict.fromkeys(options.extractor or ["mobilenet_v2"]))
+    unbundled = [name for name in names if name != "mobilenet_v2"]
+    if options.extractor_weights and len(unbundled) != 1:
+        raise ValueError(
+            f"--extractor-weights {options.extractor_weights}: expected exactly one --extractor"
+            f" that is not bundled, found {len(unbundled)}"
+        )
+    return [
+        extractors.open_extractor(name, options.extractor_weights if name in unbundled else None)
+        for name in names
+    ]
+
+
+def evaluate(options: argparse.Namespace) -> tuple[dict, dict[Path, list]]:
+    """All figures that the options ask for, and the cells of each contact sheet by its file."""
+    check(options)
+    pipe = AnimeGANPipeline.from_pretrained(options.model)
+    pictures = open_pictures(options.photos, "photos", limit=options.limit)
+    scenes = open_pictures(options.scenes, "scenes", limit=options.limit) if options.scenes else []
+    target = None
+    if options.style:
+        networks = open_networks(options)
+        style = open_pictures(options.style, "style pictures", limit=STYLE_PICTURES)
+        target = Target(style, networks)
+    sheets = {file: [] for file in (options.sheet, options.scenes_sheet) if file}
+    figures = {
+        "model": pipe.style.name,
+        "engine": pipe.engine.name,
+        **card.model_figures(options.model),
+        **({"style_pictures": len(style)} if target else {}),
+        **measure(pipe, pictures, target, faces=options.faces, cells=sheets.get(options.sheet)),
+    }
+    if scenes:
+        cells = sheets.get(options.scenes_sheet)
+        figures["scenes"] = measure(
+            pipe, scenes, target, faces=options.faces, portraits=False, cells=cells
+        )
+    if options.compare:
+        figures["compared"] = {}
+        for model in options.compare:
+            other = AnimeGANPipeline.from_pretrained(model)
+            figures["compared"][model] = measure(other, pictures, target, faces=options.faces)
+    return figures, sheets
+
+
+def report(options: argparse.Namespace, figures: dict) -> dict:
+    """What goes into metrics.json: the figures and how to get them again."""
+    versions = {}
+    for package in VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    names = [network for network in extractors.EXTRACTORS if f"_{network}" in " ".join(figures)]
     return {
-        "faces_in_photos": found,
-        "faces_lost_in_drawings": lost,
-        "landmark_shift_eye_distances_median": round(statistics.median(shifts), 3)
-        if shifts
-        else None,
-        "skin_hue_shift_degrees": {
-            tone: {
-                "faces": len(values),
-                "median": round(float(np.median(values)), 1),
-                "p95": round(float(np.percentile(values, 95)), 1),
-            }
-            for tone, values in hues.items()
-            if values
-        },
+        "figures": {key: value for key, value in figures.items() if key != "compared"},
+        "command": command(options),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": versions,
+        "extractors": names,
     }
 
 
-def style_figures(photos, drawings, style: list[Image.Image]) -> dict:
-    """Kernel distance to the style of the photos and of the drawings, and their ratio."""
-    features = MobileNetV2Features(metrics.STAGES)
-    target = metrics.style_statistics(style, features)
-    before = metrics.kernel_distance(metrics.style_statistics(photos, features), target)
-    after = metrics.kernel_distance(metrics.style_statistics(drawings, features), target)
-    return {
-        "style_distance_mobilenet_v2": {
-            "photos": round(before, 4),
-            "drawings": round(after, 4),
-            "ratio": round(after / before, 3),
-        }
-    }
+def command(options: argparse.Namespace) -> str:
+    """The command that gives these figures; of absolute paths only the last part is told."""
+    words = ["python", "-m", "training.evaluate"]
+    for name in ("model", "photos", "style", "scenes", "faces", "limit"):
+        value = getattr(options, name)
+        if value is not None:
+            path = Path(str(value))
+            words += [f"--{name}", path.name if path.is_absolute() else str(value)]
+    for name in options.extractor or []:
+        words += ["--extractor", name]
+    return shlex.join(words)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", required=True, help="style name, folder or Hub repository")
-    parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
-    parser.add_argument("--style", type=Path, help="folder of style pictures to compare with")
-    parser.add_argument("--faces", default="all", choices=["all", "largest", "none"])
-    parser.add_argument("--limit", type=int, default=60, help="photos measured (default 60)")
-    parser.add_argument("--sheet", type=Path, help="contact sheet to write, .jpg or .png")
-    parser.add_argument("--columns", type=int, default=4, help="pairs a row of the sheet")
-    options = parser.parse_args(arguments)
+    parser, options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
-        pipe = AnimeGANPipeline.from_pretrained(options.model)
-        photos = [photo for _, photo in pictures_in(options.photos, options.limit)]
-        pipe(photos[0], faces=options.faces)  # the first one compiles
-        drawings, started = [], time.perf_counter()
-        for photo in tqdm(photos, desc="drawing", unit="photo"):
-            drawings.append(pipe(photo, faces=options.faces).image)
-        seconds = (time.perf_counter() - started) / len(photos)
-        figures = {
-            "model": options.model,
-            "photos": len(photos),
-            "seconds_per_photo": round(seconds, 3),
-            "ssim_luminance_mean": round(
-                statistics.mean(metrics.ssim(*p) for p in zip(photos, drawings, strict=True)), 3
-            ),
-            **face_figures(photos, drawings),
-        }
-        if options.style:
-            style = [picture for _, picture in pictures_in(options.style, 200)]
-            figures |= style_figures(photos, drawings, style)
-        if options.sheet:
-            pairs = list(zip(photos, drawings, strict=True))
-            images.save(contact_sheet(pairs, options.columns), options.sheet, quality=88)
-    except ValueError as error:
+        figures, sheets = evaluate(options)
+        for note in figures.get("notes", []):
+            print(f"note: {note}", file=sys.stderr)
+        if "compared" in figures:
+            print(comparison({options.model: figures, **figures["compared"]}), file=sys.stderr)
+        print(json.dumps(figures, indent=2), flush=True)  # first, lest a full disk lose it all
+        for file, cells in sheets.items():
+            images.save(contact_sheet(cells, options.columns), file, quality=88)
+        if options.card:
+            card.write_card(card.card_folder(options.model), report(options, figures))
+    except (ValueError, OSError) as error:
         parser.error(str(error))
-    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -226,21 +226,24 @@ class Inception2015(Extractor):
 
     def __init__(self, weights: Path | None = None):
         super().__init__()
-        weights = weights or inception_weights()
-        net = inception.Inception3(1008, False, False, init_weights=False)
-        net.Mixed_5b, net.Mixed_5c = PooledA(192, 32), PooledA(256, 64)
-        net.Mixed_5d = PooledA(288, 64)
-        net.Mixed_6b, net.Mixed_6c = PooledC(768, 128), PooledC(768, 160)
-        net.Mixed_6d, net.Mixed_6e = PooledC(768, 160), PooledC(768, 192)
-        net.Mixed_7b = PooledE(1280)
-        net.Mixed_7c = PooledE(2048, pool=lambda x: F.max_pool2d(x, 3, stride=1, padding=1))
-        load_strictly(net, weights, INCEPTION_SHA256)
-        net.fc = nn.Identity()
-        self.net = net.eval()
+        self.net = inception_network()
+        load_strictly(self.net, weights or inception_weights(), INCEPTION_SHA256)
+        self.net.fc = nn.Identity()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         # The graph takes (value - 128) / 128 of bytes, which lies 1/256 below (value / 127.5) - 1.
         return self.net(((image + 1) * 127.5 - 128) / 128)
+
+
+def inception_network() -> inception.Inception3:
+    """torchvision's network with the pools and 1008 classes of TensorFlow's graph, untrained."""
+    net = inception.Inception3(1008, aux_logits=False, init_weights=False)
+    net.Mixed_5b, net.Mixed_5c, net.Mixed_5d = PooledA(192, 32), PooledA(256, 64), PooledA(288, 64)
+    net.Mixed_6b, net.Mixed_6c = PooledC(768, 128), PooledC(768, 160)
+    net.Mixed_6d, net.Mixed_6e = PooledC(768, 160), PooledC(768, 192)
+    net.Mixed_7b = PooledE(1280)
+    net.Mixed_7c = PooledE(2048, pool=lambda x: F.max_pool2d(x, 3, stride=1, padding=1))
+    return net
 
 
 def inception_weights() -> Path:
@@ -311,9 +314,9 @@ def square(picture: Image.Image, side: int) -> Image.Image:
     resizing and surprising subtleties in GAN evaluation", CVPR 2022.
     """
     edge = min(picture.size)
-    left, top = (picture.width - edge) / 2, (picture.height - edge) / 2
-    box = (left, top, left + edge, top + edge)
-    return picture.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
+    centre = picture.crop((left, top, left + edge, top + edge))
+    return centre.resize((side, side), Image.Resampling.BICUBIC)
 
 
 @torch.inference_mode()

@@ -172,6 +172,15 @@ def style_ratio(after: float, before: float) -> float:
     return after / max(before, NOISE)
 
 
+def checkpoint_score(ratio: float, alike: float) -> float:
+    """One figure to choose a checkpoint by, the lower the better.
+
+    The style ratio plus 5 for each unit that the SSIM lies under 0.5: likeness beyond that is no
+    merit of a drawing, and below it style is no excuse.
+    """
+    return ratio + SSIM_PENALTY * max(0.0, LEAST_SSIM - alike)
+
+
 class StyleScore:
     """How good a generator's drawings of a few held-out photos are, to choose a checkpoint by.
 
@@ -210,8 +219,7 @@ class StyleScore:
         """Figures of the drawings; of `score`, the lower is the better.
 
         `style_distance_ratio` is `style_ratio`, `ssim` the mean luminance SSIM with the photos,
-        and `score` the ratio plus 5 for each unit that the SSIM lies under 0.5: likeness beyond
-        that is no merit of a drawing, and below it style is no excuse. `draw` keeps the size.
+        and `score` the `checkpoint_score` of both. `draw` keeps the size.
         """
         drawings = [draw(photo) for photo in self.photos]
         pairs = zip(self.photos, drawings, strict=True)
@@ -221,7 +229,7 @@ class StyleScore:
         return {
             "style_distance_ratio": ratio,
             "ssim": alike,
-            "score": ratio + SSIM_PENALTY * max(0.0, LEAST_SSIM - alike),
+            "score": checkpoint_score(ratio, alike),
         }
 
 
@@ -263,8 +271,9 @@ def edge_density(picture: Image.Image) -> float:
 
 
 def chroma(picture: Image.Image) -> float:
-    """Mean CIELAB chroma, sqrt(a^2 + b^2); 0 for grey, about 15 for a portrait."""
-    lab = cv2.cvtColor(np.asarray(picture, np.float32) / 255, cv2.COLOR_RGB2LAB)
+    """Mean CIELAB chroma, sqrt(a^2 + b^2), at a short side of 288 px; 0 for grey, 5 to 35 for
+    portraits."""
+    lab = cv2.cvtColor(np.asarray(at_short_side(picture), np.float32) / 255, cv2.COLOR_RGB2LAB)
     return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
 
 
