@@ -136,6 +136,7 @@ def same(a, b) -> bool:
 def test_two_processes_with_half_the_batch_follow_one(data, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     changes = {"max_images": 80, "init_images": 20, "save_every_images": 80}
+    changes |= {"lr_init": 2e-4, "lr_g": 2e-5, "lr_d": 4e-5}  # the published rates
     changes |= {"r1_gamma": 1.0, "r1_every": 2}
     for out, processes in ((one, 1), (two, 2)):
         finish(start(out, data, processes, **changes), out)

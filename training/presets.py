@@ -225,7 +225,7 @@ def resolve(options: argparse.Namespace, presets: dict):
                 f"--{item.name.replace('_', '-')} {text}: expected {item.metadata['help']}, "
                 f"like {getattr(chosen, item.name)!r}"
             ) from error
-    return check(dataclasses.replace(chosen, **changes))
+    return replace_settings(chosen, **changes)
 
 
 def check(settings):
@@ -266,6 +266,11 @@ def check(settings):
     if not 0 < zoom[0] <= zoom[1]:
         raise ValueError(f"--zoom {zoom}: expected 0 < least <= most")
     return settings
+
+
+def replace_settings(settings, **changes):
+    """The settings with some changed, checked like those of a command line."""
+    return check(dataclasses.replace(settings, **changes))
 
 
 def describe(settings) -> str:

@@ -58,6 +58,7 @@ class AnimeGANObjective:
             scenes=s.scenes,
             pictures=s.pictures,
             smooth=s.smooth,
+            pairs=bool(s.weight_pair),
         )
         if not s.weight_pair and (s.weight_pair_features or s.weight_chroma):
             raise ValueError(

@@ -1,0 +1,181 @@
+"""Training of AnimeGANv2, in images/s, beside a plain fp32 loop of the published recipe.
+
+    python -m benchmarks.train_animegan [--rounds 2] [--steps 4] [--json FILE]
+
+Each contender is a process of its own, taken in turns: `ours` is the package's own loop (its
+defaults: bf16 where a unit for it exists, channels last, MobileNetV2 as perceptual network),
+`plain` an ordinary PyTorch loop in fp32 with VGG19, `plain_small` the same with MobileNetV2.
+All are in the adversarial phase: generator, discriminator and perceptual network in every step.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.models import mobilenet_v2, vgg19
+
+from toonify import images
+from toonify.models.animegan import AnimeGANGenerator
+from training.discriminators import AnimeGANDiscriminator
+from training.prepare.edge_smooth import smooth_folder
+
+CONTENDERS = ("plain", "plain_small", "ours")
+
+
+def grey(image):
+    return (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, True)
+
+
+def gram(features):
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
+
+
+def plain_loop(network: torch.nn.Module, batch: int, size: int, steps: int) -> float:
+    """Seconds a step of the published recipe, written as most people would; fp32."""
+    torch.manual_seed(0)
+    G, D = AnimeGANGenerator(), AnimeGANDiscriminator()
+    network = network.eval().requires_grad_(False)
+    opt_g = torch.optim.Adam(G.parameters(), 2e-5, (0.5, 0.999))
+    opt_d = torch.optim.Adam(D.parameters(), 4e-5, (0.5, 0.999))
+    photo, style, smooth = torch.rand(3, batch, 3, size, size) * 2 - 1
+    times = []
+    for _ in range(steps + 1):
+        started = time.perf_counter()
+        fake = G(photo)
+        style_grey, smooth_grey = (grey(x).expand_as(x) for x in (style, smooth))
+        loss_d = 1.2 * (D(style) - 1).square().mean() + 1.2 * D(fake.detach()).square().mean()
+        loss_d = loss_d + 1.2 * D(style_grey).square().mean() + 0.8 * D(smooth_grey).square().mean()
+        opt_d.zero_grad()
+        (300 * loss_d).backward()
+        opt_d.step()
+
+        drawn = network(fake)
+        loss = 300 * (D(fake) - 1).square().mean() + 1.5 * F.l1_loss(drawn, network(photo))
+        loss = loss + 2.5 * F.l1_loss(gram(drawn), gram(network(style_grey)))
+        loss = loss + 15 * F.huber_loss(fake, photo)
+        loss = loss + (fake[..., 1:] - fake[..., :-1]).square().mean() / 2
+        loss = loss + (fake[..., 1:, :] - fake[..., :-1, :]).square().mean() / 2
+        opt_g.zero_grad()
+        loss.backward()
+        opt_g.step()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def our_loop(batch: int, size: int, steps: int) -> float:
+    """Seconds a step of the package's own training, by its own log."""
+    from training.loop import train
+    from training.presets import ANIMEGAN_PRESETS, replace_settings
+    from training.train_animegan import AnimeGANObjective
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        rng = np.random.default_rng(0)
+        for i in range(8):
+            for place in ("train_photo", "noise/style"):
+                noise = rng.integers(0, 255, (size // 8, size // 8, 3), np.uint8)
+                picture = Image.fromarray(noise).resize((size + 8 * i, size + 8))
+                images.save(picture, data / place / f"{place[:5]}{i}.png")
+        smooth_folder(data / "noise")
+        never = 10**6
+        settings = replace_settings(
+            ANIMEGAN_PRESETS["unpaired"],
+            **dict(data=str(data), style="noise", out=str(Path(folder) / "run"), batch=batch),
+            **dict(crop_sizes=((0, size),), max_images=batch * (steps + 1), init_images=0),
+            **dict(log_every_images=batch, sample_every_images=never, save_every_images=never),
+            **dict(validate_every_images=never, trackers="none"),
+        )
+        train(AnimeGANObjective(settings, torch.device("cpu")), settings)
+        lines = (Path(folder) / "run" / "log.jsonl").read_text().splitlines()
+    seconds = [json.loads(line)["seconds"] for line in lines]
+    return statistics.median(np.diff(seconds))
+
+
+def work(contender: str, batch: int, size: int, steps: int) -> dict:
+    """One contender, in this process."""
+    if contender == "ours":
+        seconds = our_loop(batch, size, steps)
+    elif contender == "plain":
+        # conv4_4 before its ReLU, as published; random weights take as long as trained ones.
+        seconds = plain_loop(vgg19(weights=None).features[:26], batch, size, steps)
+    else:
+        seconds = plain_loop(mobilenet_v2(weights=None).features[:11], batch, size, steps)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"images_per_s": round(batch / seconds, 3), "peak_mb": round(peak)}
+
+
+def machine() -> dict:
+    """What this was measured on."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    model = next(
+        (row.split(":")[1].strip() for row in text.splitlines() if "model name" in row), ""
+    )
+    flags = next((row.split() for row in text.splitlines() if row.startswith("flags")), [])
+    return {
+        "processor": model or platform.processor(),
+        "threads": torch.get_num_threads(),
+        "avx512_bf16": "avx512_bf16" in flags,
+        "amx_bf16": "amx_bf16" in flags,
+        "torch": torch.__version__,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, default=256, help="px of the square crops")
+    parser.add_argument(
+        "--steps", type=int, default=4, help="timed steps a process, after one more"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="processes of each contender")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--only", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    shape = (options.batch, options.size, options.steps)
+    if options.only:
+        print(json.dumps(work(options.only, *shape)))
+        return
+    found: dict[str, list[dict]] = {name: [] for name in CONTENDERS}
+    for _ in range(options.rounds):
+        for name in CONTENDERS:
+            command = [sys.executable, "-m", "benchmarks.train_animegan", "--only", name]
+            for option in ("batch", "size", "steps"):
+                command += [f"--{option}", str(getattr(options, option))]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    best = {
+        name: {
+            "images_per_s": statistics.median(row["images_per_s"] for row in rows),
+            "peak_mb": max(row["peak_mb"] for row in rows),
+        }
+        for name, rows in found.items()
+    }
+    for row in best.values():
+        row["times_plain"] = round(row["images_per_s"] / best["plain"]["images_per_s"], 2)
+    print(f"AnimeGANv2 training, {options.size} px, batch {options.batch}, adversarial phase")
+    print(f"{'':<12} {'images/s':>9} {'peak MB':>8} {'x plain':>8}")
+    for name, row in best.items():
+        print(f"{name:<12} {row['images_per_s']:>9} {row['peak_mb']:>8} {row['times_plain']:>8}")
+    report = {"machine": machine(), "shape": shape, "figures": best, "rounds": found}
+    print(json.dumps(report["machine"]))
+    if options.json:
+        part = options.json.with_name(options.json.name + ".part")
+        part.write_text(json.dumps(report, indent=2) + "\n")
+        part.replace(options.json)
+
+
+if __name__ == "__main__":
+    main()
