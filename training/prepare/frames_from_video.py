@@ -167,7 +167,7 @@ class Film:
     def glances(self, number: int = 48) -> Iterator[np.ndarray]:
         """Small upright pictures from all over the film, or all from its first two minutes.
 
-        Only entry points of the stream are decoded. Where that gives fewer than a sixth of
+        Only entry points of the stream are decoded. Where that gives fewer than half of
         `number`, the beginning is read instead, four pictures a second.
         """
         found = []
@@ -185,7 +185,7 @@ class Film:
                     if frame is not None and frame.pts not in seen:
                         seen.add(frame.pts)
                         found.append(self.small(frame))
-        if len(found) * 6 >= number:
+        if len(found) * 2 >= number:
             yield from found
             return
         following = 0.0
@@ -240,8 +240,8 @@ class Film:
 def look_over(film: Film) -> Overview:
     """Typical sharpness and the bars of a film, from a few dozen of its frames.
 
-    A row belongs to a bar if it is dark in nine of ten frames that show anything: subtitles light
-    up a bar now and then. Bars above half of a side are none.
+    A row belongs to a bar if it is dark in three of four frames that show anything: subtitles
+    light up a bar now and then. Bars above half of a side are none.
     """
     sharp: list[float] = []
     rows = columns = 0.0
@@ -261,8 +261,8 @@ def look_over(film: Film) -> Overview:
 
 
 def _lit_part(share_lit: np.ndarray) -> tuple[float, float]:
-    """First and last end, as shares of the side, of the rows that are lit in a tenth of frames."""
-    lit = np.flatnonzero(share_lit > 0.1)
+    """Where the rows that are lit in a quarter of frames begin and end, as shares of the side."""
+    lit = np.flatnonzero(share_lit > 0.25)
     side = len(share_lit)
     if not len(lit):
         return 0.0, 1.0
