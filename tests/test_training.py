@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from tests.toy_data import write_pairs
@@ -19,7 +21,7 @@ from training.data import AnimeGANDraws
 from training.ema import EMA
 from training.perceptual import MobileNetV2Features, VGG19Features
 from training.prepare import edge_smooth
-from training.presets import ANIMEGAN_PRESETS, add_settings, check
+from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, add_settings, check
 from training.train_animegan import AnimeGANObjective, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +43,7 @@ def settings(data, out, **changes):
 
 def run(chosen, *, crash_at: int = 0, resume: bool = False):
     """One run; with `crash_at`, its generator step number `crash_at` fails like a power cut."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
     objective = AnimeGANObjective(chosen, torch.device("cpu"))
     if crash_at:
         whole, calls = objective.generator, []
@@ -263,3 +266,208 @@ def test_the_script_runs_from_the_repository_root():
     )
     assert done.returncode == 0, done.stderr
     assert "weight_pair" in done.stdout
+
+
+# Every setting of a run, and a value that must change what is trained from that of `BASE`.
+BASE = dict(
+    max_images=8, init_images=2, weight_variation=1.0, weight_colour=2.0, weight_style=1.0,
+    zoom=(0.5, 1.0), decay_images=6, r1_gamma=1.0, r1_every=1, save_every_images=8,
+)  # fmt: skip
+CHANGES = dict(
+    seed=4, batch=4, precision="bf16", ema_half_life_images=1e-3, smooth="independent",
+    model="animegan-lite", width=8, depth=2, upsample="half", start_from="a model",
+    content_stages=(1,), style_stages=(1,), feature_unit=2.0, gram_unit=2.0, critic_width=8,
+    spectral_norm=False, colour_shift=True, init_images=6, decay_images=8, decay="cosine",
+    lr_init=1e-4, lr_g=1e-4, lr_d=1e-4, crop_sizes=((0, 40),), zoom=(1.0, 1.1), face_share=0.0,
+    scene_share=1.0, recolour_share=1.0, weight_adversarial=1.0, weight_content=3.0,
+    weight_style=0.0, weight_colour=9.0, weight_variation=30.0, weight_pair=9.0,
+    weight_pair_features=9.0, weight_chroma=0.0, critic_real=3.0, critic_fake=3.0,
+    critic_grey=3.0, critic_smooth=3.0, r1_gamma=90.0, r1_every=2, weight_region=1.0,
+    weight_roughness=5.0, weight_lab=5.0, centred_gram=True, label_smoothing=0.1, max_images=6,
+)  # fmt: skip
+# Where a setting says where things are or when they are written, other tests look at it.
+ELSEWHERE = {
+    *("out", "data", "style", "photos", "scenes", "pictures", "licence", "perceptual"),
+    *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
+    *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
+}
+
+
+def test_every_setting_is_tried():
+    names = {item.name for item in dataclasses.fields(AnimeGANSettings)}
+    assert names == {*CHANGES, *ELSEWHERE}
+
+
+def exported(data, out, **changes) -> bytes:
+    chosen = settings(data, out, **(BASE | changes))
+    run(chosen)
+    return (Path(out) / "model" / "diffusion_pytorch_model.fp16.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def base(data, tmp_path_factory) -> tuple[bytes, Path]:
+    folder = tmp_path_factory.mktemp("base")
+    first = exported(data, folder / "a")
+    assert exported(data, folder / "b") == first  # or a difference would mean nothing
+    return first, folder / "a" / "model"
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_setting_changes_what_is_trained(name, data, base, tmp_path):
+    if name == "weight_region":
+        pytest.importorskip("skimage")
+    weights, model = base
+    value = str(model) if name == "start_from" else CHANGES[name]
+    assert exported(data, tmp_path / "run", **{name: value}) != weights
+
+
+def test_published_presets_carry_their_own_numbers(data, tmp_path):
+    rows = {
+        "hayao": (1.5, 2.5, 15, 1, 1.2, 1.2, 1.2, 0.8),
+        "shinkai": (1.2, 2.0, 10, 1, 1.7, 1.7, 1.7, 1.0),
+        "paprika": (2.0, 0.6, 50, 0.1, 1.0, 1.0, 1.0, 0.005),
+    }
+    toy = dict(data=str(data), style="toy", out=str(tmp_path), width=4, depth=1, batch=2)
+    toy |= dict(perceptual="mobilenet_v2", crop_sizes=((0, 32),))
+    for name, row in rows.items():
+        chosen = dataclasses.replace(ANIMEGAN_PRESETS[name], **toy)
+        objective = AnimeGANObjective(chosen, torch.device("cpu"))
+        weights = objective.weights
+        found = (
+            weights["content"] / chosen.feature_unit,
+            weights["style"] / chosen.gram_unit,
+            *(weights["colour"], weights["variation"], *objective.critic_weights.values()),
+        )
+        assert found == pytest.approx(row)
+        assert weights["adversarial"] == 300
+        rates = [group["lr"] for o in objective.optimisers().values() for group in o.param_groups]
+        assert rates == [2e-4, 2e-5, 4e-5]
+
+
+def test_learning_rates_fall_to_a_tenth(data, tmp_path):
+    for decay, middle in (("linear", 0.55), ("cosine", 0.55)):
+        chosen = settings(data, tmp_path, max_images=100, decay_images=40, decay=decay, lr_g=1.0)
+        objective = AnimeGANObjective(chosen, torch.device("cpu"))
+        rates = [objective.schedule(images)["g"] for images in (0, 60, 80, 100)]
+        assert rates == pytest.approx([1, 1, middle, 0.1])
+
+
+def test_the_best_checkpoint_by_score_is_kept(data, tmp_path):
+    chosen = settings(
+        data, tmp_path / "run", validate=str(data / "train_photo"), validate_every_images=4
+    )
+    objective = AnimeGANObjective(chosen, torch.device("cpu"))
+    scores = iter([0.9, 0.4, 0.7, 0.5])
+    exports = []
+    objective.validate = lambda G: {"score": next(scores), "ssim": 0.5}
+    objective.export = lambda G, folder, images: exports.append((folder.name, images))
+    loop.train(objective, chosen)
+    assert [images for name, images in exports if name == "best"] == [4, 8]
+    assert [line["val_score"] for line in log_of(chosen.out) if "val_score" in line] == [
+        *(0.9, 0.4, 0.7, 0.5)
+    ]
+
+
+def test_scores_are_of_the_slow_copy_on_the_photos_kept_out(data, tmp_path):
+    chosen = settings(data, tmp_path / "run", validate=str(data / "train_photo"), max_images=4)
+    trained = run(chosen)
+    figures = trained.validate(trained.G.eval())
+    assert set(figures) == {"style_distance_ratio", "ssim", "score"}
+    assert all(np.isfinite(list(figures.values())))
+    assert (tmp_path / "run" / "best" / "config.json").exists()
+    assert log_of(chosen.out)[-1]["val_ssim"] > 0
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(data, tmp_path):
+    import resource
+
+    chosen = settings(data, tmp_path / "run")
+    objective = AnimeGANObjective(chosen, torch.device("cpu"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    whole = objective.generator
+
+    def generator(D, drawn, batch):
+        if loop.checkpoints(tmp_path / "run"):  # from the first checkpoint on, files stay small
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        return whole(D, drawn, batch)
+
+    objective.generator = generator
+    try:
+        with pytest.raises(OSError, match=r"make room, then --resume|File too large"):
+            loop.train(objective, chosen)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in loop.checkpoints(tmp_path / "run")] == ["000000004"]
+    assert not list((tmp_path / "run" / "checkpoints").glob(".part-*"))
+    run(chosen, resume=True)
+    assert log_of(chosen.out)[-1]["images"] == 16
+
+
+def test_too_little_room_for_a_checkpoint_is_told_before_it_is_written(data, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(OSError, match=r"0 MB are free .* make room, then --resume"):
+        run(settings(data, tmp_path / "run"))
+    assert [p.name for p in loop.checkpoints(tmp_path / "run")] == ["000000004"]
+
+
+def test_two_trainings_cannot_share_a_folder(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOCK_SECONDS", 0.05)
+    (tmp_path / "run").mkdir()
+    with (
+        loop.locked(tmp_path / "run"),
+        pytest.raises(ValueError, match="another process is training there"),
+    ):
+        run(settings(data, tmp_path / "run"))
+
+
+def test_trackers_are_named_or_found(monkeypatch):
+    monkeypatch.setattr(loop, "is_tensorboard_available", lambda: True)
+    monkeypatch.setattr(loop, "is_wandb_available", lambda: True)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    assert loop.tracker_names("none") == []
+    assert loop.tracker_names("auto") == ["tensorboard"]  # W&B would stop and ask who it is
+    assert loop.tracker_names("tensorboard, wandb") == ["tensorboard", "wandb"]
+    with pytest.raises(ValueError, match="--trackers comet: expected tensorboard, wandb"):
+        loop.tracker_names("comet")
+    monkeypatch.setattr(loop, "is_wandb_available", lambda: False)
+    with pytest.raises(ValueError, match="pip install wandb"):
+        loop.tracker_names("wandb")
+
+
+def test_tensorboard_gets_the_log(data, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    chosen = settings(data, tmp_path / "run", trackers="tensorboard", max_images=8)
+    run(chosen)
+    events = next((tmp_path / "run").rglob("events.out.tfevents.*"))
+    found = EventAccumulator(str(events.parent)).Reload()
+    expected = {line["images"]: line["g_pair"] for line in log_of(chosen.out)}
+    assert {e.step: round(e.value, 5) for e in found.Scalars("g_pair")} == {
+        images: pytest.approx(value, abs=1e-5) for images, value in expected.items()
+    }
+
+
+def test_max_minutes_stops_with_a_checkpoint(data, tmp_path):
+    run(settings(data, tmp_path / "run", max_minutes=1e-6))
+    assert [p.name for p in loop.checkpoints(tmp_path / "run")] == ["000000002"]
+
+
+def test_licence_and_sources_go_into_the_style(data, tmp_path):
+    run(settings(data, tmp_path / "run", licence="CC0-1.0", max_images=4))
+    style = json.loads((tmp_path / "run" / "model" / "style.json").read_text())
+    assert style["licence"] == "CC0-1.0"
+    assert style["data"] == str(data)
+
+
+def test_loader_processes_give_the_same_run(data, tmp_path):
+    assert exported(data, tmp_path / "a", workers=2) == exported(data, tmp_path / "b")
+
+
+def test_unknown_presets_are_answered_with_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        main(["--preset", "ghibli", "--out", "x"])
+    said = capsys.readouterr().err
+    assert all(name in said for name in ANIMEGAN_PRESETS)
