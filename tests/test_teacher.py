@@ -1,0 +1,94 @@
+"""The teacher's drawings: of the photo's size, of its colours, the same every time."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from toonify import faces, images
+from training import metrics
+from training.prepare import brush, toon_teacher
+
+FACES = Path(__file__).resolve().parents[1] / "hub_cards" / "faces"
+
+
+@pytest.fixture(scope="module")
+def portrait() -> tuple[Image.Image, faces.Face]:
+    photo = toon_teacher.resize_short(images.load(sorted(FACES.glob("random_*.jpg"))[0]), 256)
+    return photo, faces.detect(photo)[0]
+
+
+@pytest.mark.parametrize("look", toon_teacher.LOOKS)
+def test_a_look_keeps_size_and_skin_and_is_no_photo(look, portrait):
+    photo, face = portrait
+    drawn = toon_teacher.draw(photo, [face.points], toon_teacher.LOOKS[look])
+    assert drawn.size == photo.size
+    assert (
+        drawn.tobytes()
+        == toon_teacher.draw(photo, [face.points], toon_teacher.LOOKS[look]).tobytes()
+    )
+    assert np.abs(np.asarray(drawn, int) - np.asarray(photo)).mean() > 5
+    before, after = (metrics.cheek_colour(picture, face) for picture in (photo, drawn))
+    assert metrics.hue_shift(before, after) < 12
+
+
+@pytest.mark.parametrize("look", toon_teacher.LOOKS)
+def test_a_look_draws_scenes_and_odd_sizes(look):
+    rng = np.random.default_rng(0)
+    scene = Image.fromarray(rng.integers(0, 255, (9, 13, 3), np.uint8)).resize((131, 67))
+    assert toon_teacher.draw(scene, [], toon_teacher.LOOKS[look]).size == (131, 67)
+
+
+def test_looks_are_told_apart(portrait):
+    photo, face = portrait
+    drawn = [
+        np.asarray(toon_teacher.draw(photo, [face.points], look), int)
+        for look in toon_teacher.LOOKS.values()
+    ]
+    apart = [np.abs(a - b).mean() for i, a in enumerate(drawn) for b in drawn[:i]]
+    assert min(apart) > 1
+
+
+def test_larger_eyes_are_larger(portrait):
+    photo, face = portrait
+    frame = toon_teacher.FaceFrame(face.points)
+    dot = np.full((*photo.size[::-1], 3), 255, np.uint8)
+    cv2.circle(dot, face.points[0].round().astype(int).tolist(), 6, (0, 0, 0), -1)
+    warped = toon_teacher.warp(dot, [frame], toon_teacher.Look(eyes=1.5, jaw=0))
+    grown = (warped < 128).sum() / (dot < 128).sum()
+    assert 1 + 0.6 * 1.25 * frame.frontal < grown < 1.5**2
+
+
+def test_paint_keeps_plain_colour_and_what_is_protected():
+    blue = np.full((96, 128, 3), (40, 90, 200), np.uint8)
+    nothing = np.zeros((96, 128), np.float32)
+    painted = brush.paint(blue, nothing, nothing, 0.4)
+    assert np.abs(painted.mean((0, 1)) - blue[0, 0]).max() < 6
+    rng = np.random.default_rng(0)
+    busy = cv2.resize(rng.integers(0, 255, (24, 32, 3), np.uint8), (128, 96))
+    half = nothing.copy()
+    half[:, :64] = 1
+    error = np.abs(brush.paint(busy, half, nothing, 0.4).astype(int) - busy).mean((0, 2))
+    assert error[:56].mean() < 0.7 * error[72:].mean()
+
+
+def test_folders_become_pairs_once_and_a_second_look_beside_them(tmp_path, monkeypatch, portrait):
+    images.save(portrait[0], tmp_path / "photos" / "deep" / "one.jpg")
+    (tmp_path / "photos" / "broken.jpg").write_text("no picture")
+    data = tmp_path / "data"
+    told = []
+    photos = [tmp_path / "photos"]
+    assert toon_teacher.draw_folder(photos, data, "comic", 128, told.append) == (1, 1)
+    assert "broken.jpg" in told[0]
+    points = json.loads((data / "faces.json").read_text())
+    assert list(points) == ["deep_one"] and len(points["deep_one"][0]) == 5
+    first = (data / "comic" / "style" / "deep_one.png").stat().st_mtime_ns
+    monkeypatch.setattr(toon_teacher.face_room, "detect", lambda photo: pytest.fail("known"))
+    assert toon_teacher.draw_folder(photos, data, "comic", 128, told.append) == (0, 1)
+    assert toon_teacher.draw_folder(photos, data, "oil", 128, told.append) == (1, 1)
+    assert (data / "comic" / "style" / "deep_one.png").stat().st_mtime_ns == first
+    sizes = {images.load(path).size for path in data.rglob("*.png")}
+    assert len(sizes) == 1
