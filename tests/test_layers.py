@@ -18,6 +18,7 @@ MAY_OPEN = {
     "app": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
     "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
     "training": {"toonify.images", "toonify.faces", "toonify.models", "toonify.hub"},
+    "benchmarks": {"training", "toonify.images", "toonify.models"},
 }
 # Weights and pixels stay out of the screen and the front doors.
 HEAVY = {"torch", "torchvision", "diffusers", "openvino", "cv2", "numpy", "facenet_pytorch"}
@@ -25,7 +26,8 @@ HEAVY = {"torch", "torchvision", "diffusers", "openvino", "cv2", "numpy", "facen
 
 def sources() -> dict[str, ast.Module]:
     """Module name -> syntax tree of everything the project ships."""
-    paths = [ROOT / "app.py", *(ROOT / "toonify").rglob("*.py"), *(ROOT / "training").rglob("*.py")]
+    rooms = ("toonify", "training", "benchmarks")
+    paths = [ROOT / "app.py", *(path for room in rooms for path in (ROOT / room).rglob("*.py"))]
     trees = {}
     for path in paths:
         parts = path.relative_to(ROOT).with_suffix("").parts

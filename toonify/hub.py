@@ -19,7 +19,8 @@ DEFAULT_STYLE = "comic"
 CONFIG = "config.json"
 STYLE = "style.json"
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
-DOWNLOADED = [CONFIG, STYLE, "README.md", *WEIGHTS]  # data only: no code and no pickle is fetched
+# Data only: no code and no pickle is fetched.
+DOWNLOADED = [CONFIG, STYLE, "README.md", "metrics.json", *WEIGHTS]
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
 
