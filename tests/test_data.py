@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from tests.hub_server import HubServer
 from toonify import images
-from training import hub_sources, sources
+from training import hub_sources, pictures
 from training.data import AnimeGANDraws, PictureCache, painted_ground
 from training.prepare import edge_smooth
 from training.sources import open_pictures
@@ -102,10 +102,10 @@ def test_folder_zip_and_tars_hold_the_same_pictures(files, tmp_path):
     opened = [open_pictures(place, "photos") for place in places]
     # As a folder's files have always been sorted: by the parts of their paths.
     expected = [p for p in sorted(places[0].rglob("*")) if p.is_file()]
-    for pictures in opened:
-        assert [p.name for p in pictures] == ["10", "9", "a-1", "a", "b/c", "b-x/c1"]
-        assert {p.size for p in pictures} == {(80, 72)}
-        for picture, path in zip(pickle.loads(pickle.dumps(pictures)), expected, strict=True):
+    for found in opened:
+        assert [p.name for p in found] == ["10", "9", "a-1", "a", "b/c", "b-x/c1"]
+        assert {p.size for p in found} == {(80, 72)}
+        for picture, path in zip(pickle.loads(pickle.dumps(found)), expected, strict=True):
             assert picture.load() == images.load(path) == images.load(picture)
 
 
@@ -115,11 +115,11 @@ def test_compressed_tar_is_decompressed_once_and_again_when_it_changes(
     path = write_tar(tmp_path / "pictures.tar.gz", files, "w:gz")
     open_pictures(path, "photos")
     with monkeypatch.context() as patch:
-        patch.setitem(sources.COMPRESSED, ".gz", None)
+        patch.setitem(pictures.COMPRESSED, ".gz", None)
         assert len(open_pictures(path, "photos")) == 6
     write_tar(path, {"new.png": files["9.png"]}, "w:gz")
     assert [p.name for p in open_pictures(path, "photos")] == ["new"]
-    assert len(list(sources.cache_folder().rglob("*.tar"))) == 1
+    assert len(list(pictures.cache_folder().rglob("*.tar"))) == 1
 
 
 def test_unusable_pictures_are_reported_once_and_left_out(tmp_path):
@@ -220,8 +220,8 @@ def test_bombs_are_told_by_what_they_declare(files, tmp_path, monkeypatch):
             open_pictures(bomb, "photos")
     assert read == ["9.png"]
 
-    monkeypatch.setattr(sources, "_BOMB_BYTES", 2**20)
-    monkeypatch.setattr(sources, "_BOMB_RATIO", 2)
+    monkeypatch.setattr(pictures, "_BOMB_BYTES", 2**20)
+    monkeypatch.setattr(pictures, "_BOMB_RATIO", 2)
     packed = write_tar(tmp_path / "bomb.tgz", {"a.png": bytes(2**22)}, "w:gz")
     with pytest.raises(ValueError, match="come out of it"):
         open_pictures(packed, "photos")
@@ -234,7 +234,7 @@ def test_a_full_disk_says_where_room_is_needed(files, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setitem(sources.COMPRESSED, ".tgz", full)
+    monkeypatch.setitem(pictures.COMPRESSED, ".tgz", full)
     with pytest.raises(ValueError, match=r"no room to decompress it in .*cache.* TOONIFY_CACHE"):
         open_pictures(path, "photos")
     with pytest.raises(ValueError, match="no room left for it"):

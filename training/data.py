@@ -18,8 +18,9 @@ from PIL import Image
 from torch.utils.data import Dataset, get_worker_info
 from tqdm import tqdm
 
+from training.pictures import Picture
 from training.prepare.edge_smooth import smooth_edges
-from training.sources import Picture, open_pictures
+from training.sources import open_pictures
 
 SMALLEST = 64  # px, short side of a picture that is taken
 LARGEST = 1024  # px, short side that a picture is kept at, unless the crops need more

@@ -27,7 +27,8 @@ from toonify.pipelines.animegan import AnimeGANPipeline
 from training import card, extractors, metrics
 from training.extractors import Extractor
 from training.figures import Faces, Looks, Target
-from training.sources import Picture, open_pictures
+from training.pictures import Picture
+from training.sources import open_pictures
 
 SHEET_PX = 320  # side of each cell; photo and drawing stand side by side
 STYLE_PICTURES = 200  # of a style set, evenly spread

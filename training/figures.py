@@ -10,7 +10,7 @@ from toonify.faces import Face, detect
 from training import extractors, metrics
 from training.extractors import Extractor
 from training.perceptual import MobileNetV2Features
-from training.sources import Picture
+from training.pictures import Picture
 
 CROPS = 600  # of each set, for the style distance
 ENOUGH_FOR_FRECHET = 10_000  # samples, as Heusel et al. advise for FID

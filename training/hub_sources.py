@@ -17,7 +17,7 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from toonify import images
-from training.sources import (
+from training.pictures import (
     ARCHIVES,
     Picture,
     archive_pictures,

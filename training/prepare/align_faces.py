@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import images
+from training.pictures import Picture
 from training.prepare import records
-from training.sources import Picture, open_pictures
+from training.sources import open_pictures
 
 
 @dataclass(frozen=True)

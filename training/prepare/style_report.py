@@ -21,15 +21,9 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import images
+from training.pictures import ARCHIVES, Picture, archive_pictures, folder_pictures, spread
 from training.prepare import likeness, records
-from training.sources import (
-    ARCHIVES,
-    Picture,
-    archive_pictures,
-    folder_pictures,
-    open_pictures,
-    spread,
-)
+from training.sources import open_pictures
 
 SMALL = 256  # px, short side: what published sets have and training begins with
 BORDER = 0.02  # share of a side from which a plain border counts
