@@ -62,7 +62,7 @@ class Look:
     skin_tone_share: float = 1.0  # the same on skin, where a step is easily a patch
     cool: float = 0.0  # CIELAB b taken from full shadows off the skin
     glow: float = 0.0  # share of bright areas that bleeds into what is around them
-    brushed: bool = False  # painted with strokes instead of drawn with ink
+    brushed: bool = False  # painted in dabs instead of drawn with ink
 
 
 LOOKS = {
@@ -82,10 +82,10 @@ LOOKS = {
         **dict(silk=9.0, skin_flat=0.9, shine=0.3, skin_tone_share=0.3),
         **dict(line=0.62, ink=0.85, ink_threshold=1.0, skin_ink=0.22, speck=0.35, ink_tone=0.22),
     ),
-    # Oil on canvas: strokes along the shapes, broad behind, fine in the face.
+    # Oil on canvas: broad dabs along the shapes, finer ones in the face.
     "oil": Look(
         **dict(eyes=1.25, nose=0.9, mouth=0.96, jaw=0.07, passes=2, brushed=True),
-        **dict(tone_step=16.0, tone_slope=5.0, tone_detail=1.0, lift=4.0, shine=0.7),
+        **dict(tone_step=16.0, tone_slope=5.0, tone_detail=1.0, lift=4.0, shine=0.5),
         **dict(chroma=1.3, skin_chroma=1.08),
     ),
 }
