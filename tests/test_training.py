@@ -471,3 +471,12 @@ def test_unknown_presets_are_answered_with_the_known_ones(capsys):
         main(["--preset", "ghibli", "--out", "x"])
     said = capsys.readouterr().err
     assert all(name in said for name in ANIMEGAN_PRESETS)
+
+
+def test_a_missing_vgg19_is_answered_with_the_bundled_network(data, tmp_path, monkeypatch):
+    def away(*arguments):
+        raise FileNotFoundError("the Hub is away")
+
+    monkeypatch.setattr("training.perceptual.hf_hub_download", away)
+    with pytest.raises(ValueError, match=r"away.*--perceptual mobilenet_v2, which is bundled"):
+        run(settings(data, tmp_path / "run", perceptual="vgg19"))

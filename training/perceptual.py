@@ -88,6 +88,17 @@ class MobileNetV2Features(Features):
         super().__init__(mobilenet_v2(weights=None).features, stages, weights)
 
 
+def fetched() -> Path:
+    """VGG19's weights in the Hub's cache, downloaded once; ValueError if they cannot be had."""
+    try:
+        return Path(hf_hub_download(VGG19_REPOSITORY, "model.safetensors"))
+    except OSError as error:
+        raise ValueError(
+            f"--perceptual vgg19: {VGG19_REPOSITORY} cannot be fetched ({error}); expected a "
+            "network or its copy in the Hub's cache, or --perceptual mobilenet_v2, which is bundled"
+        ) from error
+
+
 class VGG19Features(Features):
     """Simonyan and Zisserman, 2014. Stage 25 is conv4_4 before its ReLU, at 1/8 of the size.
 
@@ -105,7 +116,7 @@ class VGG19Features(Features):
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False  # or it would overwrite a stage that stands before it
         if weights is None:
-            weights = Path(hf_hub_download(VGG19_REPOSITORY, "model.safetensors"))
+            weights = fetched()
         super().__init__(layers, stages, weights)
 
 
