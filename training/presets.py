@@ -136,19 +136,20 @@ def published(style, content, gram, colour, variation, critic) -> AnimeGANSettin
     )
 
 
-# Pairs drawn by a teacher: they carry shape and colour, the discriminator adds crisp ink.
+# Pairs drawn by a teacher, without a discriminator: features and Grams of the paired drawing make
+# lines crisp, chroma and permuted channels keep every colour, crops near full size keep lines bold.
 PAIRED = AnimeGANSettings(
-    max_images=20_000,
+    max_images=8_000,
     batch=4,
-    init_images=17_000,
-    decay_images=8_000,
+    init_images=8_000,
+    decay_images=5_000,
     lr_init=5e-4,
     lr_g=3e-4,
     lr_d=3e-4,
     crop_sizes=((0, 128),),
-    zoom=(0.45, 1.25),
+    zoom=(0.7, 1.3),
     scene_share=0.25,
-    recolour_share=0.4,
+    recolour_share=0.3,
     weight_adversarial=0.15,
     weight_content=0.1,
     weight_style=2.0,
@@ -157,7 +158,10 @@ PAIRED = AnimeGANSettings(
     weight_pair=4.0,
     weight_pair_features=3.0,
     weight_chroma=12.0,
-    ema_half_life_images=600.0,
+    ema_half_life_images=300.0,
+    save_every_images=1_000,
+    sample_every_images=1_000,
+    validate_every_images=1_000,
     critic_grey=0.4,
     critic_smooth=1.0,
 )
@@ -172,7 +176,7 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     # A look of `training/prepare/toon_teacher.py`.
     "comic": dataclasses.replace(PAIRED, style="comic"),
     "anime": dataclasses.replace(PAIRED, style="anime", face_share=0.8),
-    "oil": dataclasses.replace(PAIRED, style="oil", weight_style=3.0, weight_pair=2.0),
+    "oil": dataclasses.replace(PAIRED, style="oil", face_share=0.6),
 }
 
 
