@@ -92,3 +92,18 @@ def test_folders_become_pairs_once_and_a_second_look_beside_them(tmp_path, monke
     assert (data / "comic" / "style" / "deep_one.png").stat().st_mtime_ns == first
     sizes = {images.load(path).size for path in data.rglob("*.png")}
     assert len(sizes) == 1
+
+
+def test_tinted_twins_are_pairs_too_and_the_same_for_every_look(tmp_path, portrait):
+    images.save(portrait[0], tmp_path / "photos" / "one.png")
+    data = tmp_path / "data"
+    for look in ("comic", "oil"):
+        toon_teacher.draw_folder([tmp_path / "photos"], data, look, 128, tints=1.0)
+        assert (data / look / "style" / "one_tinted.png").exists()
+    plain, pink = (
+        np.asarray(images.load(data / f"train_photo/one{t}.png"), int) for t in ("", "_tinted")
+    )
+    red, green = (pink - plain).mean((0, 1))[:2]
+    assert red > green
+    points = json.loads((data / "faces.json").read_text())
+    assert points["one"] == points["one_tinted"]
