@@ -88,7 +88,7 @@ def test_folders_become_pairs_once_and_a_second_look_beside_them(tmp_path, monke
     first = (data / "comic" / "style" / "deep_one.png").stat().st_mtime_ns
     monkeypatch.setattr(toon_teacher.face_room, "detect", lambda photo: pytest.fail("known"))
     assert toon_teacher.draw_folder(photos, data, "comic", 128, told.append) == (0, 1)
-    assert toon_teacher.draw_folder(photos, data, "oil", 128, told.append) == (1, 1)
+    assert toon_teacher.draw_folder(photos, data, "gouache", 128, told.append) == (1, 1)
     assert (data / "comic" / "style" / "deep_one.png").stat().st_mtime_ns == first
     sizes = {images.load(path).size for path in data.rglob("*.png")}
     assert len(sizes) == 1
@@ -97,7 +97,7 @@ def test_folders_become_pairs_once_and_a_second_look_beside_them(tmp_path, monke
 def test_tinted_twins_are_pairs_too_and_the_same_for_every_look(tmp_path, portrait):
     images.save(portrait[0], tmp_path / "photos" / "one.png")
     data = tmp_path / "data"
-    for look in ("comic", "oil"):
+    for look in ("comic", "gouache"):
         toon_teacher.draw_folder([tmp_path / "photos"], data, look, 128, tints=1.0)
         assert (data / look / "style" / "one_tinted.png").exists()
     plain, pink = (

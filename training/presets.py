@@ -176,7 +176,7 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     # A look of `training/prepare/toon_teacher.py`.
     "comic": dataclasses.replace(PAIRED, style="comic"),
     "anime": dataclasses.replace(PAIRED, style="anime", face_share=0.8),
-    "oil": dataclasses.replace(PAIRED, style="oil", face_share=0.6),
+    "gouache": dataclasses.replace(PAIRED, style="gouache", face_share=0.6),
 }
 
 

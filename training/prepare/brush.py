@@ -25,7 +25,6 @@ class Brushes:
     rounds: int = 2
     fine: float = 2.0  # radius of the sectors in what is protected
     contrast: float = 0.35  # share of local contrast added first, so that dabs differ in tone
-    relief: float = 2.6  # levels of 255 that the marks of bristles catch the light by
 
 
 def sector_kernels(radius: float) -> list[np.ndarray]:
@@ -65,19 +64,6 @@ def flow_of(picture: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
     return edge_flow(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5 * unit), 3 * unit)
 
 
-def bristle_marks(light: np.ndarray, flow, unit: float) -> np.ndarray:
-    """What bristles leave: the photo's own grain drawn out along the flow and lit from the side.
-
-    Light (H, W) in [0, 255] -> (H, W), about one in size.
-    """
-    grain = light - cv2.GaussianBlur(light, (0, 0), 1.2 * unit)
-    # Even grain everywhere: faint on plain walls, tamed in busy places.
-    grain /= np.sqrt(cv2.GaussianBlur(grain * grain, (0, 0), 6 * unit)) + 1
-    streaks = along_flow(grain, flow, round(9 * unit))
-    streaks = cv2.GaussianBlur(streaks / (streaks.std() + 1e-6), (0, 0), 0.7 * unit)
-    return -(cv2.Sobel(streaks, cv2.CV_32F, 1, 0) + cv2.Sobel(streaks, cv2.CV_32F, 0, 1))
-
-
 def paint(
     picture: np.ndarray,
     protect: np.ndarray,
@@ -103,6 +89,4 @@ def paint(
         canvas = dabs(np.stack(run, -1), brushes.radius * unit)
     fine = dabs(lifted, brushes.fine * unit)
     canvas += (fine - canvas) * np.maximum(0.85 * protect, 0.25 * calm)[..., None]
-    marks = bristle_marks(light, flow_of(canvas, unit), unit)
-    marks *= brushes.relief * (1 - 0.85 * protect) * (1 - 0.6 * calm)
-    return np.clip(canvas + marks[..., None] + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)

@@ -83,8 +83,8 @@ LOOKS = {
         **dict(silk=9.0, skin_flat=0.9, shine=0.3, skin_tone_share=0.3),
         **dict(line=0.62, ink=0.85, ink_threshold=1.0, skin_ink=0.22, speck=0.35, ink_tone=0.22),
     ),
-    # Oil on canvas: broad dabs along the shapes, finer ones in the face.
-    "oil": Look(
+    # Gouache: broad dabs of one colour along the shapes, finer ones in the face.
+    "gouache": Look(
         **dict(eyes=1.25, nose=0.9, mouth=0.96, jaw=0.07, passes=2, brushed=True),
         **dict(tone_step=16.0, tone_slope=5.0, tone_detail=1.0, lift=4.0, shine=0.5),
         **dict(chroma=1.3, skin_chroma=1.08),
