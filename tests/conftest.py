@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -73,3 +74,14 @@ def save_style(folder: Path, scope: str = "photo", **config) -> Path:
     (folder / "style.json").write_text(json.dumps(said))
     (folder / "README.md").write_text("# Toy\n")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def children_may_end():
+    """Takes back the SIGCHLD handler that torch's loader workers leave in the process.
+
+    It outlives them, and a later test's child then ends the whole run with a segmentation fault.
+    """
+    yield
+    if signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
