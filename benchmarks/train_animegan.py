@@ -27,6 +27,7 @@ from torchvision.models import mobilenet_v2, vgg19
 
 from toonify import images
 from toonify.models.animegan import AnimeGANGenerator
+from training import records
 from training.discriminators import AnimeGANDiscriminator
 from training.prepare.edge_smooth import smooth_folder
 
@@ -172,9 +173,7 @@ def main() -> None:
     report = {"machine": machine(), "shape": shape, "figures": best, "rounds": found}
     print(json.dumps(report["machine"]))
     if options.json:
-        part = options.json.with_name(options.json.name + ".part")
-        part.write_text(json.dumps(report, indent=2) + "\n")
-        part.replace(options.json)
+        records.write(report, options.json)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ os.environ.pop("TOONIFY_HUB_OWNER", None)
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from tests.hub_server import HubServer  # noqa: E402
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -85,3 +87,9 @@ def children_may_end():
     yield
     if signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+@pytest.fixture
+def server():
+    with HubServer() as server:
+        yield server

@@ -6,9 +6,14 @@ follows a redirect to the same origin itself and then misses the headers of the 
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class HubServer:
@@ -44,6 +49,29 @@ class HubServer:
         for server in self.servers.values():
             server.shutdown()
             server.server_close()
+
+    def ask(self, script: str, questions, home: Path, **environment) -> str:
+        """What `script` prints in a new process whose Hub this is and whose cache is in `home`.
+
+        `questions` come to it as JSON on its standard input.
+        """
+        settings = {
+            "PATH": "",
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(home),
+            "HF_ENDPOINT": self.url,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "OMP_NUM_THREADS": "1",
+            **environment,
+        }
+        command = [sys.executable, "-c", script]
+        run = subprocess.run(
+            command, input=json.dumps(questions), env=settings, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr
+        return run.stdout
 
     def put(self, repo: str, files: dict[str, bytes], ref: str = "main") -> str:
         """A new commit that holds exactly these files; returns its 40 hex digits."""

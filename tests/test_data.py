@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import pickle
-import subprocess
 import sys
 import tarfile
 import types
@@ -20,7 +19,6 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from tests.hub_server import HubServer
 from toonify import images
 from training import hub_sources, pictures
 from training.data import AnimeGANDraws, PictureCache, painted_ground
@@ -271,17 +269,12 @@ warnings.simplefilter("ignore")
 for source, limit in json.load(sys.stdin):
     try:
         found = open_pictures(source, "photos", limit=limit)
-        answer = {"names": [p.name for p in found], "colours": [p.load().getpixel((0, 0)) for p in found]}
+        colours = [p.load().getpixel((0, 0)) for p in found]
+        answer = {"names": [p.name for p in found], "colours": colours}
     except (ValueError, OSError) as error:
         answer = {"error": type(error).__name__, "text": str(error)}
     print(json.dumps(answer))
-"""  # noqa: E501
-
-
-@pytest.fixture
-def server():
-    with HubServer() as server:
-        yield server
+"""
 
 
 @pytest.fixture
@@ -289,22 +282,8 @@ def ask(server, tmp_path):
     """ask((source, limit), ..., **environment): what a new process finds; the cache stays."""
 
     def ask(*questions, **environment):
-        settings = {
-            "PATH": "",
-            "PYTHONPATH": str(ROOT),
-            "HOME": str(tmp_path / "home"),
-            "HF_ENDPOINT": server.url,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "OMP_NUM_THREADS": "1",
-            **environment,
-        }
-        command = [sys.executable, "-c", CLIENT]
-        run = subprocess.run(
-            command, input=json.dumps(questions), env=settings, capture_output=True, text=True
-        )
-        assert run.returncode == 0, run.stderr
-        return [json.loads(line) for line in run.stdout.splitlines()]
+        said = server.ask(CLIENT, questions, tmp_path / "home", **environment)
+        return [json.loads(line) for line in said.splitlines()]
 
     return ask
 

@@ -1,15 +1,12 @@
 """Styles from folders, the bundle and the Hub: strict, and with words that help when it fails."""
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.hub_server import HubServer
 from toonify import hub
 from toonify.models import MODELS, AnimeGANGenerator
 
@@ -233,37 +230,12 @@ print(json.dumps(answers))
 
 
 @pytest.fixture
-def server():
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
 def ask(server, tmp_path):
     """ask((source, revision), ..., **environment): what a new process finds; the cache stays."""
 
     def ask(*questions, **environment):
-        settings = {
-            "PATH": "",
-            "PYTHONPATH": str(Path(hub.__file__).parents[1]),
-            "HOME": str(tmp_path / "home"),
-            "HF_ENDPOINT": server.url,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_TOKEN": "hf_secret",
-            **environment,
-        }
-        run = subprocess.run(
-            [sys.executable, "-c", CLIENT],
-            input=json.dumps(questions),
-            env=settings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-        return json.loads(run.stdout)
+        settings = {"HF_TOKEN": "hf_secret", **environment}
+        return json.loads(server.ask(CLIENT, questions, tmp_path / "home", **settings))
 
     return ask
 

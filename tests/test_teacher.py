@@ -107,3 +107,17 @@ def test_tinted_twins_are_pairs_too_and_the_same_for_every_look(tmp_path, portra
     assert red > green
     points = json.loads((data / "faces.json").read_text())
     assert points["one"] == points["one_tinted"]
+
+
+def test_twins_asked_for_later_or_lost_are_drawn(tmp_path, portrait):
+    images.save(portrait[0], tmp_path / "photos" / "one.png")
+    data, photos = tmp_path / "data", [tmp_path / "photos"]
+    twins = [data / f"{folder}/one_tinted.png" for folder in ("comic/style", "train_photo")]
+    toon_teacher.draw_folder(photos, data, "comic", 128)
+    assert not any(twin.exists() for twin in twins)
+    assert toon_teacher.draw_folder(photos, data, "comic", 128, tints=1.0) == (1, 0)
+    first = [twin.read_bytes() for twin in twins]
+    twins[0].unlink()  # killed after the twin's photo: a photo without its drawing is no pair
+    assert toon_teacher.draw_folder(photos, data, "comic", 128, tints=1.0) == (1, 0)
+    assert [twin.read_bytes() for twin in twins] == first
+    assert toon_teacher.draw_folder(photos, data, "comic", 128, tints=1.0) == (0, 0)

@@ -3,13 +3,13 @@
 import json
 import os
 import re
-import uuid
 from pathlib import Path
 
 from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors import safe_open
 
 from toonify import hub
+from training import records
 
 METRICS = "metrics.json"
 CARD = "README.md"
@@ -67,18 +67,9 @@ def write_card(folder: Path, report: dict) -> None:
     """
     card = folder / CARD
     text = card.read_text(encoding="utf-8") if card.is_file() else skeleton(folder)
-    replace_text(card, with_block(text, table(report)))
-    replace_text(folder / METRICS, json.dumps(report, indent=2, allow_nan=False) + "\n")
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Writes a text file so that nobody ever sees half of it."""
-    temporary = file.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    records.write_text(with_block(text, table(report)), card)
+    figures = json.dumps(report, indent=2, allow_nan=False)
+    records.write_text(figures + "\n", folder / METRICS)
 
 
 def with_block(text: str, block: str) -> str:

@@ -6,9 +6,7 @@ follow the Hub, name a newer commit, as `owner/name@revision`, or delete the not
 """
 
 import json
-import os
 import re
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,6 +15,7 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from toonify import images
+from training import records
 from training.pictures import (
     ARCHIVES,
     Picture,
@@ -111,7 +110,7 @@ def look_up(source: str, repo: str, revision: str | None) -> Listing:
         [name for name in names if name.lower().endswith(ARCHIVES)],
         [name for name in names if name.lower().endswith(".parquet")],
     )
-    write_text(note, json.dumps(vars(listing)))
+    records.write_text(json.dumps(vars(listing)), note)
     return listing
 
 
@@ -207,7 +206,7 @@ def streamed_pictures(
                     f"{source}: the data set holds no picture files and no zip or tar archives; "
                     "to read its tables, `pip install datasets`"
                 )
-            write_text(index, "".join(json.dumps(row) + "\n" for row in rows))
+            records.write_text("".join(json.dumps(row) + "\n" for row in rows), index)
 
             def go_on():
                 return copy_rows(source, repo, commit, column, folder, rows, limit - len(have))
@@ -252,7 +251,7 @@ def copy_rows(
                 names.add(name)
                 suffix = PurePosixPath(own).suffix.lower() if is_picture(own) else ".img"
                 line |= {"name": name, "file": f"{number:07d}{suffix}"}
-                write_bytes(folder / line["file"], data)
+                records.write_bytes(data, folder / line["file"])
                 taken.append(line)
                 bar.update()
             index.write(json.dumps(line) + "\n")
@@ -308,19 +307,3 @@ def _datasets() -> bool:
 def folder_of(repo: str) -> Path:
     """Where notes and streamed pictures of a data set are kept."""
     return cache_folder() / repo.replace("/", "--")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes under a temporary name, then renames."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes under a temporary name, then renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
+from training import records
 from training.ema import EMA
 
 LOCK_SECONDS = 5.0  # a killed run's processes may take a moment to go
@@ -167,10 +168,8 @@ def size_of(folder: Path) -> int:
 
 
 def write_settings(settings, run: Path) -> None:
-    """The resolved settings beside the run, through a temporary name."""
-    part = run / "settings.json.part"
-    part.write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-    part.replace(run / "settings.json")
+    """The resolved settings beside the run."""
+    records.write(dataclasses.asdict(settings), run / "settings.json")
 
 
 def trim_log(path: Path, images: int) -> None:
@@ -178,9 +177,7 @@ def trim_log(path: Path, images: int) -> None:
     if path.exists():
         lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
         kept = [line for line in lines if json.loads(line)["images"] <= images]
-        part = path.with_name(path.name + ".part")
-        part.write_text("".join(line + "\n" for line in kept))
-        part.replace(path)
+        records.write_text("".join(line + "\n" for line in kept), path)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,56 @@ from training import hub_sources
 from training.pictures import ARCHIVES, Picture, archive_pictures, folder_pictures, shown, spread
 
 EXPECTED = "a folder, a .zip or .tar(.gz) archive, or a Hub data set owner/name"
+
+
+def find_pictures(source: str | Path, what: str, limit: int = 0) -> tuple[list[Picture], list[str]]:
+    """The pictures of a source, unread, in the order of their paths; and why others are left out.
+
+    Arguments and errors are those of `open_pictures`, but that an empty source is no error.
+    `limit` bounds what is fetched of a data set on the Hub.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found, refused = folder_pictures(path), []
+    elif path.is_file() and path.name.lower().endswith(ARCHIVES):
+        found, refused = archive_pictures(path)
+    elif path.exists():
+        raise ValueError(f"{source}: expected {EXPECTED} with {what}, found another kind of file")
+    elif isinstance(source, str):
+        if not hub_sources.is_name(source):
+            raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
+        found, refused = hub_sources.hub_pictures(source, what, limit)
+    else:
+        raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
+    return found, refused
+
+
+def photos_by_name(sources: Iterable[str | Path]) -> dict[str, Picture]:
+    """Photos of several sources and single files, unread, by flat names, sorted.
+
+    A name is the path below its source, without suffix, its parts joined by `_`.
+
+    Raises:
+        ValueError: a source is not there or holds no picture, or two pictures share a name.
+    """
+    named: dict[str, Picture] = {}
+    for source in sources:
+        path = Path(source).expanduser()
+        if path.is_file() and path.suffix.lower() in images.EXTENSIONS:
+            pictures = [Picture(path.stem, path)]
+        else:
+            pictures, _ = find_pictures(source, "photos")
+        if not pictures:
+            raise ValueError(f"{source}: no photos in it{_other_files(source)}")
+        for picture in pictures:
+            name = picture.name.replace("/", "_")
+            other = named.setdefault(name, picture)
+            if other is not picture:
+                raise ValueError(
+                    f"{picture.file} and {other.file} both hold a photo called {name}; rename "
+                    "one, or write them into two folders"
+                )
+    return dict(sorted(named.items()))
 
 
 def open_pictures(
@@ -37,20 +88,7 @@ def open_pictures(
         PermissionError: the data set needs a login.
         ConnectionError: the data set is not on this machine and the Hub is away.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        found, refused = folder_pictures(path), []
-    elif path.is_file() and path.name.lower().endswith(ARCHIVES):
-        found, refused = archive_pictures(path)
-    elif path.exists():
-        raise ValueError(f"{source}: expected {EXPECTED} with {what}, found another kind of file")
-    elif isinstance(source, str):
-        if not hub_sources.is_name(source):
-            raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
-        found, refused = hub_sources.hub_pictures(source, what, limit)
-    else:
-        raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
-
+    found, refused = find_pictures(source, what, limit)
     by_name: dict[str, Picture] = {}
     for picture in found:
         if (first := by_name.setdefault(picture.name, picture)) is not picture:
@@ -66,7 +104,7 @@ def open_pictures(
     if not whole:
         raise ValueError(
             f"{source}: no {what} of at least {smallest} px in it; expected JPEG, PNG, WebP, BMP, "
-            f"TIFF, GIF or AVIF files{_other_files(path)}" + (f". {left_out}" if refused else "")
+            f"TIFF, GIF or AVIF files{_other_files(source)}" + (f". {left_out}" if refused else "")
         )
     if refused:
         warnings.warn(f"{source}: {left_out}", stacklevel=2)
@@ -93,8 +131,9 @@ def _checked(pictures: list[Picture], what: str, smallest: int) -> tuple[list[Pi
     return whole, [answer for answer in answers if isinstance(answer, str)]
 
 
-def _other_files(path: Path) -> str:
+def _other_files(source: str | Path) -> str:
     """What a folder without pictures holds instead, for the message."""
+    path = Path(source).expanduser()
     files = sorted(p for p in path.rglob("*") if p.is_file())[:1000] if path.is_dir() else []
     archives = [p for p in files if p.name.lower().endswith(ARCHIVES)]
     if archives:

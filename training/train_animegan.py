@@ -8,7 +8,6 @@ where a run stopped; `--dry-run` prints the resolved settings and touches nothin
 """
 
 import argparse
-import json
 import math
 import sys
 from functools import partial
@@ -23,7 +22,7 @@ from PIL import Image
 
 from toonify import hub, images
 from toonify.models import MODELS
-from training import losses, metrics
+from training import losses, metrics, records
 from training.data import AnimeGANDraws, to_unit
 from training.discriminators import AnimeGANDiscriminator
 from training.loop import pick_device, train
@@ -298,9 +297,7 @@ def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) 
         "data": ", ".join(filter(None, (settings.data, settings.photos, settings.pictures))),
     }
     if not (folder / "style.json").exists():
-        part = folder / "style.json.part"
-        part.write_text(json.dumps(style, indent=2) + "\n")
-        part.replace(folder / "style.json")
+        records.write(style, folder / "style.json")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,8 +13,6 @@ again and to stop at any time: photos that were looked at are not looked at agai
 """
 
 import argparse
-import warnings
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,9 +21,9 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import images
+from training import records
 from training.pictures import Picture
-from training.prepare import records
-from training.sources import open_pictures
+from training.sources import photos_by_name
 
 
 @dataclass(frozen=True)
@@ -76,30 +74,6 @@ def align_photo(
     return crops, small, wrong
 
 
-def photos_in(sources: Iterable[str | Path]) -> dict[str, Picture]:
-    """Pictures of all sources by a flat, unique name; a folder's name parts joined by `_`.
-
-    Raises:
-        ValueError: a source is not there or holds no picture, or two pictures share a name.
-    """
-    named: dict[str, Picture] = {}
-    for source in sources:
-        path = Path(source)
-        if path.is_file() and path.suffix.lower() in images.EXTENSIONS:
-            pictures = [Picture(path.stem, path)]
-        else:
-            pictures = open_pictures(source, "photos")
-        for picture in pictures:
-            name = picture.name.replace("/", "_")
-            other = named.setdefault(name, picture)
-            if other is not picture:
-                raise ValueError(
-                    f"{picture.file} and {other.file} both hold a photo called {name}; rename "
-                    "one, or write their faces into two folders"
-                )
-    return named
-
-
 def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print) -> Tally:
     """Cuts the faces of every photo out into `folder`.
 
@@ -115,12 +89,7 @@ def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print
             f"{folder}: made with other settings ({said}); use those, or another folder"
         )
     seen = looked_at.setdefault("photos", {})
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        photos = photos_in(sources)
-    for warning in caught:
-        report(str(warning.message))
-
+    photos = photos_by_name(sources)
     tally = Tally()
     faceless = []
 
@@ -129,7 +98,7 @@ def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print
         records.write(looked_at, photos_file)
 
     try:
-        bar = tqdm(sorted(photos.items()), desc="aligning faces", unit="photo")
+        bar = tqdm(photos.items(), desc="aligning faces", unit="photo")
         for name, picture in bar:
             known = seen.get(name)
             if known is not None and all((folder / f"{c}.png").exists() for c in known["crops"]):

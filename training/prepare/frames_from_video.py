@@ -29,7 +29,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
-from training.prepare import likeness, records
+from training import records
+from training.prepare import likeness
 
 FILMS = (
     *(".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".ts", ".m2ts", ".mts", ".vob"),

@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import images
-from training.pictures import ARCHIVES, Picture, archive_pictures, folder_pictures, spread
-from training.prepare import likeness, records
-from training.sources import open_pictures
+from training import records
+from training.pictures import Picture, folder_pictures, spread
+from training.prepare import likeness
+from training.sources import find_pictures
 
 SMALL = 256  # px, short side: what published sets have and training begins with
 BORDER = 0.02  # share of a side from which a plain border counts
@@ -100,14 +101,8 @@ def measure(name: str, picture: Image.Image) -> Measured:
 
 
 def listed(source: str | Path, what: str) -> list[Picture]:
-    """Pictures of a source, unread, in the order of their paths; see sources.open_pictures."""
-    path = Path(source)
-    if path.is_dir():
-        found = folder_pictures(path)
-    elif path.is_file() and path.name.lower().endswith(ARCHIVES):
-        found = archive_pictures(path)[0]
-    else:
-        return open_pictures(source, what, smallest=1)
+    """Pictures of a source, unread; ValueError if there are none."""
+    found, _ = find_pictures(source, what)
     if not found:
         raise ValueError(f"{source}: no {what} in it; expected {', '.join(images.EXTENSIONS)}")
     return found

@@ -14,9 +14,7 @@ differences of Gaussians smoothed along the flow of edges (Kang et al., "Coheren
 """
 
 import argparse
-import json
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +25,10 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import images
+from training import records
 from training.prepare.brush import paint
 from training.prepare.flow import along_flow, edge_flow
+from training.sources import photos_by_name
 
 
 @dataclass(frozen=True)
@@ -354,83 +354,70 @@ def tinted(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray((pixels + 0.5).astype(np.uint8))
 
 
-def photos_in(folders: Iterable[Path]) -> list[tuple[str, Path]]:
-    """(name, path) of every picture below the folders, sorted; names are unique and flat.
-
-    The name is the path below its folder with separators as underscores. Two pictures that would
-    share one name are a ValueError.
-    """
-    named: dict[str, Path] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"{folder}: expected a folder of photos")
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in images.EXTENSIONS:
-                name = "_".join(path.relative_to(folder).with_suffix("").parts)
-                if name in named:
-                    raise ValueError(f"{path} and {named[name]} would both be called {name}")
-                named[name] = path
-    return sorted(named.items())
-
-
 def draw_folder(
-    folders: list[Path],
+    sources: list[str | Path],
     data: Path,
     look: str,
     short_side: int,
     report=print,
     tints: float = 0.0,
 ) -> tuple[int, int]:
-    """Draws every photo below `folders` into `data`; returns (drawn now, refused).
+    """Draws every photo of `sources` into `data`; returns (photos drawn now, refused).
 
-    `tints` is the share of photos with faces that are drawn again in another light, as NAME_tinted.
+    `short_side`: px of the pictures written. `tints`: share of photos with faces, 0 to 1, that are
+    drawn again in another light, as NAME_tinted.
+
+    Raises:
+        ValueError: a source is not there or empty, or two photos share a name.
     """
     points_file = data / "faces.json"
-    points = json.loads(points_file.read_text()) if points_file.exists() else {}
+    points = records.read(points_file)
+
+    def files(name: str) -> tuple[Path, Path]:
+        return data / "train_photo" / f"{name}.png", data / look / "style" / f"{name}.png"
+
+    def done(name: str) -> bool:
+        return name in points and all(file.exists() for file in files(name))
+
     drawn = refused = 0
-    for name, path in tqdm(photos_in(folders), desc=f"drawing as {look}", unit="photo"):
-        photo_out = data / "train_photo" / f"{name}.png"
-        style_out = data / look / "style" / f"{name}.png"
-        if style_out.exists() and photo_out.exists() and name in points:
+    for name, source in tqdm(
+        photos_by_name(sources).items(), desc=f"drawing as {look}", unit="photo"
+    ):
+        # Of the name alone, so that every look and every run has the same twins.
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        twin = f"{name}_tinted" if rng.random() < tints else ""
+        if done(name) and (not twin or not points[name] or done(twin)):
             continue
-        known = photo_out.exists() and name in points  # another look has been drawn here before
+        known = files(name)[0].exists() and name in points  # drawn here before, in another look
         try:
-            photo = images.load(photo_out if known else path)
+            photo = images.load(files(name)[0]) if known else source.load()
         except images.ImageError as error:
-            report(f"skipped {path}: {error}")
+            report(f"skipped {source.file}: {error}")
             refused += 1
             continue
         if not known:
             photo = resize_short(photo, short_side)
             points[name] = [face.points.round(1).tolist() for face in face_room.detect(photo)]
-            images.save(photo, photo_out)
-        images.save(draw(photo, [np.array(p) for p in points[name]], LOOKS[look]), style_out)
-        # Of the name alone, so that every look and every run has the same ones.
-        rng = np.random.default_rng(zlib.crc32(name.encode()))
-        if points[name] and rng.random() < tints:
-            twin = f"{name}_tinted"
-            photo, points[twin] = tinted(photo, rng), points[name]
-            images.save(photo, data / "train_photo" / f"{twin}.png")
-            drawing = draw(photo, [np.array(p) for p in points[twin]], LOOKS[look])
-            images.save(drawing, data / look / "style" / f"{twin}.png")
+        pictures = {name: photo}
+        if twin and points[name]:
+            pictures[twin], points[twin] = tinted(photo, rng), points[name]
+        for each, picture in pictures.items():
+            photo_out, style_out = files(each)
+            if not photo_out.exists():
+                images.save(picture, photo_out)
+            if not style_out.exists():
+                faces = [np.array(face) for face in points[each]]
+                images.save(draw(picture, faces, LOOKS[look]), style_out)
         drawn += 1
         if drawn % 50 == 0:
-            write_json(points, points_file)
-    write_json(points, points_file)
+            records.write(points, points_file)
+    records.write(points, points_file)
     return drawn, refused
-
-
-def write_json(content, path: Path) -> None:
-    """Writes JSON through a temporary name, so that a killed run leaves the old file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content))
-    part.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("photos", type=Path, nargs="+", help="folders of photos")
+    parser.add_argument("photos", nargs="+", help="folders, archives, Hub data sets or files")
     parser.add_argument("data", type=Path, help="folder to write train_photo/ and LOOK/style/ into")
     parser.add_argument("--look", choices=sorted(LOOKS), default="comic")
     parser.add_argument(
@@ -447,7 +434,7 @@ def main(arguments: list[str] | None = None) -> None:
             *(options.photos, options.data, options.look, options.short_side, tqdm.write),
             tints=options.tints,
         )
-    except ValueError as error:
+    except (ValueError, PermissionError, ConnectionError) as error:
         parser.error(str(error))
     print(f"{drawn} photos drawn into {options.data / options.look}, {refused} refused")
 
