@@ -344,12 +344,14 @@ def draw(photo: Image.Image, points: list[np.ndarray], look: Look = LOOKS["comic
 
 
 def tinted(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The photo as in another light, mostly a pink or cold one, and a little over or under exposed.
+    """The photo as in another light, often darker and mostly pinker or colder; same size.
 
-    Portraits taken with care hold few rosy faces; a network that has not met them reddens them.
+    Portraits taken with care hold few rosy and few dark, flat faces. A network that has not met
+    them reddens the first and loses the eyes of the second.
     """
     gains = 1 + rng.uniform((0.0, -0.1, -0.1), (0.22, 0.0, 0.2))
-    linear = (np.asarray(photo, np.float32) / 255) ** 2.2 * gains * rng.uniform(0.85, 1.15)
+    exposure = np.exp(rng.uniform(np.log(0.2), np.log(1.2)))  # of linear light
+    linear = (np.asarray(photo, np.float32) / 255) ** 2.2 * gains * exposure
     pixels = 255 * np.clip(linear, 0, 1) ** (1 / 2.2)
     return Image.fromarray((pixels + 0.5).astype(np.uint8))
 
