@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from toonify import engines
-from toonify.models import MODELS, AnimeGANGenerator
+from toonify.models import PHOTO_MODELS, AnimeGANGenerator
 
 openvino = pytest.importorskip("openvino")
 
@@ -37,10 +37,10 @@ def refuse():
 
 @pytest.mark.parametrize(
     "name, upsample",
-    [(name, "tf") for name in MODELS] + [("animegan", "align"), ("animegan", "half")],
+    [(name, "tf") for name in PHOTO_MODELS] + [("animegan", "align"), ("animegan", "half")],
 )
 def test_same_picture_as_torch_at_every_size(cache, name, upsample):
-    network = toy(MODELS[name], upsample=upsample)
+    network = toy(PHOTO_MODELS[name], upsample=upsample)
     engine = engines.open_engine(f"{name} {upsample}", lambda: network, "cpu")
     for shape in [(1, 3, 64, 48), (2, 3, 40, 32), (1, 3, 32, 104)]:
         batch = torch.rand(shape) * 2 - 1
@@ -52,10 +52,10 @@ def test_same_picture_as_torch_at_every_size(cache, name, upsample):
         assert (drawn - expected).abs().mean() <= 0.01
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", PHOTO_MODELS)
 def test_simplified_graph_is_the_same_function(name):
     """In full precision the rewritten graph differs by rounding only, and no slow form is left."""
-    network = toy(MODELS[name])
+    network = toy(PHOTO_MODELS[name])
     graph = engines.simplify(engines.trace(network))
     kinds = [node.get_type_name() for node in graph.get_ops()]
     assert "GroupNormalization" not in kinds and "Slice" not in kinds

@@ -6,17 +6,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUND = {"images", "faces", "blend", "models", "engines", "hub"}
+GROUND = {"images", "faces", "blend", "models", "engines", "hub", "latents", "inversion"}
 
 # Room -> rooms it may open, besides itself. A module belongs to its longest matching room.
 MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
+    "toonify.convert": {"toonify.models"},
     "toonify.cli": {"toonify.pipelines", "toonify.images", "toonify.hub"},
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
     "app": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
     "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
+    "training.directions": {
+        *("toonify.images", "toonify.faces", "toonify.models", "toonify.hub", "toonify.latents")
+    },
     "training": {"toonify.images", "toonify.faces", "toonify.models", "toonify.hub"},
     "benchmarks": {"training", "toonify.images", "toonify.models"},
 }

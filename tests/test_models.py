@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from toonify.models import MODELS, AnimeGANGenerator, AnimeGANLiteGenerator
+from toonify.models import PHOTO_MODELS, AnimeGANGenerator, AnimeGANLiteGenerator
 from toonify.models.animegan import double
 from training.discriminators import AnimeGANDiscriminator
 
@@ -58,10 +58,10 @@ def test_unknown_upsampling_is_named():
         AnimeGANGenerator(upsample="cubic")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", PHOTO_MODELS)
 def test_shape_range_and_gradients(name):
     torch.manual_seed(0)
-    network = MODELS[name](width=4, depth=2)
+    network = PHOTO_MODELS[name](width=4, depth=2)
     photo = torch.rand(2, 3, 64, 40) * 2 - 1
     drawing = network(photo)
     assert drawing.shape == photo.shape
@@ -71,28 +71,28 @@ def test_shape_range_and_gradients(name):
     assert not still
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", PHOTO_MODELS)
 def test_a_photo_is_drawn_alike_in_any_company(name):
     torch.manual_seed(0)
-    network = MODELS[name](width=4, depth=2).eval()
+    network = PHOTO_MODELS[name](width=4, depth=2).eval()
     photos = torch.rand(3, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
         assert torch.allclose(network(photos)[1:2], network(photos[1:2]), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", PHOTO_MODELS)
 def test_saved_and_loaded_it_draws_the_same(name, tmp_path):
     torch.manual_seed(0)
-    network = MODELS[name](width=4, depth=1).eval()
+    network = PHOTO_MODELS[name](width=4, depth=1).eval()
     network.save_pretrained(tmp_path)
-    again = MODELS[name].from_pretrained(tmp_path, use_safetensors=True)
+    again = PHOTO_MODELS[name].from_pretrained(tmp_path, use_safetensors=True)
     photo = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
         assert torch.equal(network(photo), again(photo))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", PHOTO_MODELS)
 def test_smallest_size_works(name):
-    network = MODELS[name](width=4, depth=1).eval()
+    network = PHOTO_MODELS[name](width=4, depth=1).eval()
     side = network.smallest
     assert network(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)

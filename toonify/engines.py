@@ -23,23 +23,30 @@ try:
 except ImportError:  # No wheel for this platform: torch runs everything, only slower.
     openvino = None
 
+PICTURES = (-1, 3, -1, -1)  # any number of pictures of any height and width
+EXAMPLE = (1, 3, 64, 96)  # what a free size is while the network is traced
 BLOB_FORMAT = 1  # part of every cache key: raise it when the graph is built in another way
 
 
 class Engine:
-    """A network ready to run: float32 (N, 3, H, W) in, float32 of the network's output size out.
+    """A network ready to run: float32 of the shape it was opened for in, float32 pictures out.
 
     `name` says what runs it, for example "openvino-bf16" or "torch-cuda". Calls wait for each
     other: one drawing uses every core already, and two at once would need twice the memory.
     """
 
-    def __init__(self, name: str, run: Callable[[torch.Tensor], torch.Tensor]):
+    def __init__(
+        self, name: str, run: Callable[[torch.Tensor], torch.Tensor], shape: tuple = PICTURES
+    ):
         self.name = name
+        self.shape = shape
         self._run = run
         self._lock = threading.Lock()
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        assert batch.ndim == 4 and batch.dtype == torch.float32, (batch.shape, batch.dtype)
+        fits = batch.ndim == len(self.shape) and batch.dtype == torch.float32
+        fits = fits and all(b == s or s < 0 for b, s in zip(batch.shape, self.shape, strict=True))
+        assert fits, (batch.shape, batch.dtype, self.shape)
         with self._lock:
             return self._run(batch)
 
@@ -47,19 +54,26 @@ class Engine:
         return f"Engine({self.name!r})"
 
 
-def open_engine(key: str, build: Callable[[], nn.Module], device: str = "auto") -> Engine:
+def open_engine(
+    key: str | None,
+    build: Callable[[], nn.Module],
+    device: str = "auto",
+    shape: tuple[int, ...] = PICTURES,
+) -> Engine:
     """An engine for the network that `build` makes, on `device`: "auto", "cpu", "cuda" or "cuda:N".
 
     `key` is text that changes whenever the network does (weights, settings, code). On a CPU the
-    compiled graph is kept on disk under it, and `build` is only called when it is not there yet.
+    compiled graph is kept on disk under it, and `build` is only called when it is not there yet;
+    without a key it is not kept. `shape` is that of the input, -1 where it is free: pictures unless
+    told otherwise.
     Raises ValueError for a device that does not exist.
     """
     device = choose_device(device)
     if device.startswith("cuda"):
-        return open_torch(build(), device)
+        return open_torch(build(), device, shape)
     if openvino is None:
-        return open_torch(build(), "cpu")
-    return open_openvino(key, build)
+        return open_torch(build(), "cpu", shape)
+    return open_openvino(key, build, shape)
 
 
 def choose_device(device: str) -> str:
@@ -78,7 +92,7 @@ def choose_device(device: str) -> str:
     return device
 
 
-def open_torch(network: nn.Module, device: str) -> Engine:
+def open_torch(network: nn.Module, device: str, shape: tuple[int, ...] = PICTURES) -> Engine:
     """The network itself, channels last; on a GPU in bfloat16 (half precision on older ones)."""
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     kind = torch.device(device).type
@@ -88,15 +102,19 @@ def open_torch(network: nn.Module, device: str) -> Engine:
 
     @torch.inference_mode()
     def run(batch):
-        batch = batch.to(device, memory_format=torch.channels_last)
+        batch = batch.to(device)
+        if batch.ndim == 4:
+            batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.autocast(kind, dtype=half, enabled=kind == "cuda"):
             drawn = network(batch)
         return drawn.float().cpu().contiguous()
 
-    return Engine(f"torch-{device}", run)
+    return Engine(f"torch-{device}", run, shape)
 
 
-def open_openvino(key: str, build: Callable[[], nn.Module]) -> Engine:
+def open_openvino(
+    key: str | None, build: Callable[[], nn.Module], shape: tuple[int, ...] = PICTURES
+) -> Engine:
     """OpenVINO on the CPU, from the compiled graph on disk where there is one."""
     core = openvino.Core()
     # OpenVINO names BF16 only where the processor multiplies in it. With AMX that is 6 times faster
@@ -108,19 +126,20 @@ def open_openvino(key: str, build: Callable[[], nn.Module]) -> Engine:
         "INFERENCE_NUM_THREADS": cores(),
     }
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
-    parts = (BLOB_FORMAT, key, openvino.__version__, torch.__version__, precision, processor)
+    parts = (BLOB_FORMAT, key, shape, openvino.__version__, torch.__version__, precision, processor)
     file = cache_folder() / "engines" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"
-    compiled = read_blob(core, file, settings)
+    compiled = read_blob(core, file, settings) if key else None
     if compiled is None:
-        compiled = core.compile_model(simplify(trace(build())), "CPU", settings)
-        write_blob(file, compiled)
+        compiled = core.compile_model(simplify(trace(build(), shape)), "CPU", settings)
+        if key:
+            write_blob(file, compiled)
     request = compiled.create_infer_request()
 
     def run(batch):
         request.infer([batch.contiguous().numpy()], share_inputs=True)
         return torch.from_numpy(request.get_output_tensor().data.copy())
 
-    return Engine(f"openvino-{precision}", run)
+    return Engine(f"openvino-{precision}", run, shape)
 
 
 def cores() -> int:
@@ -134,14 +153,15 @@ def cores() -> int:
     return max(1, count)
 
 
-def trace(network: nn.Module) -> "openvino.Model":
-    """The network as an OpenVINO graph for any batch size, height and width."""
-    example = torch.zeros(1, 3, 64, 96)
+def trace(network: nn.Module, shape: tuple[int, ...] = PICTURES) -> "openvino.Model":
+    """The network as an OpenVINO graph for inputs of `shape`, where -1 is any size."""
+    sizes = zip(shape, EXAMPLE, strict=False)
+    example = torch.zeros(*(size if size > 0 else some for size, some in sizes))
     with warnings.catch_warnings():
         # torch.jit.trace is deprecated, and still what OpenVINO reads best with free H and W.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(network.eval(), example, check_trace=False)
-        return openvino.convert_model(traced, example_input=example, input=[-1, 3, -1, -1])
+        return openvino.convert_model(traced, example_input=example, input=list(shape))
 
 
 def simplify(graph: "openvino.Model") -> "openvino.Model":

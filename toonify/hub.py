@@ -20,9 +20,12 @@ CONFIG = "config.json"
 STYLE = "style.json"
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
 # Data only: no code and no pickle is fetched.
-DOWNLOADED = [CONFIG, STYLE, "README.md", "metrics.json", *WEIGHTS]
+DIRECTIONS = "directions.safetensors"
+DOWNLOADED = [CONFIG, STYLE, "README.md", "metrics.json", DIRECTIONS, *WEIGHTS]
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
+# What a folder's network is: draws photos; draws faces from w, as toons or as they are; finds w.
+FAMILIES = ("animegan", "stylegan", "stylegan-base", "stylegan-encoder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Style:
     range of inter-ocular distances, in pixels, at which it draws faces well; `short_side` the
     largest short side of a photo, in pixels, at which its strokes have their weight (0: any).
     `source` says where the weights come from: "bundled", "folder ..." or "hub owner/repo@revision".
+    `family` says which pipeline draws it, or what part of one it is: see `FAMILIES`.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Style:
     eye_distance: tuple[float, float] = (30.0, 110.0)
     short_side: float = 0.0
     data: str = ""
+    family: str = "animegan"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Pinned:
     description: str
     scope: str
     licence: str
+    family: str = "animegan"
 
     @property
     def repo_id(self) -> str | None:
@@ -104,7 +110,7 @@ def find(source: str | Path, revision: str | None = None) -> Path:
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", text):
         return fetch(text, revision)
     else:
-        known = [style.name for style in styles()]
+        known = [style.name for style in (*styles(), *styles("stylegan"))]
         near = difflib.get_close_matches(text, known, n=1)
         raise ValueError(
             f"style={text!r}: expected a folder, owner/repo on the Hub, or one of"
@@ -209,10 +215,14 @@ def fingerprint(*files: Path) -> str:
 # What there is to say about it ----------------------------------------------------------------
 
 
-def styles() -> list[Style]:
-    """Every style that has a name: the default, the other bundled ones, then those on the Hub."""
+def styles(family: str = "animegan") -> list[Style]:
+    """A family's styles that have a name: the default, other bundled ones, then those on the Hub.
+
+    The families that people choose from are "animegan" and "stylegan".
+    """
     folders = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG}"))
     bundled = [read_style(folder, folder.name, "bundled") for folder in folders]
+    bundled = [style for style in bundled if style.family == family]
     bundled.sort(key=lambda style: (style.name != DEFAULT_STYLE, style.name))
     return bundled + [
         Style(
@@ -223,9 +233,10 @@ def styles() -> list[Style]:
             licence=pinned.licence,
             source=f"hub {pinned.repo_id or f'$TOONIFY_HUB_OWNER/{pinned.repo}'}"
             f"@{pinned.revision[:12]}",
+            family=pinned.family,
         )
         for name, pinned in REGISTRY.items()
-        if name not in {style.name for style in bundled}
+        if pinned.family == family and name not in {style.name for style in bundled}
     ]
 
 
@@ -250,6 +261,10 @@ def read_style(folder: Path, name: str, source: str) -> Style:
             raise ValueError(f"{file}: {key} is {value!r}, expected text")
     if said.get("scope", "photo") not in SCOPES:
         raise ValueError(f"{file}: scope is {said['scope']!r}, expected one of {', '.join(SCOPES)}")
+    if said.get("family", "animegan") not in FAMILIES:
+        raise ValueError(
+            f"{file}: family is {said['family']!r}, expected one of {', '.join(FAMILIES)}"
+        )
     if "eye_distance" in said:
         said["eye_distance"] = eye_range(said["eye_distance"], file)
     side = said.get("short_side", 0)

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from toonify import hub, images
-from toonify.models import MODELS
+from toonify.models import PHOTO_MODELS
 from training import losses, metrics, records
 from training.data import AnimeGANDraws, to_unit
 from training.discriminators import AnimeGANDiscriminator
@@ -70,15 +70,15 @@ class AnimeGANObjective:
                 f"{s.data}/{s.style}/style do not carry the photos' names; "
                 "expected one drawing for each photo"
             )
-        if s.model not in MODELS:
-            raise ValueError(f"--model {s.model}: expected one of {', '.join(MODELS)}")
+        if s.model not in PHOTO_MODELS:
+            raise ValueError(f"--model {s.model}: expected one of {', '.join(PHOTO_MODELS)}")
         torch.manual_seed(s.seed)
         if s.start_from:
             self.G = hub.load_model(
-                hub.find(s.start_from), {kind.__name__: kind for kind in MODELS.values()}
+                hub.find(s.start_from), {kind.__name__: kind for kind in PHOTO_MODELS.values()}
             ).train()
         else:
-            self.G = MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
+            self.G = PHOTO_MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
         self.G.to(memory_format=torch.channels_last)
         self.D = AnimeGANDiscriminator(s.critic_width, s.spectral_norm)
         self.D.to(memory_format=torch.channels_last)

@@ -176,9 +176,9 @@ def check_options(style: hub.Style, faces: str, strength: float) -> None:
 
 def load_generator(folder: Path) -> torch.nn.Module:
     """The network in a style's folder. Imports diffusers, so it is called on a cold start only."""
-    from toonify.models import MODELS
+    from toonify.models import PHOTO_MODELS
 
-    return hub.load_model(folder, MODELS)
+    return hub.load_model(folder, PHOTO_MODELS)
 
 
 def frontal_eye_distance(face: Face) -> float:

@@ -1,0 +1,1 @@
+"""Public checkpoints -> our safetensors, one file a source format."""

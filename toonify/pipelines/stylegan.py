@@ -1,0 +1,436 @@
+"""StyleGAN: faces of a photo are cut out, found in w, drawn as toons and laid back into it."""
+
+import collections
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from toonify import hub, images, inversion, latents
+from toonify.blend import keep_colour as with_colours_of
+from toonify.blend import morph
+from toonify.engines import Engine, choose_device, open_engine
+from toonify.faces import Crop, Face, align, detect, paste, paste_order
+from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
+
+BASE, ENCODER = "portrait", "portrait-encoder"  # what `from_pretrained` opens
+FACES = ("all", "largest")
+BLEND = 32  # px: the layers below draw shape
+EDIT_LIMIT = 5.0  # standard deviations; far beyond, faces fall apart
+TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
+MOST_STEPS = 1000  # of refinement
+SMALLEST_CROP = 48  # px a side in the photo; there is nothing to find in fewer
+KEPT_ENGINES = 3  # blended networks in memory, about 100 MB each
+NETWORK_CODE = [
+    Path(__file__).parents[1] / "models" / name
+    for name in ("mobile_stylegan.py", "stylegan2.py", "encoder.py", "layer_swap.py")
+]
+
+
+@dataclasses.dataclass
+class Portrait:
+    """One face on its way: `crop` the photo's own, `w` (1, L, D) its latent after edits and
+    truncation, `inversion` what the base draws from the latent found, `toon` what was pasted."""
+
+    face: Face
+    crop: Crop
+    w: torch.Tensor
+    inversion: Image.Image
+    toon: Image.Image
+
+
+@dataclasses.dataclass
+class PortraitToon(Toon):
+    """A photo whose faces were drawn.
+
+    Beside what `Toon` has: `portraits`, one for each drawn face, in the order of `faces`, and
+    `left_alone`, the faces that were not drawn, each with the reason.
+    """
+
+    portraits: list[Portrait] = dataclasses.field(default_factory=list)
+    left_alone: list[tuple[Face, str]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """Which generator draws a toon: layers below `blend` px from the one that `shape_from` names
+    ("toon" or "base"), the others from the other; `width` octaves wide is the passage."""
+
+    style: str
+    blend: int = BLEND
+    width: float = 0.0
+    shape_from: str = "toon"
+
+
+class StyleGANPipeline:
+    """Draws faces through w. Safe to share between threads; they take turns at the networks."""
+
+    def __init__(self, base: Path, encoder: Path, device: str = "auto"):
+        self.folders = {"base": base, "encoder": encoder}
+        self.device = choose_device(device)
+        self.directions: dict[str, latents.Direction] = {}
+        if (base / hub.DIRECTIONS).is_file():
+            self.directions = latents.load_directions(base / hub.DIRECTIONS)
+        self._networks: dict[str, torch.nn.Module] = {}
+        self._engines: collections.OrderedDict[Drawing | None, Engine] = collections.OrderedDict()
+        self._encoder: Engine | None = None
+        self._lock = threading.RLock()
+        settings = hub.read_json(base / hub.CONFIG)
+        self.name = hub.fingerprint(hub.weights_file(base))[:16]
+        self._dimensions = int(settings.get("w_dim", 512))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        base: str | Path = BASE,
+        *,
+        encoder: str | Path = ENCODER,
+        revision: str | None = None,
+        device: str = "auto",
+    ) -> "StyleGANPipeline":
+        """The pipeline for a base generator and its encoder.
+
+        Each is a bundled name, a folder, or owner/repo on the Hub; `revision` is one of the base's.
+        Nothing is loaded until it draws. Raises what `hub.find` raises.
+        """
+        return cls(hub.find(base, revision), hub.find(encoder), device)
+
+    def __call__(
+        self,
+        photo,
+        style: str | Path | None = None,
+        *,
+        faces: str = "all",
+        blend: int = BLEND,
+        blend_width: float = 0.0,
+        shape_from: str = "toon",
+        strength: float = 1.0,
+        truncation: float = 1.0,
+        refine_steps: int = 0,
+        edits: Mapping[str, float] | None = None,
+        keep_colour: bool = False,
+        latent: torch.Tensor | None = None,
+        progress: Callable[[float, str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> PortraitToon:
+        """Draws the faces of `photo`: a path, the bytes of an image file, or a `PIL.Image`.
+
+        `style` is a toon generator: a name, a folder or owner/repo; None the first that is bundled.
+        `faces` is "all" or "largest". `blend`, `blend_width` and `shape_from` mix base and toon
+        (see `Drawing`). `strength` goes from 0 (the photo) to 1. `truncation` 1 keeps the face, 0
+        draws the mean face. `refine_steps` of optimisation bring the inversion nearer to the photo.
+        `edits` moves along named directions (`pipe.directions`), in standard deviations. `latent`
+        (L, D) or (1, L, D) takes the place of the largest face's own. `progress` gets a fraction
+        and a text; `cancelled` is asked between refinement steps, which then end early.
+
+        Faces turned far aside or too small are left alone, and listed with the reason. Raises
+        images.ImageError for what is not a usable photo, ValueError for a wrong option.
+        """
+        style = style or default_toon()
+        self.check_options(faces, strength, truncation, refine_steps, edits)
+        drawing = Drawing(str(style), blend, blend_width, shape_from)
+        if latent is not None:
+            latent = self.rows(latent)
+        clock = Clock(progress)
+        with clock("load", 0.0, "Opening the photo"):
+            photo = images.load(photo)
+        with clock("detect", 0.02, "Looking for faces"):
+            found = detect(photo)
+        chosen, left_alone = self.choose(found[:1] if faces == "largest" else found)
+        with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
+            draw_toon = self.engine(drawing) if chosen else None
+        portraits = []
+        for number, face in enumerate(chosen):
+            share = 0.85 / len(chosen)
+            begin = 0.1 + share * number
+            with clock(f"invert {number + 1}", begin, f"Finding face {number + 1} in w"):
+                crop = align(photo, face, self.resolution)
+                if latent is not None and number == 0:
+                    found_w = latent
+                else:
+                    told = functools.partial(tell_refining, clock.progress, begin, share)
+                    found_w = self.invert(
+                        crop.image, refine_steps, progress=told, cancelled=cancelled
+                    )
+            with clock(f"draw {number + 1}", begin + 0.8 * share, f"Drawing face {number + 1}"):
+                inversion_picture = images.to_pil(self.base(found_w))
+                w = self.edited(found_w, truncation, edits)
+                toon = images.to_pil(draw_toon(w))
+            portraits.append(Portrait(face, crop, w, inversion_picture, toon))
+        with clock("blend", 0.95, "Finishing"):
+            canvas = photo
+            # The far ones first: near faces cover them.
+            for index in paste_order([portrait.crop for portrait in portraits]):
+                part = portraits[index]
+                canvas = paste(canvas, part.crop, part.toon, match_colour=True)
+            if keep_colour and portraits:
+                canvas = with_colours_of(photo, canvas)
+            if strength < 1:
+                canvas = morph(photo, canvas, strength)
+        clock.done()
+        assert canvas.size == photo.size, (canvas.size, photo.size)
+        return PortraitToon(
+            canvas, found, clock.seconds, len(portraits), portraits=portraits, left_alone=left_alone
+        )
+
+    # w --------------------------------------------------------------------------------------
+
+    def sample(self, count: int = 1, seed: int = 0, truncation: float = 0.7) -> torch.Tensor:
+        """w (count, D) of people who do not exist; the same seed gives the same ones."""
+        noise = torch.Generator().manual_seed(seed)
+        mapping = self.network("base").mapping
+        with self._lock, torch.inference_mode():
+            z = torch.randn(count, mapping.fc0.weight.shape[1], generator=noise)
+            w = mapping(z.to(self.device)).cpu()
+        return latents.truncate(w, self.w_avg, truncation)
+
+    def invert(
+        self,
+        crop: Image.Image,
+        steps: int = 0,
+        *,
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> torch.Tensor:
+        """w+ (1, L, D) of an FFHQ-aligned face: the encoder's, refined by `steps` of optimisation.
+
+        `progress` is told a fraction; when `cancelled()` turns true, what is reached is returned.
+        """
+        side = inversion.SIDE
+        small = crop.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        face = images.to_tensor(small)
+        start = self.encoder_engine()(face)
+        if not steps:
+            return start
+        base, encoder = self.network("base"), self.network("encoder")
+        with self._lock:
+            refined = inversion.refine(
+                face,
+                start.to(self.device),
+                base,
+                encoder,
+                steps,
+                progress=progress,
+                cancelled=cancelled,
+            )
+        return refined.cpu()
+
+    def edited(
+        self, w: torch.Tensor, truncation: float = 1.0, edits: Mapping[str, float] | None = None
+    ) -> torch.Tensor:
+        """w+ pulled towards the mean face, then moved along named directions."""
+        if truncation != 1:
+            w = latents.truncate(w, self.w_avg, truncation)
+        for name, amount in (edits or {}).items():
+            direction = self.directions[name]
+            w = latents.edit(w, direction.vector, amount, direction.rows)
+        return w
+
+    def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 32) -> torch.Tensor:
+        """Style mixing: w+ with layers below `resolution` px from one face, the rest of another."""
+        return latents.mix(self.rows(coarse), self.rows(fine), self.row_at(resolution))
+
+    def sefa(self, count: int = 8, low: int = 8, high: int = 1024) -> torch.Tensor:
+        """Unit directions (count, D) that change layers of `low` to `high` px most (SeFa)."""
+        synthesis = self.network("base").synthesis
+        weights = [
+            module.weight
+            for name, module in synthesis.named_modules()
+            if name.endswith(("affine", "up")) and low <= layer_side(name) <= high
+        ]
+        if not weights:
+            raise ValueError(f"low={low}, high={high}: no layer lies between them")
+        return latents.sefa(weights, count)[0]
+
+    def interpolate(
+        self, start: torch.Tensor, end: torch.Tensor, frames: int, drawing: Drawing | None = None
+    ):
+        """Yields `frames` pictures from one latent to another, of the base or of a `Drawing`."""
+        engine = self.engine(drawing)
+        for w in latents.interpolate(self.rows(start), self.rows(end), frames):
+            yield images.to_pil(engine(w[None]))
+
+    def rows(self, w: torch.Tensor) -> torch.Tensor:
+        """w (D,), (N, D) or w+ (L, D), (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
+        rows, dimensions = self.num_ws, self._dimensions
+        w = torch.as_tensor(w, dtype=torch.float32)
+        if w.shape in ((dimensions,), (rows, dimensions)):
+            w = w[None]
+        if w.ndim == 2 and w.shape[1] == dimensions:
+            return w[:, None].repeat(1, rows, 1)
+        if w.ndim == 3 and w.shape[1:] == (rows, dimensions):
+            return w
+        raise ValueError(
+            f"w has shape {tuple(w.shape)}: expected (N, {dimensions}) or w+ (N, {rows},"
+            f" {dimensions})"
+        )
+
+    def row_at(self, resolution: int) -> int:
+        """The first row of w+ that steers layers of `resolution` px."""
+        if resolution not in (4, *self._sides()):
+            raise ValueError(f"resolution={resolution}: expected one of 4, {self._sides()}")
+        return 0 if resolution == 4 else 3 * self._sides().index(resolution) + 1
+
+    # pictures -------------------------------------------------------------------------------
+
+    def base(self, w: torch.Tensor) -> torch.Tensor:
+        """Photographic faces (N, 3, R, R) in [-1, 1] from w (N, D) or w+ (N, L, D)."""
+        return self.draw(w, None)
+
+    def toon(
+        self,
+        w: torch.Tensor,
+        style: str | Path | None = None,
+        *,
+        blend: int = BLEND,
+        blend_width: float = 0.0,
+        shape_from: str = "toon",
+    ) -> torch.Tensor:
+        """Toons (N, 3, R, R) in [-1, 1] from w (N, D) or w+ (N, L, D)."""
+        style = str(style or default_toon())
+        return self.draw(w, Drawing(style, blend, blend_width, shape_from))
+
+    def draw(self, w: torch.Tensor, drawing: Drawing | None) -> torch.Tensor:
+        engine = self.engine(drawing)
+        return torch.cat([engine(one[None]) for one in self.rows(w)]).clamp(-1, 1)
+
+    # rooms below ----------------------------------------------------------------------------
+
+    @property
+    def resolution(self) -> int:
+        """Pixels a side of what the base draws."""
+        return self.network("base").resolution
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of w+."""
+        return self.network("base").num_ws
+
+    @property
+    def w_avg(self) -> torch.Tensor:
+        """The mean face (D,)."""
+        return self.network("base").mapping.w_avg.cpu()
+
+    def _sides(self) -> list[int]:
+        return [8 * 2**i for i in range((self.num_ws - 2) // 3)]
+
+    def network(self, name: str) -> torch.nn.Module:
+        """ "base", "encoder", or a toon generator's name, folder or repository; loaded once."""
+        with self._lock:
+            if name not in self._networks:
+                from toonify.models import FACE_MODELS, MODELS
+
+                folder = self.folders[name] if name in self.folders else hub.find(name)
+                classes = {"encoder": MODELS["encoder"]} if name == "encoder" else FACE_MODELS
+                network = hub.load_model(folder, classes).requires_grad_(False)
+                self._networks[name] = network.to(self.device)
+            return self._networks[name]
+
+    def engine(self, drawing: Drawing | None) -> Engine:
+        """What draws w+ (1, L, D): the base for None, else the blend of base and toon."""
+        with self._lock:
+            if drawing not in self._engines:
+                self._engines[drawing] = self.open(drawing)
+            self._engines.move_to_end(drawing)
+            while len(self._engines) > KEPT_ENGINES:
+                self._engines.popitem(last=False)
+            return self._engines[drawing]
+
+    def open(self, drawing: Drawing | None) -> Engine:
+        """An engine made anew. The common ones are kept on disk, others would fill it."""
+        shape = (1, self.num_ws, self._dimensions)
+        files = [hub.weights_file(self.folders["base"])]
+        common = drawing is None
+        if drawing is not None:
+            common = drawing == Drawing(drawing.style)
+            files.append(hub.weights_file(hub.find(drawing.style)))
+        key = f"{hub.fingerprint(*files, *NETWORK_CODE)} {drawing}" if common else None
+        return open_engine(key, lambda: self.blended(drawing).synthesis, self.device, shape)
+
+    def blended(self, drawing: Drawing | None) -> torch.nn.Module:
+        """The generator for a drawing, in torch."""
+        if drawing is None:
+            return self.network("base")
+        from toonify.models.layer_swap import blend
+
+        return blend(
+            self.network("base"),
+            self.network(drawing.style),
+            drawing.blend,
+            drawing.width,
+            drawing.shape_from,
+        )
+
+    def encoder_engine(self) -> Engine:
+        """What finds w+ (1, L, D) of a face (1, 3, 256, 256)."""
+        with self._lock:
+            if self._encoder is None:
+                folder = self.folders["encoder"]
+                key = hub.fingerprint(hub.weights_file(folder), *NETWORK_CODE)
+                shape = (1, 3, inversion.SIDE, inversion.SIDE)
+                self._encoder = open_engine(
+                    key, lambda: self.network("encoder"), self.device, shape
+                )
+        return self._encoder
+
+    def choose(self, found: list[Face]) -> tuple[list[Face], list[tuple[Face, str]]]:
+        """The faces that can be drawn, and the others with the reason."""
+        chosen, left_alone = [], []
+        for face in found:
+            if 4 * frontal_eye_distance(face) < SMALLEST_CROP:
+                left_alone.append((face, "too small"))
+            elif turned(face) > TURNED:
+                left_alone.append((face, "turned too far aside"))
+            else:
+                chosen.append(face)
+        return chosen, left_alone
+
+    def check_options(self, faces, strength, truncation, refine_steps, edits) -> None:
+        """ValueError for an option that no photo can be drawn with."""
+        if faces not in FACES:
+            raise ValueError(f"faces={faces!r}: expected one of {', '.join(FACES)}")
+        for name, value in (("strength", strength), ("truncation", truncation)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name}={value!r}: expected a number from 0 to 1")
+        if not (isinstance(refine_steps, int) and 0 <= refine_steps <= MOST_STEPS):
+            raise ValueError(f"refine_steps={refine_steps!r}: expected 0 to {MOST_STEPS}")
+        for name, amount in (edits or {}).items():
+            if name not in self.directions:
+                known = ", ".join(self.directions) or "none"
+                raise ValueError(f"edits: {name!r} is not a direction; expected one of {known}")
+            if not -EDIT_LIMIT <= amount <= EDIT_LIMIT:
+                raise ValueError(
+                    f"edits: {name}={amount!r}: expected -{EDIT_LIMIT:g} to {EDIT_LIMIT:g}"
+                )
+
+
+def default_toon() -> str:
+    """The name of the first bundled toon generator."""
+    toons = hub.styles("stylegan")
+    if not toons:
+        raise ValueError("no toon generator is bundled: give style= a folder or owner/repo")
+    return toons[0].name
+
+
+def turned(face: Face) -> float:
+    """How far the nose lies aside of the eyes' middle, in eye distances: 0 ahead, 1 in profile."""
+    left, right, nose, *_ = face.points
+    distance = max(face.eye_distance, 1e-6)
+    return abs(float((nose - (left + right) / 2) @ (right - left))) / distance**2
+
+
+def layer_side(name: str) -> int:
+    """Pixels of the features that a layer of `synthesis` works on, from its module's name."""
+    top = name.split(".")[0]
+    if top.startswith("rgb"):
+        return int(top.removeprefix("rgb")) // 2
+    return int(top.removeprefix("b")) if top.startswith("b") else 4
+
+
+def tell_refining(progress, begin: float, share: float, fraction: float) -> None:
+    """Passes a refinement's fraction on as the photo's."""
+    progress(begin + 0.8 * share * fraction, "Refining the likeness")
