@@ -78,6 +78,31 @@ def save_style(folder: Path, scope: str = "photo", **config) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def toy_portrait(tmp_path_factory) -> Path:
+    """A folder with tiny untrained `base`, `toon` and `encoder`; do not write to it."""
+    import torch
+
+    from toonify.models import Encoder, MobileStyleGAN
+    from toonify.models.layer_swap import blend_into
+
+    torch.manual_seed(2)
+    folder = tmp_path_factory.mktemp("portrait")
+    config = dict(channels=(16, 16, 16, 16, 8, 8), heads=(128,), w_dim=16, z_dim=16)
+    base, other = (MobileStyleGAN(**config, mapping_layers=2) for _ in range(2))
+    for network in (base, other):
+        network.synthesis.rgb256.weight.data.mul_(30)  # untrained ones draw all but grey
+    toon = MobileStyleGAN(**config, mapping_layers=2)
+    blend_into(toon, base, other, 4, 2.0, "base")  # in part another network, as a tuned one is
+    encoder = Encoder(num_ws=base.num_ws, w_dim=16, free_rows=5, hidden=16, width=4)
+    families = {"base": "stylegan-base", "toon": "stylegan", "encoder": "stylegan-encoder"}
+    for name, network in {"base": base, "toon": toon, "encoder": encoder}.items():
+        network.save_pretrained(folder / name)
+        said = {"title": name, "scope": "face", "family": families[name]}
+        (folder / name / "style.json").write_text(json.dumps(said))
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def children_may_end():
     """Takes back the SIGCHLD handler that torch's loader workers leave in the process.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toonify.blend import keep_colour, morph
+from toonify.blend import keep_colour, morph, retone
 
 
 def head(eye=10.0, size=256, seed=0):
@@ -109,3 +109,16 @@ def test_what_is_refused():
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="strength"):
             morph(head(), head(), strength)
+
+
+def test_retone_takes_back_what_the_likeness_missed():
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(90, 160, (96, 96, 3), np.uint8))
+    toon = Image.new("RGB", (96, 96), (120, 100, 90))
+    assert np.abs(np.asarray(retone(toon, photo, photo)).astype(int) - (120, 100, 90)).max() <= 1
+    pale = Image.new("RGB", (96, 96), (200, 180, 170))
+    tan = Image.new("RGB", (96, 96), (150, 110, 90))
+    # A toon that draws the pale likeness as it is comes out tan, as the photo is.
+    assert np.abs(np.asarray(retone(pale, pale, tan)).astype(int) - (150, 110, 90)).max() <= 2
+    with pytest.raises(ValueError, match="same size"):
+        retone(toon, pale.resize((48, 48)), photo)

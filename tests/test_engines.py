@@ -159,3 +159,25 @@ def test_opening_warns_nobody(cache):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         engines.open_engine("key", dot, "cpu")
+
+
+def test_other_inputs_than_pictures(cache):
+    """A latent of a fixed shape in, a picture out; without a key nothing is written."""
+    torch.manual_seed(3)
+    network = torch.nn.Sequential(torch.nn.Linear(8, 12), torch.nn.Unflatten(2, (3, 2, 2))).eval()
+    engine = engines.open_engine(None, lambda: network, "cpu", (1, 5, 8))
+    latent = torch.randn(1, 5, 8)
+    with torch.inference_mode():
+        assert torch.allclose(engine(latent), network(latent), atol=0.01)
+    assert not list(cache.rglob("*.blob"))
+    for wrong in (torch.zeros(1, 4, 8), torch.zeros(5, 8), torch.zeros(1, 5, 8).double()):
+        with pytest.raises(AssertionError):
+            engine(wrong)
+
+
+def test_a_blob_for_one_input_does_not_serve_another(cache):
+    network = dot()
+    engines.open_engine("key", lambda: network, "cpu")
+    fixed = engines.open_engine("key", lambda: network, "cpu", (1, 3, 8, 8))
+    assert fixed(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+    assert len(list(cache.rglob("*.blob"))) == 2

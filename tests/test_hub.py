@@ -1,6 +1,7 @@
 """Styles from folders, the bundle and the Hub: strict, and with words that help when it fails."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -55,9 +56,23 @@ def test_styles_begin_with_the_default_and_say_where_they_come_from(bundle, monk
     assert hub.styles()[-1].source == "hub somebody/toonify-ink@aaaaaaaaaaaa"
 
 
+def test_families_are_listed_apart(bundle):
+    """What draws photos, what draws faces through w, and the parts of the latter."""
+    family = {"a": "stylegan", "b": "stylegan-base", "c": "stylegan-encoder"}
+    for name, kind in family.items():
+        shutil.copytree(bundle / "another", bundle / name)
+        said = json.loads((bundle / name / "style.json").read_text())
+        (bundle / name / "style.json").write_text(json.dumps(said | {"family": kind}))
+    assert {"a", "b", "c"}.isdisjoint(style.name for style in hub.styles())
+    assert [style.name for style in hub.styles("stylegan")] == ["a"]
+    (bundle / "a" / "style.json").write_text('{"family": "biggan"}')
+    with pytest.raises(ValueError, match=r"family is 'biggan', expected one of animegan, stylegan"):
+        hub.styles()
+
+
 def test_every_bundled_style_loads():
     """The ones that are really in the package."""
-    for style in hub.styles():
+    for style in (*hub.styles(), *hub.styles("stylegan")):
         if style.source == "bundled":
             folder = hub.find(style.name)
             assert hub.load_model(folder, MODELS).training is False

@@ -21,7 +21,12 @@ MAY_OPEN = {
     "training.directions": {
         *("toonify.images", "toonify.faces", "toonify.models", "toonify.hub", "toonify.latents")
     },
+    "training.portrait_sheets": {"toonify.images", "toonify.pipelines"},
     "training": {"toonify.images", "toonify.faces", "toonify.models", "toonify.hub"},
+    "benchmarks.portrait": {"toonify.pipelines"},
+    "benchmarks.inversion": {
+        *("training", "toonify.images", "toonify.faces", "toonify.inversion", "toonify.pipelines")
+    },
     "benchmarks": {"training", "toonify.images", "toonify.models"},
 }
 # Weights and pixels stay out of the screen and the front doors.

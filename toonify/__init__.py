@@ -1,4 +1,5 @@
-"""Cartoon portraits: `AnimeGANPipeline.from_pretrained()` turns a photo into a drawing of it."""
+"""Cartoon portraits: `AnimeGANPipeline.from_pretrained()` turns a photo into a drawing of it,
+`StyleGANPipeline.from_pretrained()` draws its faces through w, where they can be changed."""
 
 import importlib
 
@@ -6,11 +7,20 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AnimeGANPipeline": "toonify.pipelines.animegan",
+    "PortraitToon": "toonify.pipelines.stylegan",
+    "StyleGANPipeline": "toonify.pipelines.stylegan",
     "Toon": "toonify.pipelines.animegan",
     "styles": "toonify.hub",
 }
 
-__all__ = ["AnimeGANPipeline", "Toon", "__version__", "styles"]
+__all__ = [
+    "AnimeGANPipeline",
+    "PortraitToon",
+    "StyleGANPipeline",
+    "Toon",
+    "__version__",
+    "styles",
+]
 
 
 def __getattr__(name: str):

@@ -1,6 +1,6 @@
 """Between a photo and its drawing: half-way pictures without ghosts, and the photo's own colours.
 
-Both work on upright RGB images of the same size; what they measure is measured on a small copy and
+All work on upright RGB images of the same size; what they measure is measured on a small copy and
 applied band by band, so that a large photo needs little memory.
 """
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 _FLOW_SIDE = 512  # pixels of the longer side at which the flow is measured
 _COLOUR_SIDE = 320  # and the difference in colour
+_TONE_SIDE = 128  # and that in tone
 _BAND_PIXELS = 2_000_000
 _WARP_LIMIT = 32_766  # sides that OpenCV's remap can address
 
@@ -81,6 +82,30 @@ def keep_colour(photo: Image.Image, toon: Image.Image) -> Image.Image:
             slope = lifted[..., 2 * channel : 2 * channel + 2]
             chroma += slope * lab[..., channel : channel + 1]
         lab[..., 1:] += chroma
+        rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+        result[top:bottom] = np.rint(np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return Image.fromarray(result)
+
+
+def retone(toon: Image.Image, likeness: Image.Image, photo: Image.Image) -> Image.Image:
+    """The toon with the tones that its generator missed in the photo: skin, light, backdrop.
+
+    `likeness` is what the generator makes of the photo, before it was drawn as a toon. The
+    difference of photo and likeness in CIELAB is blurred to 5 % of the side, so that no feature of
+    the face is left in it, and added to the toon. A perfect likeness changes nothing.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    _check_sizes(photo, toon)
+    _check_sizes(photo, likeness)
+    toon_pixels = _pixels(toon)
+    height, width = toon_pixels.shape[:2]
+    wanted, found = (_lab(_small(_pixels(image), _TONE_SIDE)) for image in (photo, likeness))
+    missed = cv2.GaussianBlur(wanted - found, (0, 0), 0.05 * max(wanted.shape[:2]))
+    result = np.empty_like(toon_pixels)
+    for top, bottom in _bands(width, height):
+        lab = _lab(toon_pixels[top:bottom]) + _lifted(missed, width, height, top, bottom)
         rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
         result[top:bottom] = np.rint(np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8)
     return Image.fromarray(result)

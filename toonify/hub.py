@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT_STYLE = "comic"
+DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
 CONFIG = "config.json"
 STYLE = "style.json"
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
 # Data only: no code and no pickle is fetched.
 DIRECTIONS = "directions.safetensors"
+LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
 DOWNLOADED = [CONFIG, STYLE, "README.md", "metrics.json", DIRECTIONS, *WEIGHTS]
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
@@ -279,6 +281,25 @@ def eye_range(value, file: Path) -> tuple[float, float]:
     if not (numbers and len(value) == 2 and 0 <= value[0] < value[1] and value[1] >= 8):
         raise ValueError(f"{file}: eye_distance is {value!r}, expected [low, high] in pixels")
     return float(value[0]), float(value[1])
+
+
+def directions(base: str | Path = DEFAULT_BASE) -> dict[str, str]:
+    """Name -> label of the directions that a base generator's faces can be moved in.
+
+    Only the file's header is read, without torch. None if the folder has no such file; nothing is
+    downloaded.
+    """
+    file = (BUNDLED / base if (BUNDLED / base).is_dir() else Path(base)) / DIRECTIONS
+    if not file.is_file():
+        return {}
+    try:
+        with open(file, "rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(min(length, LONGEST_HEADER)))
+        about = header.pop("__metadata__", {})
+        return {name: str(json.loads(about[name])["label"]) for name in header}
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: expected safetensors with a label for each name") from error
 
 
 def read_json(file: Path) -> dict:

@@ -80,13 +80,13 @@ def refine(
 
 
 def ramp(fraction: float) -> float:
-    """The learning rate's factor: up within 5 % of the steps, down along a cosine from half way."""
+    """The learning rate's factor: up within 5 % of the steps, down along a cosine at the end."""
     down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1.0 - fraction) / 0.5))
     return down * min(1.0, (fraction + 0.02) / 0.05)
 
 
 def distances(drawn, target, features, wanted, weight) -> dict[str, torch.Tensor]:
-    """`pixels`: mean absolute difference; `perceptual`: that of features; both weighted by place."""
+    """`pixels`: mean absolute difference; `perceptual`: that of features; weighted by place."""
     stages = [mean_at(a - b, weight) for a, b in zip(features, wanted, strict=True)]
     return {
         "pixels": mean_at(drawn - target, weight),

@@ -2,7 +2,9 @@
 
 After pSp (Richardson et al., "Encoding in style", CVPR 2021): features of several sizes, and one
 offset from the mean face a row of w+. The backbone is MobileNet V2 (Sandler et al., CVPR 2018),
-whose first stages keep their ImageNet weights, so that they can compare pictures too.
+whose first stages keep their ImageNet weights, so that they can compare pictures too. Faces are
+aligned, so much of w is linear in what these stages see, place by place: `regression` starts as
+that, in low rank, and a convolutional path adds the rest.
 """
 
 import torch
@@ -20,7 +22,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Encoder(ModelMixin, ConfigMixin):
     """FFHQ-aligned face (N, 3, side, side) in [-1, 1] -> w+ (N, num_ws, w_dim).
 
-    The first `free_rows` rows have offsets of their own; those after share the last one, since
+    `linear` and `squeezed` are the ranks of the two paths. The first `free_rows` rows have offsets of their own; those after share the last one, since
     they draw detail finer than the encoder sees.
     """
 
@@ -30,7 +32,9 @@ class Encoder(ModelMixin, ConfigMixin):
         num_ws: int = 23,
         w_dim: int = 512,
         free_rows: int = 16,
+        linear: int = 256,
         hidden: int = 512,
+        squeezed: int = 128,
         width: int = 64,
         side: int = 256,
     ):
@@ -44,7 +48,9 @@ class Encoder(ModelMixin, ConfigMixin):
         self.join = nn.Conv2d(3 * width, 4 * width, 3, 1, 1)
         self.shrink = nn.Conv2d(4 * width, 4 * width, 3, 2, 1)
         self.summary = nn.Linear(4 * width * (side // 64) ** 2, hidden)
-        self.offsets = nn.Linear(hidden, (free_rows + 1) * w_dim)
+        self.squeeze = nn.Linear(hidden, squeezed)
+        self.regression = nn.Linear(64 * (side // 16) ** 2, linear)
+        self.offsets = nn.Linear(linear + squeezed, (free_rows + 1) * w_dim)
         self.register_buffer("w_avg", torch.zeros(w_dim))
         self.register_buffer("w_std", torch.ones(w_dim))
         self.register_buffer("unit", torch.ones(len(PERCEPTUAL)))
@@ -89,5 +95,6 @@ class Encoder(ModelMixin, ConfigMixin):
         x = F.leaky_relu(self.join(F.leaky_relu(x, 0.2)), 0.2)
         x = F.leaky_relu(self.shrink(x), 0.2)
         x = F.leaky_relu(self.summary(x.flatten(1)), 0.2)
+        x = torch.cat((self.regression(seen[FROZEN].flatten(1)), self.squeeze(x)), 1)
         offsets = self.offsets(x).view(len(x), -1, self.w_avg.shape[0])
         return self.w_avg + offsets[:, self.row_of] * self.w_std

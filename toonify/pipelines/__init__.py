@@ -1,5 +1,6 @@
 """The rooms in the order a photo goes through them, one pipeline a GAN."""
 
 from toonify.pipelines.animegan import AnimeGANPipeline, Toon
+from toonify.pipelines.stylegan import PortraitToon, StyleGANPipeline
 
-__all__ = ["AnimeGANPipeline", "Toon"]
+__all__ = ["AnimeGANPipeline", "PortraitToon", "StyleGANPipeline", "Toon"]

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,14 +12,15 @@ from PIL import Image
 
 from toonify import hub, images, inversion, latents
 from toonify.blend import keep_colour as with_colours_of
-from toonify.blend import morph
+from toonify.blend import morph, retone
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, paste, paste_order
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
 
-BASE, ENCODER = "portrait", "portrait-encoder"  # what `from_pretrained` opens
+BASE, ENCODER = hub.DEFAULT_BASE, "portrait-encoder"  # what `from_pretrained` opens
 FACES = ("all", "largest")
 BLEND = 32  # px: the layers below draw shape
+FEATHER = 0.4  # of the way from the crop's edge to its centre, over which the toon fades in
 EDIT_LIMIT = 5.0  # standard deviations; far beyond, faces fall apart
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
 MOST_STEPS = 1000  # of refinement
@@ -33,11 +34,15 @@ NETWORK_CODE = [
 
 @dataclasses.dataclass
 class Portrait:
-    """One face on its way: `crop` the photo's own, `w` (1, L, D) its latent after edits and
-    truncation, `inversion` what the base draws from the latent found, `toon` what was pasted."""
+    """One face on its way.
+
+    `crop` is the photo's own, `latent` (1, L, D) the w+ found for it and `inversion` what the base
+    draws from that; `w` is the latent after truncation and edits, `toon` what was drawn from it.
+    """
 
     face: Face
     crop: Crop
+    latent: torch.Tensor
     w: torch.Tensor
     inversion: Image.Image
     toon: Image.Image
@@ -113,7 +118,7 @@ class StyleGANPipeline:
         refine_steps: int = 0,
         edits: Mapping[str, float] | None = None,
         keep_colour: bool = False,
-        latent: torch.Tensor | None = None,
+        latent: torch.Tensor | Sequence[torch.Tensor] | None = None,
         progress: Callable[[float, str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> PortraitToon:
@@ -124,8 +129,9 @@ class StyleGANPipeline:
         (see `Drawing`). `strength` goes from 0 (the photo) to 1. `truncation` 1 keeps the face, 0
         draws the mean face. `refine_steps` of optimisation bring the inversion nearer to the photo.
         `edits` moves along named directions (`pipe.directions`), in standard deviations. `latent`
-        (L, D) or (1, L, D) takes the place of the largest face's own. `progress` gets a fraction
-        and a text; `cancelled` is asked between refinement steps, which then end early.
+        (L, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
+        largest faces'. `progress` gets a fraction and a text; `cancelled` is asked between
+        refinement steps, which then end early.
 
         Faces turned far aside or too small are left alone, and listed with the reason. Raises
         images.ImageError for what is not a usable photo, ValueError for a wrong option.
@@ -133,8 +139,8 @@ class StyleGANPipeline:
         style = style or default_toon()
         self.check_options(faces, strength, truncation, refine_steps, edits)
         drawing = Drawing(str(style), blend, blend_width, shape_from)
-        if latent is not None:
-            latent = self.rows(latent)
+        given = latent if isinstance(latent, (list, tuple)) else [latent] * (latent is not None)
+        given = [self.rows(one) for one in given]
         clock = Clock(progress)
         with clock("load", 0.0, "Opening the photo"):
             photo = images.load(photo)
@@ -149,8 +155,8 @@ class StyleGANPipeline:
             begin = 0.1 + share * number
             with clock(f"invert {number + 1}", begin, f"Finding face {number + 1} in w"):
                 crop = align(photo, face, self.resolution)
-                if latent is not None and number == 0:
-                    found_w = latent
+                if number < len(given):
+                    found_w = given[number]
                 else:
                     told = functools.partial(tell_refining, clock.progress, begin, share)
                     found_w = self.invert(
@@ -160,13 +166,14 @@ class StyleGANPipeline:
                 inversion_picture = images.to_pil(self.base(found_w))
                 w = self.edited(found_w, truncation, edits)
                 toon = images.to_pil(draw_toon(w))
-            portraits.append(Portrait(face, crop, w, inversion_picture, toon))
+            portraits.append(Portrait(face, crop, found_w, w, inversion_picture, toon))
         with clock("blend", 0.95, "Finishing"):
             canvas = photo
             # The far ones first: near faces cover them.
             for index in paste_order([portrait.crop for portrait in portraits]):
                 part = portraits[index]
-                canvas = paste(canvas, part.crop, part.toon, match_colour=True)
+                toned = retone(part.toon, part.inversion, part.crop.image)
+                canvas = paste(canvas, part.crop, toned, feather=FEATHER)
             if keep_colour and portraits:
                 canvas = with_colours_of(photo, canvas)
             if strength < 1:
@@ -275,6 +282,17 @@ class StyleGANPipeline:
             raise ValueError(f"resolution={resolution}: expected one of 4, {self._sides()}")
         return 0 if resolution == 4 else 3 * self._sides().index(resolution) + 1
 
+    def save_latent(self, path: str | Path, w: torch.Tensor) -> None:
+        """Writes a latent (1, D) or (1, L, D) as `.npz`, with the name of this base generator."""
+        latents.save_latent(path, w, self.name)
+
+    def load_latent(self, source: str | Path | bytes) -> torch.Tensor:
+        """w+ (1, L, D) from the path or the bytes of a `.npz`, which may come from anybody.
+
+        Raises ValueError for what is no latent of this base generator.
+        """
+        return latents.load_latent(source, self.num_ws, self._dimensions, self.name)
+
     # pictures -------------------------------------------------------------------------------
 
     def base(self, w: torch.Tensor) -> torch.Tensor:
@@ -293,6 +311,27 @@ class StyleGANPipeline:
         """Toons (N, 3, R, R) in [-1, 1] from w (N, D) or w+ (N, L, D)."""
         style = str(style or default_toon())
         return self.draw(w, Drawing(style, blend, blend_width, shape_from))
+
+    def imagine(
+        self,
+        seed: int,
+        style: str | Path | None = None,
+        *,
+        blend: int = BLEND,
+        blend_width: float = 0.0,
+        shape_from: str = "toon",
+        truncation: float = 0.7,
+        edits: Mapping[str, float] | None = None,
+    ) -> tuple[Image.Image, Image.Image, torch.Tensor]:
+        """Somebody who does not exist: the photograph, the toon, and w+ (1, L, D) before `edits`.
+
+        The options are those of a photo; the same seed gives the same person.
+        """
+        self.check_options("all", 1.0, truncation, 0, edits)
+        latent = self.rows(self.sample(1, seed, truncation))
+        w = self.edited(latent, 1.0, edits)
+        toon = self.toon(w, style, blend=blend, blend_width=blend_width, shape_from=shape_from)
+        return images.to_pil(self.base(w)), images.to_pil(toon), latent
 
     def draw(self, w: torch.Tensor, drawing: Drawing | None) -> torch.Tensor:
         engine = self.engine(drawing)

@@ -1,0 +1,75 @@
+"""Draws the contact sheets of the portrait models' cards, to be looked at.
+
+    python -m training.portrait_sheets hub_cards/faces/*.jpg --style STYLE --out hub_cards
+
+writes `OUT/portrait.jpg` (faces from noise, consecutive seeds), `OUT/STYLE.jpg` (the whole photo
+drawn, a row for each face: photo, aligned face, encoder's and refined inversion, toon, photo with
+the toon in it) and `OUT/STYLE_blends.jpg` (one latent drawn at every switch of the layer swap).
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from toonify import images
+from toonify.pipelines.stylegan import BASE, ENCODER, StyleGANPipeline
+
+CELL = 256  # px of a picture
+SIDES = (4, 8, 16, 32, 64, 128, 256, 1024)
+
+
+def sheet(rows: list[list[Image.Image]]) -> Image.Image:
+    """Pictures in rows, each in the middle of a white square cell."""
+    page = Image.new("RGB", (CELL * max(map(len, rows)), CELL * len(rows)), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            small = picture.copy()
+            small.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+            page.paste(small, (x * CELL + (CELL - small.width) // 2, y * CELL))
+    return page
+
+
+def from_noise(pipe: StyleGANPipeline, count: int = 24, columns: int = 8) -> Image.Image:
+    """The base's faces of one seed at truncation 0.7."""
+    faces = [images.to_pil(pipe.base(w[None])) for w in pipe.sample(count, seed=0)]
+    return sheet([faces[i : i + columns] for i in range(0, count, columns)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--style", required=True, help="a toon generator")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=30, help="of refinement (default 30)")
+    parser.add_argument("--base", default=BASE)
+    parser.add_argument("--encoder", default=ENCODER)
+    options = parser.parse_args()
+    pipe = StyleGANPipeline.from_pretrained(options.base, encoder=options.encoder)
+    name = Path(options.style).name
+    images.save(from_noise(pipe), options.out / f"{BASE}.jpg")
+    rows, blends = [], []
+    for path in options.photos:
+        photo = images.load(path)
+        result = pipe(photo, options.style, refine_steps=options.steps)
+        if not result.portraits:
+            print(f"{path}: no face to draw")
+            continue
+        part = result.portraits[0]
+        encoded = images.to_pil(pipe.base(pipe.invert(part.crop.image)))
+        rows.append([photo, part.crop.image, encoded, part.inversion, part.toon, result.image])
+        if len(blends) < 2 * 4:
+            for shape_from in ("toon", "base"):
+                blends.append([draw(pipe, part.w, options.style, s, shape_from) for s in SIDES])
+    images.save(sheet(rows), options.out / f"{name}.jpg")
+    images.save(sheet(blends), options.out / f"{name}_blends.jpg")
+
+
+def draw(pipe, w: torch.Tensor, style: str, side: int, shape_from: str) -> Image.Image:
+    """One face drawn with the switch at `side` px."""
+    return images.to_pil(pipe.toon(w, style, blend=side, shape_from=shape_from))
+
+
+if __name__ == "__main__":
+    main()
