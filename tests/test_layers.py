@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUND = {"images", "faces", "blend", "models", "engines", "hub", "latents", "inversion"}
+GROUND = {"images", "faces", "blend", "models", "engines", "hub", "latents", "inversion", "video"}
 
 # Room -> rooms it may open, besides itself. A module belongs to its longest matching room.
 MAY_OPEN = {

@@ -22,8 +22,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Encoder(ModelMixin, ConfigMixin):
     """FFHQ-aligned face (N, 3, side, side) in [-1, 1] -> w+ (N, num_ws, w_dim).
 
-    `linear` and `squeezed` are the ranks of the two paths. The first `free_rows` rows have offsets of their own; those after share the last one, since
-    they draw detail finer than the encoder sees.
+    `linear` and `squeezed` are the ranks of the two paths. The first `free_rows` rows have offsets
+    of their own; those after share the last: they draw finer detail than the encoder sees.
     """
 
     @register_to_config

@@ -16,6 +16,7 @@ from toonify.blend import morph, retone
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, paste, paste_order
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
+from toonify.video import write_clip
 
 BASE, ENCODER = hub.DEFAULT_BASE, "portrait-encoder"  # what `from_pretrained` opens
 FACES = ("all", "largest")
@@ -260,6 +261,18 @@ class StyleGANPipeline:
         engine = self.engine(drawing)
         for w in latents.interpolate(self.rows(start), self.rows(end), frames):
             yield images.to_pil(engine(w[None]))
+
+    def clip(
+        self,
+        start: torch.Tensor,
+        end: torch.Tensor,
+        path: str | Path,
+        frames: int = 48,
+        drawing: Drawing | None = None,
+        fps: int = 24,
+    ) -> Path:
+        """Writes the way from one latent to another as .mp4, .gif or .webp: see `interpolate`."""
+        return write_clip(self.interpolate(start, end, frames, drawing), path, fps)
 
     def rows(self, w: torch.Tensor) -> torch.Tensor:
         """w (D,), (N, D) or w+ (L, D), (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""

@@ -1,0 +1,84 @@
+"""Writes clips: pictures in, a film or an animated picture out, whole or not at all."""
+
+import os
+import uuid
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+from PIL import Image
+
+CLIPS = (".mp4", ".gif", ".webp")
+MOST_FRAMES = 10_000
+GIF_SIDE = 512  # px; larger GIFs are tens of megabytes
+
+
+def write_clip(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24) -> Path:
+    """Writes RGB pictures of one size as .mp4 (H.264), .gif or .webp, and returns the path.
+
+    The frames are taken one after the other; of a film none is kept. A GIF is at most 512 px wide
+    and high and repeats for ever, as WebP does. An existing file is replaced by a whole clip only.
+
+    Raises:
+        ValueError: another suffix, fps outside of 1 to 60, no frame, or frames of several sizes.
+        OSError: the disk refuses.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in CLIPS:
+        raise ValueError(f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(CLIPS)}")
+    if not 1 <= fps <= 60:
+        raise ValueError(f"fps={fps}: expected 1 to 60 frames a second")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part{suffix}")
+    try:
+        write = write_film if suffix == ".mp4" else write_animation
+        write(checked(frames), temporary, fps)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def checked(frames: Iterable[Image.Image]) -> Iterable[Image.Image]:
+    """The frames, as long as they are of one size and not without end."""
+    size, count = None, 0
+    for count, frame in enumerate(frames, 1):
+        size = size or frame.size
+        if frame.size != size:
+            raise ValueError(f"frame {count} is {frame.size}, expected {size} as the first")
+        if count > MOST_FRAMES:
+            raise ValueError(f"more than {MOST_FRAMES} frames: expected a shorter clip")
+        yield frame
+    if not count:
+        raise ValueError("a clip of no frame: expected at least one")
+
+
+def write_film(frames: Iterable[Image.Image], file: Path, fps: int) -> None:
+    """H.264 in yuv420p, which every browser and telephone plays; odd sides lose a pixel."""
+    import av
+
+    with av.open(str(file), "w") as container:
+        stream = None
+        for frame in frames:
+            if stream is None:
+                stream = container.add_stream("libx264", rate=Fraction(fps))
+                stream.width, stream.height = (side - side % 2 for side in frame.size)
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": "18"}
+            even = frame.convert("RGB").crop((0, 0, stream.width, stream.height))
+            container.mux(stream.encode(av.VideoFrame.from_image(even)))
+        container.mux(stream.encode())
+
+
+def write_animation(frames: Iterable[Image.Image], file: Path, fps: int) -> None:
+    """Animated GIF or WebP without an end, by Pillow."""
+    pictures = []
+    for frame in frames:
+        small = frame.convert("RGB")
+        if file.suffix == ".gif":
+            small.thumbnail((GIF_SIDE, GIF_SIDE))
+        pictures.append(small)
+    pictures[0].save(
+        file, save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
+    )
