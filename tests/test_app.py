@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import gradio as gr
@@ -43,6 +44,11 @@ def toys():
 @pytest.fixture
 def handlers(cache, toys):
     return app.Handlers(toy_app.STYLES, toys)
+
+
+@pytest.fixture
+def faces(cache, toys):
+    return app.PortraitHandlers(toy_app.TOONS, toys.load_portraits, toy_app.DIRECTIONS)
 
 
 @pytest.fixture
@@ -198,6 +204,207 @@ def test_faces_are_framed_where_they_are():
     assert frame == (400, 200, 801, 601)
 
 
+# Portraits ------------------------------------------------------------------------------------
+
+SETTINGS = ("bold", 32, 0.0, "toon", 1.0, 1.0, 0, "all", False)
+EDITS = (0.0, 0.0)
+
+
+def asking(session: str) -> gr.Request:
+    return gr.Request(session_hash=session)
+
+
+def setting(**changed) -> tuple:
+    """The screen's settings, some of them changed, and no edits."""
+    names = app.PortraitHandlers.SETTINGS
+    return tuple(changed.get(n, v) for n, v in zip(names, SETTINGS, strict=True)) + EDITS
+
+
+def test_the_screen_shows_photo_faces_report_and_downloads(faces, cache):
+    shown = faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting())
+    (before, after), png, npz, report, strip, kept = shown
+    assert before.size == after.size == (512, 512)
+    assert before.tobytes() != after.tobytes()
+    assert Path(png["value"]).name == "random_021-bold.png" and png["interactive"]
+    assert Path(npz["value"]).name == "random_021-face.npz" and Path(npz["value"]).is_file()
+    assert "0.5 s" in report["value"]
+    assert "1 face drawn · left alone: 2 too small" in report["value"]
+    assert [caption for _, caption in strip["value"]] == ["Face", "Redrawn", "Toon"]
+    assert kept.photo == str(PORTRAIT) and len(kept.latents) == 1
+    assert faces.running == {} and not list(cache.rglob("stop"))
+
+
+def test_a_changed_setting_draws_again_without_finding_again(faces, toys):
+    pipeline = toys.portraits
+    settings = setting(refine_steps=5)
+    *_, kept = faces.show(None, str(PORTRAIT), None, asking("a"), None, *settings)
+    assert (pipeline.inverted, pipeline.refined) == (1, 5)
+    settings = (*setting(refine_steps=5, blend=256, truncation=0.5)[:-2], 1.5, 0.0)
+    *_, again = faces.redraw(kept, str(PORTRAIT), None, asking("a"), None, *settings)
+    assert (pipeline.inverted, pipeline.refined) == (1, 5)
+    call = pipeline.calls[-1]
+    assert (call["blend"], call["truncation"], call["edits"]) == (256, 0.5, {"smile": 1.5})
+    assert again.latents[0] is kept.latents[0]
+    other = str(app.EXAMPLES[1])
+    calls = len(pipeline.calls)
+    for kept_before, photo in ((None, str(PORTRAIT)), (kept, other), (kept, None)):
+        skipped = faces.redraw(kept_before, photo, None, asking("a"), None, *settings)
+        assert skipped == gr.skip()
+    assert len(pipeline.calls) == calls
+
+
+def test_stop_ends_the_refinement_and_draws_what_was_reached(faces, toys, monkeypatch):
+    reached = threading.Event()
+
+    def progress(fraction, text):
+        if text.startswith("Refining"):
+            reached.set()
+            time.sleep(0.01)
+
+    monkeypatch.setattr(app, "told", lambda: progress)
+    drawn = []
+    draw = threading.Thread(
+        target=lambda: drawn.append(
+            faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting(refine_steps=10**6))
+        )
+    )
+    draw.start()
+    assert reached.wait(20)
+    faces.stop(asking("somebody else"))
+    assert draw.is_alive()
+    for _ in range(2):
+        assert not faces.stop(asking("a")).interactive
+    draw.join(20)
+    assert not draw.is_alive() and drawn
+    assert toys.portraits.refined < 10**6
+    assert faces.running == {}
+
+
+def test_stop_while_waiting_skips_the_refinement_once(faces, toys):
+    assert faces.begin(50, asking("a")).visible and not faces.begin(0, asking("a")).visible
+    faces.stop(asking("a"))
+    faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting(refine_steps=50))
+    assert toys.portraits.refined == 0
+    faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting(refine_steps=50))
+    assert toys.portraits.refined == 50
+    faces.stop(asking("a"))
+    faces.leave(asking("a"))
+    assert faces.stopped == set()
+
+
+def test_refinement_ends_when_its_time_is_over(faces, toys, monkeypatch):
+    monkeypatch.setattr(app, "REFINE_S", -1)
+    faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting(refine_steps=50))
+    assert toys.portraits.refined == 0
+
+
+def test_a_failure_leaves_nothing_behind(faces, toys, cache, monkeypatch):
+    def fail(self, *args, **options):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(toy_app.ToyPortraits, "__call__", fail)
+    with pytest.raises(RuntimeError):
+        faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting())
+    assert faces.running == {} and not list(cache.rglob("stop"))
+
+
+def test_a_saved_face_takes_the_place_of_the_largest(faces, toys):
+    file = faces.latent(str(PORTRAIT))
+    assert Path(file).name == "random_021-face.npz"
+    toys.portraits.inverted = 0
+    faces.show(None, str(PORTRAIT), file, asking("a"), None, *setting())
+    assert toys.portraits.inverted == 0
+    assert toys.portraits.calls[-1]["latent"][0].shape == (1, 2, 4)
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_hostile_faces_are_refused_in_words(faces, tmp_path, as_bytes):
+    def zipped(**members):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(f"{name}.npy", content)
+        return out.getvalue()
+
+    pickled = b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
+    hostile = [b"", b"PK bad", zipped(w=b"cos\nsystem\n(S'true'\ntR."), zipped(w=pickled)]
+    hostile += [zipped(w=bytes(2 * 10**6)), zipped(other=b"1"), PORTRAIT.read_bytes()]
+    for content in hostile:
+        path = tmp_path / "me.npz"
+        path.write_bytes(content)
+        source = content if as_bytes else str(path)
+        with pytest.raises(gr.Error, match=r"latent") as refused:
+            faces.portrait(str(PORTRAIT), "bold", latent=source)
+        assert str(tmp_path) not in refused.value.message
+        assert not refused.value.print_exception
+
+
+@pytest.mark.parametrize(
+    "edits", [{"nose": 1}, {"smile": 4}, {"smile": "1"}, {"smile": float("nan")}, ["smile"], 3]
+)
+def test_edits_that_are_not_on_the_screen_are_refused(faces, toys, edits):
+    with pytest.raises(gr.Error, match=r"from -3 to 3.*smile, age"):
+        faces.portrait(str(PORTRAIT), "bold", edits=edits)
+    assert toys.portraits.calls == []
+
+
+def test_no_face_is_an_answer_but_has_no_latent(faces, told, tmp_path):
+    shown = faces.show(None, plain(tmp_path), None, asking("a"), None, *setting())
+    assert [kind for kind, _ in told] == ["warning"]
+    assert not shown[2]["interactive"] and not shown[4]["visible"]
+    with pytest.raises(gr.Error, match="No face found"):
+        faces.latent(plain(tmp_path))
+
+
+def test_somebody_who_does_not_exist_comes_back_by_number(faces, toys):
+    (base, toon), png, npz, report, strip, kept = faces.imagine("7", None, *setting())
+    assert base.size == toon.size == (256, 256)
+    assert "person no. 7" in report["value"] and npz["interactive"]
+    assert Path(png["value"]).name == "person-7-bold.png"
+    assert [caption for _, caption in strip["value"]] == ["Photo", "Toon"]
+    assert toys.portraits.calls[-1]["truncation"] == pytest.approx(0.7)
+    changed = setting(style="soft")
+    (same, other), *_ = faces.redraw(kept, None, None, asking("a"), None, *changed)
+    assert same.tobytes() == base.tobytes() and other.tobytes() != toon.tobytes()
+    *_, anybody = faces.imagine("", None, *setting())
+    assert 0 <= anybody.seed < 10**6
+    with pytest.raises(gr.Error, match="digits"):
+        faces.imagine("-1", None, *setting())
+
+
+def test_directions_are_read_without_torch(tmp_path, monkeypatch):
+    assert hub.directions(tmp_path) == {}
+    about = {"smile": json.dumps({"rows": [0, 3], "label": "Smile"})}
+    header = {
+        "__metadata__": about,
+        "smile": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]},
+    }
+    text = json.dumps(header).encode()
+    (tmp_path / hub.DIRECTIONS).write_bytes(len(text).to_bytes(8, "little") + text)
+    assert hub.directions(tmp_path) == {"smile": "Smile"}
+    (tmp_path / hub.DIRECTIONS).write_bytes(b"\xff" * 20)
+    with pytest.raises(ValueError, match="expected safetensors"):
+        hub.directions(tmp_path)
+
+
+def test_the_real_pipeline_does_all_that_the_app_asks(cache, toy_portrait):
+    from toonify.pipelines.stylegan import StyleGANPipeline
+
+    pipeline = StyleGANPipeline(toy_portrait / "base", toy_portrait / "encoder", "cpu")
+    toon = hub.Style(str(toy_portrait / "toon"), "Toy", family="stylegan")
+    faces = app.PortraitHandlers([toon], lambda: pipeline, {})
+    settings = (toon.name, *SETTINGS[1:])
+    astronaut = str(app.EXAMPLES[5])
+    first = faces.show(None, astronaut, None, asking("a"), None, *settings)
+    again = faces.redraw(first[-1], astronaut, None, asking("a"), None, *settings)
+    loaded = faces.show(None, astronaut, first[2]["value"], asking("a"), None, *settings)
+    assert first[0][1].tobytes() == again[0][1].tobytes() == loaded[0][1].tobytes()
+    (base, drawn), *_ = faces.imagine("3", None, *settings)
+    assert base.size == drawn.size == (256, 256)
+    with pytest.raises(gr.Error, match="latent"):
+        faces.portrait(str(PORTRAIT), toon.name, latent=b"no zip")
+
+
 # Server ---------------------------------------------------------------------------------------
 
 
@@ -208,8 +415,13 @@ def test_api_draws_a_portrait(client, tmp_path):
 
 def test_api_is_documented(http):
     api = http.get("/info").json()["named_endpoints"]
-    assert set(api) == {"/toonify", "/detect", "/styles"}
+    assert set(api) == {"/toonify", "/detect", "/styles", "/portrait", "/latent"}
     assert all(endpoint["description"] for endpoint in api.values())
+    described = [*api["/portrait"]["parameters"], *api["/latent"]["parameters"]]
+    assert [p["parameter_name"] for p in described] == [
+        *("photo", "style", "blend", "blend_width", "shape_from", "strength", "truncation"),
+        *("refine_steps", "faces", "keep_colour", "edits", "latent", "photo", "refine_steps"),
+    ]
     assert [p["parameter_name"] for p in api["/toonify"]["parameters"]] == [
         "photo",
         "style",
@@ -224,6 +436,67 @@ def test_api_lists_styles_and_faces(client):
     [face] = client.predict(handle_file(PORTRAIT), api_name="/detect")
     assert face["box"] == pytest.approx([153.6, 128, 358.4, 409.6])
     assert len(face["points"]) == 5
+
+
+def test_api_draws_portraits_and_keeps_faces(client, server):
+    portraits = server[1].portraits
+    npz = client.predict(handle_file(PORTRAIT), api_name="/latent")
+    assert zipfile.ZipFile(npz).namelist() == ["w.npy", "model.npy"]
+    inverted = portraits.inverted
+    with Image.open(
+        client.predict(
+            handle_file(PORTRAIT),
+            style="soft",
+            blend=64,
+            edits={"smile": 1.5},
+            latent=handle_file(npz),
+            api_name="/portrait",
+        )
+    ) as toon:
+        assert (toon.format, toon.size) == ("PNG", (512, 512))
+    call = portraits.calls[-1]
+    assert (call["style"], call["blend"], call["edits"]) == ("soft", 64, {"smile": 1.5})
+    assert portraits.inverted == inverted
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"style": "toy"}, {"blend": 33}, {"refine_steps": 201}, {"faces": "none"}, {"truncation": 2}],
+)
+def test_api_refuses_portrait_options_that_are_not_on_the_screen(client, server, options):
+    calls = len(server[1].portraits.calls)
+    with pytest.raises(AppError, match=r"not in the list|greater than"):
+        client.predict(handle_file(PORTRAIT), **{"style": "bold", **options}, api_name="/portrait")
+    assert len(server[1].portraits.calls) == calls
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"path": "/etc/passwd", "meta": FILE},
+        {"path": "/etc/passwd"},
+        {"path": "http://127.0.0.1:1/me.npz", "meta": FILE},
+        {"url": "data:application/zip;base64,UEsgYmFk"},
+    ],
+)
+def test_hostile_faces_do_not_come_through_the_server(http, file):
+    with open(PORTRAIT, "rb") as photo:
+        [path] = http.post("/upload", files={"files": photo}).json()
+    data = [{"path": path, "meta": FILE}, *SETTINGS, {}, file]
+    event = http.post("/call/portrait", json={"data": data}).json()["event_id"]
+    answer = http.get(f"/call/portrait/{event}").text
+    assert "event: error" in answer and "passwd" not in answer
+
+
+def test_without_toons_there_is_one_page_without_tabs(cache, toys):
+    demo = toy_app.build(toys, toons=False)
+    assert not [block for block in demo.blocks.values() if isinstance(block, gr.Tab)]
+    assert {fn.api_name for fn in demo.fns.values()} >= {"toonify", "detect", "styles"}
+    assert "portrait" not in {fn.api_name for fn in demo.fns.values()}
+    titles = [
+        block.label for block in toy_app.build(toys).blocks.values() if isinstance(block, gr.Tab)
+    ]
+    assert titles == ["Photo", "Portrait toon"]
 
 
 @pytest.mark.parametrize(

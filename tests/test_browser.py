@@ -1,6 +1,7 @@
 """The screen in a real browser: headless Chromium does what a visitor does."""
 
 import shutil
+import time
 
 import pytest
 from PIL import Image
@@ -55,7 +56,7 @@ def visit(chromium, site):
     def visit(width=1280, height=900):
         contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
         page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)  # for busy machines
         page.hosts = set()
         page.on("request", lambda request: page.hosts.add(request.url.split("/")[2]))
         page.goto(site[0])
@@ -67,24 +68,24 @@ def visit(chromium, site):
         context.close()
 
 
-def upload(page, path):
-    page.locator("#photo input[type=file]").set_input_files(path)
-    page.wait_for_selector("#photo img")
+def upload(page, path, prefix=""):
+    page.locator(f"#{prefix}photo input[type=file]").set_input_files(path)
+    page.wait_for_selector(f"#{prefix}photo img")
 
 
-def natural_sizes(page):
+def natural_sizes(page, prefix=""):
     page.wait_for_function(
-        """() => { const shown = [...document.querySelectorAll('#compare img')];
-        return shown.length === 2 && shown.every(image => image.naturalWidth > 0) }"""
+        f"""() => {{ const shown = [...document.querySelectorAll('#{prefix}compare img')];
+        return shown.length === 2 && shown.every(image => image.naturalWidth > 0) }}"""
     )
     script = "images => images.map(image => [image.naturalWidth, image.naturalHeight, image.src])"
-    return page.locator("#compare img").evaluate_all(script)
+    return page.locator(f"#{prefix}compare img").evaluate_all(script)
 
 
 def test_a_visitor_gets_a_cartoon_of_the_same_size(visit, site, tmp_path):
     page = visit()
     upload(page, PORTRAIT)
-    slider = page.locator("input[type=range]")
+    slider = page.locator("#settings input[type=range]")
     for _ in range(4):
         slider.press("ArrowLeft")
     page.click("#draw")
@@ -134,3 +135,56 @@ def test_a_phone_shows_all_of_it(visit):
         "document.querySelector('#compare').getBoundingClientRect().top < innerHeight / 2"
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_second_tab_draws_a_portrait_and_follows_a_slider(visit, site):
+    pipeline = site[1].portraits
+    page = visit(390, 844)
+    page.get_by_role("tab", name="Portrait toon").click()
+    upload(page, PORTRAIT, "portrait-")
+    page.click("#portrait-draw")
+    first = natural_sizes(page, "portrait-")
+    assert first[0][:2] == first[1][:2] == [512, 512]
+    assert "1 face drawn" in page.inner_text("#portrait-report")
+    page.wait_for_function("document.querySelectorAll('#strip img').length === 3")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    inverted = pipeline.inverted
+    page.locator("#edit-smile input[type=range]").press("ArrowRight")
+    page.wait_for_function(
+        f"document.querySelectorAll('#portrait-compare img')[1]?.src !== {first[1][2]!r}"
+    )
+    assert pipeline.calls[-1]["edits"] == {"smile": pytest.approx(0.1)}
+    assert pipeline.inverted == inverted
+    with page.expect_download() as download:
+        page.click("#npz")
+    assert download.value.suggested_filename == "random_021-face.npz"
+
+    page.click("#nobody button")
+    page.wait_for_selector("#portrait-report :text('does not exist')")
+    page.wait_for_function("document.querySelectorAll('#strip img').length === 2")
+
+
+def test_stop_draws_what_was_reached(visit, site, monkeypatch):
+    refine = toy_app.ToyPortraits.refine
+
+    def slow(self, progress, cancelled, steps):
+        return refine(self, progress, lambda: time.sleep(0.01) or cancelled(), 50 * steps)
+
+    monkeypatch.setattr(toy_app.ToyPortraits, "refine", slow)
+    page = visit()
+    page.get_by_role("tab", name="Portrait toon").click()
+    upload(page, PORTRAIT, "portrait-")
+    page.get_by_text("Likeness and mixing").click()
+    for _ in range(20):
+        page.locator("#likeness input[type=range]").first.press("ArrowRight")
+    steps = "document.querySelector('#likeness input[type=number]').value === '200'"
+    page.wait_for_function(steps)
+    page.click("#portrait-draw")
+    page.wait_for_function(
+        "document.querySelector('#portrait-compare')?.innerText.includes('Refin')"
+    )
+    page.click("#stop")
+    natural_sizes(page, "portrait-")
+    assert 0 < site[1].portraits.refined < 50 * 200
+    page.wait_for_selector("#stop", state="hidden")

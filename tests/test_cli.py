@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.odd_inputs import make_odd_inputs
 from toonify import cli, hub, images
-from toonify.pipelines import animegan
+from toonify.pipelines import animegan, stylegan
 
 ROOT = Path(cli.__file__).parents[1]
 
@@ -262,20 +262,168 @@ def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit) as error:
         cli.main(["photo", "--help"])
     assert error.value.code == 0
-    assert "python -m toonify photo me.jpg -o toon.png" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "python -m toonify photo me.jpg -o toon.png" in out
+    assert "--model stylegan --blend 64 --edit smile=1.5" in out
 
 
-def test_styles_as_table_and_as_json(monkeypatch, capsys):
+def test_styles_of_both_models_as_table_and_as_json(monkeypatch, capsys):
     ink = hub.Style("ink", "Ink", licence="CC0-1.0", source="hub me/ink@0123456789ab")
-    monkeypatch.setattr(hub, "styles", lambda: [hub.Style("comic", "Comic", licence="MIT"), ink])
+    bold = hub.Style("bold", "Bold", scope="face", licence="MIT", family="stylegan")
+    known = {"animegan": [hub.Style("comic", "Comic", licence="MIT"), ink], "stylegan": [bold]}
+    monkeypatch.setattr(hub, "styles", known.__getitem__)
     assert cli.main(["styles"]) == 0
-    head, first, second = capsys.readouterr().out.splitlines()
-    assert head.split() == ["NAME", "TITLE", "FROM", "LICENCE"]
-    assert first.split() == ["comic", "Comic", "bundled", "MIT"]
-    assert second.split() == ["ink", "Ink", "hub", "me/ink@0123456789ab", "CC0-1.0"]
+    head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head == ["NAME", "MODEL", "TITLE", "FROM", "LICENCE"]
+    assert rows == [
+        ["comic", "animegan", "Comic", "bundled", "MIT"],
+        ["ink", "animegan", "Ink", "hub", "me/ink@0123456789ab", "CC0-1.0"],
+        ["bold", "stylegan", "Bold", "bundled", "MIT"],
+    ]
     assert cli.main(["styles", "--json"]) == 0
-    first, second = json.loads(capsys.readouterr().out)
+    _, second, third = json.loads(capsys.readouterr().out)
     assert (second["name"], second["source"], second["scope"]) == ("ink", ink.source, "photo")
+    assert (third["family"], third["scope"]) == ("stylegan", "face")
+
+
+# Portraits -------------------------------------------------------------------------------------
+
+
+class Portraits(Inverter):
+    """An `Inverter` of faces; `drawings` has what it got ready for."""
+
+    left_alone = ()
+    portraits = ()
+
+    def __init__(self):
+        super().__init__()
+        self.drawings = []
+
+    def check_options(self, faces, strength, truncation, refine_steps, edits):
+        if set(edits) - {"smile", "age"}:
+            raise ValueError(f"edits: {', '.join(edits)}: expected smile or age")
+
+    def engine(self, drawing):
+        self.drawings.append(drawing)
+
+    def load_latent(self, source):
+        if not Path(source).is_file():
+            raise ValueError(f"latent={source!r}: cannot be read")
+        return f"face of {source}"
+
+    def save_latent(self, path, w):
+        Path(path).write_text(w)
+
+    def __call__(self, photo, style, **options):
+        drawn = super().__call__(photo, style=style, **options)
+        found = [*self.portraits, *self.left_alone]
+        return stylegan.PortraitToon(
+            drawn.image, found, {}, 0, portraits=self.portraits, left_alone=self.left_alone
+        )
+
+
+@pytest.fixture
+def portraits(monkeypatch):
+    """The pipeline of --model stylegan is a `Portraits`, and there is one toon, "bold"."""
+    pipeline = Portraits()
+    opened = {"from_pretrained": staticmethod(lambda device: pipeline)}
+    monkeypatch.setattr(stylegan, "StyleGANPipeline", type("Opened", (), opened))
+    monkeypatch.setattr(hub, "styles", lambda family="animegan": [hub.Style("bold", "Bold")])
+    return pipeline
+
+
+def test_portrait_options_reach_the_pipeline(folder, portraits):
+    words = "--blend 64 --blend-width 0.5 --shape-from base --truncation 0.8 --refine-steps 20"
+    edits = "--edit smile=1.5 --edit age=-1 --faces largest --strength 0.5 --keep-colour"
+    one = ("photos/a.jpg", "-o", "toon.png", "--model", "stylegan")
+    assert run(*one, *words.split(), *edits.split()) == 0
+    assert portraits.drawings == [stylegan.Drawing("bold", 64, 0.5, "base")]
+    assert portraits.options == {
+        "style": "bold",
+        "blend": 64,
+        "blend_width": 0.5,
+        "shape_from": "base",
+        "truncation": 0.8,
+        "refine_steps": 20,
+        "edits": {"smile": 1.5, "age": -1.0},
+        "faces": "largest",
+        "strength": 0.5,
+        "keep_colour": True,
+        "latent": None,
+    }
+    assert run(*one, "--style", "other", "--overwrite") == 0
+    assert portraits.drawings[-1] == stylegan.Drawing("other")
+
+
+def test_faces_go_out_and_come_in(folder, portraits):
+    portraits.portraits = [type("Portrait", (), {"latent": "somebody"})]
+    one = ("photos/a.jpg", "-o", "toon.png", "--model", "stylegan")
+    assert run(*one, "--save-latent", "new/me.npz") == 0
+    assert Path("new/me.npz").read_text() == "somebody"
+    assert run(*one, "--latent", "new/me.npz", "--overwrite") == 0
+    assert portraits.options["latent"] == "face of new/me.npz"
+
+
+def test_faces_left_alone_are_told_and_no_failure(folder, portraits, capsys):
+    portraits.left_alone = [(None, "too small")]
+    assert run("photos/a.jpg", "-o", "toon.png", "--model", "stylegan") == 0
+    assert "photos/a.jpg: a face was left alone: too small" in capsys.readouterr().err
+    portraits.left_alone = []
+    assert run("photos/b.png", "-o", "toons/", "--model", "stylegan") == 0
+    assert "photos/b.png: no face found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("--blend 64 --edit smile=1", "--blend, --edit: --model animegan does not know that"),
+        ("--save-latent me.npz", "--save-latent: --model animegan does not know that"),
+        ("--model stylegan --faces none", "--faces none: --model stylegan draws faces only"),
+        ("--model stylegan --blend 33", "--blend: invalid choice: 33"),
+        ("--model stylegan --blend-width 3", "--blend-width: '3': expected a number from 0 to 2"),
+        ("--model stylegan --edit smile", "'smile': expected a name and a number"),
+        ("--model stylegan --edit nose=1", "edits: nose: expected smile or age"),
+        ("--model stylegan --latent nobody.npz", "'nobody.npz': cannot be read"),
+        ("--model stylegan --save-latent me.npy", "'me.npy': expected a name in .npz"),
+        ("--model stylegan --save-latent me.npz", "expected one photo"),
+        ("--model dcgan", "invalid choice: 'dcgan'"),
+    ],
+)
+def test_usage_errors_of_models(folder, portraits, capsys, words, message):
+    assert message in usage(capsys, "photos", "-o", "t", *words.split())
+    assert not Path("t").exists()
+
+
+def test_a_saved_face_is_not_replaced(folder, portraits, capsys):
+    Path("me.npz").write_text("before")
+    one = ("photos/a.jpg", "-o", "t/", "--model", "stylegan", "--save-latent", "me.npz")
+    assert "is there already" in usage(capsys, *one)
+    assert run(*one, "--overwrite") == 0
+
+
+def test_no_toon_is_a_usage_error(folder, monkeypatch, capsys):
+    monkeypatch.setattr(hub, "styles", lambda family="animegan": [])
+    message = usage(capsys, "photos", "-o", "t", "--model", "stylegan")
+    assert "no toon generator is bundled" in message
+
+
+def test_a_portrait_with_real_networks(tmp_path, monkeypatch, toy_portrait, photo_path, capsys):
+    make = stylegan.StyleGANPipeline
+    opened = staticmethod(
+        lambda device: make(toy_portrait / "base", toy_portrait / "encoder", device)
+    )
+    monkeypatch.setattr(stylegan, "StyleGANPipeline", type("O", (), {"from_pretrained": opened}))
+    monkeypatch.chdir(tmp_path)
+    with_toon = ("--model", "stylegan", "--style", toy_portrait / "toon")
+    assert run(photo_path, "-o", "one.png", *with_toon, "--save-latent", "me.npz") == 0
+    assert images.load("one.png").size == images.load(photo_path).size
+    assert run(photo_path, "-o", "two.png", *with_toon, "--latent", "me.npz") == 0
+    assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
+    assert run(photo_path, "-o", "3.png", *with_toon, "--truncation", "0", "--blend", "4") == 0
+    assert Path("one.png").read_bytes() != Path("3.png").read_bytes()
+    Path("bad.npz").write_bytes(b"PK bad")
+    message = usage(capsys, photo_path, "-o", "4.png", *with_toon, "--latent", "bad.npz")
+    assert "bad.npz" in message
 
 
 # As a process ----------------------------------------------------------------------------------

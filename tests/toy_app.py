@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import random
 import socket
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
 
 import app
 from toonify.hub import Style
@@ -13,6 +15,12 @@ STYLES = [
     Style("toy", "Toy", "Flat colours.", licence="CC0-1.0", source="bundled"),
     Style("mask", "Mask", "Paints faces.", "face", "CC0-1.0", "hub someone/mask@0123456789ab"),
 ]
+TOONS = [
+    Style("bold", "Bold", "Thick lines.", "face", "CC0-1.0", "bundled", family="stylegan"),
+    Style("soft", "Soft", "Soft colours.", "face", "CC0-1.0", "bundled", family="stylegan"),
+]
+DIRECTIONS = {"smile": "Smile", "age": "Age"}
+ROWS, DIMENSIONS = 2, 4  # of w+
 
 
 @dataclasses.dataclass
@@ -57,23 +65,114 @@ class ToyPipeline:
         return ToyToon(Image.blend(photo, toon, strength), found, {"draw": 0.5})
 
 
+@dataclasses.dataclass
+class ToyCrop:
+    image: Image.Image
+
+
+@dataclasses.dataclass
+class ToyPortrait:
+    face: ToyFace
+    crop: ToyCrop
+    latent: np.ndarray
+    inversion: Image.Image
+    toon: Image.Image
+
+
+@dataclasses.dataclass
+class ToyPortraitToon(ToyToon):
+    portraits: list = dataclasses.field(default_factory=list)
+    left_alone: list = dataclasses.field(default_factory=list)
+
+
+class ToyPortraits:
+    """Stands in for `StyleGANPipeline`: paints the face. Remembers what it was asked for, how many
+    faces it had to find in w, and how many steps it refined."""
+
+    name = "toy"
+
+    def __init__(self):
+        self.calls, self.inverted, self.refined = [], 0, 0
+
+    def __call__(self, photo, *, style, latent, progress, cancelled, strength=1.0, **options):
+        steps = options.get("refine_steps", 0)
+        self.calls.append({"style": style, "latent": latent, "strength": strength, **options})
+        progress(0.1, "Looking for faces")
+        found = find_faces(photo)
+        canvas, portraits = photo.copy(), []
+        for number, face in enumerate(found):
+            if latent is not None and number < len(latent):
+                w = latent[number]
+            else:
+                self.inverted += 1
+                w = self.refine(progress, cancelled, steps)
+            box = [round(edge) for edge in face.box]
+            crop = photo.crop(box).resize((256, 256))
+            toon = self.toon(crop, style)
+            brighter = 1 + sum((options.get("edits") or {}).values())
+            toon = ImageEnhance.Brightness(toon).enhance(brighter)
+            canvas.paste(toon.resize((box[2] - box[0], box[3] - box[1])), box)
+            portraits.append(ToyPortrait(face, ToyCrop(crop), w, crop.convert("L"), toon))
+        image = Image.blend(photo, canvas, strength)
+        alone = [(face, "too small") for face in found[:1] * 2]
+        count = len(portraits)
+        return ToyPortraitToon(image, found + found * 2, {"draw": 0.5}, count, portraits, alone)
+
+    def refine(self, progress, cancelled, steps):
+        for step in range(steps):
+            progress(step / steps, "Refining the likeness")
+            if cancelled():
+                break
+            self.refined += 1
+        return np.full((1, ROWS, DIMENSIONS), 0.25, np.float32)
+
+    def toon(self, picture, style):
+        return ImageOps.posterize(picture, 1 if style == "bold" else 3)
+
+    def imagine(self, seed, style, **options):
+        self.calls.append({"seed": seed, "style": style, **options})
+        dots = random.Random(seed).randbytes(4 * 4 * 3)
+        photo = Image.frombytes("RGB", (4, 4), dots).resize((256, 256))
+        return photo, self.toon(photo, style), np.full((1, ROWS, DIMENSIONS), 0.5, np.float32)
+
+    def save_latent(self, path, w):
+        np.savez(path, w=w, model=np.array(self.name))
+
+    def load_latent(self, source):
+        from toonify import latents  # torch, so only where a test sends a file
+
+        return latents.load_latent(source, ROWS, DIMENSIONS, self.name).numpy()
+
+
 class Toys:
-    """Stands in for `app.load_pipeline`; `made` has the pipelines by style."""
+    """Stands in for `app.load_pipeline`; `made` has the pipelines by style. `load_portraits` stands
+    in for `app.load_portraits`."""
 
     def __init__(self):
         self.made = {}
+        self.portraits = ToyPortraits()
+
+    def load_portraits(self):
+        return self.portraits
 
     def __call__(self, style):
         return self.made.setdefault(style, ToyPipeline(style))
 
 
+def build(toys, toons=True) -> "app.gr.Blocks":
+    """The page with toys behind it; without toons there is none of their tab."""
+    if not toons:
+        return app.build(STYLES, toys)
+    return app.build(STYLES, toys, TOONS, toys.load_portraits, DIRECTIONS)
+
+
 @contextlib.contextmanager
-def served(toys):
+def served(toys, toons=True):
     """The page on a free port of this machine, in this process: its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    demo = app.build(STYLES, toys)
+    demo = build(toys, toons)
     options = {"server_name": "127.0.0.1", "server_port": port, "quiet": True}
     demo.launch(prevent_thread_lock=True, **options, **app.LAUNCH)
     try:
@@ -84,4 +183,4 @@ def served(toys):
 
 if __name__ == "__main__":
     app.find_faces = find_faces
-    app.build(STYLES, Toys()).launch(**app.LAUNCH)
+    build(Toys()).launch(**app.LAUNCH)

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import glob
 import json
+import math
 import os
 import sys
 import warnings
@@ -15,7 +16,9 @@ from toonify import hub, images
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 PHOTO_HELP = """\
-Draws photos. Faces that would come out too small are drawn on their own and put back.
+Draws photos. With --model animegan, the default, the whole photo is drawn, and faces that would
+come out too small are drawn on their own and put back. With --model stylegan faces are drawn as
+toons by a network that knows faces, and the rest of the photo stays.
 
 IN is a photo, a folder (its photos; with --recursive those in deeper folders too) or a glob.
 OUT is a file where IN is one photo and OUT ends in .jpg, .png, .webp and so on; otherwise it is a
@@ -28,8 +31,15 @@ examples:
   python -m toonify photo me.jpg -o toon.png
   python -m toonify photo holidays -o toons --recursive
   python -m toonify photo 'trip/*.jpg' portrait.png -o toons/ --strength 0.7 --keep-colour
+  python -m toonify photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
+  python -m toonify photo me.jpg -o toon.png --model stylegan --refine-steps 100 \\
+      --save-latent me.npz
 
 exit status: 0 all drawn or skipped, 1 some failed, 2 wrong usage"""
+
+
+MODELS = ("animegan", "stylegan")  # the families of styles
+BLENDS = [4 << step for step in range(9)]  # px: one for each size of a network's layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,21 +86,26 @@ def make_parser() -> argparse.ArgumentParser:
     photo.add_argument("inputs", nargs="+", metavar="IN", help="photo, folder or glob")
     photo.add_argument("-o", "--output", required=True, metavar="OUT", help="file or folder")
     photo.add_argument(
+        "--model",
+        choices=MODELS,
+        default="animegan",
+        help="draw the photo, or its faces as toons (default: %(default)s)",
+    )
+    photo.add_argument(
         "--style",
-        default=hub.DEFAULT_STYLE,
         help="a name from `python -m toonify styles`, a folder, or owner/repo on the Hugging Face"
-        " Hub (default: %(default)s)",
+        f" Hub (default: {hub.DEFAULT_STYLE}; with --model stylegan its first style)",
     )
     photo.add_argument(
         "--faces",
         choices=("all", "largest", "none"),
         default="all",
-        help="which small faces get a drawing of their own; none does not look for faces"
-        " (default: %(default)s)",
+        help="which faces get a drawing of their own; none, with --model animegan only, does not"
+        " look for faces (default: %(default)s)",
     )
     photo.add_argument(
         "--strength",
-        type=strength,
+        type=within(0, 1),
         default=1.0,
         metavar="0..1",
         help="from the photo (0) to the drawing (1, the default)",
@@ -102,6 +117,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
 
+    add_stylegan_options(photo.add_argument_group("with --model stylegan"))
+
     styles = commands.add_parser(
         "styles",
         help="list the styles and where they would come from",
@@ -112,15 +129,81 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def strength(text: str) -> float:
-    """argparse type: a number from 0 to 1."""
+def add_stylegan_options(group) -> None:
+    """What only --model stylegan understands. None: not typed, so that the other can refuse it."""
+    group.add_argument(
+        "--blend",
+        type=int,
+        choices=BLENDS,
+        metavar="PX",
+        help="layers below this size, 4 to 1024, give the shape, the rest detail (default: 128)",
+    )
+    group.add_argument(
+        "--blend-width",
+        type=within(0, 2),
+        metavar="OCTAVES",
+        help="how softly the one passes into the other, 0 to 2 (default: 0)",
+    )
+    group.add_argument(
+        "--shape-from",
+        choices=("toon", "base"),
+        help="whether the toon or the photo-like base gives the shape (default: toon)",
+    )
+    group.add_argument(
+        "--truncation",
+        type=within(0, 1),
+        metavar="0..1",
+        help="from the mean face (0) to the person (1, the default)",
+    )
+    group.add_argument(
+        "--refine-steps",
+        type=int,
+        metavar="N",
+        help="steps towards the likeness, some 0.4 s each on two cores (default: 0)",
+    )
+    group.add_argument(
+        "--edit",
+        dest="edits",
+        type=edit,
+        action="append",
+        metavar="NAME=AMOUNT",
+        help="move the face, for example smile=1.5; may be repeated"
+        f" ({', '.join(hub.directions()) or 'the bundled base knows no names'})",
+    )
+    group.add_argument(
+        "--latent", metavar="FILE.npz", help="draw this face in place of the largest one"
+    )
+    group.add_argument(
+        "--save-latent",
+        metavar="FILE.npz",
+        help="keep the largest face, as it was found, for --latent; for one photo only",
+    )
+
+
+def within(low: float, high: float) -> Callable[[str], float]:
+    """argparse type: a number from `low` to `high`."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a number from {low} to {high}")
+        return value
+
+    return number
+
+
+def edit(text: str) -> tuple[str, float]:
+    """argparse type: the name of a direction and how far to go along it."""
+    name, _, amount = text.partition("=")
     try:
-        value = float(text)
+        return name.strip(), float(amount)
     except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to 1")
-    return value
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected a name and a number, like smile=1.5"
+        ) from None
 
 
 # photo ----------------------------------------------------------------------------------------
@@ -128,12 +211,13 @@ def strength(text: str) -> float:
 
 def run_photo(options: argparse.Namespace) -> int:
     """Draws every photo that has no drawing yet; one that fails does not stop the others."""
+    check_model(options)
     jobs, failures = plan(options.inputs, options.output, options.recursive)
     waiting = [job for job in jobs if options.overwrite or not os.path.lexists(job.target)]
     drawn = 0
     try:
         if waiting:
-            draw = open_pipeline(options)
+            draw = OPENERS[options.model](options)
             with warnings.catch_warnings():
                 # Pillow's remarks on odd files: what matters of them is in the failures.
                 warnings.filterwarnings("ignore", module="PIL")
@@ -151,7 +235,31 @@ def run_photo(options: argparse.Namespace) -> int:
     return FAILED if failures else OK
 
 
-def open_pipeline(options: argparse.Namespace) -> Callable[[Path], "images.Image.Image"]:
+def check_model(options: argparse.Namespace) -> None:
+    """UsageError for options that the chosen model does not know, or that contradict each other."""
+    typed = [f"--{name.replace('_', '-')}" for name in STYLEGAN if vars(options)[name] is not None]
+    if options.model == "animegan":
+        if typed:
+            typed = ["--edit" if name == "--edits" else name for name in typed]
+            raise UsageError(
+                f"{', '.join(typed)}: --model animegan does not know that; add --model stylegan"
+            )
+        return
+    if options.faces == "none":
+        raise UsageError("--faces none: --model stylegan draws faces only; expected all, largest")
+    if options.save_latent is not None:
+        target = Path(options.save_latent)
+        if target.suffix != ".npz":
+            raise UsageError(f"--save-latent {options.save_latent!r}: expected a name in .npz")
+        if not names_one_file(options.inputs):
+            raise UsageError("--save-latent: expected one photo, there are several here")
+        if os.path.lexists(target) and not options.overwrite:
+            raise UsageError(
+                f"--save-latent {options.save_latent!r} is there already; --overwrite replaces it"
+            )
+
+
+def open_animegan(options: argparse.Namespace) -> Callable[[Path], "images.Image.Image"]:
     """A function from a photo's path to its drawing, with the options that were typed."""
     # Here and not above: torch takes seconds, and a wrong path is told at once.
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
@@ -162,11 +270,61 @@ def open_pipeline(options: argparse.Namespace) -> Callable[[Path], "images.Image
         "keep_colour": options.keep_colour,
     }
     try:
-        pipeline = AnimeGANPipeline.from_pretrained(options.style, device=options.device)
+        style = options.style or hub.DEFAULT_STYLE
+        pipeline = AnimeGANPipeline.from_pretrained(style, device=options.device)
         check_options(pipeline.style, options.faces, options.strength)
     except ValueError as error:
         raise UsageError(str(error)) from error
     return lambda path: pipeline(path, **settings).image
+
+
+def open_stylegan(options: argparse.Namespace) -> Callable[[Path], "images.Image.Image"]:
+    """The same through w. Says on stderr which faces of a photo were left alone, and why."""
+    from toonify.pipelines.stylegan import Drawing, StyleGANPipeline, default_toon
+
+    typed = {name: vars(options)[name] for name in STYLEGAN if vars(options)[name] is not None}
+    source, save = typed.pop("latent", None), typed.pop("save_latent", None)
+    typed["edits"] = dict(typed.get("edits", ()))
+    mix = {name: typed[name] for name in ("blend", "blend_width", "shape_from") if name in typed}
+    settings = {"faces": options.faces, "strength": options.strength, **typed}
+    settings["keep_colour"] = options.keep_colour
+    try:
+        style = options.style or default_toon()
+        pipeline = StyleGANPipeline.from_pretrained(device=options.device)
+        pipeline.check_options(
+            options.faces,
+            options.strength,
+            typed.get("truncation", 1.0),
+            typed.get("refine_steps", 0),
+            typed["edits"],
+        )
+        pipeline.engine(
+            Drawing(style, **{("width" if n == "blend_width" else n): v for n, v in mix.items()})
+        )
+        latent = None if source is None else pipeline.load_latent(source)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+    def draw(path):
+        toon = pipeline(path, style, latent=latent, **settings)
+        if not toon.faces:
+            print(f"{path}: no face found, the photo is unchanged", file=sys.stderr)
+        for _, reason in toon.left_alone:
+            print(f"{path}: a face was left alone: {reason}", file=sys.stderr)
+        if save is not None and toon.portraits:
+            Path(save).parent.mkdir(parents=True, exist_ok=True)
+            pipeline.save_latent(save, toon.portraits[0].latent)
+        return toon.image
+
+    return draw
+
+
+# What --model names -> what opens it, and the options of the second that the first does not know.
+OPENERS = {"animegan": open_animegan, "stylegan": open_stylegan}
+STYLEGAN = (
+    *("blend", "blend_width", "shape_from", "truncation", "refine_steps", "edits"),
+    *("latent", "save_latent"),
+)
 
 
 def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str]) -> int:
@@ -306,13 +464,13 @@ def name_results(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
 
 
 def run_styles(options: argparse.Namespace) -> int:
-    """Prints the styles: name, title, source and licence in columns, or everything as JSON."""
-    known = hub.styles()
+    """Prints the styles: name, model, title, source, licence in columns, or all as JSON."""
+    known = [style for model in MODELS for style in hub.styles(model)]
     if options.json:
         print(json.dumps([dataclasses.asdict(style) for style in known], indent=2))
         return OK
-    rows = [("NAME", "TITLE", "FROM", "LICENCE")]
-    rows += [(style.name, style.title, style.source, style.licence) for style in known]
+    rows = [("NAME", "MODEL", "TITLE", "FROM", "LICENCE")]
+    rows += [(s.name, s.family, s.title, s.source, s.licence) for s in known]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(

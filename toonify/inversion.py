@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 SIDE = 256  # px of the pictures that are compared
-LEARNING_RATE = 0.06  # of w in units of its spread
+LEARNING_RATE = 0.12  # of w in units of its spread
 PIXELS, PULL = 1.0, 0.01  # weights beside the perceptual distance, which has 1
 BACKDROP = 0.2  # what a place far from the face counts, beside 1 on it
 

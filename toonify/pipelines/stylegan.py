@@ -20,7 +20,7 @@ from toonify.video import write_clip
 
 BASE, ENCODER = hub.DEFAULT_BASE, "portrait-encoder"  # what `from_pretrained` opens
 FACES = ("all", "largest")
-BLEND = 32  # px: the layers below draw shape
+BLEND = 128  # px: the layers below draw shape; at 32 a toon is hardly told from its photo
 FEATHER = 0.4  # of the way from the crop's edge to its centre, over which the toon fades in
 EDIT_LIMIT = 5.0  # standard deviations; far beyond, faces fall apart
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
