@@ -18,6 +18,8 @@ from toonify.pipelines.stylegan import BASE, ENCODER, StyleGANPipeline
 
 CELL = 256  # px of a picture
 SIDES = (4, 8, 16, 32, 64, 128, 256, 1024)
+SHAPES = ("toon", "base")
+BLENDED = 3  # faces on the sheet of blends
 
 
 def sheet(rows: list[list[Image.Image]]) -> Image.Image:
@@ -49,7 +51,7 @@ def main() -> None:
     pipe = StyleGANPipeline.from_pretrained(options.base, encoder=options.encoder)
     name = Path(options.style).name
     images.save(from_noise(pipe), options.out / f"{BASE}.jpg")
-    rows, blends = [], []
+    rows, latents = [], []
     for path in options.photos:
         photo = images.load(path)
         result = pipe(photo, options.style, refine_steps=options.steps)
@@ -59,16 +61,20 @@ def main() -> None:
         part = result.portraits[0]
         encoded = images.to_pil(pipe.base(pipe.invert(part.crop.image)))
         rows.append([photo, part.crop.image, encoded, part.inversion, part.toon, result.image])
-        if len(blends) < 2 * 4:
-            for shape_from in ("toon", "base"):
-                blends.append([draw(pipe, part.w, options.style, s, shape_from) for s in SIDES])
-    images.save(sheet(rows), options.out / f"{name}.jpg")
-    images.save(sheet(blends), options.out / f"{name}_blends.jpg")
+        images.save(sheet(rows), options.out / f"{name}.jpg")
+        latents.append(part.w)
+    images.save(blends(pipe, latents[:BLENDED], options.style), options.out / f"{name}_blends.jpg")
 
 
-def draw(pipe, w: torch.Tensor, style: str, side: int, shape_from: str) -> Image.Image:
-    """One face drawn with the switch at `side` px."""
-    return images.to_pil(pipe.toon(w, style, blend=side, shape_from=shape_from))
+def blends(pipe: StyleGANPipeline, latents: list[torch.Tensor], style: str) -> Image.Image:
+    """Two rows a latent, shape from toon and from base; a column for each size of the switch."""
+    rows = [[] for _ in latents for _ in SHAPES]
+    for side in SIDES:
+        for place, shape_from in enumerate(SHAPES):  # each blend is made once, for all latents
+            for number, w in enumerate(latents):
+                drawn = pipe.toon(w, style, blend=side, shape_from=shape_from)
+                rows[len(SHAPES) * number + place].append(images.to_pil(drawn))
+    return sheet(rows)
 
 
 if __name__ == "__main__":
