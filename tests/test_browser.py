@@ -176,6 +176,7 @@ def test_stop_draws_what_was_reached(visit, site, monkeypatch):
     page.get_by_role("tab", name="Portrait toon").click()
     upload(page, PORTRAIT, "portrait-")
     page.get_by_text("Likeness and mixing").click()
+    page.wait_for_timeout(1000)  # gradio makes what is in there now, and sets it to its defaults
     page.locator("#likeness input[type=range]").first.press("End")
     steps = "document.querySelector('#likeness input[type=number]').value === '200'"
     page.wait_for_function(steps)

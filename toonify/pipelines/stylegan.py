@@ -26,7 +26,7 @@ EDIT_LIMIT = 5.0  # standard deviations; far beyond, faces fall apart
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
 MOST_STEPS = 1000  # of refinement
 SMALLEST_CROP = 48  # px a side in the photo; there is nothing to find in fewer
-KEPT_ENGINES = 3  # blended networks in memory, about 100 MB each
+KEPT_ENGINES = 2  # the base and one blend; each takes about 750 MB at 1024 px
 NETWORK_CODE = [
     Path(__file__).parents[1] / "models" / name
     for name in ("mobile_stylegan.py", "stylegan2.py", "encoder.py", "layer_swap.py")
