@@ -700,7 +700,7 @@ def portrait_tab(handlers: PortraitHandlers) -> None:
                 stop = gr.Button("Stop refining", visible=False, size="lg", elem_id="stop")
             with gr.Accordion("Likeness and mixing", open=False, elem_id="likeness"):
                 refine_steps = gr.Slider(
-                    *(0, MOST_STEPS, 0),
+                    *(0, MOST_STEPS, 20),
                     step=10,
                     label="Refine the likeness",
                     info="Steps for each face, about 0.4 s each on two processor cores",

@@ -26,6 +26,7 @@ from PIL import Image
 from toonify import faces, images, inversion
 from toonify.pipelines.stylegan import StyleGANPipeline
 from training import records
+from training.sheets import sheet
 
 SIDE = inversion.SIDE
 CELL = 192  # px of a picture on the sheet
@@ -81,7 +82,7 @@ def invert(pipe: StyleGANPipeline, crop: Image.Image, steps: int, from_mean: int
     return w, time.perf_counter() - begin
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of them")
     parser.add_argument("--limit", type=int, default=60)
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--base", default="portrait")
     parser.add_argument("--encoder", default="portrait-encoder")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     pipe = StyleGANPipeline.from_pretrained(options.base, encoder=options.encoder, device="cpu")
     ways = {f"{steps} steps": (steps, 0) for steps in options.steps}
     if options.from_mean:
@@ -142,14 +143,11 @@ def report(out: Path) -> None:
         ]
         print(f"{way:<22}" + "".join(f"{m:>12.4f}" for m in medians) + f"  ({len(rows)} faces)")
     columns = ["face", *ways]
-    sheet = Image.new("RGB", (CELL * len(columns), CELL * len(results)), "white")
-    for y, name in enumerate(results):
-        for x, column in enumerate(columns):
-            picture = out / "pictures" / f"{name} {column}.jpg"
-            if picture.exists():
-                small = images.load(picture).resize((CELL, CELL), Image.Resampling.LANCZOS)
-                sheet.paste(small, (x * CELL, y * CELL))
-    images.save(sheet, out / "sheet.jpg")
+    rows = []
+    for name in results:
+        files = [out / "pictures" / f"{name} {column}.jpg" for column in columns]
+        rows.append([images.load(file) for file in files if file.exists()])
+    images.save(sheet(rows, CELL), out / "sheet.jpg")
 
 
 if __name__ == "__main__":

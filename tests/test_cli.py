@@ -164,7 +164,7 @@ def test_overwrite_draws_again(folder, inverter, capsys):
     assert "skipped" not in capsys.readouterr().out
 
 
-def test_drawings_inside_the_folder_are_not_drawn_again(folder, inverter):
+def test_swaps_inside_the_folder_are_not_drawn_again(folder, inverter):
     for _ in range(2):
         assert run("photos", "-o", "photos/toons", "--recursive") == 0
     assert len(inverter.drawn) == 3
@@ -290,21 +290,21 @@ def test_styles_of_both_models_as_table_and_as_json(monkeypatch, capsys):
 
 
 class Portraits(Inverter):
-    """An `Inverter` of faces; `drawings` has what it got ready for."""
+    """An `Inverter` of faces; `swaps` has what it got ready for."""
 
     left_alone = ()
     portraits = ()
 
     def __init__(self):
         super().__init__()
-        self.drawings = []
+        self.swaps = []
 
     def check_options(self, faces, strength, truncation, refine_steps, edits):
         if set(edits) - {"smile", "age"}:
             raise ValueError(f"edits: {', '.join(edits)}: expected smile or age")
 
-    def engine(self, drawing):
-        self.drawings.append(drawing)
+    def engine(self, swap):
+        self.swaps.append(swap)
 
     def load_latent(self, source):
         if not Path(source).is_file():
@@ -337,7 +337,7 @@ def test_portrait_options_reach_the_pipeline(folder, portraits):
     edits = "--edit smile=1.5 --edit age=-1 --faces largest --strength 0.5 --keep-colour"
     one = ("photos/a.jpg", "-o", "toon.png", "--model", "stylegan")
     assert run(*one, *words.split(), *edits.split()) == 0
-    assert portraits.drawings == [stylegan.Drawing("bold", 64, 0.5, "base")]
+    assert portraits.swaps == [stylegan.LayerSwap("bold", 64, 0.5, "base")]
     assert portraits.options == {
         "style": "bold",
         "blend": 64,
@@ -352,7 +352,7 @@ def test_portrait_options_reach_the_pipeline(folder, portraits):
         "latent": None,
     }
     assert run(*one, "--style", "other", "--overwrite") == 0
-    assert portraits.drawings[-1] == stylegan.Drawing("other")
+    assert portraits.swaps[-1] == stylegan.LayerSwap("other")
 
 
 def test_faces_go_out_and_come_in(folder, portraits):

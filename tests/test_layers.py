@@ -18,11 +18,8 @@ MAY_OPEN = {
     "toonify": {"toonify.pipelines"},
     "app": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
     "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
-    "training.directions": {
-        *("toonify.images", "toonify.faces", "toonify.models", "toonify.hub", "toonify.latents")
-    },
-    "training.portrait_sheets": {"toonify.images", "toonify.pipelines"},
-    "training": {"toonify.images", "toonify.faces", "toonify.models", "toonify.hub"},
+    "training.portrait_sheets": {"training", "toonify.images", "toonify.pipelines"},
+    "training": {f"toonify.{room}" for room in ("images", "faces", "latents", "models", "hub")},
     "benchmarks.portrait": {"toonify.pipelines"},
     "benchmarks.inversion": {
         *("training", "toonify.images", "toonify.faces", "toonify.inversion", "toonify.pipelines")

@@ -63,6 +63,18 @@ def test_each_row_of_w_steers_something_and_small_pictures_ignore_later_rows():
     assert silent.nonzero().flatten().tolist() == list(range(4, network.num_ws - 1))
 
 
+def test_first_rows_are_those_that_a_size_of_features_answers_to():
+    network = toy()
+    rows = [network.synthesis.first_row(side) for side in (4, 8, 16, 32)]
+    assert rows == [0, 1, 4, 7]
+    ws = torch.randn(1, network.num_ws, 16)
+    other = ws.clone()
+    other[:, network.synthesis.first_row(16) : -1] += 1
+    assert torch.equal(network.synthesis(ws, 16), network.synthesis(other, 16))
+    with pytest.raises(ValueError, match="side=64"):
+        network.synthesis.first_row(64)
+
+
 def test_every_weight_gets_a_gradient_and_noise_is_fixed():
     network = toy()
     for head in (None, 16, 32):

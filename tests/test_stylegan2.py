@@ -309,3 +309,10 @@ def test_saved_and_loaded_it_draws_the_same(tmp_path):
     again = StyleGAN2Generator.from_pretrained(tmp_path, use_safetensors=True)
     with torch.inference_mode():
         assert torch.equal(network(z, truncation=0.6), again(z, truncation=0.6))
+
+
+def test_first_rows_of_w_are_those_of_the_sizes():
+    synthesis = StyleGAN2Generator(resolution=32, channel_base=128, w_dim=8, z_dim=8).synthesis
+    assert [synthesis.first_row(side) for side in (4, 8, 16, 32)] == [0, 1, 3, 5]
+    with pytest.raises(ValueError, match="side=64"):
+        synthesis.first_row(64)

@@ -1,5 +1,7 @@
 """The portrait pipeline: faces in, toons out, everything else of the photo untouched."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from PIL import Image
 from toonify import faces, hub, images, inversion
 from toonify.faces import Face
 from toonify.pipelines import stylegan
-from toonify.pipelines.stylegan import Drawing, StyleGANPipeline
+from toonify.pipelines.stylegan import LayerSwap, StyleGANPipeline
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,20 @@ def test_wrong_options_are_named(pipe, photo, toon_folder, options, words):
         pipe(photo, toon_folder, **options)
 
 
+def test_a_wrong_switch_is_named_though_there_is_no_face(pipe, toon_folder):
+    with pytest.raises(ValueError, match="resolution=3"):
+        pipe(Image.new("RGB", (80, 60), "teal"), toon_folder, blend=3)
+
+
+def test_a_folder_called_base_is_a_style_like_any_other(pipe, toy_portrait, tmp_path, monkeypatch):
+    shutil.copytree(toy_portrait / "toon", tmp_path / "base")
+    monkeypatch.chdir(tmp_path)
+    w = pipe.sample(1, seed=2)
+    named = pipe.toon(w, "base", blend=1024)
+    assert torch.equal(named, pipe.toon(w, toy_portrait / "toon", blend=1024))
+    assert not torch.equal(named, pipe.base(w))
+
+
 def test_foreign_models_are_refused(pipe, photo, toy_style, toy_portrait):
     with pytest.raises(ValueError, match="_class_name is 'AnimeGANGenerator'"):
         pipe(photo, toy_style)
@@ -210,8 +226,8 @@ def test_blends_are_kept_in_memory_only_a_few_at_a_time(pipe, toon_folder):
     for blend in (8, 16, 64, 128, 256):
         pipe.toon(pipe.sample(1), toon_folder, blend=blend)
     assert len(pipe._engines) == stylegan.KEPT_ENGINES
-    engine = pipe.engine(Drawing(str(toon_folder), 256))
-    assert engine is pipe.engine(Drawing(str(toon_folder), 256))
+    engine = pipe.engine(LayerSwap(str(toon_folder), 256))
+    assert engine is pipe.engine(LayerSwap(str(toon_folder), 256))
 
 
 def test_both_ways_of_blending_meet_at_their_ends(pipe, toon_folder):
@@ -228,7 +244,7 @@ def test_mixing_takes_coarse_rows_of_one_and_fine_rows_of_the_other(pipe):
     mixed = pipe.mix(first, second, 16)
     assert torch.equal(mixed[0, :4], first.expand(4, 16))
     assert torch.equal(mixed[0, 4:], second.expand(pipe.num_ws - 4, 16))
-    with pytest.raises(ValueError, match="resolution=5"):
+    with pytest.raises(ValueError, match="side=5"):
         pipe.mix(first, second, 5)
 
 

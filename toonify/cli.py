@@ -280,7 +280,7 @@ def open_animegan(options: argparse.Namespace) -> Callable[[Path], "images.Image
 
 def open_stylegan(options: argparse.Namespace) -> Callable[[Path], "images.Image.Image"]:
     """The same through w. Says on stderr which faces of a photo were left alone, and why."""
-    from toonify.pipelines.stylegan import Drawing, StyleGANPipeline, default_toon
+    from toonify.pipelines.stylegan import StyleGANPipeline, swap_for
 
     typed = {name: vars(options)[name] for name in STYLEGAN if vars(options)[name] is not None}
     source, save = typed.pop("latent", None), typed.pop("save_latent", None)
@@ -289,7 +289,7 @@ def open_stylegan(options: argparse.Namespace) -> Callable[[Path], "images.Image
     settings = {"faces": options.faces, "strength": options.strength, **typed}
     settings["keep_colour"] = options.keep_colour
     try:
-        style = options.style or default_toon()
+        swap = swap_for(options.style, **mix)
         pipeline = StyleGANPipeline.from_pretrained(device=options.device)
         pipeline.check_options(
             options.faces,
@@ -298,15 +298,13 @@ def open_stylegan(options: argparse.Namespace) -> Callable[[Path], "images.Image
             typed.get("refine_steps", 0),
             typed["edits"],
         )
-        pipeline.engine(
-            Drawing(style, **{("width" if n == "blend_width" else n): v for n, v in mix.items()})
-        )
+        pipeline.engine(swap)
         latent = None if source is None else pipeline.load_latent(source)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
     def draw(path):
-        toon = pipeline(path, style, latent=latent, **settings)
+        toon = pipeline(path, swap.style, latent=latent, **settings)
         if not toon.faces:
             print(f"{path}: no face found, the photo is unchanged", file=sys.stderr)
         for _, reason in toon.left_alone:

@@ -86,7 +86,11 @@ def ramp(fraction: float) -> float:
 
 
 def distances(drawn, target, features, wanted, weight) -> dict[str, torch.Tensor]:
-    """`pixels`: mean absolute difference; `perceptual`: that of features; weighted by place."""
+    """How far pictures (N, 3, H, W) are from a target, and their features from those wanted.
+
+    `pixels` is the mean absolute difference, `perceptual` that of features (N, C, h, w), a mean
+    over the list of them; both where `weight` (1, 1, H, W) lies, and 0 for equal ones.
+    """
     stages = [mean_at(a - b, weight) for a, b in zip(features, wanted, strict=True)]
     return {
         "pixels": mean_at(drawn - target, weight),

@@ -302,7 +302,8 @@ def load_directions(file: str | Path) -> dict[str, Direction]:
     try:
         with safe_open(file, "pt") as content:
             said = content.metadata() or {}
-            tensors = {name: content.get_tensor(name).float() for name in content.keys()}  # noqa: SIM118
+            names = content.keys()
+            tensors = {name: content.get_tensor(name).float() for name in names}
     except SafetensorError as error:
         raise ValueError(f"{file}: not a whole safetensors file ({error})") from error
     for name, vector in tensors.items():

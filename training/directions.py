@@ -35,6 +35,7 @@ from tqdm import tqdm
 from toonify import faces as face_room
 from toonify import hub, images, latents
 from toonify.models import MODELS
+from training import sheets
 
 SIDE = 256  # px at which faces are drawn and measured
 PSI = (0.6, 1.0)  # truncation of the samples, drawn evenly in between
@@ -50,7 +51,8 @@ class Trait:
         Without cues only a person can judge it.
     rows: first and last row of w+ that show it without changing who it is.
     keep: traits to which the direction is made orthogonal.
-    written: False for one that serves only to be kept, since moving along it breaks the face.
+    written: False for one that serves only to be kept: moving along it breaks the face, or changes
+        the light instead.
     """
 
     label: str
@@ -66,8 +68,8 @@ TRAITS = {
     "pitch": Trait("Nod", {"nose_down": 1.0}, (0, 6), ("smile", "yaw")),
     "age": Trait("Age", {}, (0, 15), ("smile", "yaw", "pitch", "glasses", "skin_light")),
     "glasses": Trait("Glasses", {"bridge": 1.0}, (0, 9), ("smile", "yaw"), written=False),
-    "hair_light": Trait("Fair hair", {"hair_lightness": 1.0}, (7, 22), ("skin_light",)),
-    "skin_light": Trait("Fair skin", {"skin_lightness": 1.0}, (7, 22), ("hair_light",)),
+    "hair_light": Trait("Fair hair", {"hair_lightness": 1.0}, (7, 22), ("skin_light",), False),
+    "skin_light": Trait("Fair skin", {"skin_lightness": 1.0}, (7, 22), ("hair_light",), False),
 }
 
 
@@ -279,13 +281,14 @@ def sheet(
     network: nn.Module, w: torch.Tensor, direction: latents.Direction, side: int = 160
 ) -> Image.Image:
     """A row for each face w (N, D), a column for each amount from -3 to 3."""
-    page = Image.new("RGB", (side * len(SHEET_AMOUNTS), side * len(w)))
-    for row, face in enumerate(latents.expand(w, network.num_ws)):
-        for column, amount in enumerate(SHEET_AMOUNTS):
-            moved = latents.edit(face[None], direction.vector, float(amount), direction.rows)
-            picture = Image.fromarray(draw(network, moved)[0]).resize((side, side))
-            page.paste(picture, (column * side, row * side))
-    return page
+    rows = []
+    for face in latents.expand(w, network.num_ws):
+        moved = [
+            latents.edit(face[None], direction.vector, float(amount), direction.rows)
+            for amount in SHEET_AMOUNTS
+        ]
+        rows.append([Image.fromarray(draw(network, one)[0]) for one in moved])
+    return sheets.sheet(rows, side)
 
 
 def read_judged(file: Path, dimensions: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

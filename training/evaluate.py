@@ -28,6 +28,7 @@ from training import card, extractors, metrics
 from training.extractors import Extractor
 from training.figures import Faces, Looks, Target
 from training.pictures import Picture
+from training.sheets import sheet
 from training.sources import open_pictures
 
 SHEET_PX = 320  # side of each cell; photo and drawing stand side by side
@@ -115,13 +116,8 @@ def sheet_cell(picture: Image.Image) -> Image.Image:
 
 def contact_sheet(cells: list[tuple[Image.Image, Image.Image]], columns: int) -> Image.Image:
     """Photo and drawing side by side, `columns` pairs a row."""
-    rows = -(-len(cells) // columns)
-    sheet = Image.new("RGB", (columns * 2 * SHEET_PX, rows * SHEET_PX), "white")
-    for index, pair in enumerate(cells):
-        for half, cell in enumerate(pair):
-            x = (2 * (index % columns) + half) * SHEET_PX
-            sheet.paste(cell, (x, index // columns * SHEET_PX))
-    return sheet
+    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
+    return sheet([[cell for pair in row for cell in pair] for row in rows], SHEET_PX, 2 * columns)
 
 
 def comparison(by_model: dict[str, dict]) -> str:

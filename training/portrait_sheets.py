@@ -15,6 +15,7 @@ from PIL import Image
 
 from toonify import images
 from toonify.pipelines.stylegan import BASE, ENCODER, StyleGANPipeline
+from training.sheets import sheet
 
 CELL = 256  # px of a picture
 SIDES = (4, 8, 16, 32, 64, 128, 256, 1024)
@@ -22,24 +23,13 @@ SHAPES = ("toon", "base")
 BLENDED = 3  # faces on the sheet of blends
 
 
-def sheet(rows: list[list[Image.Image]]) -> Image.Image:
-    """Pictures in rows, each in the middle of a white square cell."""
-    page = Image.new("RGB", (CELL * max(map(len, rows)), CELL * len(rows)), "white")
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            small = picture.copy()
-            small.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-            page.paste(small, (x * CELL + (CELL - small.width) // 2, y * CELL))
-    return page
-
-
 def from_noise(pipe: StyleGANPipeline, count: int = 24, columns: int = 8) -> Image.Image:
     """The base's faces of one seed at truncation 0.7."""
     faces = [images.to_pil(pipe.base(w[None])) for w in pipe.sample(count, seed=0)]
-    return sheet([faces[i : i + columns] for i in range(0, count, columns)])
+    return sheet([faces[i : i + columns] for i in range(0, count, columns)], CELL)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--style", required=True, help="a toon generator")
@@ -47,7 +37,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="of refinement (default 30)")
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--encoder", default=ENCODER)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     pipe = StyleGANPipeline.from_pretrained(options.base, encoder=options.encoder)
     name = Path(options.style).name
     images.save(from_noise(pipe), options.out / f"{BASE}.jpg")
@@ -61,7 +51,7 @@ def main() -> None:
         part = result.portraits[0]
         encoded = images.to_pil(pipe.base(pipe.invert(part.crop.image)))
         rows.append([photo, part.crop.image, encoded, part.inversion, part.toon, result.image])
-        images.save(sheet(rows), options.out / f"{name}.jpg")
+        images.save(sheet(rows, CELL), options.out / f"{name}.jpg")
         latents.append(part.w)
     images.save(blends(pipe, latents[:BLENDED], options.style), options.out / f"{name}_blends.jpg")
 
@@ -74,7 +64,7 @@ def blends(pipe: StyleGANPipeline, latents: list[torch.Tensor], style: str) -> I
             for number, w in enumerate(latents):
                 drawn = pipe.toon(w, style, blend=side, shape_from=shape_from)
                 rows[len(SHAPES) * number + place].append(images.to_pil(drawn))
-    return sheet(rows)
+    return sheet(rows, CELL)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,16 @@ def side_of(layer: str) -> int:
     return int(layer.removeprefix("b"))
 
 
+def check_switch(resolution: float, width: float, shape_from: str) -> None:
+    """ValueError for a switch that no generator can make; the values as in `layer_weights`."""
+    if not 4 <= resolution < math.inf:
+        raise ValueError(f"resolution={resolution}: expected 4 or more pixels")
+    if not 0 <= width < math.inf:
+        raise ValueError(f"width={width}: expected 0 (a hard switch) or more octaves")
+    if shape_from not in SHAPE_FROM:
+        raise ValueError(f"shape_from={shape_from!r}: expected one of {', '.join(SHAPE_FROM)}")
+
+
 def layer_weights(
     network: Generator, resolution: float, width: float = 0.0, shape_from: str = "toon"
 ) -> dict[str, float]:
@@ -46,12 +56,7 @@ def layer_weights(
     Raises:
         ValueError: a resolution below 4, a negative width, either not finite, another shape_from.
     """
-    if not 4 <= resolution < math.inf:
-        raise ValueError(f"resolution={resolution}: expected 4 or more pixels")
-    if not 0 <= width < math.inf:
-        raise ValueError(f"width={width}: expected 0 (a hard switch) or more octaves")
-    if shape_from not in SHAPE_FROM:
-        raise ValueError(f"shape_from={shape_from!r}: expected one of {', '.join(SHAPE_FROM)}")
+    check_switch(resolution, width, shape_from)
     shares = {}
     for layer, _ in network.synthesis.named_children():
         side = side_of(layer)

@@ -153,6 +153,12 @@ class Synthesis(nn.Module):
             self.add_module(f"rgb{side}", ImageHead(width, w_dim))
         self.num_ws = 3 * len(self.blocks) + 2
 
+    def first_row(self, side: int) -> int:
+        """The first row of w+ that steers features of `side` px; ValueError for another size."""
+        if side not in (4, *self.blocks):
+            raise ValueError(f"side={side}: expected one of {(4, *self.blocks)}")
+        return 0 if side == 4 else 3 * self.blocks.index(side) + 1
+
     def forward(self, ws, resolution: int | None = None, noise: str = "const"):
         side = resolution or self.resolution
         if side not in self.heads:

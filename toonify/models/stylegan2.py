@@ -230,6 +230,12 @@ class Synthesis(nn.Module):
             self.add_module(f"b{side}", Block(inputs, outputs, side, w_dim, limit))
             inputs = outputs
 
+    def first_row(self, side: int) -> int:
+        """The first row of w+ that steers features of `side` px; ValueError for another size."""
+        if side not in (4, *self.sizes):
+            raise ValueError(f"side={side}: expected one of {(4, *self.sizes)}")
+        return 0 if side == 4 else 2 * self.sizes.index(side) + 1
+
     def forward(self, ws, noise: str = "const"):
         if noise not in NOISE:
             raise ValueError(f"noise={noise!r}: expected one of {', '.join(NOISE)}")

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -39,6 +39,7 @@ class Portrait:
 
     `crop` is the photo's own, `latent` (1, L, D) the w+ found for it and `inversion` what the base
     draws from that; `w` is the latent after truncation and edits, `toon` what was drawn from it.
+    All three pictures are RGB squares of the base's resolution.
     """
 
     face: Face
@@ -62,12 +63,15 @@ class PortraitToon(Toon):
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawing:
-    """Which generator draws a toon: layers below `blend` px from the one that `shape_from` names
-    ("toon" or "base"), the others from the other; `width` octaves wide is the passage."""
+class LayerSwap:
+    """Which generator draws a toon, out of the base and the toon generator `style`.
+
+    Layers below `resolution` px are those of the one that `shape_from` names ("toon" or "base"),
+    the others the other's; the passage is `width` octaves wide, 0 a hard switch.
+    """
 
     style: str
-    blend: int = BLEND
+    resolution: int = BLEND
     width: float = 0.0
     shape_from: str = "toon"
 
@@ -81,8 +85,8 @@ class StyleGANPipeline:
         self.directions: dict[str, latents.Direction] = {}
         if (base / hub.DIRECTIONS).is_file():
             self.directions = latents.load_directions(base / hub.DIRECTIONS)
-        self._networks: dict[str, torch.nn.Module] = {}
-        self._engines: collections.OrderedDict[Drawing | None, Engine] = collections.OrderedDict()
+        self._networks: dict[str | Path, torch.nn.Module] = {}
+        self._engines: collections.OrderedDict[LayerSwap | None, Engine] = collections.OrderedDict()
         self._encoder: Engine | None = None
         self._lock = threading.RLock()
         settings = hub.read_json(base / hub.CONFIG)
@@ -127,7 +131,7 @@ class StyleGANPipeline:
 
         `style` is a toon generator: a name, a folder or owner/repo; None the first that is bundled.
         `faces` is "all" or "largest". `blend`, `blend_width` and `shape_from` mix base and toon
-        (see `Drawing`). `strength` goes from 0 (the photo) to 1. `truncation` 1 keeps the face, 0
+        (see `LayerSwap`). `strength` goes from 0 (the photo) to 1. `truncation` 1 keeps the face, 0
         draws the mean face. `refine_steps` of optimisation bring the inversion nearer to the photo.
         `edits` moves along named directions (`pipe.directions`), in standard deviations. `latent`
         (L, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
@@ -137,9 +141,8 @@ class StyleGANPipeline:
         Faces turned far aside or too small are left alone, and listed with the reason. Raises
         images.ImageError for what is not a usable photo, ValueError for a wrong option.
         """
-        style = style or default_toon()
         self.check_options(faces, strength, truncation, refine_steps, edits)
-        drawing = Drawing(str(style), blend, blend_width, shape_from)
+        swap = swap_for(style, blend, blend_width, shape_from)
         given = latent if isinstance(latent, (list, tuple)) else [latent] * (latent is not None)
         given = [self.rows(one) for one in given]
         clock = Clock(progress)
@@ -149,7 +152,7 @@ class StyleGANPipeline:
             found = detect(photo)
         chosen, left_alone = self.choose(found[:1] if faces == "largest" else found)
         with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
-            draw_toon = self.engine(drawing) if chosen else None
+            draw_toon = self.engine(swap) if chosen else None
         portraits = []
         for number, face in enumerate(chosen):
             share = 0.85 / len(chosen)
@@ -188,7 +191,10 @@ class StyleGANPipeline:
     # w --------------------------------------------------------------------------------------
 
     def sample(self, count: int = 1, seed: int = 0, truncation: float = 0.7) -> torch.Tensor:
-        """w (count, D) of people who do not exist; the same seed gives the same ones."""
+        """w (count, D) of people who do not exist; the same seed gives the same ones.
+
+        `truncation` goes from 0, the mean face, to 1, all the network can draw.
+        """
         noise = torch.Generator().manual_seed(seed)
         mapping = self.network("base").mapping
         with self._lock, torch.inference_mode():
@@ -206,7 +212,8 @@ class StyleGANPipeline:
     ) -> torch.Tensor:
         """w+ (1, L, D) of an FFHQ-aligned face: the encoder's, refined by `steps` of optimisation.
 
-        `progress` is told a fraction; when `cancelled()` turns true, what is reached is returned.
+        `crop` is square RGB of any size, and looked at with 256 px. `progress` is told a fraction;
+        when `cancelled()` turns true, what is reached is returned. ValueError for steps below 0.
         """
         side = inversion.SIDE
         small = crop.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -230,7 +237,10 @@ class StyleGANPipeline:
     def edited(
         self, w: torch.Tensor, truncation: float = 1.0, edits: Mapping[str, float] | None = None
     ) -> torch.Tensor:
-        """w+ pulled towards the mean face, then moved along named directions."""
+        """w+ (N, L, D) pulled towards the mean face, then moved along named directions.
+
+        `truncation` 1 keeps it, 0 is the mean; `edits` are amounts by the names in `directions`.
+        """
         if truncation != 1:
             w = latents.truncate(w, self.w_avg, truncation)
         for name, amount in (edits or {}).items():
@@ -239,26 +249,36 @@ class StyleGANPipeline:
         return w
 
     def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 32) -> torch.Tensor:
-        """Style mixing: w+ with layers below `resolution` px from one face, the rest of another."""
-        return latents.mix(self.rows(coarse), self.rows(fine), self.row_at(resolution))
+        """Style mixing: w+ (N, L, D) with the rows for layers below `resolution` px of `coarse`,
+        the others of `fine`; both w or w+. ValueError for a size that no layer has."""
+        row = self.network("base").synthesis.first_row(resolution)
+        return latents.mix(self.rows(coarse), self.rows(fine), row)
 
     def sefa(self, count: int = 8, low: int = 8, high: int = 1024) -> torch.Tensor:
-        """Unit directions (count, D) that change layers of `low` to `high` px most (SeFa)."""
+        """Unit directions (count, D) that change layers of `low` to `high` px most (SeFa).
+
+        Raises ValueError where no layer is of such a size.
+        """
+        from toonify.models.layer_swap import side_of
+
         synthesis = self.network("base").synthesis
         weights = [
             module.weight
             for name, module in synthesis.named_modules()
-            if name.endswith(("affine", "up")) and low <= layer_side(name) <= high
+            if name.endswith(("affine", "up")) and low <= side_of(name.split(".")[0]) <= high
         ]
         if not weights:
             raise ValueError(f"low={low}, high={high}: no layer lies between them")
         return latents.sefa(weights, count)[0]
 
     def interpolate(
-        self, start: torch.Tensor, end: torch.Tensor, frames: int, drawing: Drawing | None = None
-    ):
-        """Yields `frames` pictures from one latent to another, of the base or of a `Drawing`."""
-        engine = self.engine(drawing)
+        self, start: torch.Tensor, end: torch.Tensor, frames: int, swap: LayerSwap | None = None
+    ) -> Iterator[Image.Image]:
+        """Yields `frames` (2 or more) pictures from one latent to another, each as `base` takes it.
+
+        They are drawn by the base, or by a `LayerSwap`; the first and the last are the ends.
+        """
+        engine = self.engine(swap)
         for w in latents.interpolate(self.rows(start), self.rows(end), frames):
             yield images.to_pil(engine(w[None]))
 
@@ -268,11 +288,14 @@ class StyleGANPipeline:
         end: torch.Tensor,
         path: str | Path,
         frames: int = 48,
-        drawing: Drawing | None = None,
+        swap: LayerSwap | None = None,
         fps: int = 24,
     ) -> Path:
-        """Writes the way from one latent to another as .mp4, .gif or .webp: see `interpolate`."""
-        return write_clip(self.interpolate(start, end, frames, drawing), path, fps)
+        """Writes the way from one latent to another as .mp4, .gif or .webp, and returns its path.
+
+        As `interpolate` draws it, `fps` frames a second; ValueError as `video.write_clip`.
+        """
+        return write_clip(self.interpolate(start, end, frames, swap), path, fps)
 
     def rows(self, w: torch.Tensor) -> torch.Tensor:
         """w (D,), (N, D) or w+ (L, D), (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
@@ -281,19 +304,13 @@ class StyleGANPipeline:
         if w.shape in ((dimensions,), (rows, dimensions)):
             w = w[None]
         if w.ndim == 2 and w.shape[1] == dimensions:
-            return w[:, None].repeat(1, rows, 1)
+            return latents.expand(w, rows)
         if w.ndim == 3 and w.shape[1:] == (rows, dimensions):
             return w
         raise ValueError(
             f"w has shape {tuple(w.shape)}: expected (N, {dimensions}) or w+ (N, {rows},"
             f" {dimensions})"
         )
-
-    def row_at(self, resolution: int) -> int:
-        """The first row of w+ that steers layers of `resolution` px."""
-        if resolution not in (4, *self._sides()):
-            raise ValueError(f"resolution={resolution}: expected one of 4, {self._sides()}")
-        return 0 if resolution == 4 else 3 * self._sides().index(resolution) + 1
 
     def save_latent(self, path: str | Path, w: torch.Tensor) -> None:
         """Writes a latent (1, D) or (1, L, D) as `.npz`, with the name of this base generator."""
@@ -322,8 +339,7 @@ class StyleGANPipeline:
         shape_from: str = "toon",
     ) -> torch.Tensor:
         """Toons (N, 3, R, R) in [-1, 1] from w (N, D) or w+ (N, L, D)."""
-        style = str(style or default_toon())
-        return self.draw(w, Drawing(style, blend, blend_width, shape_from))
+        return self.draw(w, swap_for(style, blend, blend_width, shape_from))
 
     def imagine(
         self,
@@ -346,8 +362,9 @@ class StyleGANPipeline:
         toon = self.toon(w, style, blend=blend, blend_width=blend_width, shape_from=shape_from)
         return images.to_pil(self.base(w)), images.to_pil(toon), latent
 
-    def draw(self, w: torch.Tensor, drawing: Drawing | None) -> torch.Tensor:
-        engine = self.engine(drawing)
+    def draw(self, w: torch.Tensor, swap: LayerSwap | None) -> torch.Tensor:
+        """Pictures (N, 3, R, R) in [-1, 1] of w or w+: the base's for None, else a blend's."""
+        engine = self.engine(swap)
         return torch.cat([engine(one[None]) for one in self.rows(w)]).clamp(-1, 1)
 
     # rooms below ----------------------------------------------------------------------------
@@ -367,55 +384,46 @@ class StyleGANPipeline:
         """The mean face (D,)."""
         return self.network("base").mapping.w_avg.cpu()
 
-    def _sides(self) -> list[int]:
-        return [8 * 2**i for i in range((self.num_ws - 2) // 3)]
-
-    def network(self, name: str) -> torch.nn.Module:
-        """ "base", "encoder", or a toon generator's name, folder or repository; loaded once."""
+    def network(self, part: str | Path) -> torch.nn.Module:
+        """The network of a part, "base" or "encoder", or in a toon's folder; loaded once."""
         with self._lock:
-            if name not in self._networks:
+            if part not in self._networks:
                 from toonify.models import FACE_MODELS, MODELS
 
-                folder = self.folders[name] if name in self.folders else hub.find(name)
-                classes = {"encoder": MODELS["encoder"]} if name == "encoder" else FACE_MODELS
+                folder = part if isinstance(part, Path) else self.folders[part]
+                classes = {"encoder": MODELS["encoder"]} if part == "encoder" else FACE_MODELS
                 network = hub.load_model(folder, classes).requires_grad_(False)
-                self._networks[name] = network.to(self.device)
-            return self._networks[name]
+                self._networks[part] = network.to(self.device)
+            return self._networks[part]
 
-    def engine(self, drawing: Drawing | None) -> Engine:
+    def engine(self, swap: LayerSwap | None) -> Engine:
         """What draws w+ (1, L, D): the base for None, else the blend of base and toon."""
         with self._lock:
-            if drawing not in self._engines:
-                self._engines[drawing] = self.open(drawing)
-            self._engines.move_to_end(drawing)
+            if swap not in self._engines:
+                self._engines[swap] = self.open(swap)
+            self._engines.move_to_end(swap)
             while len(self._engines) > KEPT_ENGINES:
                 self._engines.popitem(last=False)
-            return self._engines[drawing]
+            return self._engines[swap]
 
-    def open(self, drawing: Drawing | None) -> Engine:
+    def open(self, swap: LayerSwap | None) -> Engine:
         """An engine made anew. The common ones are kept on disk, others would fill it."""
         shape = (1, self.num_ws, self._dimensions)
         files = [hub.weights_file(self.folders["base"])]
-        common = drawing is None
-        if drawing is not None:
-            common = drawing == Drawing(drawing.style)
-            files.append(hub.weights_file(hub.find(drawing.style)))
-        key = f"{hub.fingerprint(*files, *NETWORK_CODE)} {drawing}" if common else None
-        return open_engine(key, lambda: self.blended(drawing).synthesis, self.device, shape)
+        common = swap is None or swap == LayerSwap(swap.style)
+        if swap is not None:
+            files.append(hub.weights_file(hub.find(swap.style)))
+        key = f"{hub.fingerprint(*files, *NETWORK_CODE)} {swap}" if common else None
+        return open_engine(key, lambda: self.generator(swap).synthesis, self.device, shape)
 
-    def blended(self, drawing: Drawing | None) -> torch.nn.Module:
-        """The generator for a drawing, in torch."""
-        if drawing is None:
+    def generator(self, swap: LayerSwap | None) -> torch.nn.Module:
+        """The base for None, else base and toon blended, in torch."""
+        if swap is None:
             return self.network("base")
         from toonify.models.layer_swap import blend
 
-        return blend(
-            self.network("base"),
-            self.network(drawing.style),
-            drawing.blend,
-            drawing.width,
-            drawing.shape_from,
-        )
+        toon = self.network(hub.find(swap.style))
+        return blend(self.network("base"), toon, swap.resolution, swap.width, swap.shape_from)
 
     def encoder_engine(self) -> Engine:
         """What finds w+ (1, L, D) of a face (1, 3, 256, 256)."""
@@ -460,6 +468,19 @@ class StyleGANPipeline:
                 )
 
 
+def swap_for(
+    style: str | Path | None = None,
+    blend: int = BLEND,
+    blend_width: float = 0.0,
+    shape_from: str = "toon",
+) -> LayerSwap:
+    """The layer swap that a caller's options mean; ValueError for options that mean none."""
+    from toonify.models.layer_swap import check_switch
+
+    check_switch(blend, blend_width, shape_from)
+    return LayerSwap(str(style or default_toon()), blend, blend_width, shape_from)
+
+
 def default_toon() -> str:
     """The name of the first bundled toon generator."""
     toons = hub.styles("stylegan")
@@ -473,14 +494,6 @@ def turned(face: Face) -> float:
     left, right, nose, *_ = face.points
     distance = max(face.eye_distance, 1e-6)
     return abs(float((nose - (left + right) / 2) @ (right - left))) / distance**2
-
-
-def layer_side(name: str) -> int:
-    """Pixels of the features that a layer of `synthesis` works on, from its module's name."""
-    top = name.split(".")[0]
-    if top.startswith("rgb"):
-        return int(top.removeprefix("rgb")) // 2
-    return int(top.removeprefix("b")) if top.startswith("b") else 4
 
 
 def tell_refining(progress, begin: float, share: float, fraction: float) -> None:
