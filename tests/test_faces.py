@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from toonify import faces, images
-from toonify.faces import Crop, Face, align, detect, paste, paste_order
+from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
 
 FACES = Path(__file__).parents[1] / "hub_cards" / "faces"
 # The public FFHQ-512 template of facexlib: eyes, nose, corners of the mouth.
@@ -168,6 +168,29 @@ def test_shrinking_does_not_alias():
     stripes[:, ::2] = 255
     crop = align(Image.fromarray(stripes), made_up((450, 450), 180), 96)
     assert np.asarray(crop.image)[8:-8, 8:-8].std() < 3.0
+
+
+@pytest.mark.parametrize("share", [0.25, 0.15])
+def test_a_face_cut_by_the_border_keeps_its_points(portrait, share):
+    """The detector's own points for it lie a third of the face away."""
+    (whole,) = detect(portrait)
+    x0, _, x1, _ = whole.box
+    cut = portrait.crop((0, 0, round(x1 - share * (x1 - x0)), portrait.height))
+    (found,) = detect(cut)
+    assert np.abs(found.points[:3] - whole.points[:3]).max() < 0.12 * whole.eye_distance
+
+
+def test_what_of_a_crop_lies_in_the_photo():
+    face = made_up((90, 50), 20)
+    crop = align(noise((100, 200)), face, 64)
+    shown = inside(crop, (100, 200), 32)
+    assert shown.shape == (32, 32) and set(np.unique(shown)) == {0.0, 1.0}
+    # The square is about 80 px wide around x = 90: a good half of it lies left of the border.
+    assert (shown[16] == np.sort(shown[16])[::-1]).all()
+    edge = np.array([99.5, 50.0])
+    place = (crop.matrix[:, :2] @ edge + crop.matrix[:, 2])[0] / 2
+    assert abs(shown[16].sum() - place) < 1
+    assert inside(align(noise(), made_up((200, 150), 30), 64), (400, 300), 16).all()
 
 
 def test_beyond_the_border_the_photo_is_mirrored(portrait):

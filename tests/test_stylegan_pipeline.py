@@ -210,6 +210,15 @@ def test_refinement_comes_nearer_reports_and_can_be_stopped(pipe, photo):
     assert len(stopped) == 3
     assert not torch.equal(again, start) and not torch.equal(again, refined)
     assert torch.equal(pipe.invert(crop.image, 2, cancelled=lambda: True), start)
+    hidden = torch.ones(256, 256)
+    hidden[:, 128:] = 0
+    ways = [
+        inversion.refine(changed, start, base, encoder, 2, visible=hidden)
+        for changed in (target, torch.cat((target[..., :144], target[..., 144:] + 0.5), 3))
+    ]
+    seen = inversion.refine(target, start, base, encoder, 2)
+    assert not torch.equal(ways[0], seen)
+    assert (ways[0] - ways[1]).abs().mean() < 0.2 * (ways[0] - seen).abs().mean()
     with pytest.raises(ValueError, match="steps=-1"):
         inversion.refine(target, start, base, encoder, -1)
 

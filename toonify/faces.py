@@ -111,6 +111,17 @@ def align(photo: Image.Image, face: Face, size: int = 512) -> Crop:
     return Crop(Image.fromarray(_cut(np.asarray(photo), matrix, size)), matrix, face)
 
 
+def inside(crop: Crop, photo_size: tuple[int, int], side: int) -> np.ndarray:
+    """Float32 (side, side): 1 where a crop of `side` pixels shows the photo (width, height), and 0
+    where it reaches over the border and shows its mirror image."""
+    matrix = cv2.invertAffineTransform(_scaled_matrix(crop.matrix, side / crop.image.width))
+    y, x = np.mgrid[:side, :side]
+    places = matrix[:, :2] @ np.stack([x.ravel(), y.ravel()]) + matrix[:, 2:]
+    limits = np.array(photo_size)[:, None] - 0.5
+    shown = ((places >= -0.5) & (places <= limits)).all(axis=0)
+    return shown.reshape(side, side).astype(np.float32)
+
+
 def paste(
     canvas: Image.Image,
     crop: Crop,
@@ -182,6 +193,45 @@ def _look(pixels: np.ndarray, min_score: float, quarter_turns: int = 0) -> list[
 
 
 def _candidates(pixels: np.ndarray, smallest: int) -> list[Face]:
+    """Faces in uint8 pixels (H, W, 3), with points that hold at the border too.
+
+    The detector stretches a face that the border cuts until the part it sees is a whole one. With
+    a grey margin around the picture it does not.
+    """
+    faces = _said(pixels, smallest)
+    beyond = [face for face in faces if _reaches_out(face.box, pixels.shape)]
+    if not beyond:
+        return faces
+    margin = round(max(max(f.box[2] - f.box[0], f.box[3] - f.box[1]) for f in beyond) / 2)
+    wide = cv2.copyMakeBorder(pixels, *[margin] * 4, cv2.BORDER_CONSTANT, value=(128,) * 3)
+    again = [
+        Face(tuple(edge - margin for edge in face.box), face.points - margin, face.score)
+        for face in _said(wide, smallest)
+    ]
+    for place, face in enumerate(faces):
+        if face in beyond and again:
+            best = max(again, key=lambda other: _overlap(face.box, other.box))
+            if _overlap(face.box, best.box) > 0.3:
+                faces[place] = best
+    return faces
+
+
+def _reaches_out(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> bool:
+    """Whether more than a fiftieth of a box's length or height lies beyond the border."""
+    x0, y0, x1, y1 = box
+    across, down = 0.02 * (x1 - x0), 0.02 * (y1 - y0)
+    return x0 < -across or y0 < -down or x1 > shape[1] + across or y1 > shape[0] + down
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Intersection over union of two boxes: 1 for the same, 0 for separate ones."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    shared = float(np.prod(np.clip(high - low, 0, None)))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / max(sum(areas) - shared, 1e-6)
+
+
+def _said(pixels: np.ndarray, smallest: int) -> list[Face]:
     """What the detector says of uint8 pixels (H, W, 3), as it says it."""
     import torch
 

@@ -27,6 +27,7 @@ def refine(
     encoder,
     steps: int,
     *,
+    visible: torch.Tensor | None = None,
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     learning_rate: float = LEARNING_RATE,
@@ -35,9 +36,10 @@ def refine(
     """w+ (1, L, D), refined from `start` (1, L, D) so that it draws `face` (1, 3, H, W) in [-1, 1].
 
     `generator` draws 256 px with `generator.synthesis(ws, 256)`; `encoder.perceive` compares, and
-    its `row_of`, `w_std` say which rows move together and how far w spreads. `progress` is told a
-    fraction before each step. When `cancelled()` is true, what has been reached is returned. `log`
-    gets the distances of each step.
+    its `row_of`, `w_std` say which rows move together and how far w spreads. `visible` (256, 256)
+    is 0 where `face` shows nothing to compare with, 1 elsewhere. `progress` is told a fraction before
+    each step. When `cancelled()` is true, what has been reached is returned. `log` gets the
+    distances of each step.
 
     Raises:
         ValueError: steps below 0, or shapes that do not fit.
@@ -55,6 +57,8 @@ def refine(
     target = F.interpolate(face.float(), size=(SIDE, SIDE), mode="bilinear", antialias=True)
     target = target.to(device)
     weight = face_weight(SIDE, device)
+    if visible is not None:
+        weight = weight * visible.to(device)
     with torch.no_grad():
         wanted = encoder.perceive(target)
     rows = encoder.row_of

@@ -14,7 +14,7 @@ from toonify import hub, images, inversion, latents
 from toonify.blend import keep_colour as with_colours_of
 from toonify.blend import morph, retone
 from toonify.engines import Engine, choose_device, open_engine
-from toonify.faces import Crop, Face, align, detect, paste, paste_order
+from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
 from toonify.video import write_clip
 
@@ -163,8 +163,13 @@ class StyleGANPipeline:
                     found_w = given[number]
                 else:
                     told = functools.partial(tell_refining, clock.progress, begin, share)
+                    visible = torch.from_numpy(inside(crop, photo.size, inversion.SIDE))
                     found_w = self.invert(
-                        crop.image, refine_steps, progress=told, cancelled=cancelled
+                        crop.image,
+                        refine_steps,
+                        visible=visible,
+                        progress=told,
+                        cancelled=cancelled,
                     )
             with clock(f"draw {number + 1}", begin + 0.8 * share, f"Drawing face {number + 1}"):
                 inversion_picture = images.to_pil(self.base(found_w))
@@ -207,13 +212,15 @@ class StyleGANPipeline:
         crop: Image.Image,
         steps: int = 0,
         *,
+        visible: torch.Tensor | None = None,
         progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> torch.Tensor:
         """w+ (1, L, D) of an FFHQ-aligned face: the encoder's, refined by `steps` of optimisation.
 
-        `crop` is square RGB of any size, and looked at with 256 px. `progress` is told a fraction;
-        when `cancelled()` turns true, what is reached is returned. ValueError for steps below 0.
+        `crop` is square RGB of any size, and looked at with 256 px; refinement leaves out where
+        `visible` (256, 256) is 0. `progress` is told a fraction; when `cancelled()` turns true,
+        what is reached is returned. ValueError for steps below 0.
         """
         side = inversion.SIDE
         small = crop.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -229,6 +236,7 @@ class StyleGANPipeline:
                 base,
                 encoder,
                 steps,
+                visible=visible,
                 progress=progress,
                 cancelled=cancelled,
             )
