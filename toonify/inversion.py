@@ -37,8 +37,8 @@ def refine(
 
     `generator` draws 256 px with `generator.synthesis(ws, 256)`; `encoder.perceive` compares, and
     its `row_of`, `w_std` say which rows move together and how far w spreads. `visible` (256, 256)
-    is 0 where `face` shows nothing to compare with, 1 elsewhere. `progress` is told a fraction before
-    each step. When `cancelled()` is true, what has been reached is returned. `log` gets the
+    is 0 where `face` shows nothing to compare with, 1 elsewhere. `progress` is told a fraction
+    before each step. When `cancelled()` is true, what has been reached is returned. `log` gets the
     distances of each step.
 
     Raises:
