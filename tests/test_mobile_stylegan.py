@@ -226,3 +226,20 @@ class TestWheel:
         damaged.write_bytes(content)
         with pytest.raises(random_face.ConversionError):
             random_face.convert(tmp_path / "data")
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (8, 24), (32, 0), (16, 32)])
+def test_a_window_shows_what_the_whole_picture_shows_there(corner):
+    network = MobileStyleGAN(**TOY | {"channels": (16, 16, 16, 8, 8), "heads": ()}).eval()
+    for noise in (m for m in network.synthesis.modules() if hasattr(m, "map")):
+        torch.nn.init.normal_(noise.map)  # so that it matters where a window lies
+    ws = torch.randn(2, network.num_ws, 16)
+    whole = network.synthesis(ws)
+    row, column = corner
+    seen = network.synthesis.window(ws, row, column, 40)
+    assert seen.shape == (2, 3, 40, 40)
+    assert torch.allclose(seen, whole[..., row : row + 40, column : column + 40], atol=1e-5)
+    with pytest.raises(ValueError, match="multiples of 8"):
+        network.synthesis.window(ws, 4, 0, 40)
+    with pytest.raises(ValueError, match="within 128"):
+        network.synthesis.window(ws, 96, 0, 40)

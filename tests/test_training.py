@@ -386,10 +386,10 @@ def test_a_full_disk_keeps_the_last_checkpoint(data, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     whole = objective.generator
 
-    def generator(D, drawn, batch):
+    def generator(D, drawn, batch, images):
         if loop.checkpoints(tmp_path / "run"):  # from the first checkpoint on, files stay small
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-        return whole(D, drawn, batch)
+        return whole(D, drawn, batch, images)
 
     objective.generator = generator
     try:

@@ -31,7 +31,9 @@ LOCK_SECONDS = 5.0  # a killed run's processes may take a moment to go
 class Objective(Protocol):
     """What is being trained. Batches are what `dataset` gives, collated, on the device.
 
-    `optimisers` maps names to optimisers; `discriminator` and `generator` return (loss, logs).
+    `optimisers` maps names to optimisers; `discriminator` and `generator` return (loss, logs). A
+    group of parameters may have a `share` of the rate that `schedule` names. `memory` holds what
+    else a resumed run must know: objects with `state_dict` and `load_state_dict`.
     `validate` measures the slow copy on photos kept out of training: figures by name, of which
     `score` decides (lower is better); no figures if there are no such photos.
     """
@@ -41,12 +43,13 @@ class Objective(Protocol):
     dataset: Dataset
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]: ...
+    def memory(self) -> list: ...
     def schedule(self, images: int) -> dict[str, float]: ...
     def adversarial(self, images: int) -> bool: ...
     def unpack(self, batch): ...
     def draw(self, G, batch): ...
     def discriminator(self, D, drawn, batch, images: int): ...
-    def generator(self, D, drawn, batch): ...
+    def generator(self, D, drawn, batch, images: int): ...
     def sample(self, G, path: Path) -> None: ...
     def validate(self, G) -> dict[str, float]: ...
     def export(self, G, folder: Path, images: int) -> None: ...
@@ -346,7 +349,7 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
     G, D, *optimisers = accelerator.prepare(objective.G, objective.D, *optimisers)
     optimisers = dict(zip(names, optimisers, strict=True))
     progress, sums = Progress(), Means()
-    accelerator.register_for_checkpointing(ema, progress, sums)
+    accelerator.register_for_checkpointing(ema, progress, sums, *objective.memory())
     if resume:
         accelerator.load_state(str(saved[-1]))
 
@@ -375,7 +378,7 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
             batch = objective.unpack(batch)
             for name, rate in objective.schedule(progress.images).items():
                 for group in optimisers[name].param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group.get("share", 1.0)
             adversarial = objective.adversarial(progress.images)
 
             logs = {}
@@ -391,7 +394,7 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
             # The bare critic: no slope of its weights is wanted, none has to be shared.
             critic = accelerator.unwrap_model(D) if adversarial else None
             with accelerator.autocast():
-                loss, parts = objective.generator(critic, drawn, batch)
+                loss, parts = objective.generator(critic, drawn, batch, progress.images)
             logs |= {f"g_{name}": value for name, value in parts.items()}
             late = settings.max_minutes and time.monotonic() - started > 60 * settings.max_minutes
             logs, stopping = agreed(accelerator, logs, bool(late or stop.asked))

@@ -179,6 +179,22 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     "gouache": dataclasses.replace(PAIRED, style="gouache", face_share=0.6),
 }
 
+# Pairs of a base's face and its toon: larger crops, so that a face's shape can change, and twice
+# the Gram and feature weights of a drawing that only changes strokes.
+DISTIL_PRESETS: dict[str, AnimeGANSettings] = {
+    "distil": dataclasses.replace(
+        PAIRED,
+        smooth="computed",
+        max_images=12_000,
+        init_images=10_000,
+        decay_images=7_000,
+        crop_sizes=((0, 128), (6_000, 192)),
+        zoom=(0.45, 1.1),
+        face_share=0.85,
+        recolour_share=0.05,
+    ),
+}
+
 
 CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
@@ -206,11 +222,21 @@ def parse_value(kind, text: str):
     return tuple(int(part) for part in parts)
 
 
-def add_settings(parser: argparse.ArgumentParser, presets: dict) -> None:
-    """`--preset` and one option for every setting; an absent one is None."""
-    parser.add_argument("--preset", choices=sorted(presets), required=True)
+def add_settings(
+    parser: argparse.ArgumentParser, presets: dict, leave_out: tuple[str, ...] = ()
+) -> None:
+    """`--preset` and one option for every setting but some; an absent one is None.
+
+    A single preset is the default.
+    """
+    default = next(iter(presets)) if len(presets) == 1 else None
+    parser.add_argument(
+        "--preset", choices=sorted(presets), default=default, required=default is None
+    )
     kind = type(next(iter(presets.values())))
     for item in dataclasses.fields(kind):
+        if item.name in leave_out:
+            continue
         parser.add_argument("--" + item.name.replace("_", "-"), help=item.metadata["help"])
 
 
@@ -219,7 +245,7 @@ def resolve(options: argparse.Namespace, presets: dict):
     chosen = presets[options.preset]
     changes = {}
     for item in dataclasses.fields(chosen):
-        text = getattr(options, item.name)
+        text = getattr(options, item.name, None)
         if text is None:
             continue
         try:

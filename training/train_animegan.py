@@ -137,6 +137,10 @@ class AnimeGANObjective:
             "d": torch.optim.Adam(d(), self.settings.lr_d, betas),
         }
 
+    def memory(self) -> list:
+        """Nothing: what is learnt lies in the networks and optimisers."""
+        return []
+
     def schedule(self, images: int) -> dict[str, float]:
         """Learning rates after `images`: constant, then a fall to a tenth, linear or cosine."""
         s = self.settings
@@ -183,7 +187,7 @@ class AnimeGANObjective:
             logs["r1"] = penalty.detach()
         return loss, logs
 
-    def generator(self, D, drawn, batch):
+    def generator(self, D, drawn, batch, images: int):
         """Content; in pairs the drawing's pixels, features, Grams and colours; with `D` the rest.
 
         A discriminator of None means the first phase. Unpaired, style is the Gram distance to a

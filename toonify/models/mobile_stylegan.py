@@ -62,13 +62,14 @@ class Noise(nn.Module):
         super().__init__()
         self.map = nn.Parameter(torch.zeros(1, 1, resolution, resolution), requires_grad=False)
 
-    def forward(self, x, mode: str):
+    def forward(self, x, mode: str, top: int = 0, left: int = 0):
+        """`x` may be a window of the features, whose first pixel lies at (top, left)."""
         if mode == "none":
             return x
         if mode == "random":
             # The stored map has the strength folded in, so its own spread is the strength.
             return x + torch.randn_like(x[:, :1]) * self.map.std()
-        return x + self.map
+        return x + self.map[..., top : top + x.shape[2], left : left + x.shape[3]]
 
 
 class StartConv(nn.Module):
@@ -98,10 +99,10 @@ class SeparableConv(nn.Module):
         self.noise = Noise(resolution)
         self.bias = nn.Parameter(torch.zeros(1, outputs, 1, 1))
 
-    def forward(self, x, w, noise: str):
+    def forward(self, x, w, noise: str, top: int = 0, left: int = 0):
         x = F.conv2d(x * self.affine(w), self.depthwise, padding=1, groups=x.shape[1])
         x = F.conv2d(x, self.pointwise)
-        return F.leaky_relu(self.noise(x, noise) + self.bias, 0.2)
+        return F.leaky_relu(self.noise(x, noise, top, left) + self.bias, 0.2)
 
 
 class Block(nn.Module):
@@ -115,9 +116,10 @@ class Block(nn.Module):
         self.conv0 = SeparableConv(inputs // 4, outputs, resolution, w_dim)
         self.conv1 = SeparableConv(outputs, outputs, resolution, w_dim)
 
-    def forward(self, x, ws, noise: str):
+    def forward(self, x, ws, noise: str, top: int = 0, left: int = 0):
         x = inverse_haar(x * self.up(ws[:, 0]))
-        return self.conv1(self.conv0(x, ws[:, 1], noise), ws[:, 2], noise)
+        x = self.conv0(x, ws[:, 1], noise, top, left)
+        return self.conv1(x, ws[:, 2], noise, top, left)
 
 
 class ImageHead(nn.Module):
@@ -171,6 +173,38 @@ class Synthesis(nn.Module):
                 break
             x = getattr(self, f"b{block}")(x, ws[:, 3 * i + 1 : 3 * i + 4], noise)
         return getattr(self, f"rgb{side}")(x, ws[:, -1])
+
+    def window(self, ws, top: int, left: int, side: int, noise: str = "const"):
+        """Pictures (N, 3, side, side): what the full ones show from pixel (top, left) on.
+
+        Only the features of an eighth of the size are drawn whole, so that training on details is
+        cheap. All three numbers are multiples of 8.
+        """
+        coarse = self.resolution // 8
+        if any(n % 8 for n in (top, left, side)) or not (
+            min(top, left) >= 0 < side and max(top, left) + side <= self.resolution
+        ):
+            raise ValueError(
+                f"window of {side} px at ({top}, {left}): expected multiples of 8 within "
+                f"{self.resolution} px"
+            )
+        x = self.start(ws[:, 0], noise)
+        fine = []
+        for i, block in enumerate(self.blocks):
+            rows = ws[:, 3 * i + 1 : 3 * i + 4]
+            if block <= coarse:
+                x = getattr(self, f"b{block}")(x, rows, noise)
+            else:
+                fine.append((block, rows))
+        # What lies over the window's border reaches 12 px in; two features are 16 px.
+        a, b = max(0, top // 8 - 2), max(0, left // 8 - 2)
+        x = x[..., a : (top + side) // 8 + 2, b : (left + side) // 8 + 2]
+        for block, rows in fine:
+            scale = block // coarse
+            x = getattr(self, f"b{block}")(x, rows, noise, a * scale, b * scale)
+        image = getattr(self, f"rgb{self.resolution}")(x, ws[:, -1])
+        row, column = top - 8 * a, left - 8 * b
+        return image[..., row : row + side, column : column + side]
 
 
 class MobileStyleGAN(ModelMixin, ConfigMixin):

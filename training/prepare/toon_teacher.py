@@ -7,6 +7,11 @@ at working size), `DATA/LOOK/style/NAME.png` (its drawing, same size, same name:
 `DATA/faces.json` (five points of every face, in px of those pictures). Safe to run again: only
 what is missing is drawn.
 
+    python -m training.prepare.toon_teacher DATA --generator portrait --faces 600 --look storybook
+
+does the same with faces that a generator draws, and writes the latent of each to
+`DATA/w/NAME.npz`: what a toon generator learns from (`training/train_stylegan.py --preset toon`).
+
 The stages are those of classic stylisation: a landmark warp; bilateral flattening and soft
 luminance steps in CIELAB (Winnemöller et al., "Real-time video abstraction", 2006); ink by
 differences of Gaussians smoothed along the flow of edges (Kang et al., "Coherent line drawing",
@@ -20,12 +25,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
 from toonify import faces as face_room
-from toonify import images
+from toonify import hub, images, latents
+from toonify.engines import open_engine
+from toonify.models.mobile_stylegan import MobileStyleGAN
+from toonify.models.stylegan2 import StyleGAN2Generator
 from training import records
+from training.aligned import seed_of
 from training.prepare.brush import paint
 from training.prepare.flow import along_flow, edge_flow
 from training.sources import photos_by_name
@@ -66,12 +76,29 @@ class Look:
     brushed: bool = False  # painted in dabs instead of drawn with ink
 
 
+GENERATORS = {kind.__name__: kind for kind in (StyleGAN2Generator, MobileStyleGAN)}
+
 LOOKS = {
     "comic": Look(),
     "soft": Look(
         eyes=1.3, tone_step=14.0, tone_slope=6.0, ink=0.6, ink_threshold=1.8, skin_ink=0.2
     ),
     "caricature": Look(eyes=1.8, nose=1.25, mouth=1.15, jaw=0.2),
+    # Picture-book people: large clean eyes, slim jaws, even tones, hardly a line.
+    "storybook": Look(
+        **dict(eyes=1.55, nose=0.78, mouth=0.9, jaw=0.17, passes=5, colour_sigma=24.0),
+        **dict(detail_in_features=0.75, tone_step=16.0, tone_slope=6.0, skin_tone_share=0.5),
+        **dict(lift=5.0, chroma=1.25, skin_chroma=1.1, silk=5.0, skin_flat=0.6, shine=0.6),
+        **dict(ink=0.45, ink_threshold=1.6, skin_ink=0.12),
+    ),
+    # A comic book: black contours, few flat tones, strong colour.
+    "graphic": Look(
+        **dict(eyes=1.45, nose=0.84, mouth=0.95, jaw=0.12, passes=6, colour_sigma=30.0),
+        **dict(detail_in_features=0.65, tone_step=24.0, tone_slope=14.0, tone_detail=0.25),
+        **dict(skin_tone_share=0.5, lift=5.0, chroma=1.35, skin_chroma=1.1, silk=7.0),
+        **dict(skin_flat=0.9, shine=0.4, line=1.0, ink=0.9, ink_threshold=1.1, skin_ink=0.25),
+        **dict(speck=0.6, ink_tone=0.06),
+    ),
     # Clean cel colours in few tones, hair that runs in strands, thin coloured lines, light air.
     "anime": Look(
         **dict(eyes=1.5, nose=0.72, mouth=0.86, jaw=0.16),
@@ -417,21 +444,90 @@ def draw_folder(
     return drawn, refused
 
 
+def draw_generated(
+    generator: str,
+    data: Path,
+    look: str,
+    count: int,
+    short_side: int,
+    *,
+    seed: int = 0,
+    truncation: tuple[float, float] = (0.45, 0.9),
+) -> int:
+    """Draws `count` faces of a generator and their toons into `data`; returns how many were new.
+
+    Face i depends on `seed` and i alone; `truncation` is drawn evenly between its two bounds. The
+    few pictures in which no face is found are left out.
+
+    Raises:
+        ValueError: there is no such generator.
+    """
+    network = hub.load_model(hub.find(generator), GENERATORS)
+    shape = (1, network.num_ws, network.config.w_dim)
+    engine = open_engine(None, lambda: network.synthesis, shape=shape)
+    points_file = data / "faces.json"
+    points = records.read(points_file)
+    drawn = 0
+    for index in tqdm(range(count), desc=f"drawing as {look}", unit="face"):
+        name = f"{Path(generator).name}_{seed}_{index:06d}"
+        latent, photo_out = data / "w" / f"{name}.npz", data / "train_photo" / f"{name}.png"
+        style_out = data / look / "style" / f"{name}.png"
+        if name in points and (not points[name] or (style_out.exists() and latent.exists())):
+            continue
+        numbers = torch.Generator().manual_seed(seed_of(seed, index))
+        psi = float(torch.empty(1).uniform_(*truncation, generator=numbers))
+        with torch.inference_mode():
+            z = torch.randn(1, network.config.z_dim, generator=numbers)
+            w = network.mapping.w_avg.lerp(network.mapping(z), psi)
+            if photo_out.exists() and name in points:
+                photo = images.load(photo_out)
+            else:
+                face = engine(w[:, None].repeat(1, network.num_ws, 1))
+                photo = resize_short(images.to_pil(face), short_side)
+                points[name] = [found.points.round(1).tolist() for found in face_room.detect(photo)]
+        if points[name]:
+            latent.parent.mkdir(parents=True, exist_ok=True)
+            latents.save_latent(latent, w, Path(generator).name)
+            if not photo_out.exists():
+                images.save(photo, photo_out)
+            images.save(draw(photo, [np.array(points[name][0])], LOOKS[look]), style_out)
+            drawn += 1
+        if drawn % 20 == 0:
+            records.write(points, points_file)
+    records.write(points, points_file)
+    return drawn
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("photos", nargs="+", help="folders, archives, Hub data sets or files")
+    parser.add_argument("photos", nargs="*", help="folders, archives, Hub data sets or files")
     parser.add_argument("data", type=Path, help="folder to write train_photo/ and LOOK/style/ into")
     parser.add_argument("--look", choices=sorted(LOOKS), default="comic")
     parser.add_argument(
         "--tints", type=float, default=0.0, help="share of portraits drawn again in another light"
     )
     parser.add_argument("--short-side", type=int, default=448, help="px (default 448)")
+    parser.add_argument("--generator", help="draw this generator's faces instead of photos")
+    parser.add_argument("--faces", type=int, default=600, help="how many of them (default 600)")
+    parser.add_argument("--seed", type=int, default=0, help="of the generated faces")
     options = parser.parse_args(arguments)
     if options.short_side < 64:
         parser.error(f"--short-side {options.short_side}: expected at least 64 px")
     if not 0 <= options.tints <= 1:
         parser.error(f"--tints {options.tints}: expected a share, 0 to 1")
+    if bool(options.photos) == bool(options.generator):
+        parser.error("expected PHOTOS or --generator, one of them")
+    if options.faces < 1:
+        parser.error(f"--faces {options.faces}: expected at least 1")
     try:
+        if options.generator:
+            drawn = draw_generated(
+                *(options.generator, options.data, options.look),
+                *(options.faces, options.short_side),
+                seed=options.seed,
+            )
+            print(f"{drawn} faces drawn into {options.data / options.look}")
+            return
         drawn, refused = draw_folder(
             *(options.photos, options.data, options.look, options.short_side, tqdm.write),
             tints=options.tints,

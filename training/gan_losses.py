@@ -1,0 +1,70 @@
+"""Losses of unconditional GANs as pure functions of tensors; the slope penalty R1 is in `losses`.
+
+Scores are raw, (N, 1). Goodfellow et al., NeurIPS 2014 (non-saturating); Jolicoeur-Martineau, ICLR
+2019, and Huang et al., "The GAN is dead; long live the GAN!" (R3GAN), NeurIPS 2024 (relativistic).
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def logistic_d(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """The discriminator's: softplus(-real) + softplus(fake), means; 2 log 2 for scores of 0."""
+    return F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
+
+
+def logistic_g(fake: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+    """The generator's, non-saturating: mean softplus(-fake); log 2 for scores of 0."""
+    return F.softplus(-fake.float()).mean()
+
+
+def relativistic_d(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Mean softplus(fake - real) of pairs; log 2 for equal scores, whatever they are."""
+    return F.softplus(fake.float() - real.float()).mean()
+
+
+def relativistic_g(fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """The generator's: mean softplus(real - fake) of pairs; log 2 for equal scores."""
+    return F.softplus(real.float() - fake.float()).mean()
+
+
+ADVERSARIAL = {
+    "logistic": (logistic_d, logistic_g),
+    "relativistic": (relativistic_d, relativistic_g),
+}
+
+
+def path_lengths(image: torch.Tensor, ws: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+    """How far pictures move per step of their latent: (N,), differentiable.
+
+    Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020, sec. 3.2:
+    |J^T y| with y normal, over the root of the picture's pixels; root of the mean over the rows of
+    w+. `image` (N, 3, H, W) was drawn from `ws` (N, L, D); `normals` is like the picture. For a
+    picture that is a linear map of one row, the length of the map's transpose times y.
+    """
+    pixels = image.shape[2] * image.shape[3]
+    seen = (image * normals).sum() / pixels**0.5
+    (slope,) = torch.autograd.grad(seen, ws, create_graph=True)
+    return slope.square().sum(2).mean(1).sqrt()
+
+
+class PathMean:
+    """The running mean length that path length regularisation pulls towards."""
+
+    def __init__(self, decay: float = 0.01):
+        self.decay = decay
+        self.mean = 0.0
+
+    def penalty(self, lengths: torch.Tensor, mean_length: float) -> torch.Tensor:
+        """Mean squared distance to the running mean, which first moves towards `mean_length`.
+
+        That is the mean of `lengths` over all processes.
+        """
+        self.mean += self.decay * (mean_length - self.mean)
+        return (lengths - self.mean).square().mean()
+
+    def state_dict(self) -> dict:
+        return {"mean": self.mean}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.mean = state["mean"]

@@ -1,0 +1,314 @@
+"""Draws pairs to distil a toon generator from: faces of the base, and the toons of the same w.
+
+    python -m training.prepare.toon_pairs DATA --toon storybook [--faces 1500] [--grounds PHOTOS]
+
+writes the layout that `training/train_animegan.py` reads: `DATA/train_photo/NAME.png`,
+`DATA/TOON/style/NAME.png` and `DATA/faces.json`. Half of the pictures are a face's own square,
+turned, shifted and scaled; the others show one to three people, cut out (GrabCut, Rother et al.,
+2004) and laid before a scene or a painted ground, so that the network learns whole photos too. The
+light of both pictures is changed alike; only the photo gets noise, blur and compression. Safe to
+run again: only what is missing is drawn.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from toonify import faces as face_room
+from toonify import hub, images
+from toonify.engines import open_engine
+from toonify.models.layer_swap import blend
+from toonify.models.mobile_stylegan import MobileStyleGAN
+from toonify.models.stylegan2 import StyleGAN2Generator
+from training import records
+from training.aligned import seed_of
+from training.data import painted_ground
+from training.pictures import Picture
+from training.prepare.toon_teacher import LOOKS, draw
+from training.sources import open_pictures
+
+GENERATORS = {kind.__name__: kind for kind in (StyleGAN2Generator, MobileStyleGAN)}
+FACE_PX = 512  # of a face's square before it is laid down
+PEOPLE = (0.72, 0.2, 0.08)  # shares of pictures with one, two and three people
+OWN_GROUND = 0.5  # share of pictures of one person that keep the ground of the face's square
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """A face of the base and its toon, uint8 (512, 512, 3), and how much of each px is the person.
+
+    `cover` is None where they cannot be told from their ground, `points` are the five points of
+    the face in the square.
+    """
+
+    face: np.ndarray
+    toon: np.ndarray
+    cover: np.ndarray | None
+    points: np.ndarray
+
+
+class People:
+    """Draws persons of a base and a toon generator, person i by `seed` and i alone."""
+
+    def __init__(self, base: str, toon: str, swap: int, seed: int = 0):
+        self.base = hub.load_model(hub.find(base), GENERATORS)
+        drawn = hub.load_model(hub.find(toon), GENERATORS)
+        if swap:
+            drawn = blend(self.base, drawn, swap)
+        shape = (1, self.base.num_ws, self.base.config.w_dim)
+        self.engines = [
+            open_engine(None, lambda network=network: network.synthesis, shape=shape)
+            for network in (self.base, drawn)
+        ]
+        self.seed = seed
+
+    @torch.inference_mode()
+    def draw(self, index: int) -> Person | None:
+        """Person `index`; None if no face is found in the base's picture."""
+        numbers = torch.Generator().manual_seed(seed_of(self.seed, index))
+        psi = float(torch.empty(1).uniform_(0.5, 1.0, generator=numbers))
+        z = torch.randn(1, self.base.config.z_dim, generator=numbers)
+        w = self.base.mapping.w_avg.lerp(self.base.mapping(z), psi)
+        ws = w[:, None].expand(-1, self.base.num_ws, -1)
+        squares = [
+            images.to_pil(engine(ws.contiguous())).resize((FACE_PX, FACE_PX), Image.Resampling.BOX)
+            for engine in self.engines
+        ]
+        found = face_room.detect(squares[0])
+        if not found:
+            return None
+        face, toon = (np.asarray(square) for square in squares)
+        return Person(face, toon, person_mask(face), found[0].points.astype(np.float64))
+
+
+def person_mask(face: np.ndarray) -> np.ndarray | None:
+    """float32 (H, W) in [0, 1]: head, hair and shoulders of an FFHQ-aligned uint8 face.
+
+    None where the crown of the head was not found: its ground was of the hair's colour.
+    """
+    side = 160
+    small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
+    y, x = np.mgrid[0:side, 0:side] / side
+    kinds = np.full((side, side), cv2.GC_PR_BGD, np.uint8)
+    kinds[((x - 0.5) / 0.4) ** 2 + ((y - 0.46) / 0.5) ** 2 < 1] = cv2.GC_PR_FGD
+    kinds[(abs(x - 0.5) < 0.34) & (y > 0.85)] = cv2.GC_PR_FGD
+    kinds[((x - 0.5) / 0.22) ** 2 + ((y - 0.52) / 0.34) ** 2 < 1] = cv2.GC_FGD
+    kinds[(abs(x - 0.5) > 0.46) & (y < 0.5)] = cv2.GC_BGD
+    kinds[(abs(x - 0.5) > 0.33) & (y < 0.06)] = cv2.GC_BGD
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)
+    cv2.grabCut(
+        np.ascontiguousarray(small[..., ::-1]), kinds, None, *models, 5, cv2.GC_INIT_WITH_MASK
+    )
+    mask = ((kinds == cv2.GC_FGD) | (kinds == cv2.GC_PR_FGD)).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    count, parts, sizes, _ = cv2.connectedComponentsWithStats(mask)
+    if count > 1:  # the part that holds the face, without what floats about
+        mask = (parts == 1 + int(np.argmax(sizes[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    crown = mask[int(0.17 * side), int(0.34 * side) : int(0.66 * side)]
+    if crown.mean() < 0.9:
+        return None
+    large = cv2.resize(mask.astype(np.float32), face.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(cv2.GaussianBlur(large, (0, 0), 3.0), 0, 1)
+
+
+def placement(rng: np.random.Generator, width: float, centre) -> np.ndarray:
+    """(2, 3) matrix from a face's square to a canvas: `width` px wide about `centre`, turned."""
+    angle = np.clip(rng.normal(0, 12), -35, 35)
+    matrix = cv2.getRotationMatrix2D((FACE_PX / 2, FACE_PX / 2), angle, width / FACE_PX)
+    matrix[:, 2] += np.asarray(centre) - FACE_PX / 2
+    return matrix
+
+
+def lay(canvas: np.ndarray, square: np.ndarray, cover, matrix: np.ndarray) -> np.ndarray:
+    """The canvas with a square laid on it; `cover` None: all of it, its rims mirrored outwards."""
+    size = canvas.shape[1::-1]
+    edge = cv2.BORDER_REFLECT_101
+    # Shrinking by a matrix alone would alias.
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    soft = cv2.GaussianBlur(square, (0, 0), 0.4 / scale) if scale < 0.8 else square
+    laid = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR, borderMode=edge)
+    if cover is None:
+        return laid
+    weight = cv2.warpAffine(cover, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
+    return np.rint(canvas + (laid.astype(np.float32) - canvas) * weight).astype(np.uint8)
+
+
+def lit(pictures: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """Pictures of one size under one other light: exposure, tint, and a fall-off to one side."""
+    height, width = pictures[0].shape[:2]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = rng.uniform(0, 0.5) * (rng.random() < 0.5)
+    light = np.exp(rng.normal(0, 0.3) + slope * (np.cos(angle) * x + np.sin(angle) * y))
+    gains = light[..., None] * np.exp(rng.normal(0, 0.06, 3))
+    out = []
+    for picture in pictures:
+        linear = (picture / 255.0) ** 2.2 * gains
+        out.append(np.rint(255 * np.clip(linear, 0, 1) ** (1 / 2.2)).astype(np.uint8))
+    return out
+
+
+def worn(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A photo as uploads are: a little soft, noisy and compressed."""
+    if rng.random() < 0.3:
+        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.4, 1.2))
+    if rng.random() < 0.5:
+        noise = rng.normal(0, rng.uniform(1, 6), photo.shape)
+        photo = np.clip(photo + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        quality = int(rng.integers(50, 95))
+        packed = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        photo = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1]
+    return photo
+
+
+def ground(rng: np.random.Generator, side: int, scenes: list[Picture]) -> np.ndarray:
+    """What lies behind people: a part of a scene, or a painted ground, at times out of focus."""
+    if scenes and rng.random() < 0.7:
+        picture = scenes[int(rng.integers(len(scenes)))].load()
+        part = int(min(picture.size) * rng.uniform(0.4, 1.0))
+        left = int(rng.integers(picture.width - part + 1))
+        top = int(rng.integers(picture.height - part + 1))
+        box = (left, top, left + part, top + part)
+        found = np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS, box=box))
+    else:
+        found = painted_ground(rng, side)
+    if rng.random() < 0.4:
+        found = cv2.GaussianBlur(found, (0, 0), rng.uniform(2, 8))
+    return found
+
+
+def pair(index: int, people: People, scenes: list[Picture], side: int, look: str):
+    """(photo, drawing, points of each face) of `index`; pictures uint8 (side, side, 3).
+
+    None if the base drew no face. Depends on the index and the seed of `people` alone.
+    """
+    rng = np.random.default_rng([people.seed, index, 7])
+    count = 1 + int(rng.choice(3, p=PEOPLE))
+    found = [people.draw(3 * index + i) for i in range(count)]
+    own = rng.random() < OWN_GROUND
+    persons = [person for person in found if person]
+    if not persons:
+        return None
+    apart = [person for person in persons if person.cover is not None]
+    whole = not apart or (count == 1 and own)
+    persons = persons[:1] if whole else apart
+    if whole:
+        photo = drawing = np.zeros((side, side, 3), np.uint8)
+    else:
+        photo = ground(rng, side, scenes)
+        drawing = np.asarray(draw(Image.fromarray(photo), [], LOOKS[look]))
+    points = []
+    for i, person in enumerate(persons):
+        if whole:
+            width = side * np.exp(rng.uniform(np.log(0.75), np.log(1.5)))
+            centre = side * rng.uniform(0.35, 0.65, 2)
+        else:
+            room = side / len(persons)
+            width = room * rng.uniform(0.9, 1.5) * (1.0 if len(persons) > 1 else 0.8)
+            # Shoulders end at the picture's lower rim, or below it.
+            low = max(side - width / 2, side * rng.uniform(0.45, 0.7))
+            centre = (room * (i + rng.uniform(0.4, 0.6)), low)
+        matrix = placement(rng, width, centre)
+        cover = None if whole else person.cover
+        photo = lay(photo, person.face, cover, matrix)
+        drawing = lay(drawing, person.toon, cover, matrix)
+        placed = person.points @ matrix[:, :2].T + matrix[:, 2]
+        if (placed > 0).all() and (placed < side).all():
+            points.append(placed.round(1).tolist())
+    photo, drawing = lit([photo, drawing], rng)
+    return worn(photo, rng), drawing, points
+
+
+def draw_pairs(
+    data: Path,
+    base: str,
+    toon: str,
+    *,
+    count: int,
+    side: int = 512,
+    swap: int = 0,
+    scenes: str = "",
+    look: str = "storybook",
+    seed: int = 0,
+) -> int:
+    """Writes `count` pairs into `data`, those that are there already left as they are.
+
+    `swap` px: the toon's layers below it with the base's above (see `layer_swap`); 0: all the
+    toon's. `look` of the teacher draws the grounds. Returns how many were drawn now.
+
+    Raises:
+        ValueError: there is no such generator, or no scenes in their folder.
+    """
+    views = open_pictures(scenes, "scenes") if scenes else []
+    style = Path(toon).name
+    points_file = data / "faces.json"
+    points = records.read(points_file)
+    people, drawn = None, 0
+    for index in tqdm(range(count), desc=f"drawing pairs of {style}", unit="pair"):
+        name = f"{style}_{seed}_{index:06d}"
+        photo_out = data / "train_photo" / f"{name}.png"
+        style_out = data / style / "style" / f"{name}.png"
+        if name in points and (points[name] is None or (photo_out.exists() and style_out.exists())):
+            continue
+        people = people or People(base, toon, swap, seed)
+        made = pair(index, people, views, side, look)
+        points[name] = None
+        if made:
+            photo, drawing, points[name] = made
+            images.save(Image.fromarray(photo), photo_out)
+            images.save(Image.fromarray(drawing), style_out)
+            drawn += 1
+        if drawn % 20 == 0:
+            records.write(points, points_file)
+    records.write(points, points_file)
+    return drawn
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_options(parser)
+    parser.add_argument("data", type=Path, help="folder to write train_photo/ and TOON/style/ into")
+    options = parser.parse_args(arguments)
+    try:
+        drawn = draw_pairs(options.data, **chosen(options, parser))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    print(f"{drawn} pairs drawn into {options.data}")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is drawn."""
+    parser.add_argument("--base", default=hub.DEFAULT_BASE, help="generator of the faces")
+    parser.add_argument("--toon", required=True, help="toon generator: name or folder")
+    parser.add_argument("--faces", type=int, default=1500, help="pairs to draw (default 1500)")
+    parser.add_argument("--swap", type=int, default=0, help="px below which layers are the toon's")
+    parser.add_argument("--grounds", default="", help="photos without people, that lie behind some")
+    parser.add_argument("--ground-look", choices=sorted(LOOKS), default="storybook")
+    parser.add_argument("--pair-px", type=int, default=512, help="side of the pictures")
+    parser.add_argument("--pair-seed", type=int, default=0, help="of the pairs")
+
+
+def chosen(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict:
+    """The arguments of `draw_pairs` that `add_options` parsed; exits with words if one is wrong."""
+    if options.faces < 2:
+        parser.error(f"--faces {options.faces}: expected at least 2")
+    if not 64 <= options.pair_px <= 2048:
+        parser.error(f"--pair-px {options.pair_px}: expected 64 to 2048")
+    return {
+        **dict(base=options.base, toon=options.toon, count=options.faces, side=options.pair_px),
+        **dict(swap=options.swap, scenes=options.grounds, look=options.ground_look),
+        "seed": options.pair_seed,
+    }
+
+
+if __name__ == "__main__":
+    main()
