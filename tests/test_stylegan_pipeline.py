@@ -223,6 +223,26 @@ def test_refinement_comes_nearer_reports_and_can_be_stopped(pipe, photo):
         inversion.refine(target, start, base, encoder, -1)
 
 
+def test_refinement_fits_the_full_picture_and_not_its_small_head(pipe):
+    """The head misses a tint that the full picture has."""
+    base, encoder = pipe.network("base"), pipe.network("encoder")
+    start = pipe.w_avg.expand(1, pipe.num_ws, -1)
+    tint = torch.tensor([0.3, -0.2, 0.0]).view(1, 3, 1, 1)
+
+    def whole(ws):
+        return base.synthesis(ws, 256) + tint
+
+    torch.manual_seed(4)
+    target = whole(start + torch.randn(1, pipe.num_ws, 16))
+    ways = [
+        inversion.refine(target, start, base, encoder, 24, whole=told, learning_rate=0.3)
+        for told in (None, whole)
+    ]
+    with torch.no_grad():
+        head, full = (float((whole(ws) - target).abs().mean()) for ws in ways)
+    assert full < 0.97 * head
+
+
 def test_progress_goes_forward_to_the_end(pipe, photo, toon_folder):
     told = []
     pipe(photo, toon_folder, refine_steps=2, progress=lambda *said: told.append(said))

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 SIDE = 256  # px of the pictures that are compared
 LEARNING_RATE = 0.12  # of w in units of its spread
 PIXELS, PULL = 1.0, 0.01  # weights beside the perceptual distance, which has 1
+LOOKS = (0.0, 1 / 3, 2 / 3)  # parts of the way at which the full picture is drawn
 BACKDROP = 0.2  # what a place far from the face counts, beside 1 on it
 
 
@@ -27,6 +28,7 @@ def refine(
     encoder,
     steps: int,
     *,
+    whole: Callable[[torch.Tensor], torch.Tensor] | None = None,
     visible: torch.Tensor | None = None,
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -36,8 +38,10 @@ def refine(
     """w+ (1, L, D), refined from `start` (1, L, D) so that it draws `face` (1, 3, H, W) in [-1, 1].
 
     `generator` draws 256 px with `generator.synthesis(ws, 256)`; `encoder.perceive` compares, and
-    its `row_of`, `w_std` say which rows move together and how far w spreads. `visible` (256, 256)
-    is 0 where `face` shows nothing to compare with, 1 elsewhere. `progress` is told a fraction
+    its `row_of`, `w_std` say which rows move together and how far w spreads. `whole(ws)` draws at full
+    size, (1, 3, R, R): a few times on the way, what it shows more than the 256 px head is added to
+    the head's pictures, so that it is the full picture that comes to fit. `visible` (256, 256) is 0
+    where `face` shows nothing to compare with, 1 elsewhere. `progress` is told a fraction
     before each step. When `cancelled()` is true, what has been reached is returned. `log` gets the
     distances of each step.
 
@@ -66,6 +70,8 @@ def refine(
     origin = start.detach()[:, first]
     offset = torch.zeros_like(origin, requires_grad=True)  # in units of the spread of w
     optimiser = torch.optim.Adam([offset], betas=(0.9, 0.99))
+    looks = {round(part * steps) for part in LOOKS} if whole else set()
+    more = 0.0
     for step in range(steps):
         if progress:
             progress(step / steps)
@@ -74,6 +80,10 @@ def refine(
         optimiser.param_groups[0]["lr"] = learning_rate * ramp(step / steps)
         w = (origin + offset * encoder.w_std)[:, rows]
         drawn = generator.synthesis(w, SIDE)
+        if step in looks:
+            with torch.no_grad():
+                more = F.interpolate(whole(w), size=(SIDE, SIDE), mode="area") - drawn
+        drawn = drawn + more
         parts = distances(drawn, target, encoder.perceive(drawn), wanted, weight)
         loss = parts["perceptual"] + PIXELS * parts["pixels"] + PULL * offset.square().mean()
         (offset.grad,) = torch.autograd.grad(loss, offset)

@@ -236,6 +236,7 @@ class StyleGANPipeline:
                 base,
                 encoder,
                 steps,
+                whole=lambda ws: self.base(ws.cpu()).to(self.device),
                 visible=visible,
                 progress=progress,
                 cancelled=cancelled,
