@@ -29,6 +29,9 @@ MAY_OPEN = {
         *("training", "toonify.images", "toonify.faces", "toonify.latents", "toonify.hub"),
         *("toonify.models", "toonify.inversion"),
     },
+    "training.train_encoder": {
+        *("training", "toonify.images", "toonify.hub", "toonify.models", "toonify.inversion"),
+    },
     "training": {f"toonify.{room}" for room in ("images", "faces", "latents", "models", "hub")},
     "benchmarks.portrait": {"toonify.pipelines"},
     "benchmarks.inversion": {

@@ -21,7 +21,7 @@ class EncoderSettings(RunSettings):
     squeezed: int = setting(128, "rank of its convolutional path")
     width: int = setting(64, "channels that it reads each stage of the backbone by")
     ridge_faces: int = setting(3_000, "generated faces that its linear path is fitted to; 0: none")
-    ridge_penalty: float = setting(1.0, "of that ridge regression; features have unit length")
+    ridge_penalty: float = setting(0.3, "of that ridge regression; features have unit length")
 
     generated_share: float = setting(0.5, "share of draws that are generated faces of known w+")
     truncation: tuple[float, float] = setting((0.5, 1.0), "least and most, of generated faces")
@@ -46,7 +46,7 @@ class EncoderSettings(RunSettings):
         0.004, "learning rate of the linear path, as a part of each tensor's root mean square"
     )
     warm_images: int = setting(800, "images at the start over which learning rates rise")
-    decay_images: int = setting(12_000, "images at the end over which they fall to 3 %")
+    decay_images: int = setting(12_000, "images at the end over which they fall to 0.03 of that")
     weight_pixels: float = setting(1.0, "of L1 to the photo, less around the face")
     weight_perceptual: float = setting(1.0, "of feature distance to the photo, likewise")
     weight_pull: float = setting(0.004, "of the mean square distance of w+ from the mean face")
@@ -92,7 +92,7 @@ def refuse_nonsense(settings: EncoderSettings) -> None:
         refuse("truncation", "0 <= least <= most")
     if s.ridge_faces and s.ridge_faces < max(2, s.linear) and not s.start_from:
         refuse("ridge_faces", f"0, or at least --linear {s.linear}")
-    if s.heads[:1] != ((0, s.heads[0][1]),) or list(s.heads) != sorted(s.heads):
+    if not s.heads or s.heads[0][0] != 0 or list(s.heads) != sorted(s.heads):
         refuse("heads", "growing pairs IMAGES:PX from 0")
     if s.identity not in IDENTITIES:
         refuse("identity", "facenet, or nothing")

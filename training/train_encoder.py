@@ -11,7 +11,6 @@ can be opened by the pipeline; `--resume` goes on exactly where a run stopped.
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from toonify import hub, images
 from toonify.inversion import SIDE, distances, face_weight
@@ -111,10 +111,10 @@ def generate(
     heads = base.synthesis.heads
     side = min((px for px in heads if px >= SIDE), default=max(heads))
     # One by one: larger batches fall out of the cache of a CPU.
-    faces = torch.cat([base.synthesis(one[None], side) for one in ws])
+    faces = torch.cat([base.synthesis(one[None], side) for one in ws]).clamp(-1, 1)
     if side != SIDE:
         faces = F.interpolate(faces, size=(SIDE, SIDE), mode="bilinear", antialias=True)
-    return faces.clamp(-1, 1), ws
+    return faces, ws
 
 
 def moved(faces, degrees, scale, shift):
@@ -250,7 +250,7 @@ def fit_ridge(
     """
     rows, device = encoder.config.free_rows + 1, encoder.w_avg.device
     seen, targets = [], []
-    for i in range(faces):
+    for i in tqdm(range(faces), "faces for the ridge", leave=False, delay=2):
         own = torch.tensor([seed_of(seed, RIDGE_DRAWS + i)])
         face, ws = generate(base, encoder.row_of, own, truncation, mixed_share)
         seen.append(encoder.look(face.to(device))[FROZEN].flatten(1))
@@ -334,15 +334,15 @@ class EncoderObjective:
                 )
         self.G = self.open_encoder()
         self.G.backbone[: FROZEN + 1].requires_grad_(False)
-        self.D = nn.Identity()  # nobody to be fooled
+        # Nobody is to be fooled; but several processes can only share what has a weight.
+        self.D = nn.Linear(1, 1, bias=False)
         for network in (self.base, self.G.backbone):
             network.to(memory_format=torch.channels_last)
         self.base.to(device)
         self.G.to(device)
         self.identity = FaceNet().to(device) if s.identity else None
         self.dataset = EncoderDraws(s.photos, s.max_images, s.generated_share, s.seed, s.flips)
-        pictures = self.dataset.photos.pictures
-        self.sample_faces = self.squares(spread(pictures, SAMPLES))
+        self.sample_faces = self.squares(spread(self.dataset.photos.pictures, SAMPLES))
         self.held_out = []
         if s.validate:
             self.held_out = self.squares(
@@ -356,12 +356,19 @@ class EncoderObjective:
             "spread": s.weight_spread,
             "w": s.weight_w,
         }
-        # A run that goes on has all that follows in its checkpoint.
-        if not s.start_from and not checkpoints(Path(s.out)):
-            calibrate(self.G, self.squares(spread(pictures, CALIBRATED)))
-            if s.ridge_faces:
-                with PartialState(cpu=device.type == "cpu").main_process_first():
-                    self.start_by_ridge()
+
+    def begin(self) -> None:
+        """What a new run starts from; one that goes on has it in its checkpoint.
+
+        A new encoder gets its perceptual units, and its linear path the ridge regression.
+        """
+        s = self.settings
+        if s.start_from or checkpoints(Path(s.out)):
+            return
+        calibrate(self.G, self.squares(spread(self.dataset.photos.pictures, CALIBRATED)))
+        if s.ridge_faces:
+            with PartialState(cpu=self.device.type == "cpu").main_process_first():
+                self.begin_by_ridge()
 
     def open_encoder(self) -> Encoder:
         """The encoder to train: new, or `start_from`; ValueError if that is another base's."""
@@ -382,7 +389,7 @@ class EncoderObjective:
             )
         return encoder.train()
 
-    def start_by_ridge(self) -> None:
+    def begin_by_ridge(self) -> None:
         """Fits the linear path, or takes what an earlier start of the same run fitted."""
         s, file = self.settings, Path(self.settings.out, RIDGE)
         folder = hub.find(s.base)
@@ -394,8 +401,9 @@ class EncoderObjective:
             "truncation": s.truncation,
             "mixed_share": s.mixed_share,
         }
-        fitted_to = [hub.fingerprint(hub.weights_file(folder)), self.G.config.free_rows, arguments]
-        said = {"fitted to": json.dumps(fitted_to)}
+        shape = (self.G.config.free_rows, self.G.config.squeezed)
+        fitted_to = [hub.fingerprint(hub.weights_file(folder)), shape, arguments]
+        said = {"fitted_to": json.dumps(fitted_to)}
         parts = {"regression": self.G.regression, "offsets": self.G.offsets}
         if file.exists():
             with safe_open(file, "pt") as kept:
@@ -490,7 +498,7 @@ class EncoderObjective:
         return next(px for start, px in reversed(self.settings.heads) if images >= start)
 
     def compare(self, G: Encoder, ws: torch.Tensor, face: torch.Tensor, side: int):
-        """How far what the base draws from w+ is from the faces (N, 3, SIDE, SIDE), at `side` px."""
+        """Distances of what the base draws from w+ to faces (N, 3, SIDE, SIDE), at `side` px."""
         drawing = self.base.synthesis(ws, side).float()
         target = F.interpolate(face, size=(side, side), mode="area")
         with torch.no_grad():
@@ -591,6 +599,8 @@ def main(arguments: list[str] | None = None) -> None:
         if options.dry_run:
             return
         objective = EncoderObjective(settings, pick_device())
+        if not options.resume:
+            objective.begin()
         progress = train(objective, settings, resume=options.resume)
     except ValueError as error:
         parser.error(str(error))
