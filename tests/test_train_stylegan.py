@@ -29,7 +29,7 @@ TOY = dict(
     mapping_layers=2, mbstd_group=2, batch=4, max_images=16, precision="fp32", trackers="none",
     log_every_images=4, sample_every_images=1000, save_every_images=8, score_samples=8,
     validate_every_images=1000, r1_every=2, path_every=2, ada_images=64, seed=3,
-    ema_half_life_images=20.0,
+    ema_half_life_images=20.0, weight_path=2.0,
 )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ MATTERS = dict(
     noise="none", loss="relativistic", lr_g=0.01, lr_d=0.01, relative_rates=True, beta2=0.9,
     decay_images=16, weight_adversarial=0.5, gamma=7.0, r1_every=1, r2=True, weight_path=0.0,
     path_every=1, path_share=1.0, mixing=0.0, freeze_mapping=True, freeze_d=1, augment="full",
-    augment_p=0.7, ada_target=0.01, ada_images=16, ada_cap=0.01,
+    augment_p=0.7, ada_target=0.0, ada_images=16, ada_cap=0.25,
 )  # fmt: skip
 ELSEWHERE = {  # setting -> the test that shows what it does
     "data", "look", "start_from", "critic_from", "weight_pair", "weight_pair_features", "window",
@@ -144,6 +144,8 @@ def test_no_setting_is_left_without_a_test():
 def test_every_setting_changes_what_is_trained(name, faces, tmp_path):
     """Against the same run without it, with the path penalty, R1 and ADA in every step."""
     common = dict(data=str(faces), max_images=12, r1_every=2, weight_path=2.0, augment_p=0.2)
+    if name.startswith("ada_"):
+        common["max_images"] = 36  # p moves every four batches
     plain = run(settings(tmp_path / "plain", **common))
     other = run(settings(tmp_path / "other", **(common | {name: MATTERS[name]})))
     ours, theirs = weights(plain), weights(other)
@@ -185,7 +187,8 @@ def test_mobile_stylegan_learns_from_a_folder(base, faces, tmp_path):
 
 def test_pairs_teach_the_same_w_its_drawing(base, pairs, tmp_path):
     changes = dict(data=str(pairs), look="toy", start_from=str(base), resolution=32)
-    changes |= dict(max_images=160, decay_images=80, batch=4, lr_g=0.02, save_every_images=160)
+    changes |= dict(max_images=240, decay_images=120, lr_g=0.05, save_every_images=240)
+    changes |= dict(weight_pair=20.0, weight_pair_features=0.1)
     trained = run(settings(tmp_path / "run", "toon", **changes))
     data = trained.dataset
     with torch.no_grad():

@@ -7,6 +7,7 @@ and can be differentiated twice, as R1 does.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +51,10 @@ SYM2 = tuple((a + b * math.sqrt(3)) / math.sqrt(32) for a, b in ((1, 1), (3, 1),
 # Share of a natural image's power in each octave of `octaves`, lowest first.
 POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
 
+EYE = torch.eye(4, dtype=torch.float64)
+LUMA = F.pad(torch.full((3, 3), 1 / 3, dtype=torch.float64), (0, 1, 0, 1))  # onto the greys
+CHROMA = torch.diag(torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)) - LUMA
+
 NOISE = 1 << 16  # salt of the noise's own stream, far from those of the training script
 
 
@@ -69,7 +74,7 @@ class GridSample(torch.autograd.Function):
 
 
 class GridSpread(torch.autograd.Function):
-    """The transpose of `GridSample`: adds each point's value to the four pixels it was read from."""
+    """The transpose of `GridSample`: adds each point's value to the pixels it was read from."""
 
     @staticmethod
     def forward(ctx, slope, grid, shape):
@@ -142,7 +147,7 @@ def on_some(change, images: torch.Tensor, some: torch.Tensor, *numbers: torch.Te
         return change(images, *numbers)
     rows = some.nonzero()[:, 0]
     on_device = rows.to(images.device)
-    changed = change(images[on_device], *(number[rows] for number in numbers))
+    changed = change(images.index_select(0, on_device), *(number[rows] for number in numbers))
     return images.index_copy(0, on_device, changed)
 
 
@@ -152,17 +157,18 @@ def mirrored(at: torch.Tensor, length: int) -> torch.Tensor:
     return last - (at.remainder(2 * last) - last).abs()
 
 
-def mirror_pad(images: torch.Tensor, px: int) -> torch.Tensor:
-    """Mirrored borders of `px` pixels, which may be wider than the image."""
-    assert min(images.shape[2:]) > 1, images.shape
-    for sides in ((1, 1, 0, 0), (0, 0, 1, 1)):
-        left = px
-        while left:
-            size = images.shape[3 if sides[0] else 2]
-            step = min(left, size - 1)
-            images = F.pad(images, [side * step for side in sides], "reflect")
-            left -= step
-    return images
+def mirrors(length: int, px: int) -> torch.Tensor:
+    """(length + 2 px, length): adds mirrored borders, which may be wider than the image."""
+    at = mirrored(torch.arange(-px, length + px), length)
+    return F.one_hot(at, length).double()
+
+
+def banded(taps: torch.Tensor, rows: int, step: int) -> torch.Tensor:
+    """Matrix with the taps in each row, `step` columns further right in each: a strided filter."""
+    at = step * torch.arange(rows)[:, None] + torch.arange(len(taps))
+    return torch.zeros(rows, int(at[-1, -1]) + 1, dtype=taps.dtype).scatter_(
+        1, at, taps.expand_as(at)
+    )
 
 
 def take(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -186,9 +192,9 @@ def blit(images: torch.Tensor, mirror, turns, down, right) -> torch.Tensor:
     rows = mirrored(torch.arange(height) - down[:, None], height)
     columns = mirrored(torch.arange(width) - right[:, None], width)
     upside_down = (turns == 1) | (turns == 2)
-    reversed_ = (turns >= 2) ^ mirror.bool()
+    left_right = (turns >= 2) ^ mirror.bool()
     rows = torch.where(upside_down[:, None], height - 1 - rows, rows)
-    columns = torch.where(reversed_[:, None], width - 1 - columns, columns)
+    columns = torch.where(left_right[:, None], width - 1 - columns, columns)
     return take(images, rows, columns)
 
 
@@ -201,40 +207,51 @@ def matrices(*entries) -> torch.Tensor:
 
 
 def stretched(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """(N, 3, 3) that scale by x and y."""
     return matrices(x, 0, 0, 0, y, 0, 0, 0, 1)
 
 
 def rotated(angle: torch.Tensor) -> torch.Tensor:
+    """(N, 3, 3) that turn by an angle in radians."""
     cos, sin = angle.cos(), angle.sin()
     return matrices(cos, -sin, 0, sin, cos, 0, 0, 0, 1)
 
 
 def moved(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """(N, 3, 3) that move by pixels."""
     return matrices(1, 0, x, 0, 1, y, 0, 0, 1)
 
 
-def finer(images: torch.Tensor) -> torch.Tensor:
-    """Twice as fine, (N, C, 2H + 12, 2W + 12): pixel k lies at 2k + 1 + SYM6_CENTRE.
+def finer(length: int) -> torch.Tensor:
+    """(2 length + 12, length) to twice as fine: pixel k comes to lie at 2k + 1 + SYM6_CENTRE.
 
-    Of mirrored borders of 6 px, what the filter covers in full.
+    Of mirrored borders of 6 px, what the filter covers in full. Up to 256 px a matrix takes less
+    of a CPU's time than convolutions, and nowhere a graphics card's TF32.
     """
-    taps = images.new_tensor(SYM6) * math.sqrt(2)
-    flat = mirror_pad(images, 6).flatten(0, 1)[:, None]
-    flat = F.conv_transpose2d(flat, taps.view(1, 1, -1, 1), stride=(2, 1), padding=(11, 0))
-    flat = F.conv_transpose2d(flat, taps.view(1, 1, 1, -1), stride=(1, 2), padding=(0, 11))
-    return flat.view(*images.shape[:2], *flat.shape[2:])
+    taps = math.sqrt(2) * torch.tensor(SYM6, dtype=torch.float64)
+    return banded(taps, length + 12, 2).T[11:-11] @ mirrors(length, 6)
 
 
-def coarser(images: torch.Tensor) -> torch.Tensor:
-    """(N, C, 2H + 10, 2W + 10) -> (N, C, H, W): pixel k lies at 2k + SYM6_CENTRE.
+def coarser(length: int) -> torch.Tensor:
+    """(length / 2 - 5, length) to half as fine: pixel k is what lies at 2k + SYM6_CENTRE.
 
     Undoes `finer` but for its outermost pixels, as the filter is orthogonal to its even shifts.
     """
-    taps = images.new_tensor(SYM6) / math.sqrt(2)
-    flat = images.flatten(0, 1)[:, None]
-    flat = F.conv2d(flat, taps.view(1, 1, -1, 1), stride=(2, 1))
-    flat = F.conv2d(flat, taps.view(1, 1, 1, -1), stride=(1, 2))
-    return flat.view(*images.shape[:2], *flat.shape[2:])
+    return banded(torch.tensor(SYM6, dtype=torch.float64) / math.sqrt(2), length // 2 - 5, 2)
+
+
+@lru_cache(maxsize=16)
+def filters(make, length: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """`make(length)` as it is used, made once."""
+    return make(length).to(device, dtype)
+
+
+def resampled(make, images: torch.Tensor) -> torch.Tensor:
+    """Both sides of the images through the matrix `make(length)`."""
+    height, width = images.shape[2:]
+    rows = filters(make, height, images.dtype, images.device)
+    columns = filters(make, width, images.dtype, images.device)
+    return rows @ images @ columns.mT
 
 
 def grid_place(at: torch.Tensor, length: int) -> torch.Tensor:
@@ -258,7 +275,7 @@ def warp(images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
     y = (torch.arange(2 * height + 10).to(images) - fine) / 2 - (height - 1) / 2
     at = inverse[:, :, 0] * x + inverse[:, :, 1] * y[:, None] + inverse[:, :, 2]
     grid = torch.stack((grid_place(at[:, 0], width), grid_place(at[:, 1], height)), 3)
-    return coarser(grid_sample(finer(images), grid))
+    return resampled(coarser, grid_sample(resampled(finer, images), grid))
 
 
 def geometry(draws: Draws, height: int, width: int) -> torch.Tensor:
@@ -278,40 +295,50 @@ def geometry(draws: Draws, height: int, width: int) -> torch.Tensor:
     )
 
 
+def hue_turned(angle: torch.Tensor) -> torch.Tensor:
+    """(N, 4, 4) that turn colours about the axis of greys: Rodrigues' formula."""
+    cos, sin = angle.cos().view(-1, 1, 1), angle.sin() / math.sqrt(3)
+    across = matrices(0, -sin, sin, 0, sin, 0, -sin, 0, -sin, sin, 0, 0, 0, 0, 0, 0)
+    return EYE - CHROMA + cos * CHROMA + across
+
+
+def chroma_scaled(factor: torch.Tensor) -> torch.Tensor:
+    """(N, 4, 4) that scale the distance to grey; 0 makes grey."""
+    return EYE - CHROMA + factor.view(-1, 1, 1) * CHROMA
+
+
+def luma_flipped(flip: torch.Tensor) -> torch.Tensor:
+    """(N, 4, 4) that negate luma and keep hue where `flip` is 1, and do nothing where it is 0."""
+    return EYE - 2 * flip.view(-1, 1, 1) * LUMA
+
+
 def colours(draws: Draws) -> torch.Tensor:
     """(N, 4, 4) of (R, G, B, 1) in [-1, 1], in float64; luma is the mean of the three."""
-    eye = torch.eye(4, dtype=torch.float64)
-    luma = torch.full((3, 3), 1 / 3, dtype=torch.float64)
-    luma = F.pad(luma, (0, 1, 0, 1))
-    bright = 0.2 * draws.normal("brightness")
-    contrast = 2 ** (0.5 * draws.normal("contrast"))
-    flip = draws.choice("luma_flip", 2).view(-1, 1, 1)
-    angle = math.pi * draws.uniform("hue")
-    saturation = 2 ** draws.normal("saturation")
-
-    shift = matrices(1, 0, 0, bright, 0, 1, 0, bright, 0, 0, 1, bright, 0, 0, 0, 1)
-    gain = matrices(contrast, 0, 0, 0, 0, contrast, 0, 0, 0, 0, contrast, 0, 0, 0, 0, 1)
-    # A rotation about grey, by Rodrigues' formula; then chroma scaled, luma and the 1 kept.
-    cos, sin = angle.cos(), angle.sin() / math.sqrt(3)
-    across = matrices(0, -sin, sin, 0, sin, 0, -sin, 0, -sin, sin, 0, 0, 0, 0, 0, 0)
-    chroma = F.pad(eye[:3, :3] - luma[:3, :3], (0, 1, 0, 1))
-    hue = eye - chroma + cos.view(-1, 1, 1) * chroma + across
-    vivid = eye - chroma + saturation.view(-1, 1, 1) * chroma
-    return vivid @ hue @ (eye - 2 * flip * luma) @ gain @ shift
+    b = 0.2 * draws.normal("brightness")
+    c = 2 ** (0.5 * draws.normal("contrast"))
+    return (
+        chroma_scaled(2 ** draws.normal("saturation"))
+        @ hue_turned(math.pi * draws.uniform("hue"))
+        @ luma_flipped(draws.choice("luma_flip", 2))
+        @ matrices(c, 0, 0, 0, 0, c, 0, 0, 0, 0, c, 0, 0, 0, 0, 1)
+        @ matrices(1, 0, 0, b, 0, 1, 0, b, 0, 0, 1, b, 0, 0, 0, 1)
+    )
 
 
 def recolour(images: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Images with their colours, as (R, G, B, 1), times `matrix` (N, 4, 4)."""
     matrix = matrix.to(images)
     mixed = torch.baddbmm(matrix[:, :3, 3:], matrix[:, :3, :3], images.flatten(2))
     return mixed.view_as(images)
 
 
 def convolved(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """All of a * b, of len(a) + len(b) - 1 taps."""
     return F.conv1d(a.view(1, 1, -1), b.flip(0).view(1, 1, -1), padding=len(b) - 1).flatten()
 
 
-def octaves() -> torch.Tensor:
-    """Symmetric filters (4, 43) for the octaves of frequency, lowest first; they sum to a dot."""
+def octaves(length: int) -> torch.Tensor:
+    """Filters (4, length, length) for the octaves of frequency, lowest first; sum: the identity."""
     taps = torch.tensor(SYM2, dtype=torch.float64)
     low = convolved(taps, taps.flip(0)) / 2
     bands, passed = [], torch.ones(1, dtype=torch.float64)
@@ -319,18 +346,16 @@ def octaves() -> torch.Tensor:
         spread = torch.zeros(spacing * (len(low) - 1) + 1, dtype=torch.float64)
         spread[::spacing] = low
         lower = convolved(passed, spread)
-        border = (len(lower) - len(passed)) // 2
-        bands.append(F.pad(passed, (border, border)) - lower)
+        bands.append(F.pad(passed, [(len(lower) - len(passed)) // 2] * 2) - lower)
         passed = lower
-    bands = [F.pad(band, [(len(passed) - len(band)) // 2] * 2) for band in (passed, *bands[::-1])]
-    return torch.stack(bands)
-
-
-OCTAVES = octaves()
+    bands = (passed, *bands[::-1])
+    return torch.stack(
+        [banded(band, length, 1) @ mirrors(length, len(band) // 2) for band in bands]
+    )
 
 
 def octave_gains(draws: Draws) -> torch.Tensor:
-    """(N, 4) for `OCTAVES`, in float64: each raised or lowered, at the same expected power."""
+    """(N, 4) for `octaves`, in float64: each raised or lowered, at the same expected power."""
     power = torch.tensor(POWER, dtype=torch.float64)
     gains = torch.ones(len(draws.z), 4, dtype=torch.float64)
     for band in range(4):
@@ -341,15 +366,17 @@ def octave_gains(draws: Draws) -> torch.Tensor:
 
 
 def refilter(images: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
-    count, channels = images.shape[:2]
-    taps = (gains @ OCTAVES).to(images).repeat_interleave(channels, 0)
-    flat = mirror_pad(images, taps.shape[1] // 2).flatten(0, 1)[None]
-    flat = F.conv2d(flat, taps[:, None, :, None], groups=count * channels)
-    flat = F.conv2d(flat, taps[:, None, None, :], groups=count * channels)
-    return flat.view_as(images)
+    """Images with gains (N, 4) of the `octaves` of rows and of columns, same shape."""
+    gains = gains.to(images)
+    rows, columns = (
+        torch.einsum("nb,bij->nij", gains, filters(octaves, side, images.dtype, images.device))
+        for side in images.shape[2:]
+    )
+    return rows[:, None] @ images @ columns[:, None].mT
 
 
 def add_noise(images: torch.Tensor, sigma: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+    """Images with normal noise of deviation `sigma` (N,), the same for a seed."""
     noise = normals(seeds, NOISE, *images.shape[1:]).to(images)
     return images + sigma.to(images).view(-1, 1, 1, 1) * noise
 
@@ -392,6 +419,7 @@ def augment(
 
 
 def transformed(images: torch.Tensor, draws: Draws, seeds: torch.Tensor) -> torch.Tensor:
+    """Images through all stages in the order of the paper; a stage takes who is changed by it."""
     height, width = images.shape[2:]
     mirror, turns = draws.choice("flip", 2), draws.choice("rotate90", 4)
     down = (0.125 * height * draws.uniform("translate_int", 0)).round().long()

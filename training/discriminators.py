@@ -1,8 +1,11 @@
 """Discriminators: they live here, so that a user of the app never loads them."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from toonify.models.stylegan2 import RESOLUTIONS, FullyConnected, clamp, tent
 
 
 class AnimeGANDiscriminator(nn.Module):
@@ -36,3 +39,157 @@ class AnimeGANDiscriminator(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.layers(image)
+
+
+def halve(image: torch.Tensor) -> torch.Tensor:
+    """Half the height and width, (N, C, H, W) -> (N, C, H / 2, W / 2), by the filter [1, 3, 3, 1].
+
+    A flat picture stays flat within; outside lies zero, so its outermost pixels are 7/8 of it.
+    """
+    return F.conv2d(image, tent(image) / 4, stride=2, padding=1, groups=image.shape[1])
+
+
+def minibatch_deviation(x: torch.Tensor, group: int) -> torch.Tensor:
+    """How much a batch varies: x (N, C, H, W) -> (N, 1, H, W), one value for each group.
+
+    The standard deviation over the group, mean over channels and pixels; Karras et al.,
+    "Progressive growing of GANs", ICLR 2018, sec. 3. Sample i is in group i modulo N / group.
+    Equal samples give 1e-4, not zero, so that the slope of the root is finite.
+    """
+    n, _, height, width = x.shape
+    groups = x.unflatten(0, (group, n // group))
+    variance = (groups - groups.mean(0)).square().mean(0)
+    deviation = (variance + 1e-8).sqrt().mean((1, 2, 3))
+    return deviation.repeat(group)[:, None, None, None].expand(-1, -1, height, width)
+
+
+class Convolution(nn.Module):
+    """Convolution and leaky ReLU: (N, I, H, W) -> (N, O, H / down, W / down).
+
+    Equalised learning rate, as in `FullyConnected`. Halving is a pass of the filter [1, 3, 3, 1],
+    which leaves H + 1 pixels of H with two of zeros around, and 3x3 weights with a stride of 2.
+    """
+
+    def __init__(self, inputs, outputs, kernel, down=1, limit=None):
+        super().__init__()
+        assert down == 1 or (down == 2 and kernel == 3), (down, kernel)
+        self.down, self.limit = down, limit
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.gain = (inputs * kernel**2) ** -0.5
+
+    def forward(self, x):
+        weight, bias = (self.weight * self.gain).to(x.dtype), self.bias.to(x.dtype)
+        if self.down == 2:
+            x = F.conv2d(x, tent(x) / 4, padding=2, groups=x.shape[1])
+            x = F.conv2d(x, weight, bias, stride=2)
+        else:
+            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        return clamp(F.leaky_relu(x, 0.2) * 2**0.5, self.limit)
+
+
+class Skip(nn.Module):
+    """The linear way past two convolutions: (N, I, H, W) -> (N, O, H / 2, W / 2)."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.gain = inputs**-0.5
+
+    def forward(self, x):
+        return F.conv2d(halve(x), (self.weight * self.gain).to(x.dtype))
+
+
+class Residual(nn.Module):
+    """Features (N, I, H, W) -> (N, O, H / 2, W / 2); the first block reads the picture itself."""
+
+    def __init__(self, inputs, outputs, first, limit=None):
+        super().__init__()
+        self.fromrgb = Convolution(3, inputs, 1, limit=limit) if first else None
+        self.conv0 = Convolution(inputs, inputs, 3, limit=limit)
+        self.conv1 = Convolution(inputs, outputs, 3, down=2, limit=limit)
+        self.skip = Skip(inputs, outputs)
+
+    def forward(self, x):
+        if self.fromrgb is not None:
+            x = self.fromrgb(x)
+        return (self.conv1(self.conv0(x)) + self.skip(x)) * 0.5**0.5
+
+
+class Epilogue(nn.Module):
+    """Features (N, C, 4, 4) and how much they vary over the batch -> raw scores (N, 1)."""
+
+    def __init__(self, channels, limit=None):
+        super().__init__()
+        self.conv = Convolution(channels + 1, channels, 3, limit=limit)
+        self.fc = FullyConnected(channels * 16, channels)
+        self.out = FullyConnected(channels, 1)
+
+    def forward(self, x, group: int):
+        x = self.conv(torch.cat((x, minibatch_deviation(x, group)), 1))
+        return self.out(F.leaky_relu(self.fc(x.flatten(1)), 0.2) * 2**0.5)
+
+
+class StyleGAN2Discriminator(nn.Module):
+    """Residual discriminator of StyleGAN2: image (N, 3, R, R) in [-1, 1] -> raw scores (N, 1).
+
+    Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020. Sizes are as
+    in `StyleGAN2Generator`; the paper's at 1024 px has 29,012,513 parameters. Runs in autocast's
+    type if that is on, else in the parameters'; the minibatch deviation over groups of
+    `mbstd_group` samples, all that follows it, and the scores are at least float32.
+    """
+
+    def __init__(
+        self,
+        resolution: int = 1024,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        conv_clamp: float | None = None,
+        mbstd_group: int = 4,
+    ):
+        super().__init__()
+        if resolution not in RESOLUTIONS:
+            raise ValueError(f"resolution={resolution!r}: expected one of {RESOLUTIONS}")
+        if channel_base < resolution:
+            raise ValueError(f"channel_base={channel_base}: expected at least {resolution}")
+        if mbstd_group < 1:
+            raise ValueError(f"mbstd_group={mbstd_group}: expected 1 or more")
+        self.resolution, self.mbstd_group = resolution, mbstd_group
+        self.sizes = [s for s in (*reversed(RESOLUTIONS), 16, 8) if s <= resolution]
+        for side in self.sizes:
+            inputs, outputs = (min(channel_base // s, channel_max) for s in (side, side // 2))
+            block = Residual(inputs, outputs, side == resolution, conv_clamp)
+            self.add_module(f"b{side}", block)
+        self.b4 = Epilogue(outputs, conv_clamp)
+
+    def freeze(self, first: int) -> None:
+        """Freeze-D: the `first` blocks from the image on stay as they are, for good.
+
+        Mo, Cho, Shin, "Freeze the discriminator", CVPR workshop 2020. Their weights become buffers
+        of the same names: no later `requires_grad_` reaches them, and no process that trains along
+        expects their slopes. To be called before an optimiser is made.
+        """
+        if not 0 <= first <= len(self.sizes):
+            raise ValueError(f"first={first}: expected 0 to {len(self.sizes)} blocks")
+        for side in self.sizes[:first]:
+            for layer in getattr(self, f"b{side}").modules():
+                for name, weight in list(layer.named_parameters(recurse=False)):
+                    delattr(layer, name)
+                    layer.register_buffer(name, weight.detach())
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        assert image.shape[1:] == (3, self.resolution, self.resolution), image.shape
+        n, group = len(image), min(self.mbstd_group, len(image))
+        if n % group:
+            raise ValueError(
+                f"{n} images do not divide into groups of mbstd_group={group}: expected a multiple"
+            )
+        device, dtype = image.device.type, self.b4.out.weight.dtype
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        with torch.autocast(device, enabled=False):
+            x = image.to(dtype)
+            for side in self.sizes:
+                x = getattr(self, f"b{side}")(x)
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
+            return self.b4(x, group)

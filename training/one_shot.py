@@ -86,9 +86,10 @@ def find_latent(
     return inversion.refine(face, start, base, encoder, steps)[0]
 
 
-def settings_of(options: argparse.Namespace, stage: str) -> StyleGANSettings:
-    """Settings of one of the two stages."""
+def settings_of(options: argparse.Namespace, stage: str, base: MobileStyleGAN) -> StyleGANSettings:
+    """Settings of one of the two stages: the largest small image head, then windows."""
     fine = stage == "fine"
+    full, heads = base.resolution, base.synthesis.heads
     count = options.fine_images if fine else options.shape_images
     return replace_settings(
         TOON,
@@ -98,8 +99,8 @@ def settings_of(options: argparse.Namespace, stage: str) -> StyleGANSettings:
         data=str(options.drawing),
         look="reference",
         start_from=str(options.out / "shape" / "model") if fine else options.base,
-        resolution=1024 if fine else 256,
-        window=256 if fine else 0,
+        resolution=full if fine else heads[-2],
+        window=full // 4 if fine else 0,
         seed=options.seed,
         lr_g=options.lr,
         max_images=count,
@@ -164,7 +165,7 @@ def teach(options: argparse.Namespace) -> None:
         images.save(crop, options.out / "reference.png")
     row = base.synthesis.first_row(MIXED_FROM)
     for stage in stages:
-        settings = settings_of(options, stage)
+        settings = settings_of(options, stage, base)
         side = settings.resolution
         pixels = np.array(crop.resize((side, side), Image.Resampling.LANCZOS))
         drawing = torch.from_numpy(pixels).permute(2, 0, 1)

@@ -131,11 +131,12 @@ class Trainee(nn.Module):
             mean = reduce(w.detach().mean(0), "mean")
             mapping.w_avg.copy_(mean.lerp(mapping.w_avg, W_AVG_DECAY))
 
-    def synthesise(self, ws: torch.Tensor) -> torch.Tensor:
-        """Pictures (N, 3, side, side) of w+."""
+    def synthesise(self, ws: torch.Tensor, noise: str = "") -> torch.Tensor:
+        """Pictures (N, 3, side, side) of w+; `noise` instead of that of training."""
+        noise = noise or self.noise
         if isinstance(self.generator, MobileStyleGAN):
-            return self.generator.synthesis(ws, self.side, self.noise)
-        return self.generator.synthesis(ws, self.noise)
+            return self.generator.synthesis(ws, self.side, noise)
+        return self.generator.synthesis(ws, noise)
 
     def windows(self, ws: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
         """A window of each full picture, from its corner (row, column) on."""
@@ -155,6 +156,9 @@ def trained_layers(trainee: Trainee) -> None:
     """Leaves gradients on for what takes part: the layers that draw `side` px, or the windows."""
     synthesis = trainee.generator.synthesis
     if not isinstance(trainee.generator, MobileStyleGAN):
+        for layer in synthesis.modules():
+            if trainee.noise == "none" and hasattr(layer, "noise_strength"):
+                layer.noise_strength.requires_grad_(False)
         return
     coarse = synthesis.resolution // 8
     for name, layer in synthesis.named_children():
@@ -308,6 +312,8 @@ class StyleGANObjective:
 
     def draw(self, G, batch):
         """Pictures and w+; the mean of w follows along."""
+        # Noise inputs come from here on: of the samples, so that a resumed run has the same.
+        torch.manual_seed(int(batch["seed"][0]))
         return G({key: v for key, v in batch.items() if key not in ("real", "seed")})
 
     def seen(self, picture: torch.Tensor, seeds: torch.Tensor, salt: int) -> torch.Tensor:
@@ -387,6 +393,8 @@ class StyleGANObjective:
         some = {k: v[:few] for k, v in batch.items() if k not in ("real", "seed")}
         with torch.autocast(batch["real"].device.type, enabled=False):
             ws = self.G.latents(some)
+            if not ws.requires_grad:  # of a frozen mapping
+                ws = ws.detach().requires_grad_(True)
             picture = self.G.synthesise(ws)
             noise = normals(batch["seed"][:few], PATH, *picture.shape[1:]).to(picture.device)
             lengths = gan_losses.path_lengths(picture, ws, noise)
@@ -401,7 +409,7 @@ class StyleGANObjective:
         for one in z:
             w = mapping.w_avg.lerp(mapping(one[None].to(device)), truncation)
             ws = w[:, None].expand(-1, G.generator.num_ws, -1)
-            yield G.synthesise(ws).float().cpu()
+            yield G.synthesise(ws, "const").float().cpu()
 
     def sample(self, G: Trainee, path: Path) -> None:
         """Draws the sample grid, of the same noise in every grid."""
