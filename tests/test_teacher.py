@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from toonify import faces, images
+from toonify import faces, hub, images, latents
 from training import metrics
 from training.prepare import brush, toon_teacher
 
@@ -121,3 +122,41 @@ def test_twins_asked_for_later_or_lost_are_drawn(tmp_path, portrait):
     assert toon_teacher.draw_folder(photos, data, "comic", 128, tints=1.0) == (1, 0)
     assert [twin.read_bytes() for twin in twins] == first
     assert toon_teacher.draw_folder(photos, data, "comic", 128, tints=1.0) == (0, 0)
+
+
+def test_generated_faces_are_drawn_with_their_latent(toy_portrait, tmp_path, monkeypatch):
+    points = np.array([[45, 60], [83, 60], [64, 80], [50, 95], [78, 95]], float)
+    found = faces.Face((20.0, 20.0, 108.0, 120.0), points, 0.99)
+    monkeypatch.setattr(toon_teacher.face_room, "detect", lambda photo: [found])
+    data, base = tmp_path / "data", toy_portrait / "base"
+    words = [str(data), "--generator", str(base), "--faces", "2", "--short-side", "128"]
+    toon_teacher.main([*words, "--look", "soft"])
+    names = {path.stem for path in (data / "w").iterdir()}
+    assert len(names) == 2 and names == set(json.loads((data / "faces.json").read_text()))
+    network = hub.load_model(base, toon_teacher.GENERATORS)
+    for name in names:
+        w = latents.load_latent(data / "w" / f"{name}.npz", network.num_ws, 16)
+        with torch.no_grad():
+            face = toon_teacher.resize_short(images.to_pil(network.synthesis(w)), 128)
+        photo = images.load(data / "train_photo" / f"{name}.png")
+        assert np.abs(np.asarray(face, int) - np.asarray(photo)).max() <= 2
+        assert images.load(data / "soft" / "style" / f"{name}.png").size == (128, 128)
+    before = {path: path.read_bytes() for path in data.rglob("*.png")}
+    (data / "soft" / "style" / f"{min(names)}.png").unlink()
+    toon_teacher.main([*words, "--look", "soft"])
+    assert {path: path.read_bytes() for path in data.rglob("*.png")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["d"], "expected PHOTOS or --generator"),
+        (["d", "--generator", "portrait", "--faces", "0"], "--faces 0"),
+        (["d", "--generator", "nobody"], "nobody"),
+    ],
+)
+def test_wrong_generators_are_answered_with_words(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        toon_teacher.main(words)
+    assert message in capsys.readouterr().err

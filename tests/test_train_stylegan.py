@@ -309,10 +309,10 @@ def test_dry_run_touches_nothing(tmp_path, capsys):
 
 
 def test_two_processes_with_half_the_batch_follow_one(faces, tmp_path):
-    """The minibatch deviation looks at the pictures of one process, so it is left out here."""
+    """What looks at a process's own first pictures is left out: deviations, shares of a batch."""
     outs = [tmp_path / "one", tmp_path / "two"]
     toy = TOY | dict(mbstd_group=1, noise="none", max_images=80, save_every_images=80, lr_g=1e-4)
-    toy |= dict(lr_d=1e-4, weight_path=2.0, augment_p=0.2)
+    toy |= dict(lr_d=1e-4, path_share=1.0, augment_p=0.2)
     for out, count in zip(outs, (1, 2), strict=True):
         many = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
         options = [

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from accelerate.utils import reduce
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -106,19 +107,19 @@ class Trainee(nn.Module):
         self.noise, self.window = noise, window
 
     def forward(self, batch: dict[str, torch.Tensor]):
-        ws = self.latents(batch)
+        ws = self.latents(batch, follow=self.training)
         if self.window:
             return self.windows(ws, batch["corner"]), ws
         return self.synthesise(ws), ws
 
-    def latents(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def latents(self, batch: dict[str, torch.Tensor], follow: bool = False) -> torch.Tensor:
         """w+ (N, num_ws, D): the batch's own w or w+, or z's, from row `cut` on another's."""
         rows = self.generator.num_ws
         if "w" in batch:
             w = batch["w"]
             return w if w.ndim == 3 else w[:, None].expand(-1, rows, -1)
         w, other = self.generator.mapping(torch.cat((batch["z"], batch["other"]))).chunk(2)
-        if self.training:
+        if follow:
             self.track(w)
         first = torch.arange(rows, device=w.device)[None] < batch["cut"][:, None]
         return torch.where(first[..., None], w[:, None], other[:, None])
@@ -148,8 +149,14 @@ class Trainee(nn.Module):
         )
 
 
-class NoCritic(nn.Module):
-    """Stands where a discriminator would, in runs that have none."""
+class NoCritic(nn.Linear):
+    """Stands where a discriminator would, in runs that have none.
+
+    It has a weight: processes that train along expect one.
+    """
+
+    def __init__(self):
+        super().__init__(1, 1, bias=False)
 
 
 def trained_layers(trainee: Trainee) -> None:
@@ -223,12 +230,19 @@ class StyleGANObjective:
 
     def open_critic(self) -> StyleGAN2Discriminator:
         s = self.settings
+        share = s.batch // PartialState().num_processes
+        self.group = min(s.mbstd_group, share)
+        if share % self.group:
+            raise ValueError(
+                f"--mbstd-group {s.mbstd_group}: expected a divisor of the {share} pictures that "
+                "a process has"
+            )
         critic = StyleGAN2Discriminator(
             resolution=s.resolution,
             channel_base=s.critic_base or s.channel_base,
             channel_max=s.critic_max or s.channel_max,
             conv_clamp=s.conv_clamp or None,
-            mbstd_group=s.mbstd_group,
+            mbstd_group=self.group,
         )
         if s.critic_from:
             try:
@@ -334,7 +348,7 @@ class StyleGANObjective:
             (self.seen(batch["real"], seeds, REAL), self.seen(fake, seeds, FAKE_D))
         )
         # One forward for both, in an order that lets neither share a minibatch deviation.
-        score = D(pictures) if s.mbstd_group == 1 else self.apart(D, pictures)
+        score = D(pictures) if self.group == 1 else self.apart(D, pictures)
         real, drawn_score = score.chunk(2)
         loss = s.weight_adversarial * self.loss_d(real, drawn_score)
         sign = reduce(real.detach().sign().mean(), "mean")
@@ -360,9 +374,8 @@ class StyleGANObjective:
 
         The groups of the discriminator are strided over the batch.
         """
-        group = min(self.settings.mbstd_group, len(pictures) // 2)
         order = torch.cat(
-            [part.view(group, -1) for part in torch.arange(len(pictures)).chunk(2)], 1
+            [part.view(self.group, -1) for part in torch.arange(len(pictures)).chunk(2)], 1
         ).flatten()
         score = D(pictures[order.to(pictures.device)])
         return score[order.argsort().to(score.device)]

@@ -24,6 +24,16 @@ State = dict[str, torch.Tensor]
 Shape = tuple[int, ...]
 
 NETWORKS = ("G", "D")
+# What torch raises at a file that was cut off or changed.
+DAMAGED = (
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 # Part of a layer, ours -> rosinality's.
 STYLED = {
@@ -361,7 +371,7 @@ def read_rosinality(path: str | Path) -> dict[str, State | torch.Tensor]:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it asks for {asked[1]}" if asked else "it holds something else"
         raise ValueError(f"{path}: expected a checkpoint of tensors, but {what}") from error
-    except (RuntimeError, EOFError, LookupError, TypeError, AttributeError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path}: not a whole checkpoint") from error
     states = ("g_ema", "g", "d")
     kinds = dict.fromkeys(states, dict) | {"latent_avg": torch.Tensor}
