@@ -38,8 +38,8 @@ def refine(
     """w+ (1, L, D), refined from `start` (1, L, D) so that it draws `face` (1, 3, H, W) in [-1, 1].
 
     `generator` draws 256 px with `generator.synthesis(ws, 256)`; `encoder.perceive` compares, and
-    its `row_of`, `w_std` say which rows move together and how far w spreads. `whole(ws)` draws at full
-    size, (1, 3, R, R): a few times on the way, what it shows more than the 256 px head is added to
+    its `row_of`, `w_std` say which rows move together and how far w spreads. `whole(ws)` draws at
+    full size, (1, 3, R, R): a few times on the way, what it shows more than the head is added to
     the head's pictures, so that it is the full picture that comes to fit. `visible` (256, 256) is 0
     where `face` shows nothing to compare with, 1 elsewhere. `progress` is told a fraction
     before each step. When `cancelled()` is true, what has been reached is returned. `log` gets the
