@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT_STYLE = "comic"
 DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
+DEFAULT_TOON = "storybook"  # of the generators tuned from it
 CONFIG = "config.json"
 STYLE = "style.json"
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
@@ -225,7 +226,8 @@ def styles(family: str = "animegan") -> list[Style]:
     folders = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG}"))
     bundled = [read_style(folder, folder.name, "bundled") for folder in folders]
     bundled = [style for style in bundled if style.family == family]
-    bundled.sort(key=lambda style: (style.name != DEFAULT_STYLE, style.name))
+    defaults = (DEFAULT_STYLE, DEFAULT_TOON)
+    bundled.sort(key=lambda style: (style.name not in defaults, style.name))
     return bundled + [
         Style(
             name=name,

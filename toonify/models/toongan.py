@@ -1,0 +1,137 @@
+"""ToonGAN: noise -> w -> cartoon face, StyleGAN2's way with few multiplications.
+
+Doubling is a convolution at the small size and a linear resize, which is the filter [1, 3, 3, 1]
+with its edges repeated. Flat colours have no grain, so there are no noise inputs.
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import nn
+
+from toonify.models.stylegan2 import FullyConnected, MappingNetwork, ToRGB, modulated_conv2d
+
+RESOLUTIONS = (64, 128, 256)
+
+
+def double(x: torch.Tensor) -> torch.Tensor:
+    """Twice the height and width, (N, C, H, W) -> (N, C, 2H, 2W); a flat picture stays as it is."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, doubling if `up`, bias, leaky ReLU: I channels -> O channels."""
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, up: bool = False):
+        super().__init__()
+        self.up = up
+        self.affine = FullyConnected(w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x, w):
+        x = modulated_conv2d(x, self.weight, self.affine(w))
+        x = double(x) if self.up else x
+        return F.leaky_relu(x + self.bias.to(x.dtype)[:, None, None], 0.2) * 2**0.5
+
+
+class Start(nn.Module):
+    """Two rows of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and picture (N, 3, 4, 4)."""
+
+    def __init__(self, channels: int, w_dim: int):
+        super().__init__()
+        self.const = nn.Parameter(torch.randn(channels, 4, 4))
+        self.conv1 = StyledConv(channels, channels, w_dim)
+        self.torgb = ToRGB(channels, w_dim)
+
+    def forward(self, ws, dtype: torch.dtype):
+        x = self.conv1(self.const.to(dtype).expand(len(ws), -1, -1, -1), ws[:, 0])
+        return x, self.torgb(x, ws[:, 1])
+
+
+class Block(nn.Module):
+    """Features, picture and three rows of w+ -> features and picture twice as large."""
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int):
+        super().__init__()
+        self.conv0 = StyledConv(inputs, outputs, w_dim, up=True)
+        self.conv1 = StyledConv(outputs, outputs, w_dim)
+        self.torgb = ToRGB(outputs, w_dim)
+
+    def forward(self, x, image, ws):
+        x = self.conv1(self.conv0(x, ws[:, 0]), ws[:, 1])
+        return x, double(image) + self.torgb(x, ws[:, 2])
+
+
+class Synthesis(nn.Module):
+    """w+ (N, num_ws, w_dim) -> pictures (N, 3, R, R), about [-1, 1], not clipped.
+
+    The rows of w+ and the types are StyleGAN2's: a row for each convolution and one for the last
+    image head; autocast's type if that is on, and the picture at least float32.
+    """
+
+    def __init__(self, resolution: int, channels: tuple[int, ...], w_dim: int):
+        super().__init__()
+        self.sizes = [side for side in (8, 16, 32, *RESOLUTIONS) if side <= resolution]
+        self.shape = (2 * len(self.sizes) + 2, w_dim)  # of w+
+        self.b4 = Start(channels[0], w_dim)
+        for side, inputs, outputs in zip(self.sizes, channels, channels[1:], strict=False):
+            self.add_module(f"b{side}", Block(inputs, outputs, w_dim))
+
+    def first_row(self, side: int) -> int:
+        """The first row of w+ that steers features of `side` px; ValueError for another size."""
+        if side not in (4, *self.sizes):
+            raise ValueError(f"side={side}: expected one of {(4, *self.sizes)}")
+        return 0 if side == 4 else 2 * self.sizes.index(side) + 1
+
+    def forward(self, ws):
+        assert ws.shape[1:] == self.shape, (ws.shape, self.shape)
+        device, dtype = ws.device.type, self.b4.const.dtype
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        # Off within: autocast would also round the styles, before the guard can scale them.
+        with torch.autocast(device, enabled=False):
+            ws = ws.to(torch.promote_types(ws.dtype, torch.float32))
+            x, image = self.b4(ws[:, :2], dtype)
+            for i, side in enumerate(self.sizes):
+                x, image = getattr(self, f"b{side}")(x, image, ws[:, 2 * i + 1 : 2 * i + 4])
+        return image
+
+
+class ToonGANGenerator(ModelMixin, ConfigMixin):
+    """z (N, z_dim) -> w (N, w_dim) -> cartoon faces (N, 3, R, R), about [-1, 1], not clipped.
+
+    R is 64, 128 or 256; `channels` are those at 4, 8, ... px, of which a smaller picture leaves the
+    last out. Mixing styles means mixing rows of w+ (N, num_ws, w_dim) and calling `synthesis`.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        resolution: int = 128,
+        z_dim: int = 128,
+        w_dim: int = 256,
+        mapping_layers: int = 4,
+        channels: tuple[int, ...] = (256, 256, 160, 80, 40, 16, 8),
+    ):
+        super().__init__()
+        if resolution not in RESOLUTIONS:
+            raise ValueError(f"resolution={resolution!r}: expected one of {RESOLUTIONS}")
+        blocks = resolution.bit_length() - 2
+        if len(channels) < blocks:
+            raise ValueError(f"channels={channels}: expected {blocks} or more at {resolution} px")
+        self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers)
+        self.synthesis = Synthesis(resolution, tuple(channels), w_dim)
+        self.num_ws = self.synthesis.shape[0]
+        self.resolution = resolution
+
+    def first_row(self, side: int) -> int:
+        """The first row of w+ that steers features of `side` px; ValueError for another size."""
+        return self.synthesis.first_row(side)
+
+    def forward(self, z, truncation: float = 1.0):
+        """Faces of noise z; `truncation` 1 keeps w, 0 gives the mean face."""
+        w = self.mapping(z)
+        w = self.mapping.w_avg.to(w.dtype).lerp(w, truncation)
+        return self.synthesis(w[:, None].expand(-1, self.num_ws, -1))
