@@ -34,7 +34,7 @@ EXAMPLES = [
     for name in ("random_021", "random_032", "random_012", "random_026", "random_069", "astronaut")
 ]
 FACES = [("All faces", "all"), ("Largest face", "largest"), ("No faces", "none")]
-BLENDS = [(f"{4 << step} px", 4 << step) for step in range(9)]  # one for each size of layers
+BLENDS = [(f"{side} px", side) for side in hub.BLENDS]
 SHAPES = [("Toon", "toon"), ("Photo", "base")]
 FARTHEST = 3  # standard deviations that a face may be moved; beyond, it looks like nobody
 MOST_STEPS, REFINE_S = 200, 120  # of refinement, for one face and for one photo
@@ -447,6 +447,10 @@ class PortraitHandlers:
         """What a style is, whose it is and where it comes from, as Markdown."""
         return about(self.toons.get(style))
 
+    def choose(self, style: str) -> tuple[str, int]:
+        """What a style is, as Markdown, and the size up to which its layers are its own."""
+        return self.about(style), self.toons[style].blend
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kept:
@@ -688,7 +692,7 @@ def portrait_tab(handlers: PortraitHandlers) -> None:
                 )
                 blend = gr.Radio(
                     BLENDS,
-                    value=128,
+                    value=handlers.toons[choices[0][1]].blend,
                     label="Toon up to",
                     info="Layers below this size draw the toon's shapes, finer ones a photo's skin",
                     elem_id="blend",
@@ -774,12 +778,13 @@ def portrait_tab(handlers: PortraitHandlers) -> None:
     stop.click(handlers.stop, None, stop, **LIGHT)
     shown = nobody.click(handlers.imagine, [seed, *settings, *edits], **heavy)
     shown.success(None, js=scroll_to("portrait-compare"))
-    live = [style, blend, blend_width, shape_from, strength, truncation, keep_colour, *edits]
+    live = [blend, blend_width, shape_from, strength, truncation, keep_colour, *edits]
     live = [widget.input for widget in live]
     # What comes while one is being drawn waits, and only the last of it.
     gr.on(live, handlers.redraw, inputs, trigger_mode="always_last", **heavy)
+    chosen = style.input(handlers.choose, style, [about, blend], **LIGHT)
+    chosen.then(handlers.redraw, inputs, trigger_mode="always_last", **heavy)
     gr.on([photo.input, photo.clear], handlers.forget, None, result, **LIGHT)
-    style.change(handlers.about, style, about, **LIGHT)
     options = {"api_name": "portrait", **ONE_AT_A_TIME}
     gr.on([], handlers.portrait, [photo, *settings, edits_json, latent], png, **options)
     gr.on([], handlers.latent, [photo, refine_steps], file, api_name="latent", **ONE_AT_A_TIME)

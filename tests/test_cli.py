@@ -328,7 +328,11 @@ def portraits(monkeypatch):
     pipeline = Portraits()
     opened = {"from_pretrained": staticmethod(lambda device: pipeline)}
     monkeypatch.setattr(stylegan, "StyleGANPipeline", type("Opened", (), opened))
-    monkeypatch.setattr(hub, "styles", lambda family="animegan": [hub.Style("bold", "Bold")])
+    monkeypatch.setattr(
+        hub,
+        "styles",
+        lambda family="animegan": [hub.Style("bold", "Bold"), hub.Style("other", "Other")],
+    )
     return pipeline
 
 

@@ -344,3 +344,14 @@ def test_registered_style_is_fetched_from_the_owner(server, ask, files, monkeypa
     monkeypatch.setattr(sys.modules[__name__], "CLIENT", script + CLIENT)
     (answer,) = ask(("ink", None), TOONIFY_HUB_OWNER="owner")
     assert answer["folder"].endswith(commit)
+
+
+def test_a_toon_may_name_the_switch_it_is_best_at(tmp_path):
+    (tmp_path / "style.json").write_text('{"blend": 1024}')
+    assert hub.read_style(tmp_path, "toon", "here").blend == 1024
+    (tmp_path / "style.json").write_text("{}")
+    assert hub.read_style(tmp_path, "toon", "here").blend == 128
+    for wrong in ("33", "true", '"64"', "[4]"):
+        (tmp_path / "style.json").write_text(f'{{"blend": {wrong}}}')
+        with pytest.raises(ValueError, match=r"blend is .*, expected one of 4, 8"):
+            hub.read_style(tmp_path, "toon", "here")

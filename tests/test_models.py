@@ -3,9 +3,21 @@
 import pytest
 import torch
 
-from toonify.models import PHOTO_MODELS, AnimeGANGenerator, AnimeGANLiteGenerator
+from toonify.models import (
+    MODELS,
+    NOISE_MODELS,
+    PHOTO_MODELS,
+    AnimeGANGenerator,
+    AnimeGANLiteGenerator,
+)
 from toonify.models.animegan import double
 from training.discriminators import AnimeGANDiscriminator
+
+# Sizes of toys that draw 64 px from noise of 6.
+TOYS = {
+    "toongan": {"resolution": 64, "w_dim": 8, "mapping_layers": 2, "channels": (8, 8, 8, 4, 4)},
+    "toon-generator": {"channels": (8, 8, 8, 4, 4)},
+}
 
 
 def parameters(network) -> int:
@@ -96,3 +108,29 @@ def test_smallest_size_works(name):
     network = PHOTO_MODELS[name](width=4, depth=1).eval()
     side = network.smallest
     assert network(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
+
+
+@pytest.mark.parametrize("name", NOISE_MODELS)
+def test_noise_becomes_a_picture_that_every_parameter_shapes(name):
+    torch.manual_seed(0)
+    network = MODELS[name](z_dim=6, **TOYS[name]).eval()
+    for parameter in network.parameters():  # some start so small that nothing comes through
+        parameter.data.normal_(0, 0.5)
+    drawing = network(torch.randn(2, 6))
+    assert drawing.shape == (2, 3, 64, 64) and network.resolution == 64
+    assert drawing.isfinite().all()
+    drawing.square().mean().backward()
+    still = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not still
+
+
+@pytest.mark.parametrize("name", NOISE_MODELS)
+def test_noise_is_drawn_alike_in_any_company_and_after_saving(name, tmp_path):
+    torch.manual_seed(0)
+    network = MODELS[name](z_dim=6, **TOYS[name]).eval()
+    network.save_pretrained(tmp_path)
+    again = MODELS[name].from_pretrained(tmp_path, use_safetensors=True)
+    z = torch.randn(3, 6)
+    with torch.inference_mode():
+        assert torch.allclose(network(z)[1:2], network(z[1:2]), atol=1e-5)
+        assert torch.equal(network(z), again(z))

@@ -39,7 +39,6 @@ exit status: 0 all drawn or skipped, 1 some failed, 2 wrong usage"""
 
 
 MODELS = ("animegan", "stylegan")  # the families of styles
-BLENDS = [4 << step for step in range(9)]  # px: one for each size of a network's layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +133,10 @@ def add_stylegan_options(group) -> None:
     group.add_argument(
         "--blend",
         type=int,
-        choices=BLENDS,
+        choices=hub.BLENDS,
         metavar="PX",
-        help="layers below this size, 4 to 1024, give the shape, the rest detail (default: 128)",
+        help="layers below this size, 4 to 1024, give the shape, the rest detail (default:"
+        " the style's own)",
     )
     group.add_argument(
         "--blend-width",

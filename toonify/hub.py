@@ -28,6 +28,7 @@ DOWNLOADED = [CONFIG, STYLE, "README.md", "metrics.json", DIRECTIONS, *WEIGHTS]
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
 # What a folder's network is: draws photos; draws faces from w, as toons or as they are; finds w.
+BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
 FAMILIES = ("animegan", "stylegan", "stylegan-base", "stylegan-encoder")
 
 
@@ -39,7 +40,8 @@ class Style:
     range of inter-ocular distances, in pixels, at which it draws faces well; `short_side` the
     largest short side of a photo, in pixels, at which its strokes have their weight (0: any).
     `source` says where the weights come from: "bundled", "folder ..." or "hub owner/repo@revision".
-    `family` says which pipeline draws it, or what part of one it is: see `FAMILIES`.
+    `family` says which pipeline draws it, or what part of one it is: see `FAMILIES`. `blend` is the
+    size in pixels up to which a toon generator's layers are its own, unless told otherwise.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Style:
     short_side: float = 0.0
     data: str = ""
     family: str = "animegan"
+    blend: int = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,7 +264,7 @@ def read_style(folder: Path, name: str, source: str) -> Style:
     fields = {f.name for f in dataclasses.fields(Style)} - {"name", "source"}
     said = {key: value for key, value in said.items() if key in fields}
     for key, value in said.items():
-        if key not in ("eye_distance", "short_side") and not isinstance(value, str):
+        if key not in ("eye_distance", "short_side", "blend") and not isinstance(value, str):
             raise ValueError(f"{file}: {key} is {value!r}, expected text")
     if said.get("scope", "photo") not in SCOPES:
         raise ValueError(f"{file}: scope is {said['scope']!r}, expected one of {', '.join(SCOPES)}")
@@ -274,6 +277,10 @@ def read_style(folder: Path, name: str, source: str) -> Style:
     side = said.get("short_side", 0)
     if type(side) not in (int, float) or not (side == 0 or side >= 64):
         raise ValueError(f"{file}: short_side is {side!r}, expected 0 or at least 64 pixels")
+    if said.get("blend", 128) not in BLENDS:
+        raise ValueError(
+            f"{file}: blend is {said['blend']!r}, expected one of {', '.join(map(str, BLENDS))}"
+        )
     return Style(name=name, source=source, **{"title": name, **said})
 
 

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 LIMIT = 2 << 30  # bytes of a file
-OPCODES = 300_000  # words of a pickle, and values that it unfolds to
+OPCODES = 150_000  # words of a pickle, and values that it unfolds to; NVlabs' largest: 80,000
+STACK = 10_000  # values that wait for one that they belong in
 DEPTH = 100  # values inside each other
 VIEWS = 4  # times the bytes of a file that its tensors may show, when they share some
 ENTRIES = 10_000  # files in a zip
@@ -39,6 +40,7 @@ TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 # PyTorch's older format: a file is this number, a version, sizes, the values, keys and numbers.
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
+ZIP = b"PK\3\4"
 NUMERIC = re.compile(r"b1|[iu][1248]|f[248]|c8|c16")
 NETWORKS = ("G", "D", "G_ema")
 
@@ -69,10 +71,10 @@ class Record:
 
 
 class Budget:
-    """What reading a file of `size` bytes may cost."""
+    """What reading a file of `size` bytes may cost; protocol 2 copies its bytes twice."""
 
     def __init__(self, size: int):
-        self.left = {"opcodes": OPCODES, "bytes copied": size, "bytes shown": VIEWS * size}
+        self.left = {"opcodes": OPCODES, "bytes copied": 2 * size, "bytes shown": VIEWS * size}
 
     def spend(self, what: str, amount: int = 1) -> None:
         self.left[what] -= amount
@@ -90,8 +92,8 @@ def opcodes(stream: io.BytesIO) -> Iterator:
 
 def refuse_name(name: str):
     raise ValueError(
-        f"it asks for {name[:99]}, which may be a program: nothing of it was run. Where a whole"
-        " network was saved, save its state_dict instead"
+        f"it asks for {name[:99]}, which isn't data; nothing of it was run. If that is a class"
+        " of its network, save the state_dict instead"
     )
 
 
@@ -105,10 +107,25 @@ def check(values: object, kinds: tuple, name: str) -> tuple:
     return values
 
 
-def check_key(key: object) -> None:
+def check_keys(keys: list) -> list:
     """Of a dict or set: a tuple's hash could be too deep, a large integer's chosen."""
-    if type(key) not in (str, int, bool) or (type(key) is int and not -INTEGER < key < INTEGER):
-        raise ValueError(f"a key is of {type(key)}, expected a text or a small integer")
+    for key in keys:
+        if type(key) not in (str, int, bool) or not (type(key) is str or -INTEGER < key < INTEGER):
+            raise ValueError(f"a key is of {type(key)}, expected a text or a small integer")
+    return keys
+
+
+def check_sizes(sizes: tuple) -> None:
+    if len(sizes) > 32 or not all(type(n) is int and 0 <= n < INTEGER for n in sizes):
+        raise ValueError("it has a size that isn't one")
+
+
+def count_of(shape: tuple) -> int:
+    """How many numbers an array of this shape has; its axes without zeros count as well."""
+    check_sizes(shape)
+    if math.prod(n or 1 for n in shape) >= INTEGER:
+        raise ValueError("it has a size that isn't one")
+    return math.prod(shape)
 
 
 class Reader:
@@ -129,13 +146,19 @@ class Reader:
             for opcode, value, _ in opcodes(self.stream):
                 self.budget.spend("opcodes")
                 self.follow(opcode.name, value)
+                if len(self.stack) > STACK or len(self.outer) > STACK:
+                    raise ValueError("it is too deep: too many values wait for another")
             return self.stack.pop()
         except (IndexError, KeyError) as error:
             raise ValueError("it is damaged: a value is missing") from error
 
     def follow(self, word: str, value: object) -> None:
         stack = self.stack
-        if word in LITERALS:
+        if word in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            self.memo[len(self.memo) if word == "MEMOIZE" else value] = stack[-1]
+        elif word in ("BINGET", "LONG_BINGET"):
+            stack.append(self.memo[value])
+        elif word in LITERALS:
             if type(value) is int and value.bit_length() > 128:
                 raise ValueError("it has an integer of more than 128 bits")
             stack.append(value)
@@ -160,11 +183,7 @@ class Reader:
             self.set_items(self.target(word, dict), items)
         elif word == "ADDITEMS":
             items = self.marked()
-            self.target(word, set).update(self.keys(items))
-        elif word in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self.memo[len(self.memo) if word == "MEMOIZE" else value] = stack[-1]
-        elif word in ("BINGET", "LONG_BINGET"):
-            stack.append(self.memo[value])
+            self.target(word, set).update(check_keys(items))
         elif word == "GLOBAL":
             stack.append(self.named(*value.split(" ", 1)))
         elif word == "STACK_GLOBAL":
@@ -194,15 +213,10 @@ class Reader:
             raise ValueError(f"its {word} is for a {kind}, but finds {type(self.stack[-1])}")
         return self.stack[-1]
 
-    def keys(self, items: list) -> list:
-        for key in items:
-            check_key(key)
-        return items
-
     def set_items(self, target: dict, items: list) -> None:
         if len(items) % 2:
             raise ValueError("it is damaged: a key has no value")
-        target.update(zip(self.keys(items[::2]), items[1::2], strict=True))
+        target.update(zip(check_keys(items[::2]), items[1::2], strict=True))
 
     def named(self, module: object, name: object) -> Global:
         if type(module) is not str or type(name) is not str:
@@ -228,6 +242,7 @@ class Reader:
             if state[1] not in ("<", "|", "="):
                 raise ValueError(f"its numbers have the order of bytes {state[1][:9]!r}")
         elif type(target) is argparse.Namespace and type(state) is dict:
+            self.budget.spend("opcodes", len(state))
             for key in state:
                 if type(key) is not str or key.startswith("__"):
                     raise ValueError("its settings have a name that isn't one")
@@ -239,8 +254,7 @@ class Reader:
     def fill(self, array: np.ndarray, state: object) -> None:
         kinds = (int, tuple, np.dtype, (bool, int), bytes)
         _, shape, dtype, fortran, numbers = check(state, kinds, "numpy.ndarray")
-        check_sizes(shape)
-        if len(shape) > 32 or math.prod(shape) * dtype.itemsize != len(numbers):
+        if count_of(shape) * dtype.itemsize != len(numbers):
             raise ValueError(f"an array claims {len(shape)} axes, but has {len(numbers):,} bytes")
         self.budget.spend("bytes copied", len(numbers))
         array.__setstate__((1, shape, dtype, bool(fortran), numbers))
@@ -260,26 +274,21 @@ class Reader:
         return self.storage(of.dtype, key, count)
 
 
-def check_sizes(sizes: tuple) -> None:
-    if len(sizes) > 64 or not all(type(n) is int and 0 <= n < INTEGER for n in sizes):
-        raise ValueError("it has a size that isn't one")
-
-
 def tensor(reader: Reader, arguments: tuple) -> torch.Tensor:
     """`_rebuild_tensor_v2`: a view, only if it lies in its storage and isn't larger."""
     name = "torch._utils._rebuild_tensor_v2"
-    if len(arguments) == 7 and (arguments[6] is None or arguments[6] == {}):
+    if len(arguments) == 7 and arguments[6] is None:
         arguments = arguments[:6]
     kinds = (Flat, int, tuple, tuple, bool, dict)
     flat, offset, size, stride, *_ = check(arguments, kinds, name)
-    for sizes in ((offset,), size, stride):
-        check_sizes(sizes)
-    count, present = math.prod(size), flat.numbers.numel()
+    check_sizes((offset,))
+    check_sizes(stride)
+    count, present = count_of(size), flat.numbers.numel()
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=False))
     if len(size) != len(stride) or count > present or (count and last >= present):
-        raise ValueError(f"a tensor claims {count:,} numbers, but {present:,} are there")
+        raise ValueError(f"a tensor of {str(size)[:60]} doesn't lie in its {present:,} numbers")
     reader.budget.spend("bytes shown", count * flat.numbers.itemsize)
-    return flat.numbers.as_strided(size, stride, offset if count else 0)
+    return flat.numbers.as_strided(size, stride, offset) if count else flat.numbers.new_empty(size)
 
 
 def parameter(reader: Reader, arguments: tuple) -> torch.Tensor:
@@ -290,6 +299,8 @@ def parameter(reader: Reader, arguments: tuple) -> torch.Tensor:
 def pickled_storage(reader: Reader, arguments: tuple) -> Flat:
     """`_load_from_bytes`: a file in the file, which may hold one storage and nothing else."""
     (data,) = check(arguments, (bytes,), "torch.storage._load_from_bytes")
+    if data[:4] == ZIP:
+        raise ValueError("a tensor holds a zip in place of its numbers")
     reader.budget.spend("bytes copied", len(data))
     held = read_legacy(data, STORAGES, reader.budget)
     if not isinstance(held, Flat):
@@ -332,7 +343,7 @@ def scalar(reader: Reader, arguments: tuple) -> bool | int | float | complex:
 def unique(reader: Reader, arguments: tuple) -> set:
     (items,) = check(arguments, (list,), "builtins.set")
     reader.budget.spend("opcodes", len(items))
-    return set(reader.keys(items))
+    return set(check_keys(items))
 
 
 def encoded(reader: Reader, arguments: tuple) -> bytes:
@@ -346,7 +357,12 @@ def encoded(reader: Reader, arguments: tuple) -> bytes:
 
 def fresh(name: str, kind: type) -> Global:
     """Stands for a class whose objects start empty."""
-    return Global(name, lambda reader, arguments: (check(arguments, (), name), kind())[1])
+
+    def make(reader: Reader, arguments: tuple) -> object:
+        check(arguments, (), name)
+        return kind()
+
+    return Global(name, make)
 
 
 def table(*entries: Global) -> dict[str, Global]:
@@ -421,8 +437,9 @@ def plain(tree: object) -> object:
         value, entered = waiting.pop()
         if type(value) in LEAVES:
             continue
-        key, parts = id(value), inside(value)
+        key = id(value)
         if entered:
+            parts = inside(value)
             known = [id(part) for part in parts if type(part) not in LEAVES]
             depths[key] = 1 + max((depths[k] for k in known), default=0)
             counts[key] = 1 + len(parts) + sum(counts[k] for k in known)
@@ -433,7 +450,7 @@ def plain(tree: object) -> object:
         elif key not in depths:
             depths[key] = None
             waiting.append((value, True))
-            waiting += [(part, False) for part in parts]
+            waiting += [(part, False) for part in inside(value)]
         elif depths[key] is None:
             raise ValueError("a value of it holds itself")
     return tree
@@ -496,7 +513,7 @@ def read_zip(data: bytes, budget: Budget) -> object:
     flats = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            root, files = listed(archive, len(data))
+            files = listed(archive, len(data))
 
             def storage(dtype: torch.dtype, key: str, count: int) -> Flat:
                 if key not in flats:
@@ -517,9 +534,13 @@ def read_zip(data: bytes, budget: Budget) -> object:
         raise ValueError(f"it is a damaged zip ({str(error)[:99]})") from error
 
 
-def listed(archive: zipfile.ZipFile, size: int) -> tuple[str, dict[str, zipfile.ZipInfo]]:
-    """The folder that all files lie in, and the files by their names in it."""
+def listed(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """The files by their names in the one folder that they lie in."""
     files, roots = {}, set()
+    if any(
+        re.match(r"[^/]+/(constants\.pkl$|code/)", info.filename) for info in archive.infolist()
+    ):
+        raise ValueError("it is a TorchScript program, expected a file of tensors")
     for info in archive.infolist():
         name = info.filename
         root, _, rest = name.partition("/")
@@ -531,28 +552,20 @@ def listed(archive: zipfile.ZipFile, size: int) -> tuple[str, dict[str, zipfile.
             raise ValueError(f"it has {rest[:99]!r} twice or encrypted")
         files[rest] = info
         roots.add(root)
-    if "constants.pkl" in files or any(name.startswith("code/") for name in files):
-        raise ValueError("it is a TorchScript program, expected a file of tensors")
     if len(roots) != 1 or "data.pkl" not in files:
         raise ValueError("it is another zip than PyTorch writes")
     if sum(info.file_size for info in files.values()) > size:
         raise ValueError("its files overlap each other")
-    return roots.pop(), files
+    return files
 
 
 def contents(source: str | Path | bytes, limit_bytes: int) -> tuple[str, bytes]:
     """What to call a file in messages, and its bytes."""
-    if isinstance(source, bytes):
-        name, data = "pickle", source
-    else:
-        name = str(source)
-        with open(source, "rb") as file:
-            size = file.seek(0, io.SEEK_END)
-            file.seek(0)
-            data = file.read() if size <= limit_bytes else file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
-        raise ValueError(f"{name}: more than limit_bytes={limit_bytes:,}")
-    return name, data
+    held = isinstance(source, bytes)
+    name, size = ("pickle", len(source)) if held else (source, Path(source).stat().st_size)
+    if size > limit_bytes:
+        raise ValueError(f"{name}: it has {size:,} bytes, more than limit_bytes={limit_bytes:,}")
+    return str(name), source if held else Path(source).read_bytes()
 
 
 def read(source: str | Path | bytes, limit_bytes: int = LIMIT) -> object:
@@ -586,10 +599,12 @@ def read_torch(source: str | Path | bytes, limit_bytes: int = LIMIT) -> object:
     name, data = contents(source, limit_bytes)
     try:
         budget = Budget(len(data))
-        if data[:4] == b"PK\3\4":
+        if data[:4] == ZIP:
             return plain(read_zip(data, budget))
         if data[257:262] == b"ustar":
-            raise ValueError("it is a tar of PyTorch's first years: open it there and save it again")
+            raise ValueError(
+                "it is a tar of PyTorch's first years: open it there and save it again"
+            )
         return plain(read_legacy(data, TORCH, budget))
     except ValueError as error:
         raise ValueError(f"{name}: expected a checkpoint of tensors, but {error}") from error
@@ -597,8 +612,8 @@ def read_torch(source: str | Path | bytes, limit_bytes: int = LIMIT) -> object:
 
 def tensors(network: Record, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """Dotted name and tensor of each parameter and buffer of a network."""
-    for part, kind in (("_parameters", torch.Tensor), ("_buffers", torch.Tensor)):
-        for name, value in members(network, part, kind):
+    for part in ("_parameters", "_buffers"):
+        for name, value in members(network, part, torch.Tensor):
             yield prefix + name, value
     for name, child in members(network, "_modules", Record):
         yield from tensors(child, f"{prefix}{name}.")

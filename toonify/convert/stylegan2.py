@@ -7,8 +7,6 @@ alone. It leaves out `conv_clamp`, of which they know nothing: NVlabs' networks 
 precision have 256, rosinality's none.
 """
 
-import argparse
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from statistics import mode
 
 import torch
 
+from toonify.convert.pickles import read_torch
 from toonify.convert.random_face import mean_w
 from toonify.models.stylegan2 import RESOLUTIONS, MappingNetwork, StyleGAN2Generator
 
@@ -24,16 +23,6 @@ State = dict[str, torch.Tensor]
 Shape = tuple[int, ...]
 
 NETWORKS = ("G", "D")
-# What torch raises at a file that was cut off or changed.
-DAMAGED = (
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-)
 
 # Part of a layer, ours -> rosinality's.
 STYLED = {
@@ -364,15 +353,7 @@ def read_rosinality(path: str | Path) -> dict[str, State | torch.Tensor]:
     Raises:
         ValueError: it asks for anything else, is damaged or holds no such state.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            held = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"it asks for {asked[1]}" if asked else "it holds something else"
-        raise ValueError(f"{path}: expected a checkpoint of tensors, but {what}") from error
-    except DAMAGED as error:
-        raise ValueError(f"{path}: not a whole checkpoint") from error
+    held = read_torch(path)
     states = ("g_ema", "g", "d")
     kinds = dict.fromkeys(states, dict) | {"latent_avg": torch.Tensor}
     if not isinstance(held, dict) or not any(name in held for name in states):

@@ -4,18 +4,24 @@ from toonify.models.animegan import AnimeGANGenerator, AnimeGANLiteGenerator
 from toonify.models.encoder import Encoder
 from toonify.models.mobile_stylegan import MobileStyleGAN
 from toonify.models.stylegan2 import StyleGAN2Generator
+from toonify.models.toon_generator import SeedGenerator
+from toonify.models.toongan import ToonGANGenerator
 
 PHOTO_MODELS = {"animegan": AnimeGANGenerator, "animegan-lite": AnimeGANLiteGenerator}
 FACE_MODELS = {"stylegan2": StyleGAN2Generator, "mobile-stylegan": MobileStyleGAN}
-MODELS = {**PHOTO_MODELS, **FACE_MODELS, "encoder": Encoder}
+NOISE_MODELS = {"toongan": ToonGANGenerator, "toon-generator": SeedGenerator}
+MODELS = {**PHOTO_MODELS, **FACE_MODELS, **NOISE_MODELS, "encoder": Encoder}
 
 __all__ = [
     "FACE_MODELS",
     "MODELS",
+    "NOISE_MODELS",
     "PHOTO_MODELS",
     "AnimeGANGenerator",
     "AnimeGANLiteGenerator",
     "Encoder",
     "MobileStyleGAN",
+    "SeedGenerator",
     "StyleGAN2Generator",
+    "ToonGANGenerator",
 ]

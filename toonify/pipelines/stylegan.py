@@ -20,7 +20,6 @@ from toonify.video import write_clip
 
 BASE, ENCODER = hub.DEFAULT_BASE, "portrait-encoder"  # what `from_pretrained` opens
 FACES = ("all", "largest")
-BLEND = 128  # px: the layers below draw shape; at 32 a toon is hardly told from its photo
 FEATHER = 0.4  # of the way from the crop's edge to its centre, over which the toon fades in
 EDIT_LIMIT = 5.0  # standard deviations; far beyond, faces fall apart
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
@@ -71,7 +70,7 @@ class LayerSwap:
     """
 
     style: str
-    resolution: int = BLEND
+    resolution: int = hub.Style.blend
     width: float = 0.0
     shape_from: str = "toon"
 
@@ -115,7 +114,7 @@ class StyleGANPipeline:
         style: str | Path | None = None,
         *,
         faces: str = "all",
-        blend: int = BLEND,
+        blend: int | None = None,
         blend_width: float = 0.0,
         shape_from: str = "toon",
         strength: float = 1.0,
@@ -131,8 +130,9 @@ class StyleGANPipeline:
 
         `style` is a toon generator: a name, a folder or owner/repo; None the first that is bundled.
         `faces` is "all" or "largest". `blend`, `blend_width` and `shape_from` mix base and toon
-        (see `LayerSwap`). `strength` goes from 0 (the photo) to 1. `truncation` 1 keeps the face, 0
-        draws the mean face. `refine_steps` of optimisation bring the inversion nearer to the photo.
+        (see `LayerSwap`; a `blend` of None is the style's own). `strength` goes from 0 (the photo)
+        to 1. `truncation` 1 keeps the face, 0 draws the mean face. `refine_steps` of optimisation
+        bring the inversion nearer to the photo.
         `edits` moves along named directions (`pipe.directions`), in standard deviations. `latent`
         (L, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
         largest faces'. `progress` gets a fraction and a text; `cancelled` is asked between
@@ -343,7 +343,7 @@ class StyleGANPipeline:
         w: torch.Tensor,
         style: str | Path | None = None,
         *,
-        blend: int = BLEND,
+        blend: int | None = None,
         blend_width: float = 0.0,
         shape_from: str = "toon",
     ) -> torch.Tensor:
@@ -355,7 +355,7 @@ class StyleGANPipeline:
         seed: int,
         style: str | Path | None = None,
         *,
-        blend: int = BLEND,
+        blend: int | None = None,
         blend_width: float = 0.0,
         shape_from: str = "toon",
         truncation: float = 0.7,
@@ -419,7 +419,7 @@ class StyleGANPipeline:
         """An engine made anew. The common ones are kept on disk, others would fill it."""
         shape = (1, self.num_ws, self._dimensions)
         files = [hub.weights_file(self.folders["base"])]
-        common = swap is None or swap == LayerSwap(swap.style)
+        common = swap is None or swap == swap_for(swap.style)
         if swap is not None:
             files.append(hub.weights_file(hub.find(swap.style)))
         key = f"{hub.fingerprint(*files, *NETWORK_CODE)} {swap}" if common else None
@@ -479,15 +479,27 @@ class StyleGANPipeline:
 
 def swap_for(
     style: str | Path | None = None,
-    blend: int = BLEND,
+    blend: int | None = None,
     blend_width: float = 0.0,
     shape_from: str = "toon",
 ) -> LayerSwap:
-    """The layer swap that a caller's options mean; ValueError for options that mean none."""
+    """The layer swap that a caller's options mean; ValueError for options that mean none.
+
+    A `blend` of None is what the style asks for.
+    """
     from toonify.models.layer_swap import check_switch
 
+    style = str(style or default_toon())
+    if blend is None:
+        blend = own_blend(style)
     check_switch(blend, blend_width, shape_from)
-    return LayerSwap(str(style or default_toon()), blend, blend_width, shape_from)
+    return LayerSwap(style, blend, blend_width, shape_from)
+
+
+def own_blend(style: str) -> int:
+    """The size in pixels up to which a toon generator's layers are best its own."""
+    known = {toon.name: toon for toon in hub.styles("stylegan")}
+    return (known.get(style) or hub.describe(style, hub.find(style))).blend
 
 
 def default_toon() -> str:
