@@ -140,15 +140,26 @@ def test_no_setting_is_left_without_a_test():
     assert names == set(MATTERS) | ELSEWHERE
 
 
+def penalised(faces, images: int = 12) -> dict:
+    """Settings under which path penalty, R1 and augmentation take part from the first steps on."""
+    return dict(data=str(faces), max_images=images, r1_every=2, augment_p=0.2)
+
+
+@pytest.fixture(scope="module")
+def plain(faces, tmp_path_factory):
+    """Weights of runs with nothing changed, by their length."""
+    folder = tmp_path_factory.mktemp("plain")
+    return {
+        images: weights(run(settings(folder / str(images), **penalised(faces, images))))
+        for images in (12, 36)
+    }
+
+
 @pytest.mark.parametrize("name", MATTERS)
-def test_every_setting_changes_what_is_trained(name, faces, tmp_path):
-    """Against the same run without it, with the path penalty, R1 and ADA in every step."""
-    common = dict(data=str(faces), max_images=12, r1_every=2, weight_path=2.0, augment_p=0.2)
-    if name.startswith("ada_"):
-        common["max_images"] = 36  # p moves every four batches
-    plain = run(settings(tmp_path / "plain", **common))
-    other = run(settings(tmp_path / "other", **(common | {name: MATTERS[name]})))
-    ours, theirs = weights(plain), weights(other)
+def test_every_setting_changes_what_is_trained(name, faces, plain, tmp_path):
+    images = 36 if name.startswith("ada_") else 12  # p moves every four batches
+    changed = settings(tmp_path / "other", **(penalised(faces, images) | {name: MATTERS[name]}))
+    ours, theirs = plain[images], weights(run(changed))
     equal = ours.keys() == theirs.keys() and all(
         v.shape == theirs[k].shape and torch.equal(v, theirs[k]) for k, v in ours.items()
     )
