@@ -305,7 +305,7 @@ class PortraitHandlers:
         self,
         photo,
         style,
-        blend=128,
+        blend=None,
         blend_width=0.0,
         shape_from="toon",
         strength=1.0,
@@ -320,12 +320,13 @@ class PortraitHandlers:
     ):
         """Draw the faces of a photo as toons. Returns a PNG of the photo's size, upright.
 
-        client.predict(handle_file("me.jpg"), style="NAME", blend=128, api_name="/portrait")
+        client.predict(handle_file("me.jpg"), style="NAME", api_name="/portrait")
 
         Parameters:
             photo: as for /toonify.
             style: the name of a toon style.
-            blend: pixels, 4 to 1024: layers of the network below it give shape, the rest texture.
+            blend: pixels, 4 to 1024: layers of the network below it give shape, the rest texture;
+                None is what the style is best at.
             blend_width: octaves, 0 to 2: how softly the one passes into the other.
             shape_from: "toon" or "base": which of the two draws the shape.
             strength: from 0, the photo, to 1, the full toon.
@@ -786,7 +787,9 @@ def portrait_tab(handlers: PortraitHandlers) -> None:
     chosen.then(handlers.redraw, inputs, trigger_mode="always_last", **heavy)
     gr.on([photo.input, photo.clear], handlers.forget, None, result, **LIGHT)
     options = {"api_name": "portrait", **ONE_AT_A_TIME}
-    gr.on([], handlers.portrait, [photo, *settings, edits_json, latent], png, **options)
+    unsaid = gr.Radio(BLENDS, value=None, label="Toon up to", visible=False)
+    typed = [unsaid if widget is blend else widget for widget in settings]
+    gr.on([], handlers.portrait, [photo, *typed, edits_json, latent], png, **options)
     gr.on([], handlers.latent, [photo, refine_steps], file, api_name="latent", **ONE_AT_A_TIME)
 
 

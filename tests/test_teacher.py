@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from toonify import faces, hub, images, latents
+from toonify.models import FACE_MODELS
 from training import metrics
 from training.prepare import brush, toon_teacher
 
@@ -133,7 +134,7 @@ def test_generated_faces_are_drawn_with_their_latent(toy_portrait, tmp_path, mon
     toon_teacher.main([*words, "--look", "soft"])
     names = {path.stem for path in (data / "w").iterdir()}
     assert len(names) == 2 and names == set(json.loads((data / "faces.json").read_text()))
-    network = hub.load_model(base, toon_teacher.GENERATORS)
+    network = hub.load_model(base, FACE_MODELS)
     for name in names:
         w = latents.load_latent(data / "w" / f"{name}.npz", network.num_ws, 16)
         with torch.no_grad():

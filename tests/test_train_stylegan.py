@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from tests.test_processes import finish, log_of, state_of
 from toonify import hub, images, latents
-from toonify.models import MobileStyleGAN, StyleGAN2Generator
+from toonify.models import FACE_MODELS, MobileStyleGAN, StyleGAN2Generator
 from toonify.pipelines.stylegan import StyleGANPipeline
 from training import loop, train_stylegan
 from training.aligned import AlignedDraws, PairedDraws, normals, seed_of
@@ -96,7 +96,7 @@ def test_training_moves_both_networks_and_leaves_a_generator_that_opens(straight
     for name, before in fresh.G.named_parameters():
         assert not torch.equal(before, straight.G.get_parameter(name)), name
     out = Path(straight.settings.out)
-    network = hub.load_model(out / "model", train_stylegan.GENERATORS)
+    network = hub.load_model(out / "model", FACE_MODELS)
     assert isinstance(network, StyleGAN2Generator)
     assert network(torch.randn(2, 16)).shape == (2, 3, 32, 32)
     assert not torch.equal(network.mapping.w_avg, torch.zeros(16))
@@ -188,7 +188,7 @@ def test_mobile_stylegan_learns_from_a_folder(base, faces, tmp_path):
         tmp_path / "run", "transfer", data=str(faces), start_from=str(base), noise="const"
     )
     trained = run(chosen)
-    old = hub.load_model(base, train_stylegan.GENERATORS).state_dict()
+    old = hub.load_model(base, FACE_MODELS).state_dict()
     new = trained.G.generator.state_dict()
     moved = {key for key, value in new.items() if not torch.equal(value, old[key])}
     assert not any(key.startswith("mapping") for key in moved)
@@ -205,7 +205,7 @@ def test_pairs_teach_the_same_w_its_drawing(base, pairs, tmp_path):
     with torch.no_grad():
         w = data.w[:, None].expand(-1, trained.G.generator.num_ws, -1)
         target = torch.stack([data.squares(p) for p in data.pictures]).float() / 127.5 - 1
-        before = hub.load_model(base, train_stylegan.GENERATORS).synthesis(w, 32)
+        before = hub.load_model(base, FACE_MODELS).synthesis(w, 32)
         after = trained.G.generator.synthesis(w, 32)
     assert (after - target).abs().mean() < 0.7 * (before - target).abs().mean()
 
@@ -213,7 +213,7 @@ def test_pairs_teach_the_same_w_its_drawing(base, pairs, tmp_path):
 def test_windows_teach_the_layers_that_draw_fine_detail(base, pairs, tmp_path):
     changes = dict(data=str(pairs), look="toy", start_from=str(base), resolution=64, window=24)
     trained = run(settings(tmp_path / "run", "toon-fine", **changes))
-    old = hub.load_model(base, train_stylegan.GENERATORS).state_dict()
+    old = hub.load_model(base, FACE_MODELS).state_dict()
     moved = {
         key.split(".")[1]
         for key, value in trained.G.generator.state_dict().items()

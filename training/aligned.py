@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
 from toonify import latents
-from training.pictures import Picture
+from training.pictures import Picture, square
 from training.sources import open_pictures
 
 LARGEST_SEED = 2**62
@@ -32,13 +31,9 @@ def normals(seeds: torch.Tensor, salt: int, *shape: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-def square(picture: Image.Image, side: int) -> torch.Tensor:
+def pixels(picture: Picture, side: int) -> torch.Tensor:
     """The middle of a picture as uint8 (3, side, side)."""
-    short = min(picture.size)
-    left, top = (picture.width - short) // 2, (picture.height - short) // 2
-    box = (left, top, left + short, top + short)
-    pixels = np.array(picture.resize((side, side), Image.Resampling.LANCZOS, box=box))
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return torch.from_numpy(np.array(square(picture.load(), side))).permute(2, 0, 1)
 
 
 class SquareCache:
@@ -52,10 +47,28 @@ class SquareCache:
     def __call__(self, picture: Picture) -> torch.Tensor:
         found = self.kept.get(picture)
         if found is None:
-            found = square(picture.load(), self.side)
+            found = pixels(picture, self.side)
             if len(self.kept) < self.room:
                 self.kept[picture] = found
         return found
+
+
+@torch.no_grad()
+def drawn_latent(generator, seed: int, index: int, low: float, high: float) -> torch.Tensor:
+    """w (1, w_dim) of face `index`: of a seed and the index alone.
+
+    Truncation is drawn evenly between `low` and `high`.
+    """
+    own = torch.tensor([seed_of(seed, index)])
+    psi = low + (high - low) * float(torch.special.ndtr(normals(own, 1, 1)))
+    w = generator.mapping(normals(own, 0, generator.config.z_dim))
+    return generator.mapping.w_avg.lerp(w, psi)
+
+
+def shuffled(index: int, count: int, seed: int) -> int:
+    """Which of `count` things draw `index` shows: each once an epoch, in an order of its own."""
+    epoch, at = divmod(index, count)
+    return int(np.random.default_rng([seed, epoch]).permutation(count)[at])
 
 
 class AlignedDraws(Dataset):
@@ -74,9 +87,7 @@ class AlignedDraws(Dataset):
 
     def place(self, index: int) -> int:
         """Which picture draw `index` shows."""
-        epoch, at = divmod(index, len(self.pictures))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.pictures))
-        return int(order[at])
+        return shuffled(index, len(self.pictures), self.seed)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         own = seed_of(self.seed, index)
@@ -113,9 +124,7 @@ class PairedDraws(Dataset):
     def __len__(self) -> int:
         return self.length
 
-    place = AlignedDraws.place
-
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        at = self.place(index)
+        at = shuffled(index, len(self.pictures), self.seed)
         own = torch.tensor(seed_of(self.seed, index))
         return {"real": self.squares(self.pictures[at]), "w": self.w[at], "seed": own}

@@ -193,3 +193,13 @@ class StyleGAN2Discriminator(nn.Module):
                 x = getattr(self, f"b{side}")(x)
             x = x.to(torch.promote_types(x.dtype, torch.float32))
             return self.b4(x, group)
+
+
+class NoCritic(nn.Linear):
+    """Stands where a discriminator would, in runs that have none.
+
+    It has a weight: processes that train along expect one.
+    """
+
+    def __init__(self):
+        super().__init__(1, 1, bias=False)

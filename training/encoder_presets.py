@@ -69,8 +69,8 @@ ENCODER_PRESETS: dict[str, EncoderSettings] = {
 IDENTITIES = ("", "facenet")
 
 
-def refuse_nonsense(settings: EncoderSettings) -> None:
-    """ValueError, naming the option, for settings that make no sense."""
+def refuse_nonsense(settings: EncoderSettings) -> EncoderSettings:
+    """The settings; ValueError, naming the option, if they make no sense."""
     s = settings
 
     def refuse(name: str, expected: str) -> None:
@@ -96,3 +96,4 @@ def refuse_nonsense(settings: EncoderSettings) -> None:
         refuse("heads", "growing pairs IMAGES:PX from 0")
     if s.identity not in IDENTITIES:
         refuse("identity", "facenet, or nothing")
+    return settings

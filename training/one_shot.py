@@ -25,6 +25,7 @@ from toonify import faces, hub, images, inversion, latents
 from toonify.models.encoder import Encoder
 from toonify.models.mobile_stylegan import MobileStyleGAN
 from training.aligned import normals, seed_of
+from training.folders import open_network
 from training.loop import checkpoints, pick_device, train
 from training.presets import replace_settings
 from training.stylegan_presets import TOON, StyleGANSettings
@@ -149,8 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
 def teach(options: argparse.Namespace) -> None:
     """Finds the drawing's latent, then trains the two stages."""
     crop = aligned(images.load(options.drawing))
-    kinds = {kind.__name__: kind for kind in (MobileStyleGAN, Encoder)}
-    base = hub.load_model(hub.find(options.base), kinds)
+    base = open_network("--base", options.base, {"mobile-stylegan": MobileStyleGAN})
     stages = ["shape", *(["fine"] if options.fine_images else [])]
     if not options.resume and checkpoints(options.out / "shape"):
         raise ValueError(f"--out {options.out}: holds a run; add --resume or name another folder")
@@ -158,8 +158,9 @@ def teach(options: argparse.Namespace) -> None:
     if options.resume and kept.exists():
         w = latents.load_latent(kept, base.num_ws, base.config.w_dim)[0]
     else:
-        encoder = hub.load_model(hub.find(options.encoder), kinds).requires_grad_(False)
-        w = find_latent(crop, base.requires_grad_(False), encoder, options.refine_steps)
+        encoder = open_network("--encoder", options.encoder, {"encoder": Encoder})
+        networks = base.requires_grad_(False), encoder.requires_grad_(False)
+        w = find_latent(crop, *networks, options.refine_steps)
         options.out.mkdir(parents=True, exist_ok=True)
         latents.save_latent(kept, w[None], Path(options.base).name)
         images.save(crop, options.out / "reference.png")

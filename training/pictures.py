@@ -100,6 +100,14 @@ def spread(items: list, limit: int) -> list:
     return [items[i] for i in np.linspace(0, len(items) - 1, limit).round().astype(int)]
 
 
+def square(image: Image.Image, px: int, share: float = 1.0) -> Image.Image:
+    """The middle of an image, `share` of its short side wide, `px` wide and high; Lanczos."""
+    side = share * min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return image.resize((px, px), Image.Resampling.LANCZOS, box=box)
+
+
 def shown(picture: Picture) -> str:
     """What to call a picture in a message: no control characters."""
     name = PurePosixPath(picture.member).name or (picture.stem if picture.length >= 0 else "")

@@ -169,8 +169,8 @@ CHOICES = {
 }
 
 
-def refuse_nonsense(settings: StyleGANSettings) -> None:
-    """ValueError, naming the option, for settings that do not fit each other."""
+def refuse_nonsense(settings: StyleGANSettings) -> StyleGANSettings:
+    """The settings; ValueError, naming the option, if they do not fit each other."""
     s = settings
     for name, allowed in CHOICES.items():
         if getattr(s, name) not in allowed:
@@ -195,6 +195,7 @@ def refuse_nonsense(settings: StyleGANSettings) -> None:
             )
     if s.weight_adversarial and s.batch % min(s.mbstd_group, s.batch):
         raise ValueError(f"--mbstd-group {s.mbstd_group}: expected a divisor of --batch {s.batch}")
+    return settings
 
 
 def gamma_of(settings: StyleGANSettings) -> float:

@@ -7,7 +7,6 @@
 where a run stopped; `--dry-run` prints the resolved settings and touches nothing.
 """
 
-import argparse
 import math
 import sys
 from functools import partial
@@ -20,15 +19,17 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from toonify import hub, images
+from toonify import images
 from toonify.models import PHOTO_MODELS
-from training import losses, metrics, records
+from training import front_door, losses, metrics
 from training.data import AnimeGANDraws, to_unit
 from training.discriminators import AnimeGANDiscriminator
-from training.loop import pick_device, train
+from training.folders import open_network, write_network
+from training.loop import pick_device
 from training.metrics import StyleScore
 from training.perceptual import PERCEPTUAL, MobileNetV2Features
-from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, add_settings, describe, resolve
+from training.pictures import square
+from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, resolve
 from training.sources import open_pictures
 
 SAMPLE_PX = 320  # short side of the pictures in a sample grid
@@ -74,9 +75,7 @@ class AnimeGANObjective:
             raise ValueError(f"--model {s.model}: expected one of {', '.join(PHOTO_MODELS)}")
         torch.manual_seed(s.seed)
         if s.start_from:
-            self.G = hub.load_model(
-                hub.find(s.start_from), {kind.__name__: kind for kind in PHOTO_MODELS.values()}
-            ).train()
+            self.G = open_network("--start-from", s.start_from, PHOTO_MODELS).train()
         else:
             self.G = PHOTO_MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
         self.G.to(memory_format=torch.channels_last)
@@ -125,7 +124,7 @@ class AnimeGANObjective:
         styles = self.dataset.styles
         chosen = np.linspace(0, len(styles) - 1, min(len(styles), 200)).round().astype(int)
         features = MobileNetV2Features(metrics.STAGES).to(device)
-        small = [square(photo.load()) for photo in photos]
+        small = [square(photo.load(), SAMPLE_PX) for photo in photos]
         return StyleScore(small, [styles[i].load() for i in chosen], features)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
@@ -247,7 +246,7 @@ class AnimeGANObjective:
         """The fixed photos of the sample grid, spread over the data set, before the first step."""
         pictures = [picture for group in self.dataset.groups for picture in group]
         chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, SAMPLES).astype(int)]
-        return [square(picture.load()) for picture in chosen]
+        return [square(picture.load(), SAMPLE_PX) for picture in chosen]
 
     @torch.no_grad()
     def sample(self, G, path: Path) -> None:
@@ -268,14 +267,6 @@ class AnimeGANObjective:
         export_style(G, folder, self.settings, images_seen)
 
 
-def square(photo: Image.Image, px: int = SAMPLE_PX) -> Image.Image:
-    """The middle of a photo, `px` wide and high."""
-    side = min(photo.size)
-    left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    middle = photo.crop((left, top, left + side, top + side))
-    return middle.resize((px, px), Image.Resampling.LANCZOS)
-
-
 @torch.no_grad()
 def draw_photo(G, photo: Image.Image) -> Image.Image:
     """A photo through a generator, same size; sides are padded to what the network takes."""
@@ -288,42 +279,24 @@ def draw_photo(G, photo: Image.Image) -> Image.Image:
 
 def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) -> None:
     """A generator as a style folder that the pipelines open; weights in half precision."""
-    # A new network from the config: the trained one keeps its precision.
-    half = type(G)(**{k: v for k, v in G.config.items() if not k.startswith("_")})
-    half.load_state_dict(G.state_dict())
-    half.half().save_pretrained(folder, variant="fp16", safe_serialization=True)
     style = {
         "title": settings.style.replace("_", " ").capitalize(),
         "description": f"Trained on {images_seen:,} crops of {settings.style}.",
         "scope": "photo",
         "eye_distance": [30, 110],
-        "licence": settings.licence or "unknown: say here what the data's licences allow",
+        "licence": settings.licence,
         "data": ", ".join(filter(None, (settings.data, settings.photos, settings.pictures))),
     }
-    if not (folder / "style.json").exists():
-        records.write(style, folder / "style.json")
+    write_network(G, folder, style)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser, options = front_door.parse(arguments, __doc__, ANIMEGAN_PRESETS)
+    front_door.start(
+        *(parser, options, "AnimeGANv2"),
+        lambda: resolve(options, ANIMEGAN_PRESETS),
+        lambda settings: AnimeGANObjective(settings, pick_device()),
     )
-    add_settings(parser, ANIMEGAN_PRESETS)
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
-    parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
-    options = parser.parse_args(arguments)
-    try:
-        settings = resolve(options, ANIMEGAN_PRESETS)
-        print(f"AnimeGANv2, preset {options.preset}:\n{describe(settings)}")
-        if options.dry_run:
-            return
-        objective = AnimeGANObjective(settings, pick_device())
-        progress = train(objective, settings, resume=options.resume)
-    except ValueError as error:
-        parser.error(str(error))
-    except (OSError, FloatingPointError) as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
-    print(f"{progress.images} images in {progress.seconds / 60:.1f} minutes; {settings.out}/model")
 
 
 if __name__ == "__main__":

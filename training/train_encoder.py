@@ -9,7 +9,6 @@ from its w+ is compared with the photos, and its w+ with that of generated faces
 can be opened by the pipeline; `--resume` goes on exactly where a run stopped.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -29,15 +28,18 @@ from toonify import hub, images
 from toonify.inversion import SIDE, distances, face_weight
 from toonify.models.encoder import FROZEN, Encoder
 from toonify.models.mobile_stylegan import MobileStyleGAN
-from training import losses, perceptual, records
-from training.aligned import AlignedDraws, normals, seed_of, square
+from training import front_door, losses, perceptual, records
+from training.aligned import AlignedDraws, normals, pixels, seed_of
+from training.discriminators import NoCritic
 from training.encoder_presets import ENCODER_PRESETS, EncoderSettings, refuse_nonsense
-from training.loop import checkpoints, pick_device, train
+from training.folders import open_network, write_network
+from training.loop import checkpoints, pick_device
 from training.pictures import spread
-from training.presets import add_settings, describe, resolve
+from training.presets import resolve
 from training.sheets import sheet
 from training.sources import open_pictures
 
+BASES = {"mobile-stylegan": MobileStyleGAN}
 SAMPLES = 8
 VALIDATED = 24  # photos that a score looks at
 CALIBRATED = 32  # photos that the perceptual stages get their units from
@@ -301,14 +303,6 @@ def new_encoder(settings: EncoderSettings, base: MobileStyleGAN) -> Encoder:
     return encoder
 
 
-def open_network(option: str, source: str, kind: type) -> nn.Module:
-    """The network of a folder or name; ValueError names the option."""
-    try:
-        return hub.load_model(hub.find(source), {kind.__name__: kind})
-    except ValueError as error:
-        raise ValueError(f"{option} {source}: {error}") from error
-
-
 # Training -------------------------------------------------------------------------------------
 
 
@@ -324,7 +318,7 @@ class EncoderObjective:
             raise ValueError(
                 "--photos: expected aligned faces, as training/prepare/align_faces.py writes them"
             )
-        self.base = open_network("--base", s.base, MobileStyleGAN).requires_grad_(False)
+        self.base = open_network("--base", s.base, BASES).requires_grad_(False)
         heads = self.base.synthesis.heads
         for _, px in s.heads:
             if px not in heads:
@@ -334,8 +328,7 @@ class EncoderObjective:
                 )
         self.G = self.open_encoder()
         self.G.backbone[: FROZEN + 1].requires_grad_(False)
-        # Nobody is to be fooled; but several processes can only share what has a weight.
-        self.D = nn.Linear(1, 1, bias=False)
+        self.D = NoCritic()
         for network in (self.base, self.G.backbone):
             network.to(memory_format=torch.channels_last)
         self.base.to(device)
@@ -375,7 +368,7 @@ class EncoderObjective:
         s, base = self.settings, self.base
         if not s.start_from:
             return new_encoder(s, base).train()
-        encoder = open_network("--start-from", s.start_from, Encoder)
+        encoder = open_network("--start-from", s.start_from, {"encoder": Encoder})
         theirs = (encoder.config.num_ws, encoder.config.w_dim)
         if theirs != (base.num_ws, base.config.w_dim):
             raise ValueError(
@@ -423,8 +416,8 @@ class EncoderObjective:
 
     def squares(self, pictures) -> list[torch.Tensor]:
         """Pictures as faces (1, 3, SIDE, SIDE) in [-1, 1] on the device."""
-        pixels = [square(picture.load(), SIDE)[None].to(self.device) for picture in pictures]
-        return [one.float() / 127.5 - 1 for one in pixels]
+        found = [pixels(picture, SIDE)[None].to(self.device) for picture in pictures]
+        return [one.float() / 127.5 - 1 for one in found]
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """One. The linear path's tensors have sizes of their own, and rates that go by them."""
@@ -454,9 +447,6 @@ class EncoderObjective:
 
     def adversarial(self, images: int) -> bool:
         return False
-
-    def discriminator(self, D, drawn, batch, images: int):
-        raise NotImplementedError("an encoder is trained without a discriminator")
 
     def unpack(self, batch):
         """Faces in [-1, 1], what the encoder sees of them, and w+ of those that are generated."""
@@ -563,50 +553,33 @@ class EncoderObjective:
 
     def export(self, G, folder: Path, images_seen: int) -> None:
         """Writes the slow copy as an encoder's folder: config.json, fp16 weights, style.json."""
-        export_encoder(G, folder, self.settings, images_seen)
-
-
-def export_encoder(G: Encoder, folder: Path, settings: EncoderSettings, seen: int) -> None:
-    """An encoder as a folder that the pipeline opens; weights in half precision."""
-    half = Encoder(**{k: v for k, v in G.config.items() if not k.startswith("_")})
-    half.load_state_dict(G.state_dict())
-    half.half().save_pretrained(folder, variant="fp16", safe_serialization=True)
-    base = Path(settings.base).name
-    style = {
-        "title": settings.title or folder.parent.name.replace("_", " ").capitalize(),
-        "description": f"Finds a face in the latent space of {base}. Trained on {seen:,} faces.",
-        "scope": "face",
-        "family": "stylegan-encoder",
-        "licence": settings.licence or "unknown: say here what the data's licences allow",
-        "data": f"{settings.photos}, and generated faces of {base}",
-    }
-    if not (folder / "style.json").exists():
-        records.write(style, folder / "style.json")
+        s, base = self.settings, Path(self.settings.base).name
+        style = {
+            "title": s.title or folder.parent.name.replace("_", " ").capitalize(),
+            "description": f"Finds a face in the latent space of {base}. Trained on "
+            f"{images_seen:,} faces.",
+            "scope": "face",
+            "family": "stylegan-encoder",
+            "licence": s.licence,
+            "data": f"{s.photos}, and generated faces of {base}",
+        }
+        write_network(G, folder, style)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    add_settings(parser, ENCODER_PRESETS)
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
-    parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
-    options = parser.parse_args(arguments)
-    try:
-        settings = resolve(options, ENCODER_PRESETS)
-        refuse_nonsense(settings)
-        print(f"Encoder, preset {options.preset}:\n{describe(settings)}")
-        if options.dry_run:
-            return
+    parser, options = front_door.parse(arguments, __doc__, ENCODER_PRESETS)
+
+    def prepare(settings: EncoderSettings) -> EncoderObjective:
         objective = EncoderObjective(settings, pick_device())
         if not options.resume:
             objective.begin()
-        progress = train(objective, settings, resume=options.resume)
-    except ValueError as error:
-        parser.error(str(error))
-    except (OSError, FloatingPointError) as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
-    print(f"{progress.images} images in {progress.seconds / 60:.1f} minutes; {settings.out}/model")
+        return objective
+
+    front_door.start(
+        *(parser, options, "Encoder"),
+        lambda: refuse_nonsense(resolve(options, ENCODER_PRESETS)),
+        prepare,
+    )
 
 
 if __name__ == "__main__":

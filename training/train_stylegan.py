@@ -9,7 +9,6 @@ pairs that `training/prepare/toon_teacher.py --generator` drew. `runs/NAME/model
 the pipeline; `--resume` goes on exactly where a run stopped.
 """
 
-import argparse
 import math
 import sys
 from functools import partial
@@ -25,16 +24,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset
 
-from toonify import hub, images
+from toonify import images
+from toonify.models import FACE_MODELS
 from toonify.models.mobile_stylegan import MobileStyleGAN
 from toonify.models.stylegan2 import StyleGAN2Generator
-from training import gan_losses, losses, metrics, records
+from training import front_door, gan_losses, losses, metrics
 from training.aligned import AlignedDraws, PairedDraws, normals
 from training.augment import AUGMENTATIONS, AdaptiveP, augment, diff_augment
-from training.discriminators import StyleGAN2Discriminator
-from training.loop import pick_device, train
+from training.discriminators import NoCritic, StyleGAN2Discriminator
+from training.folders import open_network, write_network
+from training.loop import pick_device
 from training.perceptual import MobileNetV2Features
-from training.presets import add_settings, describe, resolve
+from training.presets import resolve
 from training.sheets import sheet
 from training.stylegan_presets import (
     STYLEGAN_PRESETS,
@@ -43,12 +44,10 @@ from training.stylegan_presets import (
     refuse_nonsense,
 )
 
-GENERATORS = {kind.__name__: kind for kind in (StyleGAN2Generator, MobileStyleGAN)}
 W_AVG_DECAY = 0.995
 SAMPLES = 24
 SAMPLE_PX = 256
 SAMPLE_TRUNCATION = 0.7
-STAGES = (1, 3, 6, 10)  # of MobileNetV2, that drawings are compared at
 REAL, FAKE_D, FAKE_G, Z, OTHER, CUT, PATH, WINDOW = range(8)  # salts of a sample's numbers
 
 
@@ -67,7 +66,7 @@ def open_generator(settings: StyleGANSettings) -> StyleGAN2Generator | MobileSty
         ValueError: MobileStyleGAN has no image head of that size, or nothing fits.
     """
     s = settings
-    start = hub.load_model(hub.find(s.start_from), GENERATORS) if s.start_from else None
+    start = open_network("--start-from", s.start_from, FACE_MODELS) if s.start_from else None
     if isinstance(start, MobileStyleGAN):
         heads = start.synthesis.heads
         if s.resolution not in heads:
@@ -149,16 +148,6 @@ class Trainee(nn.Module):
         )
 
 
-class NoCritic(nn.Linear):
-    """Stands where a discriminator would, in runs that have none.
-
-    It has a weight: processes that train along expect one.
-    """
-
-    def __init__(self):
-        super().__init__(1, 1, bias=False)
-
-
 def trained_layers(trainee: Trainee) -> None:
     """Leaves gradients on for what takes part: the layers that draw `side` px, or the windows."""
     synthesis = trainee.generator.synthesis
@@ -205,7 +194,7 @@ class StyleGANObjective:
         self.path = gan_losses.PathMean()
         self.features = None
         if s.look:
-            self.features = MobileNetV2Features(STAGES).to(device)
+            self.features = MobileNetV2Features(metrics.STAGES).to(device)
             # Of fixed draws, so that a resumed run has the same units.
             some = [self.dataset[i]["real"] for i in range(24)]
             some = [F.interpolate(x[None].float(), size=(256, 256), mode="area") for x in some]
@@ -221,6 +210,7 @@ class StyleGANObjective:
         self.held_out = self.open_score() if s.validate else None
 
     def open_data(self, w_dim: int) -> Dataset:
+        """Pairs if a look is named, else pictures alone; ValueError if there are none."""
         s = self.settings
         if not s.data:
             raise ValueError("--data: expected aligned pictures, or pairs with --look")
@@ -229,6 +219,7 @@ class StyleGANObjective:
         return AlignedDraws(s.data, s.resolution, s.max_images, s.seed, s.mirror)
 
     def open_critic(self) -> StyleGAN2Discriminator:
+        """The discriminator, new or from a file; `group` is what its deviations are over."""
         s = self.settings
         share = s.batch // PartialState().num_processes
         self.group = min(s.mbstd_group, share)
@@ -254,6 +245,7 @@ class StyleGANObjective:
         return critic
 
     def open_score(self) -> "SampleScore":
+        """What scores the slow copy, against pictures kept out of training."""
         s = self.settings
         held = AlignedDraws(s.validate, s.resolution, s.score_samples, s.seed, mirror=False)
         return SampleScore(held, self.device)
@@ -278,6 +270,7 @@ class StyleGANObjective:
         }
 
     def memory(self) -> list:
+        """The probability of ADA and the mean path length."""
         return [self.ada, self.path]
 
     def schedule(self, images: int) -> dict[str, float]:
@@ -381,6 +374,7 @@ class StyleGANObjective:
         return score[order.argsort().to(score.device)]
 
     def generator(self, D, drawn, batch, images: int):
+        """Adversarial loss, distances from the drawing of the same w, path lengths when due."""
         s, picture = self.settings, drawn[0]
         parts = {}
         if D is not None:
@@ -440,7 +434,16 @@ class StyleGANObjective:
 
     def export(self, G: Trainee, folder: Path, images_seen: int) -> None:
         """Writes the slow copy as a generator's folder, and the discriminator beside it."""
-        export_generator(G.generator, folder, self.settings, images_seen)
+        s = self.settings
+        style = {
+            "title": s.title or folder.parent.name.replace("_", " ").capitalize(),
+            "description": f"Trained on {images_seen:,} pictures.",
+            "scope": "face",
+            "family": "stylegan",
+            "licence": s.licence,
+            "data": s.data,
+        }
+        write_network(G.generator, folder, style)
         if self.settings.weight_adversarial:
             part = folder.parent / ".critic.part"
             save_file({k: v.contiguous().cpu() for k, v in self.D.state_dict().items()}, part)
@@ -456,7 +459,7 @@ class SampleScore:
     """
 
     def __init__(self, held: AlignedDraws, device: torch.device):
-        self.features = MobileNetV2Features((*STAGES, 18)).to(device)
+        self.features = MobileNetV2Features((*metrics.STAGES, 18)).to(device)
         pictures = (held[i]["real"][None].float() / 127.5 - 1 for i in range(len(held)))
         self.rows, self.apart = self.look(pictures)
 
@@ -483,44 +486,13 @@ class SampleScore:
         }
 
 
-def export_generator(generator, folder: Path, settings: StyleGANSettings, seen: int) -> None:
-    """A generator as a folder that the pipeline opens; weights in half precision."""
-    half = type(generator)(**{k: v for k, v in generator.config.items() if not k.startswith("_")})
-    half.load_state_dict(generator.state_dict())
-    half.half().save_pretrained(folder, variant="fp16", safe_serialization=True)
-    style = {
-        "title": settings.title or folder.parent.name.replace("_", " ").capitalize(),
-        "description": f"Trained on {seen:,} pictures.",
-        "scope": "face",
-        "family": "stylegan",
-        "licence": settings.licence or "unknown: say here what the data's licences allow",
-        "data": settings.data,
-    }
-    if not (folder / "style.json").exists():
-        records.write(style, folder / "style.json")
-
-
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser, options = front_door.parse(arguments, __doc__, STYLEGAN_PRESETS)
+    front_door.start(
+        *(parser, options, "StyleGAN"),
+        lambda: refuse_nonsense(resolve(options, STYLEGAN_PRESETS)),
+        lambda settings: StyleGANObjective(settings, pick_device()),
     )
-    add_settings(parser, STYLEGAN_PRESETS)
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
-    parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
-    options = parser.parse_args(arguments)
-    try:
-        settings = resolve(options, STYLEGAN_PRESETS)
-        refuse_nonsense(settings)
-        print(f"StyleGAN, preset {options.preset}:\n{describe(settings)}")
-        if options.dry_run:
-            return
-        objective = StyleGANObjective(settings, pick_device())
-        progress = train(objective, settings, resume=options.resume)
-    except ValueError as error:
-        parser.error(str(error))
-    except (OSError, FloatingPointError) as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
-    print(f"{progress.images} images in {progress.seconds / 60:.1f} minutes; {settings.out}/model")
 
 
 if __name__ == "__main__":

@@ -7,24 +7,12 @@ is run.
 """
 
 import argparse
-import pickle
-import re
 from pathlib import Path
 
 import torch
 
+from toonify.convert.pickles import read_torch
 from toonify.models.toon_generator import SeedGenerator
-
-# What torch raises at a file that was cut off or changed.
-DAMAGED = (
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-)
 
 
 def convert(source: str | Path, **sizes) -> SeedGenerator:
@@ -50,17 +38,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     """What the file holds, as long as it is a dict; ValueError for anything else."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"it asks for {asked[1]}" if asked else "it holds something else"
-        raise ValueError(
-            f"{path}: expected a state dict, but {what}; a pickled module is code, which is not "
-            "run: save its state_dict() instead"
-        ) from error
-    except DAMAGED as error:
-        raise ValueError(f"{path}: not a whole checkpoint") from error
+    held = read_torch(path)
     if not isinstance(held, dict):
         raise ValueError(f"{path}: it holds a {type(held).__name__}, expected a state dict")
     return dict(held)

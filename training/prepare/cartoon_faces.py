@@ -46,7 +46,7 @@ from tqdm import tqdm
 
 from toonify import images
 from training import records
-from training.pictures import ZIPS, Picture
+from training.pictures import ZIPS, Picture, square
 from training.sources import find_pictures
 
 PACKAGES = ("dicebear-core", "dicebear-styles", "resvg_py")
@@ -661,17 +661,9 @@ def _attribute_rows(data: bytes, where: str) -> dict[str, tuple[int, int]]:
     return found
 
 
-def crop_cartoon(picture: Image.Image, share: float, px: int) -> Image.Image:
-    """The middle of an RGB picture, `share` of its short side wide, as a square of `px`."""
-    side = share * min(picture.size)
-    left, top = (picture.width - side) / 2, (picture.height - side) / 2
-    box = (left, top, left + side, top + side)
-    return picture.resize((px, px), Image.Resampling.LANCZOS, box=box)
-
-
 def _crop_files(share: float, px: int, folder: Path, items: list[tuple[int, Picture]]) -> int:
     for index, picture in items:
-        images.save(crop_cartoon(picture.load(), share, px), folder / file_of(index))
+        images.save(square(picture.load(), px, share), folder / file_of(index))
     return len(items)
 
 

@@ -16,24 +16,23 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import hub, images
 from toonify.engines import open_engine
+from toonify.models import FACE_MODELS
 from toonify.models.layer_swap import blend
-from toonify.models.mobile_stylegan import MobileStyleGAN
-from toonify.models.stylegan2 import StyleGAN2Generator
 from training import records
-from training.aligned import seed_of
+from training.aligned import drawn_latent
 from training.data import painted_ground
+from training.folders import open_network
 from training.pictures import Picture
 from training.prepare.toon_teacher import LOOKS, draw
 from training.sources import open_pictures
 
-GENERATORS = {kind.__name__: kind for kind in (StyleGAN2Generator, MobileStyleGAN)}
+TRUNCATION = (0.5, 1.0)
 FACE_PX = 512  # of a face's square before it is laid down
 PEOPLE = (0.72, 0.2, 0.08)  # shares of pictures with one, two and three people
 OWN_GROUND = 0.5  # share of pictures of one person that keep the ground of the face's square
@@ -57,8 +56,8 @@ class People:
     """Draws persons of a base and a toon generator, person i by `seed` and i alone."""
 
     def __init__(self, base: str, toon: str, swap: int, seed: int = 0):
-        self.base = hub.load_model(hub.find(base), GENERATORS)
-        drawn = hub.load_model(hub.find(toon), GENERATORS)
+        self.base = open_network("--base", base, FACE_MODELS)
+        drawn = open_network("--toon", toon, FACE_MODELS)
         if swap:
             drawn = blend(self.base, drawn, swap)
         shape = (1, self.base.num_ws, self.base.config.w_dim)
@@ -68,16 +67,12 @@ class People:
         ]
         self.seed = seed
 
-    @torch.inference_mode()
     def draw(self, index: int) -> Person | None:
         """Person `index`; None if no face is found in the base's picture."""
-        numbers = torch.Generator().manual_seed(seed_of(self.seed, index))
-        psi = float(torch.empty(1).uniform_(0.5, 1.0, generator=numbers))
-        z = torch.randn(1, self.base.config.z_dim, generator=numbers)
-        w = self.base.mapping.w_avg.lerp(self.base.mapping(z), psi)
-        ws = w[:, None].expand(-1, self.base.num_ws, -1)
+        w = drawn_latent(self.base, self.seed, index, *TRUNCATION)
+        ws = w[:, None].repeat(1, self.base.num_ws, 1)
         squares = [
-            images.to_pil(engine(ws.contiguous())).resize((FACE_PX, FACE_PX), Image.Resampling.BOX)
+            images.to_pil(engine(ws)).resize((FACE_PX, FACE_PX), Image.Resampling.BOX)
             for engine in self.engines
         ]
         found = face_room.detect(squares[0])

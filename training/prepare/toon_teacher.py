@@ -25,17 +25,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
 from toonify import faces as face_room
-from toonify import hub, images, latents
+from toonify import images, latents
 from toonify.engines import open_engine
-from toonify.models.mobile_stylegan import MobileStyleGAN
-from toonify.models.stylegan2 import StyleGAN2Generator
+from toonify.models import FACE_MODELS
 from training import records
-from training.aligned import seed_of
+from training.aligned import drawn_latent
+from training.folders import open_network
 from training.prepare.brush import paint
 from training.prepare.flow import along_flow, edge_flow
 from training.sources import photos_by_name
@@ -75,8 +74,6 @@ class Look:
     glow: float = 0.0  # share of bright areas that bleeds into what is around them
     brushed: bool = False  # painted in dabs instead of drawn with ink
 
-
-GENERATORS = {kind.__name__: kind for kind in (StyleGAN2Generator, MobileStyleGAN)}
 
 LOOKS = {
     "comic": Look(),
@@ -462,7 +459,7 @@ def draw_generated(
     Raises:
         ValueError: there is no such generator.
     """
-    network = hub.load_model(hub.find(generator), GENERATORS)
+    network = open_network("--generator", generator, FACE_MODELS)
     shape = (1, network.num_ws, network.config.w_dim)
     engine = open_engine(None, lambda: network.synthesis, shape=shape)
     points_file = data / "faces.json"
@@ -474,17 +471,13 @@ def draw_generated(
         style_out = data / look / "style" / f"{name}.png"
         if name in points and (not points[name] or (style_out.exists() and latent.exists())):
             continue
-        numbers = torch.Generator().manual_seed(seed_of(seed, index))
-        psi = float(torch.empty(1).uniform_(*truncation, generator=numbers))
-        with torch.inference_mode():
-            z = torch.randn(1, network.config.z_dim, generator=numbers)
-            w = network.mapping.w_avg.lerp(network.mapping(z), psi)
-            if photo_out.exists() and name in points:
-                photo = images.load(photo_out)
-            else:
-                face = engine(w[:, None].repeat(1, network.num_ws, 1))
-                photo = resize_short(images.to_pil(face), short_side)
-                points[name] = [found.points.round(1).tolist() for found in face_room.detect(photo)]
+        w = drawn_latent(network, seed, index, *truncation)
+        if photo_out.exists() and name in points:
+            photo = images.load(photo_out)
+        else:
+            face = engine(w[:, None].repeat(1, network.num_ws, 1))
+            photo = resize_short(images.to_pil(face), short_side)
+            points[name] = [found.points.round(1).tolist() for found in face_room.detect(photo)]
         if points[name]:
             latent.parent.mkdir(parents=True, exist_ok=True)
             latents.save_latent(latent, w, Path(generator).name)
