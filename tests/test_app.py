@@ -459,6 +459,11 @@ def test_api_draws_portraits_and_keeps_faces(client, server):
     assert portraits.inverted == inverted
 
 
+def test_api_leaves_the_switch_to_the_style_unless_told(client, server):
+    client.predict(handle_file(PORTRAIT), style="soft", api_name="/portrait")
+    assert server[1].portraits.calls[-1]["blend"] is None
+
+
 @pytest.mark.parametrize(
     "options",
     [{"style": "toy"}, {"blend": 33}, {"refine_steps": 201}, {"faces": "none"}, {"truncation": 2}],
