@@ -45,6 +45,15 @@ def test_pairs_depend_on_their_number_and_show_toons_where_faces_are():
             assert int(drawing[y, x, 0]) - drawing[y, x, 2] > int(photo[y, x, 0]) - photo[y, x, 2]
 
 
+def test_views_in_a_row_show_the_same_persons(monkeypatch):
+    asked = []
+    people = Drawn()
+    monkeypatch.setattr(people, "draw", lambda i: asked.append(i) or Drawn.draw(people, i))
+    views = [pair(i, people, [], 64, "soft", views=3) for i in (3, 4, 5)]
+    assert set(asked) <= {3, 4, 5} and asked.count(3) == 3
+    assert not np.array_equal(views[0][0], views[1][0])
+
+
 def test_the_light_changes_alike_and_wear_only_a_little():
     rng = np.random.default_rng(2)
     picture = np.full((40, 40, 3), 120, np.uint8)
@@ -111,7 +120,10 @@ def test_what_is_missing_is_drawn_again(tmp_path, monkeypatch):
     assert images.load(folder / "toon" / "style" / "toon_0_000001.png").size == (64, 64)
 
 
-@pytest.mark.parametrize("wrong", [["--faces", "1"], ["--pair-px", "10"], ["--grounds", "nowhere"]])
+WRONG = [["--faces", "1"], ["--pair-px", "10"], ["--grounds", "nowhere"], ["--views", "0"]]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_options_are_answered_with_words(wrong, tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     with pytest.raises(SystemExit):

@@ -105,13 +105,13 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
         **dict(resolution=1024, batch=4, channel_base=32768, lr_g=0.002, lr_d=0.002),
         ema_half_life_images=1_250.0,
     ),
-    # For two cores: an eighth of the channels.
+    # For one or two cores without a GPU: an eighth of the channels.
     "laptop64": replace(
         PUBLISHED,
         resolution=64,
         batch=16,
-        channel_base=4096,
-        channel_max=128,
+        channel_base=2048,
+        channel_max=64,
         latent=128,
         max_images=200_000,
         gamma=0.05,

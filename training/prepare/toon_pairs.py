@@ -6,12 +6,14 @@ writes the layout that `training/train_animegan.py` reads: `DATA/train_photo/NAM
 `DATA/TOON/style/NAME.png` and `DATA/faces.json`. Half of the pictures are a face's own square,
 turned, shifted and scaled; the others show one to three people, cut out (GrabCut, Rother et al.,
 2004) and laid before a scene or a painted ground, so that the network learns whole photos too. The
-light of both pictures is changed alike; only the photo gets noise, blur and compression. Safe to
-run again: only what is missing is drawn.
+light of both pictures is changed alike; only the photo gets noise, blur and compression. Drawing a
+face costs most, so that each is shown in a few pictures (`--views`). Safe to run again: only what
+is missing is drawn.
 """
 
 import argparse
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -66,6 +68,7 @@ class People:
             for network in (self.base, drawn)
         ]
         self.seed = seed
+        self.draw = lru_cache(len(PEOPLE))(self.draw)  # of this object: freed with it
 
     def draw(self, index: int) -> Person | None:
         """Person `index`; None if no face is found in the base's picture."""
@@ -181,14 +184,16 @@ def ground(rng: np.random.Generator, side: int, scenes: list[Picture]) -> np.nda
     return found
 
 
-def pair(index: int, people: People, scenes: list[Picture], side: int, look: str):
+def pair(index: int, people: People, scenes: list[Picture], side: int, look: str, views: int = 1):
     """(photo, drawing, points of each face) of `index`; pictures uint8 (side, side, 3).
 
-    None if the base drew no face. Depends on the index and the seed of `people` alone.
+    `views` pairs in a row show the same persons. None if the base drew no face. Depends on the
+    index, `views` and the seed of `people` alone.
     """
     rng = np.random.default_rng([people.seed, index, 7])
     count = 1 + int(rng.choice(3, p=PEOPLE))
-    found = [people.draw(3 * index + i) for i in range(count)]
+    first = len(PEOPLE) * (index // views)
+    found = [people.draw(first + i) for i in range(count)]
     own = rng.random() < OWN_GROUND
     persons = [person for person in found if person]
     if not persons:
@@ -234,16 +239,18 @@ def draw_pairs(
     scenes: str = "",
     look: str = "storybook",
     seed: int = 0,
+    views: int = 1,
 ) -> int:
     """Writes `count` pairs into `data`, those that are there already left as they are.
 
     `swap` px: the toon's layers below it with the base's above (see `layer_swap`); 0: all the
-    toon's. `look` of the teacher draws the grounds. Returns how many were drawn now.
+    toon's. `look` of the teacher draws the grounds. `views` pairs in a row show the same persons.
+    Returns how many were drawn now.
 
     Raises:
         ValueError: there is no such generator, or no scenes in their folder.
     """
-    views = open_pictures(scenes, "scenes") if scenes else []
+    grounds = open_pictures(scenes, "scenes") if scenes else []
     style = Path(toon).name
     points_file = data / "faces.json"
     points = records.read(points_file)
@@ -255,7 +262,7 @@ def draw_pairs(
         if name in points and (points[name] is None or (photo_out.exists() and style_out.exists())):
             continue
         people = people or People(base, toon, swap, seed)
-        made = pair(index, people, views, side, look)
+        made = pair(index, people, grounds, side, look, views)
         points[name] = None
         if made:
             photo, drawing, points[name] = made
@@ -289,6 +296,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grounds", default="", help="photos without people, that lie behind some")
     parser.add_argument("--ground-look", choices=sorted(LOOKS), default="storybook")
     parser.add_argument("--pair-px", type=int, default=512, help="side of the pictures")
+    parser.add_argument("--views", type=int, default=3, help="pairs in a row of the same persons")
     parser.add_argument("--pair-seed", type=int, default=0, help="of the pairs")
 
 
@@ -296,12 +304,14 @@ def chosen(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict
     """The arguments of `draw_pairs` that `add_options` parsed; exits with words if one is wrong."""
     if options.faces < 2:
         parser.error(f"--faces {options.faces}: expected at least 2")
+    if options.views < 1:
+        parser.error(f"--views {options.views}: expected at least 1")
     if not 64 <= options.pair_px <= 2048:
         parser.error(f"--pair-px {options.pair_px}: expected 64 to 2048")
     return {
         **dict(base=options.base, toon=options.toon, count=options.faces, side=options.pair_px),
         **dict(swap=options.swap, scenes=options.grounds, look=options.ground_look),
-        "seed": options.pair_seed,
+        **dict(seed=options.pair_seed, views=options.views),
     }
 
 
