@@ -10,11 +10,7 @@ All are in the adversarial phase: generator, discriminator and perceptual networ
 
 import argparse
 import json
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,9 +21,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision.models import mobilenet_v2, vgg19
 
+from benchmarks import contenders
 from toonify import images
 from toonify.models.animegan import AnimeGANGenerator
-from training import records
 from training.discriminators import AnimeGANDiscriminator
 from training.prepare.edge_smooth import smooth_folder
 
@@ -104,8 +100,8 @@ def our_loop(batch: int, size: int, steps: int) -> float:
     return statistics.median(np.diff(seconds))
 
 
-def work(contender: str, batch: int, size: int, steps: int) -> dict:
-    """One contender, in this process."""
+def work(contender: str, batch: int, size: int, steps: int) -> float:
+    """Images/s of one contender, in this process."""
     if contender == "ours":
         seconds = our_loop(batch, size, steps)
     elif contender == "plain":
@@ -113,25 +109,7 @@ def work(contender: str, batch: int, size: int, steps: int) -> dict:
         seconds = plain_loop(vgg19(weights=None).features[:26], batch, size, steps)
     else:
         seconds = plain_loop(mobilenet_v2(weights=None).features[:11], batch, size, steps)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"images_per_s": round(batch / seconds, 3), "peak_mb": round(peak)}
-
-
-def machine() -> dict:
-    """What this was measured on."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.exists() else ""
-    model = next(
-        (row.split(":")[1].strip() for row in text.splitlines() if "model name" in row), ""
-    )
-    flags = next((row.split() for row in text.splitlines() if row.startswith("flags")), [])
-    return {
-        "processor": model or platform.processor(),
-        "threads": torch.get_num_threads(),
-        "avx512_bf16": "avx512_bf16" in flags,
-        "amx_bf16": "amx_bf16" in flags,
-        "torch": torch.__version__,
-    }
+    return batch / seconds
 
 
 def main() -> None:
@@ -141,39 +119,10 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=4, help="timed steps a process, after one more"
     )
-    parser.add_argument("--rounds", type=int, default=2, help="processes of each contender")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
-    parser.add_argument("--only", choices=CONTENDERS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    shape = (options.batch, options.size, options.steps)
-    if options.only:
-        print(json.dumps(work(options.only, *shape)))
-        return
-    found: dict[str, list[dict]] = {name: [] for name in CONTENDERS}
-    for _ in range(options.rounds):
-        for name in CONTENDERS:
-            command = [sys.executable, "-m", "benchmarks.train_animegan", "--only", name]
-            for option in ("batch", "size", "steps"):
-                command += [f"--{option}", str(getattr(options, option))]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found[name].append(json.loads(done.stdout.splitlines()[-1]))
-    best = {
-        name: {
-            "images_per_s": statistics.median(row["images_per_s"] for row in rows),
-            "peak_mb": max(row["peak_mb"] for row in rows),
-        }
-        for name, rows in found.items()
-    }
-    for row in best.values():
-        row["times_plain"] = round(row["images_per_s"] / best["plain"]["images_per_s"], 2)
-    print(f"AnimeGANv2 training, {options.size} px, batch {options.batch}, adversarial phase")
-    print(f"{'':<12} {'images/s':>9} {'peak MB':>8} {'x plain':>8}")
-    for name, row in best.items():
-        print(f"{name:<12} {row['images_per_s']:>9} {row['peak_mb']:>8} {row['times_plain']:>8}")
-    report = {"machine": machine(), "shape": shape, "figures": best, "rounds": found}
-    print(json.dumps(report["machine"]))
-    if options.json:
-        records.write(report, options.json)
+    contenders.compare(
+        *("benchmarks.train_animegan", parser, CONTENDERS, ("batch", "size", "steps"), work),
+        "AnimeGANv2 training, {size} px, batch {batch}, adversarial phase",
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training as real processes: killed and resumed bit for bit, and two as good as one.
+"""Trainings as real processes: killed and resumed bit for bit, and two as good as one.
 
 `TOONIFY_KILLS` says how often the killed run is killed; the default keeps the suite short.
 """
@@ -16,21 +16,29 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.toy_data import options, write_pairs
+from tests.toy_data import STYLEGAN_TOY, TOY, options, write_pairs
 from training import loop
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = "training/train_animegan.py"
+# Each front door: its preset, settings, and those of a run that meets everything it remembers.
+DOORS = {
+    "animegan": ("comic", TOY, dict(r1_gamma=1.0, r1_every=2)),
+    "stylegan": ("laptop64", STYLEGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
+}
 KILLS = int(os.environ.get("TOONIFY_KILLS", "1"))
 DEADLINE = 300  # seconds; a process start alone takes ten on a busy machine
 
 
-def start(out: Path, data: Path, processes: int, *more: str, **changes) -> subprocess.Popen:
+def start(
+    out: Path, data: Path, processes: int, *more: str, door: str = "animegan", **changes
+) -> subprocess.Popen:
     """A training in a process group of its own, with `processes` workers over gloo."""
+    preset, toy, everything = DOORS[door]
     many = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     launcher = many if processes > 1 else []
-    command = [sys.executable, *launcher, SCRIPT, "--preset", "comic"]
-    command += [*options(data=data, out=out, **changes), *more]
+    command = [sys.executable, *launcher, f"training/train_{door}.py", "--preset", preset]
+    data = data if door == "animegan" else data / "train_photo"
+    command += [*options(toy, data=data, out=out, **(everything | changes)), *more]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with open(out.with_suffix(".txt"), "a") as log:
         return subprocess.Popen(
@@ -99,9 +107,10 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_killed_and_resumed_equals_never_killed(data, tmp_path, processes):
+@pytest.mark.parametrize("door", DOORS)
+def test_killed_and_resumed_equals_never_killed(data, tmp_path, door, processes):
     last = 40 + 28 * KILLS
-    changes = {"max_images": last, "r1_gamma": 1.0, "r1_every": 2}
+    changes = {"max_images": last, "door": door}
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     finish(start(straight, data, processes, **changes), straight)
 
@@ -126,7 +135,7 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, processes):
     assert log_of(killed) == log_of(straight)
     weights = "model/diffusion_pytorch_model.fp16.safetensors"
     assert (killed / weights).read_bytes() == (straight / weights).read_bytes()
-    print(f"killed {kills} times in {processes} process(es); {len(ours)} values are equal")
+    print(f"{door}: killed {kills} times in {processes} process(es); {len(ours)} values are equal")
 
 
 def same(a, b) -> bool:
@@ -137,7 +146,6 @@ def test_two_processes_with_half_the_batch_follow_one(data, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     changes = {"max_images": 80, "init_images": 20, "save_every_images": 80}
     changes |= {"lr_init": 2e-4, "lr_g": 2e-5, "lr_d": 4e-5}  # the published rates
-    changes |= {"r1_gamma": 1.0, "r1_every": 2}
     for out, processes in ((one, 1), (two, 2)):
         finish(start(out, data, processes, **changes), out)
     ours, theirs = state_of(two), state_of(one)

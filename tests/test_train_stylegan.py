@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image, ImageDraw
 
 from tests.test_processes import finish, log_of, state_of
+from tests.toy_data import STYLEGAN_TOY as TOY
 from toonify import hub, images, latents
 from toonify.models import FACE_MODELS, MobileStyleGAN, StyleGAN2Generator
 from toonify.pipelines.stylegan import StyleGANPipeline
@@ -24,13 +25,6 @@ from training.train_stylegan import StyleGANObjective, Trainee, transfer
 
 ROOT = Path(__file__).resolve().parents[1]
 MOBILE = dict(channels=(16, 16, 16, 8), heads=(16, 32), w_dim=16, z_dim=16, mapping_layers=2)
-TOY = dict(
-    resolution=32, latent=16, channel_base=256, channel_max=16, critic_base=256, critic_max=16,
-    mapping_layers=2, mbstd_group=2, batch=4, max_images=16, precision="fp32", trackers="none",
-    log_every_images=4, sample_every_images=1000, save_every_images=8, score_samples=8,
-    validate_every_images=1000, r1_every=2, path_every=2, ada_images=64, seed=3,
-    ema_half_life_images=20.0, weight_path=2.0,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

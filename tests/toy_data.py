@@ -16,6 +16,14 @@ TOY = dict(
     sample_every_images=1000, save_every_images=8, validate_every_images=1000,
 )  # fmt: skip
 
+STYLEGAN_TOY = dict(
+    resolution=32, latent=16, channel_base=256, channel_max=16, critic_base=256, critic_max=16,
+    mapping_layers=2, mbstd_group=2, batch=4, max_images=16, precision="fp32", trackers="none",
+    log_every_images=4, sample_every_images=1000, save_every_images=8, score_samples=8,
+    validate_every_images=1000, r1_every=2, path_every=2, ada_images=64, seed=3,
+    ema_half_life_images=20.0, weight_path=2.0,
+)  # fmt: skip
+
 
 def write_pairs(folder: Path, count: int = 6) -> Path:
     """`count` photos, their drawings (pairs), smoothed copies, and faces for half of them."""
@@ -32,9 +40,9 @@ def write_pairs(folder: Path, count: int = 6) -> Path:
     return folder
 
 
-def options(**changes) -> list[str]:
-    """TOY and what changes it, as a command line; underscores in names become hyphens."""
-    chosen = TOY | changes
+def options(toy: dict = TOY, **changes) -> list[str]:
+    """`toy` and what changes it, as a command line; underscores in names become hyphens."""
+    chosen = toy | changes
     return [
         p for name, value in chosen.items() for p in (f"--{name.replace('_', '-')}", str(value))
     ]
