@@ -9,10 +9,12 @@ changes no global setting of Pillow.
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import uuid
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -138,6 +140,30 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
     pixels = tensor.detach().to("cpu", torch.float32).clamp(-1.0, 1.0).add(1.0).mul_(127.5)
     pixels = pixels.round_().to(torch.uint8).permute(1, 2, 0).contiguous()
     return Image.fromarray(pixels.numpy())
+
+
+def grid(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
+    """RGB pictures of one size side by side, in rows of `columns`, None: about as many as rows.
+
+    What the last row lacks is white. Raises ValueError for no picture, several sizes, or fewer
+    columns than 1.
+    """
+    if not pictures:
+        raise ValueError("pictures: there is none; expected one or more")
+    width, height = pictures[0].size
+    for number, picture in enumerate(pictures, 1):
+        if picture.size != (width, height):
+            raise ValueError(f"picture {number} is {picture.size}, expected {(width, height)}")
+    if columns is None:
+        columns = math.ceil(len(pictures) ** 0.5)
+    if columns < 1:
+        raise ValueError(f"columns={columns}: expected 1 or more")
+    columns = min(columns, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    page = Image.new("RGB", (columns * width, rows * height), "white")
+    for number, picture in enumerate(pictures):
+        page.paste(picture, (number % columns * width, number // columns * height))
+    return page
 
 
 def save(
