@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUND = {"images", "faces", "blend", "models", "engines", "hub", "latents", "inversion", "video"}
+GROUND = {
+    *("images", "faces", "attributes", "blend", "models", "engines", "hub", "latents"),
+    *("inversion", "video"),
+}
 
 # What a tool that draws a generator's faces opens: through an engine it takes a fifth of the time.
 DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents", "engines")}
@@ -16,7 +19,7 @@ MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
     "toonify.convert": {"toonify.models"},
-    "toonify.cli": {"toonify.pipelines", "toonify.images", "toonify.hub"},
+    "toonify.cli": {f"toonify.{n}" for n in ("pipelines", "images", "hub", "video")},
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
     "app": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
@@ -31,6 +34,10 @@ MAY_OPEN = {
     },
     "training.train_encoder": {
         *("training", "toonify.images", "toonify.hub", "toonify.models", "toonify.inversion"),
+    },
+    "training.directions": {
+        *("training", "toonify.images", "toonify.faces", "toonify.attributes", "toonify.latents"),
+        *("toonify.models", "toonify.hub"),
     },
     "training": {f"toonify.{room}" for room in ("images", "faces", "latents", "models", "hub")},
     "benchmarks.portrait": {"toonify.pipelines"},
