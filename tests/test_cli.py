@@ -16,7 +16,7 @@ from tests.odd_inputs import make_odd_inputs
 from toonify import cli, hub, images
 from toonify.pipelines import animegan, stylegan
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(cli.__file__).parents[2]
 
 
 class Inverter:
@@ -267,10 +267,12 @@ def test_help_shows_examples(capsys):
     assert "--model stylegan --blend 64 --edit smile=1.5" in out
 
 
-def test_styles_of_both_models_as_table_and_as_json(monkeypatch, capsys):
+def test_styles_of_all_models_as_table_and_as_json(monkeypatch, capsys):
     ink = hub.Style("ink", "Ink", licence="CC0-1.0", source="hub me/ink@0123456789ab")
     bold = hub.Style("bold", "Bold", scope="face", licence="MIT", family="stylegan")
-    known = {"animegan": [hub.Style("comic", "Comic", licence="MIT"), ink], "stylegan": [bold]}
+    faces = hub.Style("faces", "Faces", licence="MIT", family="toongan")
+    known = {"animegan": [hub.Style("comic", "Comic", licence="MIT"), ink]}
+    known |= {"stylegan": [bold], "toongan": [faces]}
     monkeypatch.setattr(hub, "styles", known.__getitem__)
     assert cli.main(["styles"]) == 0
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
@@ -279,9 +281,10 @@ def test_styles_of_both_models_as_table_and_as_json(monkeypatch, capsys):
         ["comic", "animegan", "Comic", "bundled", "MIT"],
         ["ink", "animegan", "Ink", "hub", "me/ink@0123456789ab", "CC0-1.0"],
         ["bold", "stylegan", "Bold", "bundled", "MIT"],
+        ["faces", "toongan", "Faces", "bundled", "MIT"],
     ]
     assert cli.main(["styles", "--json"]) == 0
-    _, second, third = json.loads(capsys.readouterr().out)
+    _, second, third, _ = json.loads(capsys.readouterr().out)
     assert (second["name"], second["source"], second["scope"]) == ("ink", ink.source, "photo")
     assert (third["family"], third["scope"]) == ("stylegan", "face")
 
