@@ -28,6 +28,11 @@ MAY_OPEN = {
     "training.distill": {"training", "training.prepare.toon_pairs"},
     "training.prepare.toon_pairs": {"training", "training.prepare.toon_teacher", *DRAWS},
     "training.prepare.toon_teacher": {"training", *DRAWS},
+    "training.noise_faces": {"training", *DRAWS},
+    "training.evaluate_toongan": {
+        *("training", "training.noise_faces", "toonify.images", "toonify.models"),
+    },
+    "training.toon_directions": {"training", "training.noise_faces", *DRAWS},
     "training.one_shot": {
         *("training", "toonify.images", "toonify.faces", "toonify.latents", "toonify.hub"),
         *("toonify.models", "toonify.inversion"),
