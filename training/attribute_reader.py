@@ -8,6 +8,7 @@ DiceBear's toon-head, 99 to 100 % of the hair, mouths, eyes, beards and colours 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -30,16 +31,15 @@ class Sight:
     def __init__(self, device: torch.device | str = "cpu"):
         self.features = MobileNetV2Features((STAGE,)).to(device)
 
-    def __call__(self, pictures: Iterable[Image.Image]) -> torch.Tensor:
-        """Of pictures of any size."""
-        squares = [images.to_tensor(square(picture, SIDE)) for picture in pictures]
-        return self.of(torch.cat(squares))
-
     @torch.inference_mode()
-    def of(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Of tensors (n, 3, SIDE, SIDE) in [-1, 1]."""
-        found = self.features(pictures.to(self.features.mean.device))[STAGE]
-        return F.adaptive_avg_pool2d(found, FIELDS).flatten(1).cpu()
+    def __call__(self, pictures: Iterable[Image.Image]) -> torch.Tensor:
+        """Of pictures of any size, a few at a time."""
+        rows, pictures = [], iter(pictures)
+        while part := list(islice(pictures, CHUNK)):
+            seen = torch.cat([images.to_tensor(square(picture, SIDE)) for picture in part])
+            found = self.features(seen.to(self.features.mean.device))[STAGE]
+            rows.append(F.adaptive_avg_pool2d(found, FIELDS).flatten(1).cpu())
+        return torch.cat(rows)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ value for each (N,), such as -2 for a child to 2 for an old face. Any other trai
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -247,16 +247,22 @@ def save(directions: Sequence[latents.Direction], file: Path) -> None:
 
 
 def sheet(
-    network: nn.Module, w: torch.Tensor, direction: latents.Direction, side: int = 160
+    draw: Callable[[torch.Tensor], Iterable[Image.Image]],
+    ws: torch.Tensor,
+    direction: latents.Direction,
+    side: int = 160,
 ) -> Image.Image:
-    """A row for each face w (N, D), a column for each amount from -3 to 3."""
+    """A row for each face w+ (N, L, D), a column for each amount from -3 to 3.
+
+    `draw` makes pictures of w+ (n, L, D).
+    """
     rows = []
-    for face in latents.expand(w, network.num_ws):
+    for face in ws:
         moved = [
             latents.edit(face[None], direction.vector, float(amount), direction.rows)
             for amount in SHEET_AMOUNTS
         ]
-        rows.append([Image.fromarray(draw(network, one)[0]) for one in moved])
+        rows.append([next(iter(draw(one))) for one in moved])
     return sheets.sheet(rows, side)
 
 
@@ -318,7 +324,11 @@ def make(
             directions[name] = scaled(direction, effects[name])
         if sheets:
             sheets.mkdir(parents=True, exist_ok=True)
-            images.save(sheet(network, fresh[:3], directions[name]), sheets / f"{name}.png")
+            shown = latents.expand(fresh[:3], network.num_ws)
+            page = sheet(
+                lambda ws: map(Image.fromarray, draw(network, ws)), shown, directions[name]
+            )
+            images.save(page, sheets / f"{name}.png")
     save(list(directions.values()), out)
     return effects
 

@@ -37,18 +37,16 @@ class NoiseFaces:
         """z (count, z_dim) of seeds `first`, `first` + 1, ..."""
         return normals(torch.arange(first, first + count), FACE, self.z_dim)
 
-    def draw(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Batches (n, 3, R, R) of pictures in [-1, 1] of w, w+, or z where there is no w."""
+    def draw(self, latents: torch.Tensor) -> Iterator[Image.Image]:
+        """Pictures, R px wide, of w or w+, or of z where there is no w."""
         if self.styled and latents.ndim == 2:
             latents = latents[:, None].expand(-1, self.network.num_ws, -1)
         for part in latents.split(self.batch):
             part = part if self.styled else part[..., None, None]
-            yield self.engine(part.contiguous()).clamp(-1, 1)
+            yield from map(images.to_pil, self.engine(part.contiguous()))
 
     def faces(self, first: int, count: int) -> Iterator[Image.Image]:
         """Faces of consecutive seeds with truncation 1.0, drawn as they are asked for."""
         for start in range(first, first + count, self.batch):
             some = min(self.batch, first + count - start)
-            latents = self.w(start, some) if self.styled else self.noise(start, some)
-            for batch in self.draw(latents):
-                yield from (images.to_pil(picture) for picture in batch)
+            yield from self.draw(self.w(start, some) if self.styled else self.noise(start, some))
