@@ -277,6 +277,14 @@ def test_save_replaces_only_when_done(tmp_path, monkeypatch):
     assert images.load(path).size == (3, 3)
 
 
+def test_a_picture_of_noise_is_saved_as_jpeg(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    for quality in (75, 90, 95):
+        images.save(Image.fromarray(pixels), tmp_path / "noise.jpg", quality)
+        near = np.asarray(images.load(tmp_path / "noise.jpg"), int)
+        assert np.abs(near - pixels).mean() < 30
+
+
 def test_save_refuses(tmp_path):
     (tmp_path / "folder.png").mkdir()
     for name in ("toon", "toon.gif", "toon.exe", "folder.png"):

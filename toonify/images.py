@@ -198,9 +198,8 @@ def save(
     keeps = alpha and image.mode == "RGBA" and form not in ("JPEG", "BMP")
     clean = image.copy() if keeps else _flatten(_eight_bits(image)).copy()
     clean.info = {}  # Pillow writes comments and profiles that it finds here
-    encoded = io.BytesIO()
     try:
-        clean.save(encoded, form, **_options(form, quality))
+        encoded = _encoded(clean, form, quality)
     except (OSError, ValueError, struct.error) as error:
         size = f"{image.width}x{image.height}"
         raise ImageError(f"{form} cannot hold a picture of {size} pixels: {error}") from error
@@ -213,6 +212,19 @@ def save(
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _encoded(image: Image.Image, form: str, quality: int) -> io.BytesIO:
+    options, encoded = _options(form, quality), io.BytesIO()
+    try:
+        image.save(encoded, form, **options)
+    except OSError:
+        if not options.pop("optimize", False):
+            raise
+        # Pillow gives an optimised JPEG a byte or two a pixel, which noise overflows.
+        encoded = io.BytesIO()
+        image.save(encoded, form, **options)
+    return encoded
 
 
 def _options(form: str, quality: int) -> dict:
