@@ -32,7 +32,9 @@ MAY_OPEN = {
     "training.evaluate_toongan": {
         *("training", "training.noise_faces", "toonify.images", "toonify.models"),
     },
-    "training.toon_directions": {"training", "training.noise_faces", *DRAWS},
+    "training.toon_directions": {
+        *("training", "training.noise_faces", "training.directions", *DRAWS),
+    },
     "training.one_shot": {
         *("training", "toonify.images", "toonify.faces", "toonify.latents", "toonify.hub"),
         *("toonify.models", "toonify.inversion"),
