@@ -45,6 +45,13 @@ def test_a_picture_belongs_to_its_seed_alone(which, request, monkeypatch):
     assert content(many) == content(pipe(5, seed))
 
 
+def test_as_many_faces_as_w_has_rows_are_as_many_faces(pipe):
+    """Their w (L, D) was taken for the w+ of a single face."""
+    rows = pipe.generator.num_ws
+    assert pipe.latents(rows, 3).shape == (rows, *pipe.generator.synthesis.shape)
+    assert content(pipe(rows, 3)[-1:]) == content(pipe(1, 2 + rows))
+
+
 def test_all_bits_of_a_seed_count(pipe):
     assert content(pipe(1, 7)) != content(pipe(1, 7 + 2**32))
 

@@ -110,7 +110,10 @@ class ToonGANPipeline:
         with torch.inference_mode():
             # One by one: in a batch a product's last digits are others.
             w = torch.cat([mapping(one[None]) for one in noise]).cpu()
-        return self.rows(latents.truncate(w, mapping.w_avg.cpu(), truncation))
+        # Not `rows`: as many w as w+ has rows would be taken for one w+.
+        return latents.expand(
+            latents.truncate(w, mapping.w_avg.cpu(), truncation), self.generator.num_ws
+        )
 
     def edited(self, w: torch.Tensor, edits: Mapping[str, float] | None) -> torch.Tensor:
         """w+ (N, L, D) of w or w+, moved along named directions by amounts, in deviations."""
