@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from toonify import hub, images
-from toonify.models import NOISE_MODELS, SeedGenerator, ToonGANGenerator
+from toonify import images
+from toonify.models import SeedGenerator, ToonGANGenerator
 from training import evaluate_toongan, extractors, manifolds
-from training.noise_faces import NoiseFaces
 from training.pictures import folder_pictures
 
 TOY = {"z_dim": 6, "w_dim": 8, "mapping_layers": 2, "channels": (8, 8, 8, 8, 4)}
@@ -142,17 +141,6 @@ def test_places_that_no_row_takes_are_marked():
 # Samples ----------------------------------------------------------------------------------------
 
 
-def test_a_seed_is_one_face_in_any_batch(models):
-    for folder in (models / "ours" / "model", models / "theirs"):
-        faces = NoiseFaces(hub.load_model(folder, NOISE_MODELS), batch=2)
-        drawn = list(faces.faces(3, 5))
-        faces.batch = 16
-        for picture, same in zip(drawn[2:4], faces.faces(5, 2), strict=True):
-            apart = np.asarray(picture, int) - np.asarray(same, int)
-            assert picture.size == (64, 64) and np.abs(apart).max() <= 1
-        assert np.asarray(drawn[0]).std() > 0 and drawn[0] != drawn[1]
-
-
 class Memoriser:
     """A generator that draws the pictures of its data, in another order."""
 
@@ -160,8 +148,8 @@ class Memoriser:
         self.pictures = pictures
         self.engine = type("Engine", (), {"name": "memory"})
 
-    def faces(self, first, count):
-        return iter(self.pictures[first : first + count])
+    def __call__(self, n, seed):
+        return self.pictures[seed : seed + n]
 
 
 def test_a_memoriser_is_found_beside_itself(data):
@@ -215,6 +203,7 @@ def test_all_is_measured_drawn_and_written_into_the_card(models, data, tmp_path,
     assert str(tmp_path) not in json.dumps(written)
     text = (ours / "README.md").read_text()
     assert text.startswith("---\nlibrary_name: diffusers\npipeline_tag: unconditional-image")
+    assert 'ToonGANPipeline.from_pretrained("FOLDER")(1, seed=7)[0].save("face.png")' in text
     assert "* Draws: faces from noise" in text and str(tmp_path) not in text
     assert f"| {report['floor']['fd_colours']:.4g} |" in text and "| theirs |" in text
     assert not (models / "theirs" / "metrics.json").exists()

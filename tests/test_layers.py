@@ -28,12 +28,10 @@ MAY_OPEN = {
     "training.distill": {"training", "training.prepare.toon_pairs"},
     "training.prepare.toon_pairs": {"training", "training.prepare.toon_teacher", *DRAWS},
     "training.prepare.toon_teacher": {"training", *DRAWS},
-    "training.noise_faces": {"training", *DRAWS},
-    "training.evaluate_toongan": {
-        *("training", "training.noise_faces", "toonify.images", "toonify.models"),
-    },
+    "training.evaluate_toongan": {"training", "toonify.images", "toonify.pipelines"},
     "training.toon_directions": {
-        *("training", "training.noise_faces", "training.directions", *DRAWS),
+        *("training", "training.directions"),
+        *("toonify.images", "toonify.latents", "toonify.pipelines"),
     },
     "training.one_shot": {
         *("training", "toonify.images", "toonify.faces", "toonify.latents", "toonify.hub"),

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from toonify import hub, images, latents
 from toonify.models import SeedGenerator, ToonGANGenerator
+from toonify.pipelines.toongan import ToonGANPipeline
 from training import attribute_reader, combinations, toon_directions, toon_traits
 from training.toon_traits import TRAITS, Clause, Trait, parse
 
@@ -78,31 +79,37 @@ class Planted:
     The two directions are not orthogonal. A third one puts on hats, in all rows.
     """
 
-    side = 64
+    resolution = 64
 
     def __init__(self):
         basis, _ = torch.linalg.qr(torch.randn(SIZE, 3, generator=torch.Generator().manual_seed(1)))
         self.skin, self.hat = basis[:, 0], basis[:, 2]
         self.glasses = 0.4 * basis[:, 0] + (1 - 0.4**2) ** 0.5 * basis[:, 1]
-        self.network = ToonGANGenerator(
+        self.generator = ToonGANGenerator(
             resolution=64, z_dim=SIZE, w_dim=SIZE, channels=(4, 4, 4, 4, 4)
         )
 
-    def w(self, first, count):
-        rows = [np.random.default_rng(s).normal(size=SIZE) for s in range(first, first + count)]
-        return torch.from_numpy(np.stack(rows)).float()
+    def latents(self, n, seed):
+        rows = [np.random.default_rng(s).normal(size=SIZE) for s in range(seed, seed + n)]
+        return latents.expand(torch.from_numpy(np.stack(rows)).float(), ROWS)
+
+    def __call__(self, n, seed):
+        return self.draw(self.latents(n, seed))
+
+    def check_styled(self, what):
+        pass
 
     def draw(self, ws):
+        faces = []
         for w in ws if ws.ndim == 3 else latents.expand(ws, ROWS):
             skin = torch.sigmoid(2 * w[7:] @ self.skin).mean()
             dark, light = np.array([80, 48, 32]), np.array([255, 224, 208])
             colour = tuple(int(v) for v in dark + float(skin) * (light - dark))
             glasses = "round" if (w[:5] @ self.glasses).mean() > 0 else "none"
             hat = float((w @ self.hat).mean())
-            yield face(colour, glasses, "cap" if hat > 0.5 else "bowler" if hat < -0.5 else "none")
-
-    def faces(self, first, count):
-        return self.draw(self.w(first, count))
+            hat = "cap" if hat > 0.5 else "bowler" if hat < -0.5 else "none"
+            faces.append(face(colour, glasses, hat))
+        return faces
 
 
 TOY_TRAITS = {
@@ -280,7 +287,7 @@ def test_rows_that_move_less_else_are_taken(quick, data):
     reader, _, _ = toon_directions.learn_reader(data, 120, 0, Fields())
     spread = dict.fromkeys(TOY_TRAITS, 1.0)
     readings = toon_directions.Readings(faces, Fields(), reader, TOY_TRAITS, spread)
-    ws = latents.expand(faces.w(0, 24), ROWS)
+    ws = faces.latents(24, 0)
     for name, vector, rows in (
         ("skin_light", faces.skin, [(5, 9)]),
         ("glasses", faces.glasses + faces.skin, [(0, 2), (0, 4)]),
@@ -288,7 +295,7 @@ def test_rows_that_move_less_else_are_taken(quick, data):
         direction = latents.Direction(name, name, vector, (0, 9))
         settled = toon_directions.settle(readings, ws, direction)
         assert settled.rows in rows
-    assert toon_directions.ranges(faces.network) == [(0, 9), (0, 2), (3, 9), (0, 4), (5, 9)]
+    assert toon_directions.ranges(faces) == [(0, 9), (0, 2), (3, 9), (0, 4), (5, 9)]
 
 
 def test_what_generated_faces_do_not_show_is_left_out(quick, data, tmp_path):
@@ -297,6 +304,15 @@ def test_what_generated_faces_do_not_show_is_left_out(quick, data, tmp_path):
     _, moved, report = make(data, tmp_path / "out", bareheaded, samples=200)
     assert set(moved) == {"skin_light", "glasses"}
     assert "cap is left out: of 200 faces 0 have it and 200 have not, expected 20 each" in report
+
+
+def test_a_direction_that_does_not_move_its_trait_is_left_out(quick, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(toon_directions, "STIRS", 9.0)
+    with pytest.raises(
+        ValueError, match=r"cap is left out: its direction moves \d.\d\d deviations"
+    ):
+        make(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 # Combinations -----------------------------------------------------------------------------------
@@ -387,7 +403,7 @@ def untrained(tmp_path_factory):
 
 
 def test_the_command_writes_what_it_learnt(quick, data, untrained, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(toon_directions, "NoiseFaces", lambda network: Planted())
+    monkeypatch.setattr(ToonGANPipeline, "from_pretrained", lambda source: Planted())
     out = tmp_path / "directions.safetensors"
     options = ("--samples", "300", "--trait", "sun=skin_colour", "--trait", "specs=glasses:round")
     toon_directions.main([str(untrained), "--data", str(data), "--out", str(out), *options])
@@ -411,7 +427,7 @@ def test_the_command_writes_what_it_learnt(quick, data, untrained, tmp_path, cap
 def test_what_cannot_be_done_is_refused(
     options, words, quick, data, untrained, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(toon_directions, "NoiseFaces", lambda network: Planted())
+    monkeypatch.setattr(ToonGANPipeline, "from_pretrained", lambda source: Planted())
     options = ("--data", data, "--out", tmp_path / "out", *options)
     assert words in refused(capsys, untrained, *options)
     assert not (tmp_path / "out").exists()
@@ -425,7 +441,7 @@ def test_a_network_whose_faces_are_all_alike_is_refused(quick, data, untrained, 
 def test_networks_without_w_are_refused(data, tmp_path, capsys):
     SeedGenerator(6, (8, 6, 4, 4)).save_pretrained(tmp_path / "seed")
     said = refused(capsys, tmp_path / "seed", "--data", data, "--out", tmp_path / "out")
-    assert "_class_name is 'SeedGenerator', expected one of ToonGANGenerator" in said
+    assert f"MODEL {tmp_path / 'seed'}: SeedGenerator has no w" in said
 
 
 def test_labels_are_read_by_the_app(data, quick, tmp_path):

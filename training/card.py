@@ -22,12 +22,15 @@ VERSIONS = (
     *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
     *("opencv-python-headless", "facenet-pytorch"),
 )
-PHOTO_SNIPPET = (
-    "from toonify import AnimeGANPipeline",
-    "",
-    'AnimeGANPipeline.from_pretrained("FOLDER")("photo.jpg").image.save("toon.png")',
+# Of a card without words: kind of task, tag, what the folder is called by and how it draws.
+FROM_PHOTOS = (
+    *("image-to-image", "animegan", "AnimeGANPipeline"),
+    '("photo.jpg").image.save("toon.png")',
 )
-FROM_NOISE = {kind.__name__ for kind in NOISE_MODELS.values()}
+FROM_NOISE = (
+    *("unconditional-image-generation", "toongan", "ToonGANPipeline"),
+    '(1, seed=7)[0].save("face.png")',
+)
 
 
 def model_figures(model: str) -> dict[str, int]:
@@ -221,10 +224,8 @@ def skeleton(folder: Path) -> str:
     network = settings.get("_class_name", "unknown")
     shown = ", ".join(f"{k}={v}" for k, v in settings.items() if not k.startswith("_"))
     licence = style.licence.lower()
-    noise = network in FROM_NOISE
-    task, tag = (
-        ("unconditional-image-generation", "toongan") if noise else ("image-to-image", "animegan")
-    )
+    noise = network in {kind.__name__ for kind in NOISE_MODELS.values()}
+    task, tag, pipeline, call = FROM_NOISE if noise else FROM_PHOTOS
     front = ["library_name: diffusers", f"pipeline_tag: {task}", "tags:", f"  - {tag}"]
     if licence != "unknown" and re.fullmatch(r"[a-z0-9.+-]+", licence):
         front.insert(0, f"license: {licence}")
@@ -232,7 +233,12 @@ def skeleton(folder: Path) -> str:
         [
             *("---", *front, "---", "", f"# {style.title}", ""),
             *((style.description, "") if style.description else ()),
-            *(() if noise else ("```python", *PHOTO_SNIPPET, "```", "")),
+            "```python",
+            f"from toonify import {pipeline}",
+            "",
+            f'{pipeline}.from_pretrained("FOLDER"){call}',
+            "```",
+            "",
             f"* Network: `{network}` ({shown})",
             "* Draws: faces from noise"
             if noise

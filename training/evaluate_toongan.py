@@ -3,12 +3,12 @@
     python -m training.evaluate_toongan MODEL [MODEL ...] --data DATA [--sheets FOLDER] [--card]
 
 Every MODEL, a ToonGAN or a public Toon-Generator, draws `--samples` faces of consecutive seeds with
-truncation 1.0. They are compared with as many pictures of DATA, chosen by chance, and so are as
-many other pictures of DATA: what real pictures get is the floor. So DATA needs twice as many
-pictures as there are samples; of fewer, one half is compared with the other and with as many
-samples, and a note says so. What the figures mean is said in `training.metrics` and
-`training.manifolds`; each carries its extractor's name. Ratios are the first model's distances over
-those of the others.
+truncation 1.0, through the same pipeline as the app. They are compared with as many pictures of
+DATA, chosen by chance, and so are as many other pictures of DATA: what real pictures get is the
+floor. So DATA needs twice as many pictures as there are samples; of fewer, one half is compared
+with the other and with as many samples, and a note says so. What the figures mean is said in
+`training.metrics` and `training.manifolds`; each carries its extractor's name. Ratios are the first
+model's distances over those of the others.
 
 With `--sheets` the faces of 64 seeds are drawn (`NAME_samples.jpg`) and those of 32 beside their
 three nearest pictures of all DATA by features and by pixels (`NAME_neighbours.jpg`): give the data
@@ -29,13 +29,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
-from toonify.models import NOISE_MODELS
+from toonify.pipelines.toongan import ToonGANPipeline
 from training import card, extractors, manifolds, metrics
 from training.extractors import Extractor
 from training.figures import significant
-from training.folders import open_network
 from training.loop import pick_device
-from training.noise_faces import NoiseFaces
 from training.pictures import Picture, square
 from training.sheets import sheet
 from training.sources import open_pictures
@@ -68,20 +66,6 @@ class Looked:
         return np.concatenate(self.parts[name])[first:end]
 
 
-def chunks(pictures: Iterable[Image.Image], bar: tqdm) -> Iterable[list[Image.Image]]:
-    """The pictures in small lists; the bar goes on with each."""
-    chunk = []
-    for picture in pictures:
-        chunk.append(picture)
-        if len(chunk) == CHUNK:
-            yield chunk
-            bar.update(len(chunk))
-            chunk = []
-    if chunk:
-        yield chunk
-        bar.update(len(chunk))
-
-
 def small(pictures: list[Image.Image]) -> np.ndarray:
     """Rows (n, 3 NEAR_PX^2) in [0, 1] of what pictures look like, pixel by pixel."""
     return np.stack(
@@ -92,13 +76,15 @@ def small(pictures: list[Image.Image]) -> np.ndarray:
 class Drawn:
     """What is kept of a model's samples: their rows, and the pictures of the first few."""
 
-    def __init__(self, label: str, faces: NoiseFaces, first: int, count: int, networks):
-        self.engine = faces.engine.name
+    def __init__(self, label: str, pipe: ToonGANPipeline, seed: int, count: int, networks):
+        self.engine = pipe.engine.name
         self.looked, self.first = Looked(networks), []
         with tqdm(desc=f"drawing {label}", total=count, unit="face") as bar:
-            for chunk in chunks(faces.faces(first, count), bar):
+            for start in range(0, count, CHUNK):
+                chunk = pipe(min(CHUNK, count - start), seed + start)
                 self.looked.add(chunk)
                 self.first += chunk[: SAMPLES - len(self.first)]
+                bar.update(len(chunk))
         some = self.first[:NEIGHBOURS]
         by_features = manifolds.Nearest(self.looked.rows(networks[0].name)[: len(some)])
         self.nearest = (by_features, manifolds.Nearest(small(some)))
@@ -109,10 +95,11 @@ def look_at_data(
 ) -> Looked:
     """Looks once at each picture, `side` px wide, and for the neighbours of what was drawn."""
     looked = Looked(networks)
-    loaded = (square(picture.load(), side) for picture in pictures)
     with tqdm(desc="looking at the data", total=len(pictures), unit="picture") as bar:
-        for chunk in chunks(loaded, bar):
+        for start in range(0, len(pictures), CHUNK):
+            chunk = [square(picture.load(), side) for picture in pictures[start : start + CHUNK]]
             looked.add(chunk)
+            bar.update(len(chunk))
             for one in drawn:
                 by_features, by_pixels = one.nearest
                 by_features.add(looked.parts[networks[0].name][-1])
@@ -171,8 +158,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[str, Image.Image]]
     pictures = [found[at] for at in (order if options.sheets else order[: 2 * count])]
     drawn = {}
     for label in list(models):  # a large network is let go of when it has drawn
-        faces = NoiseFaces(models.pop(label))
-        drawn[label] = Drawn(label, faces, options.seed, count, networks)
+        drawn[label] = Drawn(label, models.pop(label), options.seed, count, networks)
     watched = drawn.values() if options.sheets else ()
     real = look_at_data(pictures, side, networks, watched)
     figures = {
@@ -296,16 +282,16 @@ def as_card(report: dict) -> str:
 # The command ------------------------------------------------------------------------------------
 
 
-def open_models(sources: list[str]) -> dict[str, torch.nn.Module]:
-    """Label -> generator, all of one size; ValueError that names the one that does not fit."""
-    models: dict[str, torch.nn.Module] = {}
+def open_models(sources: list[str]) -> dict[str, ToonGANPipeline]:
+    """Label -> pipeline, all of one size; ValueError that names the one that does not fit."""
+    models: dict[str, ToonGANPipeline] = {}
     for source in sources:
         path = Path(source)
         named = path.parent if path.name in ("model", "best") and path.parent.name else path
         label = named.resolve().name
         if label in models:
             raise ValueError(f"MODEL {source}: another one is called {label} too; rename a folder")
-        models[label] = open_network("MODEL", source, NOISE_MODELS)
+        models[label] = ToonGANPipeline.from_pretrained(source)
         side = next(iter(models.values())).resolution
         if models[label].resolution != side:
             raise ValueError(

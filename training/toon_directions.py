@@ -7,8 +7,8 @@ attributes is learnt from it (`training.attribute_reader`) and reads the faces o
 direction is what predicts a trait from w, made orthogonal to those of all other traits. It is tried
 out on faces that were not learnt from: it moves the rows of w+ that move least of the other traits,
 and amount 1 is brought towards one standard deviation, as for portraits. Traits that the data do
-not have, that are not read well enough, or that generated faces do not show are left out, and it is
-said why.
+not have, that are not read well enough, that generated faces do not show, or whose direction does
+not move them are left out, and it is said why.
 
 The traits are those of `training.toon_traits`, or with `--trait` those written there.
 FILE is safetensors that `toonify.latents.load_directions` reads: lay it beside the weights as
@@ -30,12 +30,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images, latents
-from toonify.models.toongan import ToonGANGenerator
-from training import attribute_reader, combinations, directions, toon_traits
+from toonify.pipelines.toongan import ToonGANPipeline
+from training import attribute_reader, combinations, directions, sheets, toon_traits
 from training.attribute_reader import HeldOut, Reader, Sight
-from training.folders import open_network
 from training.loop import pick_device
-from training.noise_faces import NoiseFaces
 from training.prepare.cartoon_faces import attributes
 from training.toon_traits import Trait
 
@@ -44,6 +42,8 @@ FEWEST = 20  # generated faces at either end of a trait
 TRIED = 48  # faces that directions are tried out on
 SHOWN = 4  # of them, on a sheet
 SPLITS = (16, 32)  # px: sizes of features from which on, or below which, rows of w+ may move alone
+STIRS = 0.25  # deviations of its own trait that a direction has to move
+CHUNK = 64  # faces that are drawn at once
 ENOUGH = 0.5  # of what all rows move, that some of them must move to be taken instead
 
 
@@ -54,15 +54,16 @@ ENOUGH = 0.5  # of what all rows move, that some of them must move to be taken i
 class Readings:
     """Reads the faces that a generator draws; `spread` is a trait's deviation among samples."""
 
-    faces: NoiseFaces
+    pipe: ToonGANPipeline
     sight: Sight
     reader: Reader
     traits: dict[str, Trait]
     spread: dict[str, float]
 
     def scores(self, ws: torch.Tensor) -> torch.Tensor:
-        """(n, scores) of w or w+."""
-        return self.reader.scores(self.sight(self.faces.draw(ws)))
+        """(n, scores) of w+ (n, L, D)."""
+        seen = [self.sight(self.pipe.draw(part)) for part in ws.split(CHUNK)]
+        return self.reader.scores(torch.cat(seen))
 
     def moved(self, ws: torch.Tensor, direction: latents.Direction) -> dict[str, float]:
         """By how many deviations amount 1 moves each trait, on average over faces w+ (n, L, D)."""
@@ -136,6 +137,12 @@ def readable(
     return kept, shares, notes
 
 
+def sampled(pipe: ToonGANPipeline, count: int, seed: int) -> torch.Tensor:
+    """w+ (count, L, D) of consecutive seeds, not truncated."""
+    starts = tqdm(range(0, count, CHUNK), "mapping noise", leave=False, delay=2)
+    return torch.cat([pipe.latents(min(CHUNK, count - start), seed + start) for start in starts])
+
+
 # Learning directions --------------------------------------------------------------------------
 
 
@@ -169,17 +176,17 @@ def fit(
     return found, notes
 
 
-def ranges(network: ToonGANGenerator) -> list[tuple[int, int]]:
+def ranges(pipe: ToonGANPipeline) -> list[tuple[int, int]]:
     """All rows of w+; then those of small features and those of large ones, at each split."""
-    last = network.num_ws - 1
-    rows = [network.first_row(side) for side in SPLITS]
+    last = pipe.generator.num_ws - 1
+    rows = [pipe.generator.first_row(side) for side in SPLITS]
     return [(0, last), *(part for row in rows for part in ((0, row - 1), (row, last)))]
 
 
 def settle(readings: Readings, ws: torch.Tensor, direction: latents.Direction) -> latents.Direction:
     """The direction in the rows that move least else, brought towards one deviation."""
     own, tried = direction.name, []
-    for rows in ranges(readings.faces.network):
+    for rows in ranges(readings.pipe):
         part = latents.Direction(own, direction.label, direction.vector, rows)
         moved = readings.moved(ws, part)
         others = math.hypot(*(size for name, size in moved.items() if name != own))
@@ -191,7 +198,7 @@ def settle(readings: Readings, ws: torch.Tensor, direction: latents.Direction) -
 
 
 def make(
-    faces: NoiseFaces,
+    pipe: ToonGANPipeline,
     data: Path,
     out: Path,
     traits: dict[str, Trait],
@@ -221,31 +228,39 @@ def make(
     ]
     if columns is not None:  # before the long work, since it may be refused
         columns = combinations.columns_of(columns, reader, held)
-    w = faces.w(seed, samples)
-    drawn = tqdm(faces.draw(w), "reading generated faces", samples, unit="face")
-    scores = reader.scores(sight(drawn))
-    found, left = fit(w, scores, kept, reader, faces.network.num_ws - 1)
+    ws = sampled(pipe, samples, seed)
+    parts = tqdm(ws.split(CHUNK), "reading generated faces", unit=f"{CHUNK} faces")
+    scores = reader.scores(torch.cat([sight(pipe.draw(part)) for part in parts]))
+    found, left = fit(ws[:, 0], scores, kept, reader, pipe.generator.num_ws - 1)
     report += left
-    if not found:
-        raise ValueError("; ".join(left))
     kept = {name: kept[name] for name in found}
     spread = {name: float(trait.signal(reader, scores).std()) for name, trait in kept.items()}
-    readings = Readings(faces, sight, reader, kept, spread)
-    fresh = latents.expand(faces.w(seed + samples, TRIED), faces.network.num_ws)
+    readings = Readings(pipe, sight, reader, kept, spread)
+    fresh = pipe.latents(TRIED, seed + samples)
     moved = {}
     for name in tqdm(list(found), "trying directions", unit="direction"):
-        found[name] = settle(readings, fresh, found[name])
-        moved[name] = readings.moved(fresh, found[name])
-        if sheet:
-            page = directions.sheet(faces.draw, fresh[:SHOWN], found[name])
-            images.save(page, sheet / f"{name}.jpg", quality=90)
+        tried = settle(readings, fresh, found.pop(name))
+        sizes = readings.moved(fresh, tried)
+        if sizes[name] >= STIRS:
+            found[name], moved[name] = tried, sizes
+        else:
+            left.append(
+                f"{name} is left out: its direction moves {sizes[name]:.2f} deviations, expected"
+                f" {STIRS} or more"
+            )
+            report.append(left[-1])
+    if not found:
+        raise ValueError("; ".join(left))
+    for name in found if sheet else ():
+        page = directions.sheet(pipe.draw, fresh[:SHOWN], found[name])
+        images.save(page, sheet / f"{name}.jpg", quality=90)
     directions.save(list(found.values()), out)
     report += table_of(moved, found)
     if columns is not None:
         count = combinations.count(table, columns, reader, held, scores)
         report += ["", count.told()]
         if sheet and len(count.new):
-            page = examples(count, faces, data, seed)
+            page = examples(count, pipe, data, seed)
             images.save(page, sheet / "combinations.jpg", quality=90)
     return moved, report
 
@@ -268,14 +283,14 @@ def table_of(moved: dict[str, dict[str, float]], found: dict[str, latents.Direct
 
 
 def examples(
-    count: combinations.Count, faces: NoiseFaces, data: Path, seed: int, most: int = 32
+    count: combinations.Count, pipe: ToonGANPipeline, data: Path, seed: int, most: int = 32
 ) -> Image.Image:
     """Four pairs a row: a face of a new combination, the picture whose combination is nearest."""
     pairs: list[Image.Image] = []
     for face, file in list(zip(count.new, count.nearest, strict=True))[:most]:
-        pairs += [next(iter(faces.faces(seed + int(face), 1))), images.load(data / file)]
+        pairs += [*pipe(1, seed + int(face)), images.load(data / file)]
     rows: Iterable[list[Image.Image]] = (pairs[i : i + 8] for i in range(0, len(pairs), 8))
-    return directions.sheets.sheet(list(rows), faces.side)
+    return sheets.sheet(list(rows), pipe.resolution)
 
 
 # The command ------------------------------------------------------------------------------------
@@ -312,9 +327,10 @@ def main(arguments: list[str] | None = None) -> None:
             if getattr(options, name) < least:
                 raise ValueError(f"--{name} {getattr(options, name)}: expected {least} or more")
         traits = dict(map(toon_traits.parse, options.trait or ())) or toon_traits.TRAITS
-        network = open_network("MODEL", options.model, {"toongan": ToonGANGenerator})
+        pipe = ToonGANPipeline.from_pretrained(options.model)
+        pipe.check_styled(f"MODEL {options.model}")
         _, report = make(
-            NoiseFaces(network),
+            pipe,
             options.data,
             options.out,
             traits,
