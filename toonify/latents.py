@@ -76,12 +76,12 @@ def normals(seeds: Iterable[int], salt: int, *shape: int) -> torch.Tensor:
 
 
 def as_rows(w: torch.Tensor, rows: int, dimensions: int) -> torch.Tensor:
-    """w (D,), (N, D) or w+ (L, D), (N, L, D) -> w+ (N, L, D); ValueError for other shapes.
+    """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes.
 
-    L is `rows` and D `dimensions`.
+    L is `rows` and D `dimensions`. (L, D) is L faces, as it is for any other number.
     """
     w = torch.as_tensor(w, dtype=torch.float32)
-    if w.shape in ((dimensions,), (rows, dimensions)):
+    if w.shape == (dimensions,):
         w = w[None]
     if w.ndim == 2 and w.shape[1] == dimensions:
         return expand(w, rows)

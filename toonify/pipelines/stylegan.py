@@ -133,7 +133,7 @@ class StyleGANPipeline:
         to 1. `truncation` 1 keeps the face, 0 draws the mean face. `refine_steps` of optimisation
         bring the inversion nearer to the photo.
         `edits` moves along named directions (`pipe.directions`), in standard deviations. `latent`
-        (L, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
+        (1, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
         largest faces'. `progress` gets a fraction and a text; `cancelled` is asked between
         refinement steps, which then end early.
 
@@ -144,6 +144,9 @@ class StyleGANPipeline:
         swap = swap_for(style, blend, blend_width, shape_from)
         given = latent if isinstance(latent, (list, tuple)) else [latent] * (latent is not None)
         given = [self.rows(one) for one in given]
+        for one in given:
+            if len(one) != 1:
+                raise ValueError(f"latent has {len(one)} faces: expected one, or a list of such")
         clock = Clock(progress)
         with clock("load", 0.0, "Opening the photo"):
             photo = images.load(photo)
@@ -303,7 +306,7 @@ class StyleGANPipeline:
         return write_clip(self.interpolate(start, end, frames, swap), path, fps)
 
     def rows(self, w: torch.Tensor) -> torch.Tensor:
-        """w (D,), (N, D) or w+ (L, D), (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
+        """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
         return latents.as_rows(w, self.num_ws, self._dimensions)
 
     def save_latent(self, path: str | Path, w: torch.Tensor) -> None:

@@ -128,7 +128,7 @@ class ToonGANPipeline:
         return latents.mix(self.rows(coarse), self.rows(fine), row)
 
     def rows(self, w: torch.Tensor) -> torch.Tensor:
-        """w (D,), (N, D) or w+ (L, D), (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
+        """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
         self.check_styled("w")
         return latents.as_rows(w, *self.generator.synthesis.shape)
 
