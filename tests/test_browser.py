@@ -6,8 +6,8 @@ import time
 import pytest
 from PIL import Image
 
-import app
 from tests import toy_app
+from toonify.screen import boxes
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -21,7 +21,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PORTRAIT = app.EXAMPLES[0]
+PORTRAIT = boxes.EXAMPLES[0]
 
 pytestmark = [
     pytest.mark.browser,

@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import app
 from toonify.hub import Style
+from toonify.screen import photo
 
 STYLES = [
     Style("toy", "Toy", "Flat colours.", licence="CC0-1.0", source="bundled"),
@@ -182,5 +183,5 @@ def served(toys, toons=True):
 
 
 if __name__ == "__main__":
-    app.find_faces = find_faces
+    photo.find_faces = find_faces
     build(Toys()).launch(**app.LAUNCH)
