@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping
 import gradio as gr
 
 from toonify import hub, images
-from toonify.screen import boxes, files, look, photo, photo_tab, portrait, portrait_tab
+from toonify.screen import (
+    boxes,
+    files,
+    look,
+    new_faces,
+    new_faces_tab,
+    photo,
+    photo_tab,
+    portrait,
+    portrait_tab,
+)
 
 LAUNCH = {
     "theme": look.THEME,
@@ -43,16 +53,37 @@ def load_portraits():
         return pipelines[StyleGANPipeline]
 
 
+def load_faces():
+    """The pipeline of new faces, made on first use. On a processor, whatever else there is: a face
+    takes less time there than a loan of a GPU."""
+    from toonify.pipelines.toongan import ToonGANPipeline
+
+    with loading:
+        if ToonGANPipeline not in pipelines:
+            pipelines[ToonGANPipeline] = ToonGANPipeline.from_pretrained(device="cpu")
+        return pipelines[ToonGANPipeline]
+
+
+def faces_here() -> new_faces.Handlers | None:
+    """What draws new faces, if the network is bundled."""
+    folder = hub.BUNDLED / hub.DEFAULT_FACES
+    if not (folder / hub.CONFIG).is_file():
+        return None
+    side = hub.read_json(folder / hub.CONFIG).get("resolution", 128)
+    return new_faces.Handlers(load_faces, hub.directions(hub.DEFAULT_FACES), side)
+
+
 def build(
     styles: list,
     load_pipeline: Callable,
     toons: list = (),
     load_portraits: Callable | None = None,
     directions: Mapping[str, str] | None = None,
+    faces: new_faces.Handlers | None = None,
 ) -> gr.Blocks:
     """The whole page. `load_pipeline(name)` gives a pipeline for one of the styles,
     `load_portraits()` that of all toons. `directions` are names and labels of ways in which faces
-    can be moved. Without toons there is no tab for them."""
+    can be moved, and `faces` draw new ones. Without toons or `faces` there is no tab for them."""
     handlers = photo.Handlers(styles, load_pipeline)
     with gr.Blocks(
         title="Toonify: cartoon portraits",
@@ -60,35 +91,42 @@ def build(
         delete_cache=(files.CLEAN_EVERY_S, files.KEEP_S),
     ) as demo:
         gr.HTML(look.HEADER, elem_id="header")
-        if toons:
-            portraits = portrait.Handlers(toons, load_portraits, directions or {})
-            with gr.Tabs(elem_id="tabs"):
+        if not toons and faces is None:
+            photo_tab.lay_out(handlers)
+        else:
+            with gr.Tabs(elem_id="tabs") as tabs:
                 with gr.Tab("Photo"):
                     photo_tab.lay_out(handlers)
-                with gr.Tab("Portrait toon", elem_id="portrait-tab"):
-                    portrait_tab.lay_out(portraits)
-            demo.unload(portraits.leave)
-        else:
-            photo_tab.lay_out(handlers)
+                if toons:
+                    portraits = portrait.Handlers(toons, load_portraits, directions or {})
+                    with gr.Tab("Portrait toon", elem_id="portrait-tab"):
+                        portrait_tab.lay_out(portraits)
+                    demo.unload(portraits.leave)
+                if faces is not None:
+                    with gr.Tab("New faces", id=new_faces.TAB, elem_id="new-faces-tab"):
+                        new_faces_tab.lay_out(faces, demo, tabs)
     # Closed to direct calls, which would step past the queue and its limits.
     return demo.queue(max_size=20, api_open=False)
 
 
-def warm_up(style: str, portraits: bool) -> None:
-    """Load a style, the face detector and perhaps the toons, and draw, while nobody waits."""
+def warm_up(style: str, portraits: bool, faces: bool) -> None:
+    """Load a style, the face detector and perhaps the rest, and draw, while nobody waits."""
     with loading:  # who comes now waits for the rest of this, which is sooner than racing it
         pipeline = load_pipeline(style)
         if "SPACES_ZERO_GPU" not in os.environ:  # there, only `draw` may touch the GPU
             pipeline(images.load(boxes.EXAMPLES[0]).resize((128, 128)))
     if portraits and "SPACES_ZERO_GPU" not in os.environ:
         load_portraits()(boxes.EXAMPLES[0])
+    if faces:
+        load_faces()(1, 0)
 
 
-TOONS = hub.styles("stylegan")
+TOONS, FACES = hub.styles("stylegan"), faces_here()
 
-demo = build(hub.styles(), load_pipeline, TOONS, load_portraits, hub.directions())
+demo = build(hub.styles(), load_pipeline, TOONS, load_portraits, hub.directions(), FACES)
 
 if __name__ == "__main__":
     demo.launch(prevent_thread_lock=True, **LAUNCH)
-    threading.Thread(target=warm_up, args=(hub.DEFAULT_STYLE, bool(TOONS)), daemon=True).start()
+    known = (hub.DEFAULT_STYLE, bool(TOONS), FACES is not None)
+    threading.Thread(target=warm_up, args=known, daemon=True).start()
     demo.block_thread()

@@ -416,7 +416,8 @@ def test_api_draws_a_portrait(client, tmp_path):
 
 def test_api_is_documented(http):
     api = http.get("/info").json()["named_endpoints"]
-    assert set(api) == {"/toonify", "/detect", "/styles", "/portrait", "/latent"}
+    ours = {"/toonify", "/detect", "/styles", "/portrait", "/latent"}
+    assert set(api) == ours | {"/faces", "/mix", "/loop", "/twin"}
     assert all(endpoint["description"] for endpoint in api.values())
     described = [*api["/portrait"]["parameters"], *api["/latent"]["parameters"]]
     assert [p["parameter_name"] for p in described] == [
@@ -495,12 +496,14 @@ def test_hostile_faces_do_not_come_through_the_server(http, file):
 
 
 def test_without_toons_there_is_one_page_without_tabs(cache, toys):
-    demo = toy_app.build(toys, toons=False)
+    demo = toy_app.build(toys, toons=False, faces=False)
     assert not [block for block in demo.blocks.values() if isinstance(block, gr.Tab)]
     assert {fn.api_name for fn in demo.fns.values()} >= {"toonify", "detect", "styles"}
     assert "portrait" not in {fn.api_name for fn in demo.fns.values()}
     titles = [
-        block.label for block in toy_app.build(toys).blocks.values() if isinstance(block, gr.Tab)
+        block.label
+        for block in toy_app.build(toys, faces=False).blocks.values()
+        if isinstance(block, gr.Tab)
     ]
     assert titles == ["Photo", "Portrait toon"]
 

@@ -40,6 +40,11 @@ def photo(prefix: str = "") -> tuple[gr.Image, gr.Dataset]:
     return closed(photo, "photo"), examples
 
 
+def example(index: int) -> str:
+    """The path of an example that was clicked."""
+    return str(EXAMPLES[index])
+
+
 def result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
     """Before and after, and a line about them."""
     compare = gr.ImageSlider(

@@ -37,7 +37,8 @@ THEME = gr.themes.Base(
 CSS = """
 /* The comic look: ink lines, halftone dots, hard shadows. Colours as in the theme above. */
 .app { padding: 12px clamp(12px, 3vw, 32px) !important; }
-.gradio-container { max-width: 1160px !important; margin: 0 auto !important; --dot: #ffcf3f66; }
+.gradio-container { width: 100%; max-width: 1160px !important; margin: 0 auto !important;
+  --dot: #ffcf3f66; }
 .dark .gradio-container, .gradio-container.dark { --dot: #ffcf3f1c; }
 #header { padding: 14px 4px 10px;
   background: radial-gradient(var(--dot) 2px, transparent 2.5px) 0 0/16px 16px; }
@@ -46,15 +47,16 @@ CSS = """
 #header p { display: inline-block; margin: 10px 0 0; padding: 3px 14px;
   font-size: .95rem; font-weight: 600;
   color: #1d1a2b; background: #fff; border: 2px solid #1d1a2b; border-radius: 14px 14px 14px 2px; }
-:is(#examples, #portrait-examples) .gallery {
+:is(#examples, #portrait-examples, #twin-examples) .gallery {
   display: grid; grid-template-columns: repeat(6, 1fr); }
-:is(#examples, #portrait-examples) .gallery :is(button, span, div, img) {
+:is(#examples, #portrait-examples, #twin-examples) .gallery :is(button, span, div, img) {
   display: block; width: 100%; height: auto; max-width: none; max-height: none; aspect-ratio: 1; }
-:is(#settings, #portrait-settings, #nobody) { border: 0; }
-:is(#settings, #portrait-settings, #nobody) > .styler {
+:is(#settings, #portrait-settings, #new-settings, #nobody) { border: 0; }
+:is(#settings, #portrait-settings, #new-settings, #nobody) > .styler {
   border: 2px solid var(--block-border-color); border-radius: 14px; }
-:is(#draw, #download, #portrait-draw, #portrait-download, #npz) { box-shadow: 3px 3px 0 #1d1a2b; }
-:is(#draw, #download, #portrait-draw, #portrait-download, #npz):active {
+:is(#draw, #download, #portrait-draw, #portrait-download, #npz, #new-draw, #new-download) {
+  box-shadow: 3px 3px 0 #1d1a2b; }
+:is(#draw, #download, #portrait-draw, #portrait-download, #npz, #new-draw, #new-download):active {
   transform: translate(3px, 3px); box-shadow: none; }
 :is(#compare, #portrait-compare) .empty { min-height: min(380px, 80vw); }
 :is(#about, #portrait-about) { padding: 0 12px 8px; background: var(--block-background-fill); }
@@ -63,9 +65,19 @@ CSS = """
 #tabs [role=tab][aria-selected=true] { background: #ffcf3f; color: #1d1a2b;
   border: 2px solid #1d1a2b; border-bottom: 0; border-radius: 14px 14px 0 0; }
 #tabs [role=tab]::after { display: none; }
-:is(#edits, #likeness) .form { border: 0; background: none; }
-#edits .form { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); }
-#strip .grid-wrap { min-height: 0; height: auto; }
+:is(#edits, #moves, #likeness) .form { border: 0; background: none; }
+:is(#edits, #moves) .form {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); }
+:is(#strip, #crowd, #favourites) .grid-wrap { min-height: 0; height: auto; }
+:is(#crowd, #favourites) .grid-container {
+  grid-template-columns: repeat(4, minmax(0, 1fr));
+  grid-template-rows: none; grid-auto-rows: auto; }
+:is(#crowd, #favourites) :is(.gallery-item, .thumbnail-item) {
+  width: 100%; height: auto; aspect-ratio: 1; }
+/* Small pictures, shown large. */
+:is(#new-face, #forms, #colours, #moving) .image-frame { width: min(100%, 384px); }
+:is(#new-face, #forms, #colours, #moving) img {
+  width: 100%; height: auto; aspect-ratio: 1; object-fit: contain; }
 #blend label { padding: 4px 8px; }
 footer .divider { display: none; }
 """

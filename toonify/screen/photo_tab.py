@@ -42,9 +42,7 @@ def lay_out(handlers: Handlers) -> None:
     result = [compare, download, report, found, framed]
     show = {"fn": handlers.show, "inputs": inputs, "outputs": result}
     show |= {"show_progress_on": compare, **events.ONE_AT_A_TIME, **events.PRIVATE}
-    picked = examples.click(
-        lambda index: str(boxes.EXAMPLES[index]), examples, photo, **events.LIGHT
-    )
+    picked = examples.click(boxes.example, examples, photo, **events.LIGHT)
     for shown in (button.click(**show), picked.then(**show)):
         shown.success(None, js=boxes.scroll_to("compare"))  # on a phone the result is further down
     gr.on([photo.input, photo.clear], handlers.forget, None, result, **events.LIGHT)

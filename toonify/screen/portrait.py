@@ -3,8 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -87,7 +85,7 @@ class Handlers:
                 photo,
                 latent,
                 save,
-                edits=self.checked(edits),
+                edits=visitors.edits(edits, self.directions, FARTHEST),
                 cancelled=stop,
                 **options,
             )
@@ -100,22 +98,6 @@ class Handlers:
             why = f" ({left_alone(toon)})" if toon.left_alone else ""
             gr.Warning(f"No face found that can be drawn{why}: the photo is unchanged.")
         return toon
-
-    def checked(self, edits: Mapping | None) -> dict[str, float]:
-        """The edits that change something; refused if they are not of this model's."""
-        edits = {} if edits is None else edits
-        right = isinstance(edits, Mapping) and all(
-            name in self.directions
-            and isinstance(amount, (int, float))
-            and -FARTHEST <= amount <= FARTHEST
-            for name, amount in edits.items()
-        )
-        if not right:
-            raise visitors.refusal(
-                f"edits: expected numbers from {-FARTHEST} to {FARTHEST}, each with one of the"
-                f" names {', '.join(self.directions) or '(there are none)'}"
-            )
-        return {name: amount for name, amount in edits.items() if amount}
 
     def portrait(
         self,
@@ -220,15 +202,10 @@ class Handlers:
         mix = {name: options[name] for name in names}
         if mix["style"] not in self.toons:
             raise visitors.refusal(f"There is no toon style {mix['style']!r} here.")
-        seed = str(seed).strip() or secrets.randbelow(1_000_000)
-        if not re.fullmatch(r"[0-9]{1,9}", str(seed)):
-            raise visitors.refusal(
-                "A person's number has up to nine digits; without one, anybody comes."
-            )
-        seed = int(seed)
+        seed = visitors.number(seed, "person")
         name, start = f"person-{seed}", time.perf_counter()
         save, psi = files.placed(name, "face", ".npz"), TYPICAL * options["truncation"]
-        edits = self.checked(edits)
+        edits = visitors.edits(edits, self.directions, FARTHEST)
         both = draw_nobody(self.load, seed, save=save, truncation=psi, edits=edits, **mix)
         parts = [words.drawn_in(time.perf_counter() - start, both[1].size)]
         parts += [f"person no. {seed}, who does not exist"]

@@ -107,9 +107,7 @@ def lay_out(handlers: Handlers) -> None:
         **events.ONE_AT_A_TIME,
         **events.PRIVATE,
     }
-    picked = examples.click(
-        lambda index: str(boxes.EXAMPLES[index]), examples, photo, **events.LIGHT
-    )
+    picked = examples.click(boxes.example, examples, photo, **events.LIGHT)
     for trigger in (button.click, picked.then):
         ready = trigger(handlers.begin, refine_steps, stop, **events.LIGHT)
         shown = ready.then(handlers.show, inputs, **heavy)

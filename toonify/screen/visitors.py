@@ -2,12 +2,16 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+import re
+import secrets
+from collections.abc import Callable, Mapping
 
 import gradio as gr
 from PIL import Image
 
 from toonify import images
+
+DIGITS = 9  # of the numbers of people and faces who do not exist
 
 
 def read_photo(source: str | bytes | None) -> Image.Image:
@@ -18,6 +22,29 @@ def read_photo(source: str | bytes | None) -> Image.Image:
         return images.load(source)
     except images.ImageError as error:
         raise refusal(str(error)) from error
+
+
+def number(said, what: str) -> int:
+    """The number of somebody who does not exist; anybody's where nothing is said."""
+    text = str("" if said is None else said).strip() or str(secrets.randbelow(1_000_000))
+    if not re.fullmatch(rf"[0-9]{{1,{DIGITS}}}", text):
+        raise refusal(f"A {what}'s number has up to nine digits; without one, anybody comes.")
+    return int(text)
+
+
+def edits(said, directions: Mapping[str, str], farthest: float) -> dict[str, float]:
+    """The edits that change something; refused if they are not along these directions."""
+    said = {} if said is None else said
+    right = isinstance(said, Mapping) and all(
+        name in directions and isinstance(amount, (int, float)) and -farthest <= amount <= farthest
+        for name, amount in said.items()
+    )
+    if not right:
+        raise refusal(
+            f"edits: expected numbers from {-farthest} to {farthest}, each with one of the"
+            f" names {', '.join(directions) or '(there are none)'}"
+        )
+    return {name: amount for name, amount in said.items() if amount}
 
 
 def digest(photo: str | bytes | None) -> str | None:
