@@ -66,6 +66,26 @@ def picking(index: int) -> gr.SelectData:
     return gr.SelectData(None, {"index": index, "value": None})
 
 
+def test_the_real_pipeline_does_all_that_the_tab_asks(toy_faces, cache):
+    from toonify import ToonGANPipeline
+
+    pipeline = ToonGANPipeline.from_pretrained(toy_faces, device="cpu")
+    directions = {name: direction.label for name, direction in pipeline.directions.items()}
+    handlers = new_faces.Handlers(lambda: pipeline, directions, pipeline.resolution)
+    drawn = named(DRAWN, handlers.draw(7, 3, 0.8, []))
+    third = drawn["gallery"]["value"][2][0]
+    assert third.tobytes() == pipeline(3, 7, 0.8)[2].tobytes()  # whatever is drawn beside it
+    faces = drawn["faces"]
+    kept, *_ = handlers.keep(faces[1], handlers.keep(faces[0], [])[0])
+    moved = named(SEEN, handlers.move(faces[0], kept, 1.5, -1.0))
+    assert moved["picture"].tobytes() != drawn["picture"].tobytes()
+    mixed = named(SHOWN, handlers.show_mix(faces[0], faces[1], 2, kept))
+    assert mixed["picture"].size == (64, 64) and mixed["link"] == ""
+    assert handlers.looped(kept, "GIF", 0.5).stat().st_size > 0
+    face, note = handlers.twin_of(PORTRAIT)
+    assert face.picture(pipeline).size == (64, 64) and note
+
+
 # Handlers -------------------------------------------------------------------------------------
 
 

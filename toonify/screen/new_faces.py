@@ -1,7 +1,7 @@
 """Faces that never existed: what happens when somebody presses something.
 
-A face takes a processor about 10 ms. So no GPU is lent for it, and slow drawings of the other tabs
-do not hold it up.
+A processor draws a face in hundredths of a second. So no GPU is lent for it, and slow drawings of
+the other tabs do not hold it up.
 """
 
 import dataclasses
