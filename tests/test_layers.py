@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 GROUND = {
     *("images", "faces", "attributes", "blend", "models", "engines", "hub", "latents"),
-    *("inversion", "video"),
+    *("inversion", "video", "folders"),
 }
 
 # What a tool that draws a generator's faces opens: through an engine it takes a fifth of the time.
@@ -18,8 +18,8 @@ DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents",
 MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
-    "toonify.convert": {"toonify.models"},
-    "toonify.cli": {f"toonify.{n}" for n in ("pipelines", "images", "hub", "video")},
+    "toonify.convert": {f"toonify.{n}" for n in ("models", "engines", "hub", "folders")},
+    "toonify.cli": {f"toonify.{n}" for n in ("pipelines", "images", "hub", "video", "convert")},
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
     "toonify.screen": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
@@ -45,7 +45,9 @@ MAY_OPEN = {
         *("training", "toonify.images", "toonify.faces", "toonify.attributes", "toonify.latents"),
         *("toonify.models", "toonify.hub"),
     },
-    "training": {f"toonify.{room}" for room in ("images", "faces", "latents", "models", "hub")},
+    "training": {
+        f"toonify.{room}" for room in ("images", "faces", "latents", "models", "hub", "folders")
+    },
     "benchmarks.portrait": {"toonify.pipelines"},
     "benchmarks.inversion": {
         *("training", "toonify.images", "toonify.faces", "toonify.inversion", "toonify.pipelines")

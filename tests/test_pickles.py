@@ -19,10 +19,13 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.test_convert_stylegan2 import nvlabs_critic, nvlabs_generator, same
+from toonify import cli, hub
 from toonify.convert.pickles import OPCODES, Record, read, read_nvlabs, read_torch
-from toonify.convert.stylegan2 import from_nvlabs
+from toonify.convert.stylegan2 import clamp_of, from_nvlabs
+from toonify.models import MODELS
 from toonify.models.stylegan2 import StyleGAN2Generator
 
 BUFFERS = ("w_avg", "noise_const", "resample_filter")
@@ -103,8 +106,15 @@ def module(state, arrays=True):
     return network
 
 
-def nvlabs_pickle(protocol=4, **states):
-    held = {name: module(state, protocol < 5) for name, state in states.items()}
+def clamped(network, limit):
+    """The network whose layers are told where to stop, as NVlabs tell each of them."""
+    for layer in network.modules():
+        layer.conv_clamp = limit
+    return network
+
+
+def nvlabs_pickle(protocol=4, clamp=None, **states):
+    held = {name: clamped(module(s, protocol < 5), clamp) for name, s in states.items()}
     held |= {"training_set_kwargs": sys.modules["dnnlib.util"].EasyDict(path="faces.zip", xflip=1)}
     held |= {"augment_pipe": None, "kimg": np.int64(25_000)}
     return pickle.dumps(held, protocol)
@@ -133,6 +143,33 @@ def test_networks_come_out_of_a_pickle(tmp_path, writers, canary, protocol):
     network.load_state_dict(state)
     assert torch.equal(network.synthesis.b4.const, G_ema["synthesis.b4.const"])
     assert from_nvlabs(found["D"], "D")[0]["resolution"] == 32
+
+
+@pytest.mark.parametrize("clamp", [None, 256])
+def test_the_command_makes_a_folder_of_a_pickle(tmp_path, writers, canary, clamp):
+    G, D = nvlabs_generator(), nvlabs_critic()
+    data = nvlabs_pickle(G={}, G_ema=G, D=D, clamp=clamp)
+    writers.leave()
+    (tmp_path / "network.pkl").write_bytes(data)
+    assert (
+        cli.main(["convert", str(tmp_path / "network.pkl"), str(tmp_path / "out"), "--fp32"]) == 0
+    )
+    network = hub.load_model(tmp_path / "out", MODELS)
+    assert network.config.conv_clamp == clamp
+    assert same(network.state_dict(), from_nvlabs(G)[1])
+    assert same(load_file(tmp_path / "out" / "critic.safetensors"), from_nvlabs(D, "D")[1])
+
+
+def test_layers_that_are_clamped_at_odds_are_refused():
+    layers = [Record("Layer", {}, {"conv_clamp": limit}) for limit in (256, None, 256.0)]
+    network = Record("Network", {}, {"_modules": {"a": layers[0], "b": layers[1]}})
+    assert clamp_of(network) == 256
+    network.state["_modules"]["c"] = layers[2]
+    assert clamp_of(network) == 256
+    for odd in (1, -1, True, "256", (1,)):
+        network.state["_modules"]["c"] = Record("Layer", {}, {"conv_clamp": odd})
+        with pytest.raises(ValueError, match="conv_clamp of Network: expected one number"):
+            clamp_of(network)
 
 
 def test_what_else_is_in_a_pickle_is_plain(writers, canary):

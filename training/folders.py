@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from toonify import hub
+from toonify import folders, hub
 from training import records
 
 
@@ -25,9 +25,6 @@ def write_network(network, folder: Path, style: dict[str, object]) -> None:
 
     An empty `licence` in `style` becomes a request to fill it in. The network keeps its precision.
     """
-    half = type(network)(**{k: v for k, v in network.config.items() if not k.startswith("_")})
-    half.load_state_dict(network.state_dict())
-    half.half().save_pretrained(folder, variant="fp16", safe_serialization=True)
-    if not (folder / "style.json").exists():
-        licence = style["licence"] or "unknown: say here what the data's licences allow"
-        records.write(style | {"licence": licence}, folder / "style.json")
+    folders.write_weights(network, folder)
+    if not (folder / hub.STYLE).exists():
+        records.write(folders.said(style), folder / hub.STYLE)

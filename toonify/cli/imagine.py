@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from toonify import hub, images
-from toonify.cli.options import FAILED, OK, UsageError, edit, whole, within
+from toonify.cli.options import OK, UsageError, edit, failed, whole, within
 from toonify.video import CLIPS
 
 NUMBER, AT, FPS, FRAMES = 16, 16, 24, 24  # unless told: FRAMES is for each face of a film
@@ -146,12 +146,6 @@ def run(options: argparse.Namespace) -> int:
     except (MemoryError, RuntimeError) as error:  # torch and OpenVINO run out of memory so
         return failed((str(error) or "out of memory").splitlines()[0])
     return OK
-
-
-def failed(why) -> int:
-    """Says why, and gives the status for it."""
-    print(f"python -m toonify: {why}", file=sys.stderr)
-    return FAILED
 
 
 def check(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -9,6 +10,12 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 class UsageError(ValueError):
     """The command cannot mean anything; nothing was drawn."""
+
+
+def failed(why) -> int:
+    """Says why, and gives the status for it."""
+    print(f"python -m toonify: {why}", file=sys.stderr)
+    return FAILED
 
 
 def within(low: float, high: float) -> Callable[[str], float]:

@@ -1,1 +1,1 @@
-"""Public checkpoints -> our safetensors, one file a source format."""
+"""Public checkpoints -> our safetensors, one file a source format; and files for elsewhere."""

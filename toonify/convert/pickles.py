@@ -619,6 +619,13 @@ def tensors(network: Record, prefix: str = "") -> Iterator[tuple[str, torch.Tens
         yield from tensors(child, f"{prefix}{name}.")
 
 
+def modules(network: Record) -> Iterator[Record]:
+    """The network and all that lies in it."""
+    yield network
+    for _, child in members(network, "_modules", Record):
+        yield from modules(child)
+
+
 def members(network: Record, part: str, kind: type) -> Iterator[tuple[str, object]]:
     held = network.state.get(part, {})
     if not isinstance(held, dict):
@@ -639,11 +646,16 @@ def read_nvlabs(source: str | Path, limit_bytes: int = LIMIT) -> dict[str, dict]
         ValueError: as `read`, or none of them is in it.
     """
     tree = read(source, limit_bytes)
+    try:
+        return {name: dict(tensors(network)) for name, network in networks(tree).items()}
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def networks(tree: object) -> dict[str, Record]:
+    """Those of "G", "D" and "G_ema" that are in what `read` gave; ValueError if none is."""
     held = tree if isinstance(tree, dict) else {}
     found = {name: held[name] for name in NETWORKS if isinstance(held.get(name), Record)}
     if not found:
-        raise ValueError(f"{source}: expected a dict with one of {', '.join(NETWORKS)}")
-    try:
-        return {name: dict(tensors(network)) for name, network in found.items()}
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+        raise ValueError(f"expected a dict with one of {', '.join(NETWORKS)}")
+    return found

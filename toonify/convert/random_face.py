@@ -1,13 +1,12 @@
 """Reads MobileStyleGAN for FFHQ from the OpenVINO files in the PyPI wheel `random-face`.
 
     pip download --no-deps random-face==2021.7.21.1
-    python -m toonify.convert.random_face random_face-*.whl OUT
+    python -m toonify convert random_face-*.whl OUT
 
 Every tensor is found by its name, or by the operation that uses it, and must have the shape that
 is expected. No code from the wheel is run.
 """
 
-import argparse
 import sys
 import tempfile
 import zipfile
@@ -217,22 +216,3 @@ def scale_after(graph: Graph, product) -> np.ndarray:
 def check(graph: Graph, what: str, value: np.ndarray, expected: float) -> None:
     if value.size != 1 or abs(float(value.reshape(())) - expected) > 1e-4 * expected:
         raise ConversionError(f"{graph.file}: {what} is {value.ravel()[:3]}, expected {expected}")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("source", help="the wheel, or a folder with its four files")
-    parser.add_argument("out", type=Path, help="folder to write config.json and weights into")
-    parser.add_argument("--fp16", action="store_true", help="half precision, half the size")
-    options = parser.parse_args(arguments)
-    try:
-        network = convert(options.source)
-    except ConversionError as error:
-        parser.error(str(error))
-    network = network.half() if options.fp16 else network
-    network.save_pretrained(options.out, variant="fp16" if options.fp16 else None)
-    print(f"{network.resolution} px generator, {network.num_ws} rows of w, in {options.out}")
-
-
-if __name__ == "__main__":
-    main()

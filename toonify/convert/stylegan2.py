@@ -15,7 +15,7 @@ from statistics import mode
 
 import torch
 
-from toonify.convert.pickles import read_torch
+from toonify.convert.pickles import Record, modules, read_torch
 from toonify.convert.random_face import mean_w
 from toonify.models.stylegan2 import RESOLUTIONS, MappingNetwork, StyleGAN2Generator
 
@@ -304,6 +304,17 @@ def to_nvlabs(state: Mapping[str, torch.Tensor], network: str = "G") -> State:
     return write(state, network, NVLABS)
 
 
+def clamp_of(network: Record) -> float | None:
+    """What the layers of NVlabs' generator are clamped to, which no tensor tells."""
+    told = [layer.state["conv_clamp"] for layer in modules(network) if "conv_clamp" in layer.state]
+    limits = [limit for limit in told if limit is not None]
+    if not all(type(limit) in (int, float) and limit > 0 for limit in limits) or (
+        limits and min(limits) != max(limits)
+    ):
+        raise ValueError(f"conv_clamp of {network.class_name[:99]}: expected one number")
+    return float(limits[0]) if limits else None
+
+
 def from_rosinality(
     state: Mapping[str, torch.Tensor],
     network: str = "G",
@@ -354,12 +365,20 @@ def read_rosinality(path: str | Path) -> dict[str, State | torch.Tensor]:
         ValueError: it asks for anything else, is damaged or holds no such state.
     """
     held = read_torch(path)
+    try:
+        return rosinality_states(held)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def rosinality_states(held: object) -> dict[str, State | torch.Tensor]:
+    """What a checkpoint of rosinality's holds, as `read_rosinality`."""
     states = ("g_ema", "g", "d")
     kinds = dict.fromkeys(states, dict) | {"latent_avg": torch.Tensor}
     if not isinstance(held, dict) or not any(name in held for name in states):
-        raise ValueError(f"{path}: expected a dict with one of {', '.join(states)}")
+        raise ValueError(f"expected a dict with one of {', '.join(states)}")
     found = {name: held[name] for name in kinds if held.get(name) is not None}
     for name, value in found.items():
         if not isinstance(value, kinds[name]):
-            raise ValueError(f"{path}: {name} is of {type(value)}, expected {kinds[name].__name__}")
+            raise ValueError(f"{name} is of {type(value)}, expected {kinds[name].__name__}")
     return found

@@ -65,7 +65,8 @@ def tent(like: torch.Tensor) -> torch.Tensor:
     stored: so no checkpoint has to carry it, and no device has to be told of it.
     """
     taps = 1 - (torch.arange(4, dtype=like.dtype, device=like.device) / 2 - 0.75).abs()
-    return torch.outer(taps, taps).expand(like.shape[1], 1, 4, 4)
+    channels = int(like.shape[1])  # else a traced network would shape its filter as it runs
+    return torch.outer(taps, taps).expand(channels, 1, 4, 4)
 
 
 def double(image: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,309 @@
+"""A checkpoint from elsewhere -> a folder of ours; what it is, is told by its content.
+
+No code of a checkpoint is run. A StyleGAN2's discriminator comes along as `critic.safetensors`,
+from which `training/train_stylegan.py --critic-from` goes on.
+"""
+
+import json
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from toonify import folders, hub
+from toonify.convert import animegan, pickles, random_face, stylegan2, toon_generator
+from toonify.convert.kinds import KINDS, PUBLISHED
+from toonify.convert.states import written
+from toonify.models.animegan import UPSAMPLING
+from toonify.models.stylegan2 import StyleGAN2Generator
+
+CRITIC = "critic.safetensors"
+LARGEST_HALF = 65504.0
+LEGACY = b"\x80\x02\x8a\x0a" + pickles.MAGIC.to_bytes(10, "little")  # begins torch's older files
+# How other files begin: where, with what, and what they are.
+BEGINNINGS = (
+    (0, b"\x93NUMPY", "an array of numpy's, as CartoonGAN's weights are kept"),
+    (0, b"\x89HDF", "an HDF5 file, as Keras writes"),
+    (8, b"{", "safetensors alone, without the config.json that says of which network"),
+)
+# First part of the keys -> what a state dict is of.
+STATES = {
+    "block_a": "animegan2-pytorch",
+    "conv_block1": "pytorch-animegan",
+    "gen": "toon-generator",
+}
+NO_NETWORK = "Toonify has no such network, and draws with none that it was not made for"
+REFUSED = {
+    "encode_blocks": f"ptran1203's version 1, which is AnimeGAN of 2019: {NO_NETWORK}",
+    "conv01_1": f"CartoonGAN: {NO_NETWORK}",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network as it was read, float32, and what there is to say about it.
+
+    `critic` is the state of its discriminator. `notes` are for people.
+    """
+
+    network: nn.Module
+    kind: str
+    family: str
+    scope: str = "face"
+    licence: str = ""
+    critic: dict[str, torch.Tensor] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read(source: str, kind: str | None = None, upsample: str | None = None) -> Checkpoint:
+    """What is in a file, a folder, or the published weights of that name.
+
+    `kind` is one of `KINDS`, for what isn't known by its content; `upsample` the rule by which an
+    AnimeGANv2 network doubles, if it isn't its port's.
+
+    Raises:
+        ValueError: it is of no kind that is known, holds code, is damaged, or doesn't fit.
+        ConnectionError: the published weights cannot be fetched.
+    """
+    if upsample is not None and upsample not in UPSAMPLING:
+        raise ValueError(f"--upsample {upsample!r}: expected one of {', '.join(UPSAMPLING)}")
+    path, notes = Path(source), []
+    if path.exists():
+        held = open_path(path)
+    elif source in PUBLISHED:
+        data = animegan.download(source)
+        notes = [
+            f"the file is git blob {animegan.blob_hash(data)}; which it should be is not known here"
+        ]
+        held = pickles.read_torch(data)
+    else:
+        raise ValueError(
+            f"{source}: no such file or folder, and not one of the published weights"
+            f" {', '.join(PUBLISHED)}"
+        )
+    try:
+        kind = kind or recognise(held)
+        if kind in PORTS:
+            found = read_animegan(held, kind, path.stem, upsample)
+        elif upsample is not None:
+            raise ValueError(f"--upsample is for AnimeGANv2 networks, and it is {KINDS[kind]}")
+        else:
+            found = READERS[kind](held)
+    except random_face.ConversionError:  # these name the file
+        raise
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    return replace(found, notes=(*notes, *found.notes))
+
+
+# What it is -----------------------------------------------------------------------------------
+
+
+def open_path(path: Path) -> object:
+    """The values in a checkpoint, or the path of a folder or wheel.
+
+    Raises:
+        ValueError: it begins as no checkpoint does, asks for code, or is damaged.
+    """
+    if path.is_dir():
+        return path
+    with open(path, "rb") as file:
+        head = file.read(512)
+        if head.startswith(pickles.ZIP):
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+                if whole.find(b"random_face/data/SynthesisNetwork.xml") >= 0:
+                    return path
+    if head.startswith((pickles.ZIP, LEGACY)) or head[257:262] == b"ustar":
+        return pickles.read_torch(path)
+    if head.startswith(b"\x80"):
+        return pickles.read(path)
+    told = [what for at, begins, what in BEGINNINGS if head[at:].startswith(begins)]
+    if not told:
+        told = [f"a file that begins with {head[:12]!r}" if head else "an empty file"]
+    raise ValueError(f"{path}: {unknown(told[0])}")
+
+
+def recognise(held: object) -> str:
+    """The kind of what `open_path` gave; ValueError says what was found and what is known."""
+    if isinstance(held, Path):
+        return recognise_path(held)
+    if not isinstance(held, Mapping):
+        raise ValueError(unknown(f"a checkpoint that holds a {type(held).__name__}"))
+    states = {key for key, value in held.items() if isinstance(value, (Mapping, pickles.Record))}
+    if states & {"g_ema", "g", "d"}:
+        return "rosinality"
+    if states & {"G_ema", "G", "D"}:
+        return "nvlabs"
+    state = held["model_state_dict"] if "model_state_dict" in states else held
+    keys = [str(key).removeprefix("module.") for key in state]
+    rooms = {key.partition(".")[0] for key in keys}
+    for room, kind in STATES.items():
+        if room in rooms:
+            return kind
+    for room, what in REFUSED.items():
+        if room in rooms:
+            raise ValueError(f"it is {what}")
+    named = ", ".join(written(key) for key in keys[:3]) or "nothing"
+    raise ValueError(unknown(f"a checkpoint of {named}{', ...' * (len(keys) > 3)}"))
+
+
+def recognise_path(path: Path) -> str:
+    """The kind of a folder or a wheel."""
+    if not path.is_dir() or set(random_face.FILES) & set(os.listdir(path)):
+        return "random-face"
+    names = sorted(os.listdir(path))
+    if any(name.endswith(".npy") for name in names):
+        raise ValueError(f"a folder of .npy files is CartoonGAN: {NO_NETWORK}")
+    named = ", ".join(written(name) for name in names[:3]) or "nothing"
+    raise ValueError(unknown(f"a folder of {named}{', ...' * (len(names) > 3)}"))
+
+
+def unknown(what: str) -> str:
+    known = ", ".join(f"{kind} ({title})" for kind, title in KINDS.items())
+    return f"found {what}; known are {known}. --kind names one that isn't recognised"
+
+
+# What reads it --------------------------------------------------------------------------------
+
+
+# The two ports of AnimeGANv2, and the rule by which each doubles.
+PORTS = {
+    "animegan2-pytorch": (animegan.from_animegan2, "align"),
+    "pytorch-animegan": (animegan.from_pytorch_animegan, "half"),
+}
+
+
+def read_animegan(held: object, kind: str, stem: str, upsample: str | None) -> Checkpoint:
+    """Of published weights, known by their file's name too, more is known than the state tells."""
+    if not isinstance(held, Mapping):
+        raise ValueError(f"it holds a {type(held).__name__}, expected a state dict")
+    known = PUBLISHED.get(stem) if kind == "animegan2-pytorch" else None
+    convert, rule = PORTS[kind]
+    rule = upsample or (known.upsample if known else rule)
+    return Checkpoint(
+        convert(held, rule),
+        kind,
+        "animegan",
+        scope="photo",
+        licence=known.licence if known else "",
+        notes=(f"it doubles by the rule {rule!r}",),
+    )
+
+
+def read_rosinality(held: object) -> Checkpoint:
+    found = stylegan2.rosinality_states(held)
+    state = found.get("g_ema", found.get("g"))
+    if state is None:
+        raise ValueError("it holds a discriminator alone, expected a generator, g_ema or g")
+    config, state = stylegan2.from_rosinality(state, "G", found.get("latent_avg"))
+    critic = stylegan2.from_rosinality(found["d"], "D")[1] if "d" in found else None
+    return stylegan(config, state, critic, "rosinality")
+
+
+def read_nvlabs(held: object) -> Checkpoint:
+    """Networks as NVlabs pickle them, or states by their names as `export.write_states` does."""
+    names = ("G_ema", "G", "D")
+    if isinstance(held, Mapping) and any(isinstance(held.get(n), Mapping) for n in names):
+        found = {n: held[n] for n in names if isinstance(held.get(n), Mapping)}
+        clamp = held.get("conv_clamp")
+        if clamp is not None and not (type(clamp) is float and clamp > 0):
+            raise ValueError(f"conv_clamp is {str(clamp)[:99]}, expected a number above 0")
+    else:
+        networks = pickles.networks(held)
+        found = {name: dict(pickles.tensors(network)) for name, network in networks.items()}
+        generator = networks.get("G_ema", networks.get("G"))
+        clamp = stylegan2.clamp_of(generator) if generator else None
+    state = found.get("G_ema", found.get("G"))
+    if state is None:
+        raise ValueError("it holds a discriminator alone, expected a generator, G_ema or G")
+    config, state = stylegan2.from_nvlabs(state, "G")
+    critic = stylegan2.from_nvlabs(found["D"], "D")[1] if "D" in found else None
+    return stylegan(config | {"conv_clamp": clamp}, state, critic, "nvlabs")
+
+
+def stylegan(config: dict, state: dict, critic: dict | None, kind: str) -> Checkpoint:
+    network = StyleGAN2Generator(**config)
+    network.load_state_dict({key: tensor.float() for key, tensor in state.items()})
+    notes = (f"its discriminator is {CRITIC}",) if critic else ()
+    return Checkpoint(network.eval(), kind, "stylegan", critic=critic, notes=notes)
+
+
+def read_toon_generator(held: object) -> Checkpoint:
+    if not isinstance(held, Mapping):
+        raise ValueError(f"it holds a {type(held).__name__}, expected a state dict")
+    return Checkpoint(toon_generator.from_public(dict(held)), "toon-generator", "toongan")
+
+
+def read_random_face(held: object) -> Checkpoint:
+    if not isinstance(held, Path):
+        raise ValueError("it is a checkpoint, expected the random-face wheel or a folder of it")
+    return Checkpoint(
+        random_face.convert(held),
+        "random-face",
+        "stylegan-base",
+        licence="non-commercial, as it descends from NVIDIA's FFHQ StyleGAN2",
+        notes=("its image heads at 128 and 256 px are not in the wheel, and untrained",),
+    )
+
+
+READERS: dict[str, Callable[[object], Checkpoint]] = {
+    "rosinality": read_rosinality,
+    "nvlabs": read_nvlabs,
+    "toon-generator": read_toon_generator,
+    "random-face": read_random_face,
+}
+assert PORTS.keys() | READERS.keys() == KINDS.keys()
+
+
+# Where it goes --------------------------------------------------------------------------------
+
+
+def write(
+    found: Checkpoint, out: Path, title: str = "", licence: str = "", full: bool = False
+) -> str:
+    """Writes the folder and returns the licence in its style.json; an `out` that is there goes.
+
+    `full` keeps 32 bits. The folder is made beside `out` and renamed: it is whole or not there.
+
+    Raises:
+        ValueError: a value is no finite number, or too large for half precision.
+    """
+    for state in (found.network.state_dict(), found.critic or {}):
+        for key, tensor in state.items():
+            if not tensor.isfinite().all():
+                raise ValueError(f"{key} holds values that are not finite numbers")
+            if not full and tensor.abs().max() > LARGEST_HALF:
+                raise ValueError(f"{key} has values too large for 16 bits; --fp32 keeps them")
+    style = folders.said(
+        {
+            "title": title or out.name.replace("_", " ").capitalize(),
+            "description": f"Converted from a checkpoint of {KINDS[found.kind]}.",
+            "scope": found.scope,
+            "family": found.family,
+            "licence": licence or found.licence,
+        }
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
+        folder = Path(beside, "new")
+        folders.write_weights(found.network, folder, full)
+        (folder / hub.STYLE).write_text(json.dumps(style, indent=1) + "\n", encoding="utf-8")
+        if found.critic:
+            kind = torch.float32 if full else torch.float16
+            state = {key: t.to(kind).contiguous() for key, t in found.critic.items()}
+            save_file(state, folder / CRITIC)
+        if out.exists():
+            os.replace(out, Path(beside, "old"))
+        os.replace(folder, out)
+    return str(style["licence"])
+
+
+def strangers(folder: Path) -> list[str]:
+    """What lies in a folder that no conversion and no training writes."""
+    return sorted(set(os.listdir(folder)) - {*hub.DOWNLOADED, CRITIC})
