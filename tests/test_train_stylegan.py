@@ -19,8 +19,9 @@ from toonify.models import FACE_MODELS, MobileStyleGAN, StyleGAN2Generator
 from toonify.pipelines.stylegan import StyleGANPipeline
 from training import loop, train_stylegan
 from training.aligned import AlignedDraws, PairedDraws, normals, seed_of
+from training.gan_settings import gamma_of
 from training.presets import replace_settings
-from training.stylegan_presets import STYLEGAN_PRESETS, gamma_of, refuse_nonsense
+from training.stylegan_presets import STYLEGAN_PRESETS, refuse_nonsense
 from training.train_stylegan import StyleGANObjective, Trainee, transfer
 
 ROOT = Path(__file__).resolve().parents[1]
