@@ -27,9 +27,10 @@ LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
 DOWNLOADED = [CONFIG, STYLE, "README.md", "metrics.json", DIRECTIONS, *WEIGHTS]
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
-# What a folder's network is: draws photos; draws faces from w, as toons or as they are; finds w.
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
-FAMILIES = ("animegan", "stylegan", "stylegan-base", "stylegan-encoder")
+# What a folder's network is: draws photos; draws faces from w, as toons or as they are; finds w;
+# draws cartoon faces from noise.
+FAMILIES = ("animegan", "stylegan", "stylegan-base", "stylegan-encoder", "toongan")
 
 
 @dataclasses.dataclass(frozen=True)
