@@ -49,7 +49,6 @@ LAPTOP = ToonGANSettings(
     critic_max=256,
     mixing=0.5,
     augment="toon",
-    ada_images=100_000,
     ema_half_life_images=5_000.0,
     log_every_images=400,
     sample_every_images=4_000,
