@@ -103,6 +103,32 @@ def toy_portrait(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def toy_faces(tmp_path_factory) -> Path:
+    """A folder with a tiny untrained ToonGAN of 64 px and two directions; do not write to it."""
+    import torch
+    from safetensors.torch import save_file
+
+    from toonify.models import ToonGANGenerator
+
+    torch.manual_seed(3)
+    network = ToonGANGenerator(64, 6, 8, 2, (8, 8, 8, 8, 4))
+    network.mapping.w_avg.normal_()
+    for key, parameter in network.named_parameters():
+        if key.endswith("bias") and "affine" not in key:
+            parameter.data.normal_(0, 0.3)
+    folder = tmp_path_factory.mktemp("faces")
+    network.save_pretrained(folder)
+    (folder / "style.json").write_text(json.dumps({"title": "Toy faces", "family": "toongan"}))
+    about = {name: json.dumps({"rows": rows, "label": name.title()}) for name, rows in ROWS.items()}
+    vectors = {name: torch.randn(8) for name in ROWS}
+    save_file(vectors, folder / "directions.safetensors", about)
+    return folder
+
+
+ROWS = {"smile": [0, 9], "glasses": [2, 4]}  # of w+ that the toy's directions move
+
+
 @pytest.fixture(autouse=True)
 def children_may_end():
     """Takes back the SIGCHLD handler that torch's loader workers leave in the process.

@@ -23,9 +23,10 @@ import app
 from tests import toy_app
 from tests.odd_inputs import make_odd_inputs
 from toonify import hub, images
+from toonify.screen import boxes, files, photo, portrait, visitors
 
 ROOT = Path(app.__file__).parent
-PORTRAIT = app.EXAMPLES[0]
+PORTRAIT = boxes.EXAMPLES[0]
 FILE = {"_type": "gradio.FileData"}
 
 
@@ -43,12 +44,12 @@ def toys():
 
 @pytest.fixture
 def handlers(cache, toys):
-    return app.Handlers(toy_app.STYLES, toys)
+    return photo.Handlers(toy_app.STYLES, toys)
 
 
 @pytest.fixture
 def faces(cache, toys):
-    return app.PortraitHandlers(toy_app.TOONS, toys.load_portraits, toy_app.DIRECTIONS)
+    return portrait.Handlers(toy_app.TOONS, toys.load_portraits, toy_app.DIRECTIONS)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def server(tmp_path_factory):
     toys = toy_app.Toys()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(app, "find_faces", toy_app.find_faces)
+        patch.setattr(photo, "find_faces", toy_app.find_faces)
         with toy_app.served(toys) as url:
             yield url, toys
 
@@ -172,7 +173,7 @@ def test_a_hub_that_does_not_answer_is_explained(cache):
         raise ConnectionError("the Hub does not answer")
 
     with pytest.raises(gr.Error, match="does not answer"):
-        app.Handlers(toy_app.STYLES, away).show(str(PORTRAIT), "toy")
+        photo.Handlers(toy_app.STYLES, away).show(str(PORTRAIT), "toy")
 
 
 def test_styles_are_listed_with_licence_and_source(handlers):
@@ -192,15 +193,15 @@ def test_styles_are_listed_with_licence_and_source(handlers):
     ],
 )
 def test_file_names_of_downloads(cache, source, name):
-    assert app.saved(Image.new("RGB", (2, 2)), source, "toy").name == name
+    assert files.saved(Image.new("RGB", (2, 2)), source, "toy").name == name
 
 
 def test_faces_are_framed_where_they_are():
-    photo = Image.new("RGB", (3200, 1600), "#808080")
+    grey = Image.new("RGB", (3200, 1600), "#808080")
     face = toy_app.ToyFace((800, 400, 1600, 1200), [])
-    boxes = app.boxed(photo, [face])
-    frame = boxes.point(lambda value: 255 * (value != 128)).convert("L").getbbox()
-    assert boxes.size == (1600, 800)
+    framed = photo.boxed(grey, [face])
+    frame = framed.point(lambda value: 255 * (value != 128)).convert("L").getbbox()
+    assert framed.size == (1600, 800)
     assert frame == (400, 200, 801, 601)
 
 
@@ -216,7 +217,7 @@ def asking(session: str) -> gr.Request:
 
 def setting(**changed) -> tuple:
     """The screen's settings, some of them changed, and no edits."""
-    names = app.PortraitHandlers.SETTINGS
+    names = portrait.Handlers.SETTINGS
     return tuple(changed.get(n, v) for n, v in zip(names, SETTINGS, strict=True)) + EDITS
 
 
@@ -245,10 +246,10 @@ def test_a_changed_setting_draws_again_without_finding_again(faces, toys):
     call = pipeline.calls[-1]
     assert (call["blend"], call["truncation"], call["edits"]) == (256, 0.5, {"smile": 1.5})
     assert again.latents[0] is kept.latents[0]
-    other = str(app.EXAMPLES[1])
+    other = str(boxes.EXAMPLES[1])
     calls = len(pipeline.calls)
-    for kept_before, photo in ((None, str(PORTRAIT)), (kept, other), (kept, None)):
-        skipped = faces.redraw(kept_before, photo, None, asking("a"), None, *settings)
+    for kept_before, shown in ((None, str(PORTRAIT)), (kept, other), (kept, None)):
+        skipped = faces.redraw(kept_before, shown, None, asking("a"), None, *settings)
         assert skipped == gr.skip()
     assert len(pipeline.calls) == calls
 
@@ -261,7 +262,7 @@ def test_stop_ends_the_refinement_and_draws_what_was_reached(faces, toys, monkey
             reached.set()
             time.sleep(0.01)
 
-    monkeypatch.setattr(app, "told", lambda: progress)
+    monkeypatch.setattr(visitors, "told", lambda: progress)
     drawn = []
     draw = threading.Thread(
         target=lambda: drawn.append(
@@ -293,7 +294,7 @@ def test_stop_while_waiting_skips_the_refinement_once(faces, toys):
 
 
 def test_refinement_ends_when_its_time_is_over(faces, toys, monkeypatch):
-    monkeypatch.setattr(app, "REFINE_S", -1)
+    monkeypatch.setattr(portrait, "REFINE_S", -1)
     faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting(refine_steps=50))
     assert toys.portraits.refined == 0
 
@@ -392,9 +393,9 @@ def test_the_real_pipeline_does_all_that_the_app_asks(cache, toy_portrait):
 
     pipeline = StyleGANPipeline(toy_portrait / "base", toy_portrait / "encoder", "cpu")
     toon = hub.Style(str(toy_portrait / "toon"), "Toy", family="stylegan")
-    faces = app.PortraitHandlers([toon], lambda: pipeline, {})
+    faces = portrait.Handlers([toon], lambda: pipeline, {})
     settings = (toon.name, *SETTINGS[1:])
-    astronaut = str(app.EXAMPLES[5])
+    astronaut = str(boxes.EXAMPLES[5])
     first = faces.show(None, astronaut, None, asking("a"), None, *settings)
     again = faces.redraw(first[-1], astronaut, None, asking("a"), None, *settings)
     loaded = faces.show(None, astronaut, first[2]["value"], asking("a"), None, *settings)
@@ -415,7 +416,8 @@ def test_api_draws_a_portrait(client, tmp_path):
 
 def test_api_is_documented(http):
     api = http.get("/info").json()["named_endpoints"]
-    assert set(api) == {"/toonify", "/detect", "/styles", "/portrait", "/latent"}
+    ours = {"/toonify", "/detect", "/styles", "/portrait", "/latent"}
+    assert set(api) == ours | {"/faces", "/mix", "/loop", "/twin"}
     assert all(endpoint["description"] for endpoint in api.values())
     described = [*api["/portrait"]["parameters"], *api["/latent"]["parameters"]]
     assert [p["parameter_name"] for p in described] == [
@@ -494,12 +496,14 @@ def test_hostile_faces_do_not_come_through_the_server(http, file):
 
 
 def test_without_toons_there_is_one_page_without_tabs(cache, toys):
-    demo = toy_app.build(toys, toons=False)
+    demo = toy_app.build(toys, toons=False, faces=False)
     assert not [block for block in demo.blocks.values() if isinstance(block, gr.Tab)]
     assert {fn.api_name for fn in demo.fns.values()} >= {"toonify", "detect", "styles"}
     assert "portrait" not in {fn.api_name for fn in demo.fns.values()}
     titles = [
-        block.label for block in toy_app.build(toys).blocks.values() if isinstance(block, gr.Tab)
+        block.label
+        for block in toy_app.build(toys, faces=False).blocks.values()
+        if isinstance(block, gr.Tab)
     ]
     assert titles == ["Photo", "Portrait toon"]
 
@@ -605,8 +609,8 @@ def test_progress_is_passed_on_and_a_full_queue_says_so(server, client, monkeypa
 
 
 def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
-    monkeypatch.setattr(app, "CLEAN_EVERY_S", 1)
-    monkeypatch.setattr(app, "KEEP_S", 1)
+    monkeypatch.setattr(files, "CLEAN_EVERY_S", 1)
+    monkeypatch.setattr(files, "KEEP_S", 1)
 
     def kept():
         return {path.name for path in cache.rglob("*") if path.is_file()}
@@ -621,7 +625,7 @@ def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
         while kept() - examples and time.monotonic() < deadline:
             time.sleep(0.1)
         assert kept() == examples
-        assert {path.name for path in app.EXAMPLES} <= examples
+        assert {path.name for path in boxes.EXAMPLES} <= examples
 
 
 def test_python_app_py_serves_and_draws_without_a_network(tmp_path):

@@ -6,8 +6,8 @@ import time
 import pytest
 from PIL import Image
 
-import app
 from tests import toy_app
+from toonify.screen import boxes
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -21,7 +21,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PORTRAIT = app.EXAMPLES[0]
+PORTRAIT = boxes.EXAMPLES[0]
 
 pytestmark = [
     pytest.mark.browser,
@@ -53,14 +53,14 @@ def visit(chromium, site):
     """Opens the page at a window size; `page.hosts` collects where its requests went."""
     contexts = []
 
-    def visit(width=1280, height=900):
+    def visit(width=1280, height=900, query=""):
         contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)  # for busy machines
         page.hosts = set()
         page.on("request", lambda request: page.hosts.add(request.url.split("/")[2]))
-        page.goto(site[0])
-        page.wait_for_selector("#draw")
+        page.goto(site[0] + query)
+        page.wait_for_selector("#draw", state="attached")
         return page
 
     yield visit
@@ -185,3 +185,30 @@ def test_stop_draws_what_was_reached(visit, site, monkeypatch):
     natural_sizes(page, "portrait-")
     assert site[1].portraits.refined < 5 * 200
     page.wait_for_selector("#stop", state="hidden")
+
+
+def test_a_link_opens_its_face_and_sliders_and_favourites_follow(visit):
+    page = visit(390, 844, "?seed=7&truncation=0.6&smile=1.5")
+    page.wait_for_selector("#new-report :text('Face 7 · Smile +1.5')")
+    page.wait_for_function("document.querySelectorAll('#crowd img').length === 12")
+    assert page.input_value("#move-smile input[type=number]") == "1.5"
+    page.click("#keep")
+    page.wait_for_function("document.querySelectorAll('#favourites img').length === 1")
+
+    page.locator("#crowd .thumbnail-item").nth(3).click()
+    page.wait_for_selector("#new-report :text('Face 10 ·')")
+    page.locator("#move-smile input[type=range]").press("ArrowRight")
+    page.wait_for_selector("#new-report :text('Smile +0.1')")
+    page.click("#copy")
+    page.wait_for_selector("text=/Link copied|address bar/")
+    assert page.url.endswith("/?seed=10&truncation=0.6&smile=0.1")
+    with page.expect_download() as download:
+        page.click("#new-download")
+    assert download.value.suggested_filename == "face-10.png"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_broken_link_is_explained(visit):
+    page = visit(query="?seed=seven")
+    page.wait_for_selector("text=number has up to nine digits")
+    assert page.locator("#draw").is_visible()

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from tests.odd_inputs import make_odd_inputs
+from tests.test_toongan import seed_toy
 from toonify import cli, hub, images
-from toonify.pipelines import animegan, stylegan
+from toonify.pipelines import animegan, stylegan, toongan
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(cli.__file__).parents[2]
 
 
 class Inverter:
@@ -267,10 +268,12 @@ def test_help_shows_examples(capsys):
     assert "--model stylegan --blend 64 --edit smile=1.5" in out
 
 
-def test_styles_of_both_models_as_table_and_as_json(monkeypatch, capsys):
+def test_styles_of_all_models_as_table_and_as_json(monkeypatch, capsys):
     ink = hub.Style("ink", "Ink", licence="CC0-1.0", source="hub me/ink@0123456789ab")
     bold = hub.Style("bold", "Bold", scope="face", licence="MIT", family="stylegan")
-    known = {"animegan": [hub.Style("comic", "Comic", licence="MIT"), ink], "stylegan": [bold]}
+    faces = hub.Style("faces", "Faces", licence="MIT", family="toongan")
+    known = {"animegan": [hub.Style("comic", "Comic", licence="MIT"), ink]}
+    known |= {"stylegan": [bold], "toongan": [faces]}
     monkeypatch.setattr(hub, "styles", known.__getitem__)
     assert cli.main(["styles"]) == 0
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
@@ -279,9 +282,10 @@ def test_styles_of_both_models_as_table_and_as_json(monkeypatch, capsys):
         ["comic", "animegan", "Comic", "bundled", "MIT"],
         ["ink", "animegan", "Ink", "hub", "me/ink@0123456789ab", "CC0-1.0"],
         ["bold", "stylegan", "Bold", "bundled", "MIT"],
+        ["faces", "toongan", "Faces", "bundled", "MIT"],
     ]
     assert cli.main(["styles", "--json"]) == 0
-    _, second, third = json.loads(capsys.readouterr().out)
+    _, second, third, _ = json.loads(capsys.readouterr().out)
     assert (second["name"], second["source"], second["scope"]) == ("ink", ink.source, "photo")
     assert (third["family"], third["scope"]) == ("stylegan", "face")
 
@@ -428,6 +432,144 @@ def test_a_portrait_with_real_networks(tmp_path, monkeypatch, toy_portrait, phot
     Path("bad.npz").write_bytes(b"PK bad")
     message = usage(capsys, photo_path, "-o", "4.png", *with_toon, "--latent", "bad.npz")
     assert "bad.npz" in message
+
+
+# New faces -------------------------------------------------------------------------------------
+
+
+def imagine(*words):
+    return cli.main(["imagine", *map(str, words)])
+
+
+def refusal(capsys, *words):
+    """The message of a usage error of `imagine`."""
+    with pytest.raises(SystemExit) as error:
+        imagine(*words)
+    assert error.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.fixture
+def faces(tmp_path, monkeypatch, toy_faces):
+    """Words that name a toy network; the working folder is empty."""
+    monkeypatch.chdir(tmp_path)
+    return ("--model", toy_faces, "--device", "cpu")
+
+
+def test_a_grid_of_new_faces(faces, toy_faces, capsys):
+    assert imagine("-n", 5, "--seed", 7, "--columns", 3, "-o", "new/grid.png", *faces) == 0
+    assert capsys.readouterr().out == "5 drawn\n"
+    assert files("new") == ["grid.png"]
+    grid = images.load("new/grid.png")
+    assert grid.size == (192, 128)
+    pipeline = toongan.ToonGANPipeline.from_pretrained(toy_faces, device="cpu")
+    assert grid.crop((64, 64, 128, 128)).tobytes() == pipeline(1, 11)[0].tobytes()
+    assert imagine("-o", "16.png", *faces) == 0
+    assert images.load("16.png").size == (256, 256)
+
+
+def test_new_faces_in_a_folder_have_their_seeds_as_names(faces, capsys):
+    assert imagine("-n", 2, "--seed", 7, "-o", "faces", *faces) == 0
+    assert files("faces") == ["7.png", "8.png"]
+    before = Path("faces/7.png").read_bytes()
+    assert imagine("-n", 3, "--seed", 7, "-o", "faces/", "--truncation", "0.2", *faces) == 0
+    assert files("faces") == ["7.png", "8.png", "9.png"]
+    assert Path("faces/7.png").read_bytes() == before
+    assert "1 drawn, 2 skipped" in capsys.readouterr().out
+    assert imagine("--seed", 7, "-o", "faces/", "--edit", "smile=3", "--overwrite", *faces) == 0
+    assert Path("faces/7.png").read_bytes() != before and len(files("faces")) == 16
+
+
+def test_faces_are_mixed(faces, toy_faces):
+    mixes = ("--mix", "7:12", "--mix", "12:7", "--at", 8)
+    assert imagine(*mixes, "-o", "faces/", *faces) == 0
+    assert files("faces") == ["12-7.png", "7-12.png"]
+    pipeline = toongan.ToonGANPipeline.from_pretrained(toy_faces, device="cpu")
+    mixed = pipeline.mix(pipeline.latents(1, 7), pipeline.latents(1, 12), 8)
+    assert images.load("faces/7-12.png").tobytes() == pipeline.draw(mixed)[0].tobytes()
+    assert imagine(*mixes[:2], "--edit", "smile=2", "-o", "one.png", *faces) == 0
+    assert images.load("one.png").size == (64, 64)
+
+
+def test_faces_turn_into_each_other(faces, capsys):
+    film = ("--interpolate", 3, "--seed", 7)
+    assert imagine(*film, "--frames", 9, "--fps", 5, "-o", "loop.gif", *faces) == 0
+    assert capsys.readouterr().out == "9 frames drawn\n"
+    with Image.open("loop.gif") as clip:
+        assert (clip.n_frames, clip.info["duration"]) == (9, 200)
+    assert imagine(*film, "--edit", "smile=1", "-o", "loop.mp4", *faces) == 0
+    assert files(".") == ["loop.gif", "loop.mp4"]
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("-n 0 -o g.png", "-n/--number: '0': expected a whole number, 1 or more"),
+        ("-n 10000 -o g.png", "n=10000: expected a whole number from 1 to 4096"),
+        ("--seed -1 -o g.png", "--seed: '-1': expected a whole number, 0 or more"),
+        ("--seed 4611686018427387905 -o g.png", "seed=4611686018427387905: expected"),
+        ("--truncation 5 -o g.png", "'5': expected a number from 0 to 1"),
+        ("--edit wings=1 -o g.png", "'wings' is not a direction; expected one of"),
+        ("--edit smile -o g.png", "'smile': expected a name and a number"),
+        ("--mix 7 -o g.png", "'7': expected two seeds, like 7:12"),
+        ("--mix 7:x -o g.png", "'7:x': expected two seeds"),
+        ("--mix 7:8 -n 2 --seed 3 -o g.png", "--number, --seed: not together with --mix"),
+        ("--mix 7:8 --interpolate 3 -o l.gif", "--interpolate: not together with --mix"),
+        ("--mix 7:8 --at 5 -o g.png", "side=5: expected one of (4, 8, 16, 32, 64)"),
+        ("--at 8 -o g.png", "--at: only --mix knows that"),
+        ("--fps 5 -o g.png", "--fps: only a film knows that"),
+        ("--frames 5 -o g.png", "--frames: only a film knows that"),
+        ("--interpolate 3 -n 4 --columns 2 -o l.gif", "--number, --columns: a film has"),
+        ("--interpolate 1 -o l.gif", "'1': expected a whole number, 2 or more"),
+        ("--interpolate 3 --fps 99 -o l.gif", "fps=99: expected 1 to 60"),
+        ("--interpolate 3 --frames 2 -o l.gif", "steps=2: expected 3 or more"),
+        ("--interpolate 3 -o l.png", "'l.png': expected a file that ends in one of .mp4, .gif"),
+        ("--interpolate 3 -o folder/", "'folder/': expected a file that ends in one of .mp4"),
+        ("-o g.mp4", "'g.mp4': expected a file that ends in one of .jpg"),
+        ("--columns 2 -o folder/", "--columns: a folder has no rows"),
+        ("--columns 0 -o g.png", "'0': expected a whole number, 1 or more"),
+        ("-o there.png", "'there.png' is there already; --overwrite replaces it"),
+        ("-o there.png/", "'there.png/' is a file: expected a folder"),
+        ("-o g.png --model ./nowhere", "there is no such folder"),
+        ("-o g.png --device gpu", "device='gpu': expected auto, cpu, cuda"),
+        ("", "required: -o/--output"),
+    ],
+)
+def test_usage_errors_of_new_faces(faces, capsys, words, message):
+    Path("there.png").write_text("before")
+    assert message in refusal(capsys, *faces, *words.split())
+    assert files(".") == ["there.png"] and Path("there.png").read_text() == "before"
+
+
+def test_public_networks_draw_and_are_neither_mixed_nor_moved(faces, tmp_path, capsys):
+    seed_toy().save_pretrained("public")
+    assert imagine("-n", 4, "-o", "g.png", "--model", "public") == 0
+    assert images.load("g.png").size == (64, 64)
+    for words in ("--mix 1:2", "--truncation 0.5", "--edit smile=1"):
+        message = refusal(capsys, "-o", "h.png", "--model", "public", *words.split())
+        assert "SeedGenerator has no w" in message
+    message = refusal(capsys, "-o", "h.gif", "--model", "public", "--interpolate", 2)
+    assert "SeedGenerator has no w" in message
+
+
+@pytest.mark.parametrize(
+    "raised, told",
+    [
+        (ConnectionError("style='a/b': the Hub does not answer"), "the Hub does not answer"),
+        (OSError(28, "No space left on device", "g.png"), "g.png: No space left on device"),
+        (images.ImageError("JPEG cannot hold it"), "JPEG cannot hold it"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory\nstack"), "allocate memory\n"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_failures_of_new_faces_are_told(faces, monkeypatch, capsys, raised, told):
+    def fail(*_, **__):
+        raise raised
+
+    monkeypatch.setattr(toongan.ToonGANPipeline, "__call__", fail)
+    assert imagine("-o", "g.png", *faces) == 1
+    assert told in capsys.readouterr().err
+    assert files(".") == []
 
 
 # As a process ----------------------------------------------------------------------------------

@@ -277,6 +277,14 @@ def test_save_replaces_only_when_done(tmp_path, monkeypatch):
     assert images.load(path).size == (3, 3)
 
 
+def test_a_picture_of_noise_is_saved_as_jpeg(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    for quality in (75, 90, 95):
+        images.save(Image.fromarray(pixels), tmp_path / "noise.jpg", quality)
+        near = np.asarray(images.load(tmp_path / "noise.jpg"), int)
+        assert np.abs(near - pixels).mean() < 30
+
+
 def test_save_refuses(tmp_path):
     (tmp_path / "folder.png").mkdir()
     for name in ("toon", "toon.gif", "toon.exe", "folder.png"):
@@ -295,3 +303,28 @@ def test_loading_a_photo_imports_no_torch(odd_inputs):
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, odd_inputs["alpha.png"][0]], check=True)
+
+
+def test_a_grid_fills_its_rows_and_leaves_the_rest_white():
+    colours = ("red", "lime", "blue", "black", "teal")
+    pictures = [Image.new("RGB", (6, 4), colour) for colour in colours]
+    page = images.grid(pictures)
+    assert page.size == (18, 8)
+    cells = [page.getpixel((6 * x, 4 * y)) for y in range(2) for x in range(3)]
+    expected = [picture.getpixel((0, 0)) for picture in pictures]
+    assert cells == [*expected, (255, 255, 255)]
+    assert images.grid(pictures[:2], 7).size == (12, 4)
+    assert images.grid(pictures, 1).size == (6, 20)
+
+
+@pytest.mark.parametrize(
+    "sizes, columns, words",
+    [
+        ([], None, "pictures: there is none"),
+        ([(6, 4), (4, 6)], None, r"picture 2 is \(4, 6\), expected \(6, 4\)"),
+        ([(6, 4)], 0, "columns=0: expected 1 or more"),
+    ],
+)
+def test_what_is_no_grid_is_refused(sizes, columns, words):
+    with pytest.raises(ValueError, match=words):
+        images.grid([Image.new("RGB", size) for size in sizes], columns)

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUND = {"images", "faces", "blend", "models", "engines", "hub", "latents", "inversion", "video"}
+GROUND = {
+    *("images", "faces", "attributes", "blend", "models", "engines", "hub", "latents"),
+    *("inversion", "video"),
+}
 
 # What a tool that draws a generator's faces opens: through an engine it takes a fifth of the time.
 DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents", "engines")}
@@ -16,21 +19,31 @@ MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
     "toonify.convert": {"toonify.models"},
-    "toonify.cli": {"toonify.pipelines", "toonify.images", "toonify.hub"},
+    "toonify.cli": {f"toonify.{n}" for n in ("pipelines", "images", "hub", "video")},
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
-    "app": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
+    "toonify.screen": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
+    "app": {"toonify.screen", "toonify.pipelines", "toonify.images", "toonify.hub"},
     "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
     "training.portrait_sheets": {"training", "toonify.images", "toonify.pipelines"},
     "training.distill": {"training", "training.prepare.toon_pairs"},
     "training.prepare.toon_pairs": {"training", "training.prepare.toon_teacher", *DRAWS},
     "training.prepare.toon_teacher": {"training", *DRAWS},
+    "training.evaluate_toongan": {"training", "toonify.images", "toonify.pipelines"},
+    "training.toon_directions": {
+        *("training", "training.directions"),
+        *("toonify.images", "toonify.latents", "toonify.pipelines"),
+    },
     "training.one_shot": {
         *("training", "toonify.images", "toonify.faces", "toonify.latents", "toonify.hub"),
         *("toonify.models", "toonify.inversion"),
     },
     "training.train_encoder": {
         *("training", "toonify.images", "toonify.hub", "toonify.models", "toonify.inversion"),
+    },
+    "training.directions": {
+        *("training", "toonify.images", "toonify.faces", "toonify.attributes", "toonify.latents"),
+        *("toonify.models", "toonify.hub"),
     },
     "training": {f"toonify.{room}" for room in ("images", "faces", "latents", "models", "hub")},
     "benchmarks.portrait": {"toonify.pipelines"},
@@ -85,7 +98,11 @@ def test_imports_only_point_down(module):
     assert opened <= MAY_OPEN[room], f"{module} opens {sorted(opened - MAY_OPEN[room])}"
 
 
-@pytest.mark.parametrize("module", ["app", "toonify", "toonify.cli", "toonify.__main__"])
+DOORS = ["app", "toonify", "toonify.__main__", *(n for n in SOURCES if "toonify.cli" in n)]
+SCREEN = [name for name in SOURCES if room_of(name) == "toonify.screen"]
+
+
+@pytest.mark.parametrize("module", [*DOORS, *SCREEN])
 def test_front_doors_touch_no_tensors(module):
     tops = {name.split(".")[0] for name in imports(SOURCES[module], set(SOURCES))}
     assert not tops & HEAVY

@@ -86,9 +86,11 @@ def test_strength_and_truncation_at_their_ends(pipe, photo, toon_folder):
 
 def test_a_latent_takes_the_place_of_the_inversion(pipe, photo, toon_folder, monkeypatch):
     monkeypatch.setattr(pipe, "invert", lambda *_, **__: pytest.fail("inverted again"))
-    w = pipe.sample(1, seed=5)[0].repeat(pipe.num_ws, 1)
+    w = pipe.sample(1, seed=5)[:, None].repeat(1, pipe.num_ws, 1)
     (portrait,) = pipe(photo, toon_folder, latent=w).portraits
-    assert torch.equal(portrait.w[0], w)
+    assert torch.equal(portrait.w, w)
+    with pytest.raises(ValueError, match=f"latent has {pipe.num_ws} faces: expected one"):
+        pipe(photo, toon_folder, latent=w[0])
 
 
 def test_edits_move_the_latent_and_unknown_ones_are_refused(pipe, photo, toon_folder):

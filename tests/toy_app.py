@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import random
 import socket
 
@@ -9,7 +10,10 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 import app
+from toonify import images
 from toonify.hub import Style
+from toonify.screen import new_faces, photo
+from toonify.video import write_clip
 
 STYLES = [
     Style("toy", "Toy", "Flat colours.", licence="CC0-1.0", source="bundled"),
@@ -20,6 +24,7 @@ TOONS = [
     Style("soft", "Soft", "Soft colours.", "face", "CC0-1.0", "bundled", family="stylegan"),
 ]
 DIRECTIONS = {"smile": "Smile", "age": "Age"}
+FACE_DIRECTIONS = {"smile": "Smile", "glasses": "Glasses"}
 ROWS, DIMENSIONS = 2, 4  # of w+
 
 
@@ -144,13 +149,87 @@ class ToyPortraits:
         return latents.load_latent(source, ROWS, DIMENSIONS, self.name).numpy()
 
 
+@dataclasses.dataclass
+class ToyTwin:
+    latent: object
+    note: str
+
+
+class ToyFaces:
+    """Stands in for `ToonGANPipeline`: untrained, of the real network at toy size. Remembers the
+    loops that it was asked for."""
+
+    def __init__(self):
+        import torch  # so only where a test draws
+
+        from toonify.latents import Direction
+        from toonify.models.toongan import ToonGANGenerator
+
+        torch.manual_seed(3)
+        self.generator = ToonGANGenerator(64, 8, 8, 1, (8,) * 5).requires_grad_(False).eval()
+        for name, weight in self.generator.named_parameters():
+            if "torgb" in name and name.endswith("weight"):
+                weight.mul_(30)  # untrained ones draw all but grey
+        vectors = zip(FACE_DIRECTIONS, torch.randn(2, 8), strict=True)
+        self.directions = {
+            name: Direction(name, FACE_DIRECTIONS[name], vector, (0, 9)) for name, vector in vectors
+        }
+        self.loops = []
+
+    def latents(self, n=1, seed=0, truncation=1.0):
+        import torch
+
+        noise = torch.Generator()
+        z = [torch.randn(8, generator=noise.manual_seed(seed + i)) for i in range(n)]
+        w = self.generator.mapping(torch.stack(z))
+        return (truncation * w)[:, None].expand(-1, self.generator.num_ws, -1).clone()
+
+    def edited(self, w, edits):
+        from toonify import latents
+
+        for name, amount in edits.items():
+            w = latents.edit(w, self.directions[name].vector, amount)
+        return w
+
+    def draw(self, w):
+        return [images.to_pil(picture) for picture in self.generator.synthesis(w)]
+
+    def mix(self, coarse, fine, resolution=16):
+        from toonify import latents
+
+        return latents.mix(coarse, fine, self.generator.first_row(resolution))
+
+    def loop(self, keys, path, frames=120, fps=24, progress=None):
+        import torch
+
+        keys = torch.as_tensor(keys)
+        self.loops.append({"keys": tuple(keys.shape), "frames": frames, "fps": fps})
+        progress(0.5)
+        return write_clip((p for p in self.draw(keys) for _ in range(2)), path, fps)
+
+    def grid(self, pictures):
+        return ImageOps.expand(pictures[0], len(pictures))
+
+    def twin(self, photo):
+        found = bool(find_faces(photo))
+        said = "Taken from the photo: brown hair." if found else "No face was found."
+        return ToyTwin(self.latents(1, photo.width, 0.5), said)
+
+
 class Toys:
-    """Stands in for `app.load_pipeline`; `made` has the pipelines by style. `load_portraits` stands
-    in for `app.load_portraits`."""
+    """Stands in for `app.load_pipeline`; `made` has the pipelines by style. `load_portraits` and
+    `load_faces` stand in for those of `app`."""
 
     def __init__(self):
         self.made = {}
         self.portraits = ToyPortraits()
+
+    @functools.cached_property
+    def faces(self):
+        return ToyFaces()
+
+    def load_faces(self):
+        return self.faces
 
     def load_portraits(self):
         return self.portraits
@@ -159,20 +238,21 @@ class Toys:
         return self.made.setdefault(style, ToyPipeline(style))
 
 
-def build(toys, toons=True) -> "app.gr.Blocks":
-    """The page with toys behind it; without toons there is none of their tab."""
+def build(toys, toons=True, faces=True) -> "app.gr.Blocks":
+    """The page with toys behind it; without `toons` or `faces` there is none of their tab."""
+    new = new_faces.Handlers(toys.load_faces, FACE_DIRECTIONS, 64) if faces else None
     if not toons:
-        return app.build(STYLES, toys)
-    return app.build(STYLES, toys, TOONS, toys.load_portraits, DIRECTIONS)
+        return app.build(STYLES, toys, faces=new)
+    return app.build(STYLES, toys, TOONS, toys.load_portraits, DIRECTIONS, new)
 
 
 @contextlib.contextmanager
-def served(toys, toons=True):
+def served(toys):
     """The page on a free port of this machine, in this process: its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    demo = build(toys, toons)
+    demo = build(toys)
     options = {"server_name": "127.0.0.1", "server_port": port, "quiet": True}
     demo.launch(prevent_thread_lock=True, **options, **app.LAUNCH)
     try:
@@ -182,5 +262,5 @@ def served(toys, toons=True):
 
 
 if __name__ == "__main__":
-    app.find_faces = find_faces
+    photo.find_faces = find_faces
     build(Toys()).launch(**app.LAUNCH)

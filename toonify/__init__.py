@@ -1,5 +1,6 @@
 """Cartoon portraits: `AnimeGANPipeline.from_pretrained()` turns a photo into a drawing of it,
-`StyleGANPipeline.from_pretrained()` draws its faces through w, where they can be changed."""
+`StyleGANPipeline.from_pretrained()` draws its faces through w, where they can be changed, and
+`ToonGANPipeline.from_pretrained()` draws new cartoon faces."""
 
 import importlib
 
@@ -10,6 +11,8 @@ _HOMES = {
     "PortraitToon": "toonify.pipelines.stylegan",
     "StyleGANPipeline": "toonify.pipelines.stylegan",
     "Toon": "toonify.pipelines.animegan",
+    "ToonGANPipeline": "toonify.pipelines.toongan",
+    "Twin": "toonify.pipelines.toongan",
     "styles": "toonify.hub",
 }
 
@@ -18,6 +21,8 @@ __all__ = [
     "PortraitToon",
     "StyleGANPipeline",
     "Toon",
+    "ToonGANPipeline",
+    "Twin",
     "__version__",
     "styles",
 ]

@@ -58,6 +58,11 @@ class Crop:
     face: Face
 
     @property
+    def points(self) -> np.ndarray:
+        """The face's five points (5, 2), in pixels of the crop."""
+        return self.face.points @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    @property
     def side(self) -> float:
         """Side of the square in the photo that the crop shows, in pixels of the photo."""
         return self.image.width / math.sqrt(abs(np.linalg.det(self.matrix[:, :2])))

@@ -18,6 +18,7 @@ BUNDLED = Path(__file__).parent / "weights"
 DEFAULT_STYLE = "comic"
 DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
 DEFAULT_TOON = "storybook"  # of the generators tuned from it
+DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
 CONFIG = "config.json"
 STYLE = "style.json"
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
@@ -31,6 +32,7 @@ BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a net
 # What a folder's network is: draws photos; draws faces from w, as toons or as they are; finds w;
 # draws cartoon faces from noise.
 FAMILIES = ("animegan", "stylegan", "stylegan-base", "stylegan-encoder", "toongan")
+CHOSEN = ("animegan", "stylegan", "toongan")  # the families that people choose from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +119,7 @@ def find(source: str | Path, revision: str | None = None) -> Path:
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", text):
         return fetch(text, revision)
     else:
-        known = [style.name for style in (*styles(), *styles("stylegan"))]
+        known = [style.name for family in CHOSEN for style in styles(family)]
         near = difflib.get_close_matches(text, known, n=1)
         raise ValueError(
             f"style={text!r}: expected a folder, owner/repo on the Hub, or one of"
@@ -225,12 +227,12 @@ def fingerprint(*files: Path) -> str:
 def styles(family: str = "animegan") -> list[Style]:
     """A family's styles that have a name: the default, other bundled ones, then those on the Hub.
 
-    The families that people choose from are "animegan" and "stylegan".
+    The families that people choose from are those in `CHOSEN`.
     """
     folders = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG}"))
     bundled = [read_style(folder, folder.name, "bundled") for folder in folders]
     bundled = [style for style in bundled if style.family == family]
-    defaults = (DEFAULT_STYLE, DEFAULT_TOON)
+    defaults = (DEFAULT_STYLE, DEFAULT_TOON, DEFAULT_FACES)
     bundled.sort(key=lambda style: (style.name not in defaults, style.name))
     return bundled + [
         Style(

@@ -9,10 +9,12 @@ changes no global setting of Pillow.
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import uuid
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -140,6 +142,30 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
     return Image.fromarray(pixels.numpy())
 
 
+def grid(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
+    """RGB pictures of one size side by side, in rows of `columns`, None: about as many as rows.
+
+    What the last row lacks is white. Raises ValueError for no picture, several sizes, or fewer
+    columns than 1.
+    """
+    if not pictures:
+        raise ValueError("pictures: there is none; expected one or more")
+    width, height = pictures[0].size
+    for number, picture in enumerate(pictures, 1):
+        if picture.size != (width, height):
+            raise ValueError(f"picture {number} is {picture.size}, expected {(width, height)}")
+    if columns is None:
+        columns = math.ceil(len(pictures) ** 0.5)
+    if columns < 1:
+        raise ValueError(f"columns={columns}: expected 1 or more")
+    columns = min(columns, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    page = Image.new("RGB", (columns * width, rows * height), "white")
+    for number, picture in enumerate(pictures):
+        page.paste(picture, (number % columns * width, number // columns * height))
+    return page
+
+
 def save(
     image: Image.Image, path: str | os.PathLike, quality: int = 95, *, alpha: bool = False
 ) -> Path:
@@ -172,9 +198,8 @@ def save(
     keeps = alpha and image.mode == "RGBA" and form not in ("JPEG", "BMP")
     clean = image.copy() if keeps else _flatten(_eight_bits(image)).copy()
     clean.info = {}  # Pillow writes comments and profiles that it finds here
-    encoded = io.BytesIO()
     try:
-        clean.save(encoded, form, **_options(form, quality))
+        encoded = _encoded(clean, form, quality)
     except (OSError, ValueError, struct.error) as error:
         size = f"{image.width}x{image.height}"
         raise ImageError(f"{form} cannot hold a picture of {size} pixels: {error}") from error
@@ -187,6 +212,19 @@ def save(
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _encoded(image: Image.Image, form: str, quality: int) -> io.BytesIO:
+    options, encoded = _options(form, quality), io.BytesIO()
+    try:
+        image.save(encoded, form, **options)
+    except OSError:
+        if not options.pop("optimize", False):
+            raise
+        # Pillow gives an optimised JPEG a byte or two a pixel, which noise overflows.
+        encoded = io.BytesIO()
+        image.save(encoded, form, **options)
+    return encoded
 
 
 def _options(form: str, quality: int) -> dict:

@@ -15,13 +15,14 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+EDIT_LIMIT = 5.0  # standard deviations; far beyond, faces fall apart
 _LARGEST_FILE = 2_000_000  # bytes
 _LARGEST_CONTENT = 1_000_000  # bytes, unpacked
 _LARGEST_VALUE = 1000.0  # of a latent; those of faces stay far below 100
@@ -60,6 +61,35 @@ class Direction:
 
 
 # Moving latents -------------------------------------------------------------------------------
+
+
+def normals(seeds: Iterable[int], salt: int, *shape: int) -> torch.Tensor:
+    """Normal numbers (N, *shape), those of a sample from its seed and `salt` alone.
+
+    So a sample is the same in any batch and in any process.
+    """
+    # Not torch's generator: on CPUs it looks at 32 bits of a seed only.
+    rows = [
+        np.random.default_rng((seed, salt)).standard_normal(shape, np.float32) for seed in seeds
+    ]
+    return torch.from_numpy(np.stack(rows))
+
+
+def as_rows(w: torch.Tensor, rows: int, dimensions: int) -> torch.Tensor:
+    """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes.
+
+    L is `rows` and D `dimensions`. (L, D) is L faces, as it is for any other number.
+    """
+    w = torch.as_tensor(w, dtype=torch.float32)
+    if w.shape == (dimensions,):
+        w = w[None]
+    if w.ndim == 2 and w.shape[1] == dimensions:
+        return expand(w, rows)
+    if w.ndim == 3 and w.shape[1:] == (rows, dimensions):
+        return w
+    raise ValueError(
+        f"w has shape {tuple(w.shape)}: expected (N, {dimensions}) or w+ (N, {rows}, {dimensions})"
+    )
 
 
 def expand(w: torch.Tensor, rows: int) -> torch.Tensor:
@@ -125,6 +155,45 @@ def edit(
     moved = w.clone()
     moved[:, first : last + 1] += step
     return moved
+
+
+def edited(
+    w: torch.Tensor, edits: Mapping[str, float] | None, directions: Mapping[str, Direction]
+) -> torch.Tensor:
+    """w+ (N, L, D) moved along named directions, by the amounts that `edits` has for them."""
+    for name, amount in (edits or {}).items():
+        direction = directions[name]
+        w = edit(w, direction.vector, amount, direction.rows)
+    return w
+
+
+def check_edits(edits: Mapping[str, float] | None, directions: Mapping[str, Direction]) -> None:
+    """ValueError for a name that is not among the directions, or an amount beyond EDIT_LIMIT."""
+    for name, amount in (edits or {}).items():
+        if name not in directions:
+            known = ", ".join(directions) or "none"
+            raise ValueError(f"edits: {name!r} is not a direction; expected one of {known}")
+        if not -EDIT_LIMIT <= amount <= EDIT_LIMIT:
+            raise ValueError(
+                f"edits: {name}={amount!r}: expected -{EDIT_LIMIT:g} to {EDIT_LIMIT:g}"
+            )
+
+
+def around(keys: torch.Tensor, steps: int) -> torch.Tensor:
+    """A path of `steps` latents through all keys (K, ...) in turn and back to the first.
+
+    It slows down at each key (smoothstep). The first latent is the first key, and the last is the
+    one before it, so that the path can be played round and round.
+    """
+    if len(keys) < 2:
+        raise ValueError(f"keys: {len(keys)} given, expected 2 or more")
+    if steps < len(keys):
+        raise ValueError(f"steps={steps}: expected {len(keys)} or more, one for each key")
+    place = torch.arange(steps, dtype=torch.float64) * len(keys) / steps
+    first = place.long()
+    way = place - first
+    way = (way * way * (3 - 2 * way)).to(keys).reshape(-1, *[1] * (keys.ndim - 1))
+    return torch.lerp(keys[first], keys[(first + 1) % len(keys)], way)
 
 
 def interpolate(

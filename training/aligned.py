@@ -20,16 +20,8 @@ def seed_of(seed: int, index: int) -> int:
 
 
 def normals(seeds: torch.Tensor, salt: int, *shape: int) -> torch.Tensor:
-    """Normal numbers (N, *shape), those of a sample from its seed and `salt` alone.
-
-    So a sample is the same in any batch and in any process.
-    """
-    # Not torch's generator: on CPUs it looks at 32 bits of a seed only.
-    rows = [
-        np.random.default_rng((seed, salt)).standard_normal(shape, np.float32)
-        for seed in seeds.tolist()
-    ]
-    return torch.from_numpy(np.stack(rows))
+    """Normal numbers (N, *shape), those of a sample from its seed and `salt` alone."""
+    return latents.normals(seeds.tolist(), salt, *shape)
 
 
 def pixels(picture: Picture, side: int) -> torch.Tensor:

@@ -1,5 +1,8 @@
 """Writes measured figures into a style's folder: `metrics.json` and a table in its model card."""
 
+import contextlib
+import datetime
+import importlib.metadata
 import json
 import os
 import re
@@ -9,11 +12,25 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors import safe_open
 
 from toonify import hub
+from toonify.models import NOISE_MODELS
 from training import records
 
 METRICS = "metrics.json"
 CARD = "README.md"
 START, END = "<!-- figures -->", "<!-- /figures -->"
+VERSIONS = (
+    *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
+    *("opencv-python-headless", "facenet-pytorch"),
+)
+# Of a card without words: kind of task, tag, what the folder is called by and how it draws.
+FROM_PHOTOS = (
+    *("image-to-image", "animegan", "AnimeGANPipeline"),
+    '("photo.jpg").image.save("toon.png")',
+)
+FROM_NOISE = (
+    *("unconditional-image-generation", "toongan", "ToonGANPipeline"),
+    '(1, seed=7)[0].save("face.png")',
+)
 
 
 def model_figures(model: str) -> dict[str, int]:
@@ -43,8 +60,8 @@ def card_folder(model: str) -> Path:
         folder = bundled
     else:
         raise ValueError(
-            f"--card: --model {model} is neither a folder nor a bundled style; download it into a"
-            " folder of your own and give that"
+            f"--card: {model} is neither a folder nor a bundled style; download it into a folder of"
+            " your own and give that"
         )
     if folder.is_relative_to(Path(HF_HUB_CACHE).expanduser().resolve()):
         raise ValueError(
@@ -59,15 +76,37 @@ def card_folder(model: str) -> Path:
     return folder
 
 
-def write_card(folder: Path, report: dict) -> None:
+def report(figures: dict, command: str, extractors: list[str]) -> dict:
+    """What goes into metrics.json: the figures and how to get them again."""
+    versions = {}
+    for package in VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "figures": figures,
+        "command": command,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": versions,
+        "extractors": extractors,
+    }
+
+
+def told(value: object) -> str:
+    """An option's value for the command in the report; of an absolute path only its last part."""
+    path = Path(str(value))
+    return path.name if path.is_absolute() else str(value)
+
+
+def write_card(folder: Path, report: dict, block: str = "") -> None:
     """Writes `metrics.json` and the block of figures in README.md, each under another name first.
 
-    `report` has `figures` (what `evaluate` prints), `command`, `date`, `versions` and `extractors`.
-    A folder without README.md gets a plain card that says what config.json and style.json say.
+    `report` is as the function of that name makes it; without a `block` its figures are those of
+    `evaluate`. A folder without README.md gets a plain card that says what config.json and
+    style.json say.
     """
     card = folder / CARD
     text = card.read_text(encoding="utf-8") if card.is_file() else skeleton(folder)
-    records.write_text(with_block(text, table(report)), card)
+    records.write_text(with_block(text, block or table(report)), card)
     figures = json.dumps(report, indent=2, allow_nan=False)
     records.write_text(figures + "\n", folder / METRICS)
 
@@ -185,7 +224,9 @@ def skeleton(folder: Path) -> str:
     network = settings.get("_class_name", "unknown")
     shown = ", ".join(f"{k}={v}" for k, v in settings.items() if not k.startswith("_"))
     licence = style.licence.lower()
-    front = ["library_name: diffusers", "pipeline_tag: image-to-image", "tags:", "  - animegan"]
+    noise = network in {kind.__name__ for kind in NOISE_MODELS.values()}
+    task, tag, pipeline, call = FROM_NOISE if noise else FROM_PHOTOS
+    front = ["library_name: diffusers", f"pipeline_tag: {task}", "tags:", f"  - {tag}"]
     if licence != "unknown" and re.fullmatch(r"[a-z0-9.+-]+", licence):
         front.insert(0, f"license: {licence}")
     return "\n".join(
@@ -193,14 +234,16 @@ def skeleton(folder: Path) -> str:
             *("---", *front, "---", "", f"# {style.title}", ""),
             *((style.description, "") if style.description else ()),
             "```python",
-            "from toonify import AnimeGANPipeline",
+            f"from toonify import {pipeline}",
             "",
-            'AnimeGANPipeline.from_pretrained("FOLDER")("photo.jpg").image.save("toon.png")',
+            f'{pipeline}.from_pretrained("FOLDER"){call}',
             "```",
             "",
             f"* Network: `{network}` ({shown})",
-            f"* Draws: {'whole photos' if style.scope == 'photo' else 'aligned faces'}; faces at"
-            f" {style.eye_distance[0]:g} to {style.eye_distance[1]:g} px between the eyes",
+            "* Draws: faces from noise"
+            if noise
+            else f"* Draws: {'whole photos' if style.scope == 'photo' else 'aligned faces'}; faces"
+            f" at {style.eye_distance[0]:g} to {style.eye_distance[1]:g} px between the eyes",
             f"* Licence: {style.licence}",
             f"* Trained on: {style.data or 'not stated'}",
             "",

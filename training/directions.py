@@ -21,11 +21,10 @@ value for each (N,), such as -2 for a child to 2 for an old face. Any other trai
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -34,6 +33,7 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import hub, images, latents
+from toonify.attributes import Measured
 from toonify.models import MODELS
 from training import sheets
 
@@ -74,37 +74,6 @@ TRAITS = {
 
 
 # Measuring a face -----------------------------------------------------------------------------
-
-
-class Measured:
-    """One face to measure: RGB uint8 pixels (H, W, 3) and its five points (5, 2) in px.
-
-    Places are given from an anchor in eye distances: x along the eyes, y down the face.
-    """
-
-    def __init__(self, pixels: np.ndarray, points: np.ndarray):
-        self.left_eye, self.right_eye, self.nose, self.left_mouth, self.right_mouth = points
-        self.eyes, self.mouth = points[:2].mean(0), points[3:].mean(0)
-        self.eye_distance = float(np.linalg.norm(self.right_eye - self.left_eye))
-        self.across = (self.right_eye - self.left_eye) / self.eye_distance
-        self.down = np.array([-self.across[1], self.across[0]])
-        lab = cv2.cvtColor(pixels.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-        light = lab[..., 0]
-        edges = np.abs(cv2.Sobel(light, cv2.CV_32F, 0, 1))  # of lines that lie across the face
-        self.layers = np.dstack([lab, edges])  # (H, W, 4)
-
-    def patch(self, anchor: np.ndarray, place, half) -> np.ndarray:
-        """Pixels (n, 4) of the rectangle around a place, with half sides in eye distances."""
-        centre = anchor + (place[0] * self.across + place[1] * self.down) * self.eye_distance
-        corner = np.array(half) * self.eye_distance
-        height, width = self.layers.shape[:2]
-        x0, y0 = np.clip(np.round(centre - corner), 0, [width - 2, height - 2]).astype(int)
-        x1, y1 = np.clip(np.round(centre + corner), [x0 + 2, y0 + 2], [width, height]).astype(int)
-        return self.layers[y0:y1, x0:x1].reshape(-1, 4)
-
-    def colour(self, *patches: np.ndarray) -> np.ndarray:
-        """Mean CIELAB colour (3,)."""
-        return np.mean([patch[:, :3].mean(0) for patch in patches], axis=0)
 
 
 def measure(pixels: np.ndarray, points: np.ndarray) -> dict[str, float]:
@@ -278,16 +247,22 @@ def save(directions: Sequence[latents.Direction], file: Path) -> None:
 
 
 def sheet(
-    network: nn.Module, w: torch.Tensor, direction: latents.Direction, side: int = 160
+    draw: Callable[[torch.Tensor], Iterable[Image.Image]],
+    ws: torch.Tensor,
+    direction: latents.Direction,
+    side: int = 160,
 ) -> Image.Image:
-    """A row for each face w (N, D), a column for each amount from -3 to 3."""
+    """A row for each face w+ (N, L, D), a column for each amount from -3 to 3.
+
+    `draw` makes pictures of w+ (n, L, D).
+    """
     rows = []
-    for face in latents.expand(w, network.num_ws):
+    for face in ws:
         moved = [
             latents.edit(face[None], direction.vector, float(amount), direction.rows)
             for amount in SHEET_AMOUNTS
         ]
-        rows.append([Image.fromarray(draw(network, one)[0]) for one in moved])
+        rows.append([next(iter(draw(one))) for one in moved])
     return sheets.sheet(rows, side)
 
 
@@ -349,7 +324,11 @@ def make(
             directions[name] = scaled(direction, effects[name])
         if sheets:
             sheets.mkdir(parents=True, exist_ok=True)
-            images.save(sheet(network, fresh[:3], directions[name]), sheets / f"{name}.png")
+            shown = latents.expand(fresh[:3], network.num_ws)
+            page = sheet(
+                lambda ws: map(Image.fromarray, draw(network, ws)), shown, directions[name]
+            )
+            images.save(page, sheets / f"{name}.png")
     save(list(directions.values()), out)
     return effects
 

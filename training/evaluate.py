@@ -7,9 +7,6 @@ figure means is said in `training.metrics` and `training.extractors`.
 """
 
 import argparse
-import contextlib
-import datetime
-import importlib.metadata
 import json
 import shlex
 import statistics
@@ -25,7 +22,6 @@ from toonify import images
 from toonify.faces import detect
 from toonify.pipelines.animegan import AnimeGANPipeline
 from training import card, extractors, metrics
-from training.extractors import Extractor
 from training.figures import Faces, Looks, Target
 from training.pictures import Picture
 from training.sheets import sheet
@@ -35,10 +31,6 @@ SHEET_PX = 320  # side of each cell; photo and drawing stand side by side
 STYLE_PICTURES = 200  # of a style set, evenly spread
 DROPLETS = 1e-4  # share of a drawing in stuck blobs from which it counts
 GREY = 2.0  # mean chroma of a photo below which there is no colour to keep
-VERSIONS = (
-    *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
-    *("opencv-python-headless", "facenet-pytorch"),
-)
 
 
 def measure(
@@ -162,19 +154,7 @@ def parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Names
     parser.add_argument(
         "--limit", type=int, default=60, help="photos of each group that are measured (default 60)"
     )
-    parser.add_argument(
-        "--extractor",
-        action="append",
-        choices=list(extractors.EXTRACTORS),
-        help="network for Frechet and kernel distances to the style; may be given several times"
-        " (default mobilenet_v2, which is bundled)",
-    )
-    parser.add_argument(
-        "--extractor-weights",
-        type=Path,
-        metavar="FILE",
-        help="published weights of the extractor that is not bundled, instead of fetching them",
-    )
+    extractors.add_options(parser)
     parser.add_argument("--sheet", type=Path, help="contact sheet to write, .jpg or .png")
     parser.add_argument("--scenes-sheet", type=Path, help="contact sheet of the scenes")
     parser.add_argument("--columns", type=int, default=4, help="pairs a row of a sheet")
@@ -213,21 +193,6 @@ def check(options: argparse.Namespace) -> None:
         card.card_folder(options.model)
 
 
-def open_networks(options: argparse.Namespace) -> list[Extractor]:
-    """The extractors asked for; the weights given are those of the one that is not bundled."""
-    names = list(dict.fromkeys(options.extractor or ["mobilenet_v2"]))
-    unbundled = [name for name in names if name != "mobilenet_v2"]
-    if options.extractor_weights and len(unbundled) != 1:
-        raise ValueError(
-            f"--extractor-weights {options.extractor_weights}: expected exactly one --extractor"
-            f" that is not bundled, found {len(unbundled)}"
-        )
-    return [
-        extractors.open_extractor(name, options.extractor_weights if name in unbundled else None)
-        for name in names
-    ]
-
-
 def evaluate(options: argparse.Namespace) -> tuple[dict, dict[Path, list]]:
     """All figures that the options ask for, and the cells of each contact sheet by its file."""
     check(options)
@@ -236,7 +201,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[Path, list]]:
     scenes = open_pictures(options.scenes, "scenes", limit=options.limit) if options.scenes else []
     target = None
     if options.style:
-        networks = open_networks(options)
+        networks = extractors.open_chosen(options)
         style = open_pictures(options.style, "style pictures", limit=STYLE_PICTURES)
         target = Target(style, networks)
     sheets = {file: [] for file in (options.sheet, options.scenes_sheet) if file}
@@ -262,18 +227,9 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[Path, list]]:
 
 def report(options: argparse.Namespace, figures: dict) -> dict:
     """What goes into metrics.json: the figures and how to get them again."""
-    versions = {}
-    for package in VERSIONS:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
     names = [network for network in extractors.EXTRACTORS if f"_{network}" in " ".join(figures)]
-    return {
-        "figures": {key: value for key, value in figures.items() if key != "compared"},
-        "command": command(options),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": versions,
-        "extractors": names,
-    }
+    measured = {key: value for key, value in figures.items() if key != "compared"}
+    return card.report(measured, command(options), names)
 
 
 def command(options: argparse.Namespace) -> str:
@@ -282,8 +238,7 @@ def command(options: argparse.Namespace) -> str:
     for name in ("model", "photos", "style", "scenes", "faces", "limit"):
         value = getattr(options, name)
         if value is not None:
-            path = Path(str(value))
-            words += [f"--{name}", path.name if path.is_absolute() else str(value)]
+            words += [f"--{name}", card.told(value)]
     for name in options.extractor or []:
         words += ["--extractor", name]
     return shlex.join(words)

@@ -6,6 +6,7 @@ fetched once from their public address, or given as a file, and their sha256 is 
 are read.
 """
 
+import argparse
 import hashlib
 import importlib.util
 from collections.abc import Iterable
@@ -272,6 +273,7 @@ def inception_weights() -> Path:
 # Loading and looking ----------------------------------------------------------------------------
 
 EXTRACTORS = {kind.name: kind for kind in (MobileNetV2, EfficientNetLite0, Inception2015)}
+BUNDLED = MobileNetV2.name
 
 
 def open_extractor(name: str, weights: Path | None = None) -> Extractor:
@@ -283,6 +285,38 @@ def open_extractor(name: str, weights: Path | None = None) -> Extractor:
     if name not in EXTRACTORS:
         raise ValueError(f"--extractor {name}: expected one of {', '.join(EXTRACTORS)}")
     return EXTRACTORS[name](weights).requires_grad_(False).eval()
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """`--extractor` and `--extractor-weights`, for `open_chosen`."""
+    parser.add_argument(
+        "--extractor",
+        action="append",
+        choices=list(EXTRACTORS),
+        help="network for Frechet and kernel distances; may be given several times"
+        f" (default {BUNDLED}, which is bundled)",
+    )
+    parser.add_argument(
+        "--extractor-weights",
+        type=Path,
+        metavar="FILE",
+        help="published weights of the extractor that is not bundled, instead of fetching them",
+    )
+
+
+def open_chosen(options: argparse.Namespace) -> list[Extractor]:
+    """The extractors asked for; the weights given are those of the one that is not bundled."""
+    names = list(dict.fromkeys(options.extractor or [BUNDLED]))
+    unbundled = [name for name in names if name != BUNDLED]
+    if options.extractor_weights and len(unbundled) != 1:
+        raise ValueError(
+            f"--extractor-weights {options.extractor_weights}: expected exactly one --extractor"
+            f" that is not bundled, found {len(unbundled)}"
+        )
+    return [
+        open_extractor(name, options.extractor_weights if name in unbundled else None)
+        for name in names
+    ]
 
 
 def refuse_weights(name: str, weights: Path | None) -> None:
@@ -319,14 +353,21 @@ def square(picture: Image.Image, side: int) -> Image.Image:
     return centre.resize((side, side), Image.Resampling.BICUBIC)
 
 
-@torch.inference_mode()
 def embed(extractor: Extractor, squares: Iterable[Image.Image], batch: int = 16) -> np.ndarray:
     """Rows (pictures, dimensions) float64 of squares of the extractor's side."""
     squares = list(squares)
     rows = []
     with tqdm(total=len(squares), desc=extractor.name, unit="picture", leave=False) as bar:
         for start in range(0, len(squares), batch):
-            part = [images.to_tensor(picture) for picture in squares[start : start + batch]]
-            rows.append(extractor(torch.cat(part)).double().numpy())
+            part = squares[start : start + batch]
+            rows.append(look(extractor, part))
             bar.update(len(part))
     return np.concatenate(rows)
+
+
+@torch.inference_mode()
+def look(extractor: Extractor, squares: list[Image.Image]) -> np.ndarray:
+    """Rows (pictures, dimensions) float64 of one batch of squares of the extractor's side."""
+    pictures = torch.cat([images.to_tensor(picture) for picture in squares])
+    device = next(extractor.parameters()).device
+    return extractor(pictures.to(device)).double().cpu().numpy()

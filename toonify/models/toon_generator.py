@@ -35,7 +35,7 @@ class SeedGenerator(ModelMixin, ConfigMixin):
             nn.init.normal_(parameter, 0.0, 0.02)
 
     def forward(self, z):
-        return self.gen(z.reshape(len(z), -1, 1, 1))
+        return self.gen(z.flatten(1)[:, :, None, None])
 
 
 def double(inputs: int, outputs: int) -> nn.ConvTranspose2d:

@@ -2,5 +2,13 @@
 
 from toonify.pipelines.animegan import AnimeGANPipeline, Toon
 from toonify.pipelines.stylegan import PortraitToon, StyleGANPipeline
+from toonify.pipelines.toongan import ToonGANPipeline, Twin
 
-__all__ = ["AnimeGANPipeline", "PortraitToon", "StyleGANPipeline", "Toon"]
+__all__ = [
+    "AnimeGANPipeline",
+    "PortraitToon",
+    "StyleGANPipeline",
+    "Toon",
+    "ToonGANPipeline",
+    "Twin",
+]

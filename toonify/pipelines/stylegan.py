@@ -21,7 +21,6 @@ from toonify.video import write_clip
 BASE, ENCODER = hub.DEFAULT_BASE, "portrait-encoder"  # what `from_pretrained` opens
 FACES = ("all", "largest")
 FEATHER = 0.4  # of the way from the crop's edge to its centre, over which the toon fades in
-EDIT_LIMIT = 5.0  # standard deviations; far beyond, faces fall apart
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
 MOST_STEPS = 1000  # of refinement
 SMALLEST_CROP = 48  # px a side in the photo; there is nothing to find in fewer
@@ -134,7 +133,7 @@ class StyleGANPipeline:
         to 1. `truncation` 1 keeps the face, 0 draws the mean face. `refine_steps` of optimisation
         bring the inversion nearer to the photo.
         `edits` moves along named directions (`pipe.directions`), in standard deviations. `latent`
-        (L, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
+        (1, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
         largest faces'. `progress` gets a fraction and a text; `cancelled` is asked between
         refinement steps, which then end early.
 
@@ -145,6 +144,9 @@ class StyleGANPipeline:
         swap = swap_for(style, blend, blend_width, shape_from)
         given = latent if isinstance(latent, (list, tuple)) else [latent] * (latent is not None)
         given = [self.rows(one) for one in given]
+        for one in given:
+            if len(one) != 1:
+                raise ValueError(f"latent has {len(one)} faces: expected one, or a list of such")
         clock = Clock(progress)
         with clock("load", 0.0, "Opening the photo"):
             photo = images.load(photo)
@@ -252,10 +254,7 @@ class StyleGANPipeline:
         """
         if truncation != 1:
             w = latents.truncate(w, self.w_avg, truncation)
-        for name, amount in (edits or {}).items():
-            direction = self.directions[name]
-            w = latents.edit(w, direction.vector, amount, direction.rows)
-        return w
+        return latents.edited(w, edits, self.directions)
 
     def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 32) -> torch.Tensor:
         """Style mixing: w+ (N, L, D) with the rows for layers below `resolution` px of `coarse`,
@@ -307,19 +306,8 @@ class StyleGANPipeline:
         return write_clip(self.interpolate(start, end, frames, swap), path, fps)
 
     def rows(self, w: torch.Tensor) -> torch.Tensor:
-        """w (D,), (N, D) or w+ (L, D), (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
-        rows, dimensions = self.num_ws, self._dimensions
-        w = torch.as_tensor(w, dtype=torch.float32)
-        if w.shape in ((dimensions,), (rows, dimensions)):
-            w = w[None]
-        if w.ndim == 2 and w.shape[1] == dimensions:
-            return latents.expand(w, rows)
-        if w.ndim == 3 and w.shape[1:] == (rows, dimensions):
-            return w
-        raise ValueError(
-            f"w has shape {tuple(w.shape)}: expected (N, {dimensions}) or w+ (N, {rows},"
-            f" {dimensions})"
-        )
+        """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
+        return latents.as_rows(w, self.num_ws, self._dimensions)
 
     def save_latent(self, path: str | Path, w: torch.Tensor) -> None:
         """Writes a latent (1, D) or (1, L, D) as `.npz`, with the name of this base generator."""
@@ -467,14 +455,7 @@ class StyleGANPipeline:
                 raise ValueError(f"{name}={value!r}: expected a number from 0 to 1")
         if not (isinstance(refine_steps, int) and 0 <= refine_steps <= MOST_STEPS):
             raise ValueError(f"refine_steps={refine_steps!r}: expected 0 to {MOST_STEPS}")
-        for name, amount in (edits or {}).items():
-            if name not in self.directions:
-                known = ", ".join(self.directions) or "none"
-                raise ValueError(f"edits: {name!r} is not a direction; expected one of {known}")
-            if not -EDIT_LIMIT <= amount <= EDIT_LIMIT:
-                raise ValueError(
-                    f"edits: {name}={amount!r}: expected -{EDIT_LIMIT:g} to {EDIT_LIMIT:g}"
-                )
+        latents.check_edits(edits, self.directions)
 
 
 def swap_for(

@@ -1,10 +1,8 @@
-"""The command line: `python -m toonify photo IN... -o OUT` and `python -m toonify styles`."""
+"""`python -m toonify photo IN... -o OUT`: draws photos."""
 
 import argparse
 import dataclasses
 import glob
-import json
-import math
 import os
 import sys
 import warnings
@@ -12,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toonify import hub, images
+from toonify.cli.options import FAILED, OK, UsageError, edit, within
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-
-PHOTO_HELP = """\
+HELP = """\
 Draws photos. With --model animegan, the default, the whole photo is drawn, and faces that would
 come out too small are drawn on their own and put back. With --model stylegan faces are drawn as
 toons by a network that knows faces, and the rest of the photo stays.
@@ -26,7 +23,7 @@ folder, and every drawing in it has its photo's name. A suffix that cannot be wr
 and of two drawings that would get the same name the second is called NAME-2. What exists already
 is skipped, and a photo is never replaced."""
 
-PHOTO_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   python -m toonify photo me.jpg -o toon.png
   python -m toonify photo holidays -o toons --recursive
@@ -37,8 +34,7 @@ examples:
 
 exit status: 0 all drawn or skipped, 1 some failed, 2 wrong usage"""
 
-
-MODELS = ("animegan", "stylegan")  # the families of styles
+MODELS = ("animegan", "stylegan")  # the families of styles that draw photos
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,39 +45,16 @@ class Job:
     target: Path
 
 
-class UsageError(ValueError):
-    """The command cannot mean anything; nothing was drawn."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Runs a command and returns the exit status; usage errors leave by SystemExit(2)."""
-    parser = make_parser()
-    options = parser.parse_args(argv)
-    try:
-        return options.run(options)
-    except UsageError as error:
-        options.parser.error(str(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """What may be typed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m toonify", description="Turns photos of people into cartoons."
-    )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    raw = argparse.RawDescriptionHelpFormatter
-
+def add_to(commands) -> None:
+    """Adds the command and its options."""
     photo = commands.add_parser(
         "photo",
         help="draw photos",
-        description=PHOTO_HELP,
-        epilog=PHOTO_EXAMPLES,
-        formatter_class=raw,
+        description=HELP,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    photo.set_defaults(run=run_photo, parser=photo)
+    photo.set_defaults(run=run, parser=photo)
     photo.add_argument("inputs", nargs="+", metavar="IN", help="photo, folder or glob")
     photo.add_argument("-o", "--output", required=True, metavar="OUT", help="file or folder")
     photo.add_argument(
@@ -117,15 +90,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     add_stylegan_options(photo.add_argument_group("with --model stylegan"))
-
-    styles = commands.add_parser(
-        "styles",
-        help="list the styles and where they would come from",
-        description="Lists the styles that have a name, and where their weights would come from.",
-    )
-    styles.set_defaults(run=run_styles, parser=styles)
-    styles.add_argument("--json", action="store_true", help="everything known, as JSON")
-    return parser
 
 
 def add_stylegan_options(group) -> None:
@@ -180,36 +144,7 @@ def add_stylegan_options(group) -> None:
     )
 
 
-def within(low: float, high: float) -> Callable[[str], float]:
-    """argparse type: a number from `low` to `high`."""
-
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a number from {low} to {high}")
-        return value
-
-    return number
-
-
-def edit(text: str) -> tuple[str, float]:
-    """argparse type: the name of a direction and how far to go along it."""
-    name, _, amount = text.partition("=")
-    try:
-        return name.strip(), float(amount)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: expected a name and a number, like smile=1.5"
-        ) from None
-
-
-# photo ----------------------------------------------------------------------------------------
-
-
-def run_photo(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Draws every photo that has no drawing yet; one that fails does not stop the others."""
     check_model(options)
     jobs, failures = plan(options.inputs, options.output, options.recursive)
@@ -456,22 +391,3 @@ def name_results(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
         given.add(key(result))
         results.append((path, Path(result)))
     return results
-
-
-# styles ---------------------------------------------------------------------------------------
-
-
-def run_styles(options: argparse.Namespace) -> int:
-    """Prints the styles: name, model, title, source, licence in columns, or all as JSON."""
-    known = [style for model in MODELS for style in hub.styles(model)]
-    if options.json:
-        print(json.dumps([dataclasses.asdict(style) for style in known], indent=2))
-        return OK
-    rows = [("NAME", "MODEL", "TITLE", "FROM", "LICENCE")]
-    rows += [(s.name, s.family, s.title, s.source, s.licence) for s in known]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
-    return OK

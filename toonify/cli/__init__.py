@@ -1,0 +1,5 @@
+"""The command line: `python -m toonify photo|imagine|styles`, one module a command."""
+
+from toonify.cli.commands import main
+
+__all__ = ["main"]

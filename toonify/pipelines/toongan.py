@@ -1,0 +1,284 @@
+"""ToonGAN: a seed goes in, a cartoon face that nobody has seen comes out; and faces made of it."""
+
+import dataclasses
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from toonify import attributes, hub, images, latents
+from toonify.attributes import Reading
+from toonify.engines import Engine, choose_device, open_engine
+from toonify.faces import align, detect, inside
+from toonify.video import write_clip
+
+BATCH = 32  # faces drawn at once, in about 200 MB at 128 px
+LARGEST_SEED = 2**62
+MOST_FACES = 4096  # in one call
+Z = 0  # what tells the noise of a face from other numbers drawn of its seed
+TWIN_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
+TWIN_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
+NETWORK_CODE = [
+    Path(__file__).parents[1] / "models" / name
+    for name in ("toongan.py", "stylegan2.py", "toon_generator.py")
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Twin:
+    """A cartoon face to begin with, chosen by a portrait.
+
+    latent: w+ (1, L, D), edits included.
+    read: what was read of the portrait, by name (see `toonify.attributes`); empty without a face.
+    edits: the amounts by which the directions of that name moved the face.
+    seed: the face before that, at a truncation of 0.5; it follows from the photo.
+    note: what the face has of the portrait, and what it has not, for people.
+    """
+
+    latent: torch.Tensor
+    read: dict[str, Reading]
+    edits: dict[str, float]
+    seed: int
+    note: str
+
+
+class ToonGANPipeline:
+    """Draws cartoon faces. Safe to share between threads; they take turns at the network.
+
+    `generator` is the torch network, `directions` are the ways in which its faces can be moved.
+    A network of the public Toon-Generator draws, and has no w: what needs one is refused.
+    """
+
+    def __init__(self, folder: Path, style: hub.Style, device: str = "auto"):
+        from toonify.models import NOISE_MODELS  # takes seconds, of which other pipelines need none
+
+        self.style = style
+        self.device = choose_device(device)
+        self.generator = hub.load_model(folder, NOISE_MODELS).requires_grad_(False).to(self.device)
+        self.directions: dict[str, latents.Direction] = {}
+        if (folder / hub.DIRECTIONS).is_file():
+            self.directions = latents.load_directions(folder / hub.DIRECTIONS)
+        self.name = hub.fingerprint(hub.weights_file(folder))[:16]
+        self._key = hub.fingerprint(folder / hub.CONFIG, hub.weights_file(folder), *NETWORK_CODE)
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path = hub.DEFAULT_FACES,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+    ) -> "ToonGANPipeline":
+        """The pipeline for a bundled name, a folder, or owner/repo on the Hub.
+
+        `revision` is a commit, tag or branch of a Hub repository; `device` is "auto", "cpu" or
+        "cuda". Raises ValueError, PermissionError or ConnectionError as `hub.find` and
+        `hub.load_model` do.
+        """
+        folder = hub.find(source, revision)
+        return cls(folder, hub.describe(source, folder), device)
+
+    def __call__(
+        self,
+        n: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+        edits: Mapping[str, float] | None = None,
+    ) -> list[Image.Image]:
+        """`n` RGB pictures; picture i belongs to `seed` + i, whatever else is drawn with it.
+
+        `truncation` goes from 0, the mean face, to 1, all the network can draw; `edits` are amounts
+        by the names in `directions`, in standard deviations. ValueError for a wrong option.
+        """
+        self.check_options(n, seed, truncation, edits)
+        if self.styled:
+            return self.draw(self.edited(self.latents(n, seed, truncation), edits))
+        return list(self._pictures(self._noise(n, seed)))
+
+    # w --------------------------------------------------------------------------------------
+
+    def latents(self, n: int = 1, seed: int = 0, truncation: float = 1.0) -> torch.Tensor:
+        """w+ (n, L, D) of the faces that a call with the same arguments draws."""
+        self.check_options(n, seed, truncation)
+        self.check_styled("latents")
+        noise, mapping = self._noise(n, seed).to(self.device), self.generator.mapping
+        with torch.inference_mode():
+            # One by one: in a batch a product's last digits are others.
+            w = torch.cat([mapping(one[None]) for one in noise]).cpu()
+        # Not `rows`: as many w as w+ has rows would be taken for one w+.
+        return latents.expand(
+            latents.truncate(w, mapping.w_avg.cpu(), truncation), self.generator.num_ws
+        )
+
+    def edited(self, w: torch.Tensor, edits: Mapping[str, float] | None) -> torch.Tensor:
+        """w+ (N, L, D) of w or w+, moved along named directions by amounts, in deviations."""
+        latents.check_edits(edits, self.directions)
+        return latents.edited(self.rows(w), edits, self.directions)
+
+    def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 16) -> torch.Tensor:
+        """Style mixing: w+ (N, L, D) with the rows for layers below `resolution` px of `coarse`,
+        the others of `fine`; both w or w+. ValueError for a size that no layer has."""
+        self.check_styled("mix")
+        row = self.generator.first_row(resolution)
+        return latents.mix(self.rows(coarse), self.rows(fine), row)
+
+    def rows(self, w: torch.Tensor) -> torch.Tensor:
+        """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
+        self.check_styled("w")
+        return latents.as_rows(w, *self.generator.synthesis.shape)
+
+    def save_latent(self, path: str | Path, w: torch.Tensor) -> None:
+        """Writes a latent (1, D) or (1, L, D) as `.npz`, with the name of this network."""
+        self.check_styled("save_latent")
+        latents.save_latent(path, w, self.name)
+
+    def load_latent(self, source: str | Path | bytes) -> torch.Tensor:
+        """w+ (1, L, D) from the path or the bytes of a `.npz`, which may come from anybody.
+
+        Raises ValueError for what is no latent of this network.
+        """
+        self.check_styled("load_latent")
+        return latents.load_latent(source, *self.generator.synthesis.shape, self.name)
+
+    def twin(self, photo) -> Twin:
+        """A face that has of the photo's largest face what can be read of it and be moved.
+
+        `photo` is a path, the bytes of an image file or a `PIL.Image`. The same photo gives the
+        same twin, another one another; no face found is an answer too. Raises images.ImageError for
+        what is not a usable photo.
+        """
+        self.check_styled("twin")
+        photo = images.load(photo)
+        read, found = {}, detect(photo)
+        if found:
+            crop = align(photo, found[0], attributes.SIDE)
+            visible = inside(crop, photo.size, attributes.SIDE)
+            read = attributes.read(crop.image, crop.points, visible)
+        seed = seed_of(photo)
+        edits = {
+            name: TWIN_AMOUNT * reading.sure * reading.value
+            for name, reading in read.items()
+            if name in self.directions
+        }
+        latent = self.edited(self.latents(1, seed, TWIN_TRUNCATION), edits)
+        return Twin(latent, read, edits, seed, told(bool(found), read, edits))
+
+    # pictures -------------------------------------------------------------------------------
+
+    def draw(self, w: torch.Tensor) -> list[Image.Image]:
+        """RGB pictures of w (N, D) or w+ (N, L, D)."""
+        return list(self._pictures(self.rows(w)))
+
+    def loop(
+        self,
+        keys: torch.Tensor,
+        path: str | Path,
+        frames: int = 120,
+        fps: int = 24,
+        progress: Callable[[float], None] | None = None,
+    ) -> Path:
+        """Writes the way through all keys and back to the first as .mp4, .gif or .webp.
+
+        `keys` are two or more w (K, D) or w+ (K, L, D); the clip has `frames` pictures, `fps` a
+        second, and can be played round and round. `progress` is told a fraction. Returns the path;
+        ValueError as `latents.around` and `video.write_clip`.
+        """
+        way = latents.around(self.rows(keys), frames)
+        pictures = self._pictures(way)
+        return write_clip(counted(pictures, frames, progress) if progress else pictures, path, fps)
+
+    def grid(self, pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
+        """The pictures side by side, in rows of `columns`: see `images.grid`."""
+        return images.grid(pictures, columns)
+
+    # rooms below ----------------------------------------------------------------------------
+
+    @property
+    def styled(self) -> bool:
+        """Whether the network draws from w."""
+        return hasattr(self.generator, "mapping")
+
+    @property
+    def resolution(self) -> int:
+        """Pixels a side of what is drawn."""
+        return self.generator.resolution
+
+    @property
+    def engine(self) -> Engine:
+        """What draws pictures (N, 3, R, R) of w+ (N, L, D), or of noise (N, D) if there is no w."""
+        with self._lock:
+            if self._engine is None:
+                network, shape = self.generator, (-1, self.generator.config.z_dim)
+                if self.styled:
+                    network, shape = network.synthesis, (-1, *network.synthesis.shape)
+                self._engine = open_engine(self._key, lambda: network, self.device, shape)
+            return self._engine
+
+    def _noise(self, n: int, seed: int) -> torch.Tensor:
+        return latents.normals(range(seed, seed + n), Z, self.generator.config.z_dim)
+
+    def _pictures(self, inputs: torch.Tensor) -> Iterator[Image.Image]:
+        """Pictures of what the engine takes, a few at a time."""
+        for batch in inputs.split(BATCH):
+            yield from map(images.to_pil, self.engine(batch))
+
+    def check_styled(self, what: str) -> None:
+        """ValueError if the network has no w, which `what` needs."""
+        if not self.styled:
+            name = type(self.generator).__name__
+            raise ValueError(f"{what}: {name} has no w, it draws faces of seeds and no more")
+
+    def check_options(
+        self,
+        n: int,
+        seed: int,
+        truncation: float = 1.0,
+        edits: Mapping[str, float] | None = None,
+    ) -> None:
+        """ValueError for an option that no face can be drawn with."""
+        check_whole("n", n, 1, MOST_FACES)
+        check_whole("seed", seed, 0, LARGEST_SEED - n + 1)
+        if not 0 <= truncation <= 1:
+            raise ValueError(f"truncation={truncation!r}: expected a number from 0 to 1")
+        if truncation != 1:
+            self.check_styled(f"truncation={truncation!r}")
+        if edits:
+            self.check_styled("edits")
+            latents.check_edits(edits, self.directions)
+
+
+def check_whole(name: str, value: int, low: int, high: int) -> None:
+    """ValueError for what is no whole number from `low` to `high`."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name}={value!r}: expected a whole number from {low} to {high}")
+
+
+def seed_of(photo: Image.Image) -> int:
+    """The seed that follows from an RGB photo's pixels."""
+    digest = hashlib.sha256(f"{photo.size}".encode() + photo.tobytes()).digest()
+    return int.from_bytes(digest[:8], "big") % LARGEST_SEED
+
+
+def told(face: bool, read: Mapping[str, Reading], edits: Mapping[str, float]) -> str:
+    """What a twin has of its portrait, and what it has not."""
+    if not face:
+        return "No face was found: the photo as a whole chose a face by chance."
+    used = ", ".join(reading.words for name, reading in read.items() if name in edits)
+    idle = ", ".join(reading.words for name, reading in read.items() if name not in edits)
+    if not used:
+        return f"A face by chance: it cannot be moved by what was read ({idle or 'nothing'})."
+    return f"Taken from the photo: {used}." + (f" Read, and not to be moved: {idle}." * bool(idle))
+
+
+def counted(
+    pictures: Iterator[Image.Image], count: int, progress: Callable[[float], None]
+) -> Iterator[Image.Image]:
+    """The same pictures; `progress` is told what part of them was asked for."""
+    for number, picture in enumerate(pictures, 1):
+        yield picture
+        progress(number / count)

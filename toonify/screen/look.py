@@ -1,0 +1,83 @@
+"""The comic look: colours, theme and style sheet."""
+
+import gradio as gr
+
+INK, YELLOW, PAPER, NIGHT = "#1d1a2b", "#ffcf3f", "#fff9ec", "#17141f"
+HEADER = "<h1>Toonify</h1><p>Your portrait, drawn as a cartoon.</p>"
+FONT = ["ui-rounded", "SF Pro Rounded", "Nunito", "Segoe UI", "system-ui", "sans-serif"]
+THEME = gr.themes.Base(
+    primary_hue="amber", neutral_hue="stone", radius_size="lg", font=FONT, font_mono=["monospace"]
+).set(
+    body_background_fill=PAPER,
+    body_background_fill_dark=NIGHT,
+    block_border_width="2px",
+    block_border_color=INK,
+    block_border_color_dark="#4c465e",
+    block_background_fill_dark="#231f2f",
+    block_label_background_fill_dark="#231f2f",
+    block_radius="14px",
+    container_radius="14px",
+    button_large_radius="14px",
+    button_border_width="2px",
+    button_primary_border_color=INK,
+    button_primary_border_color_hover=INK,
+    button_primary_border_color_dark=INK,
+    button_primary_border_color_hover_dark=INK,
+    button_primary_background_fill=YELLOW,
+    button_primary_background_fill_hover="#ffdd75",
+    button_primary_background_fill_dark=YELLOW,
+    button_primary_background_fill_hover_dark="#ffdd75",
+    button_primary_text_color=INK,
+    button_primary_text_color_dark=INK,
+    button_secondary_background_fill="white",
+    button_secondary_border_color=INK,
+    slider_color="#f0584c",
+    slider_color_dark="#f0584c",
+)
+CSS = """
+/* The comic look: ink lines, halftone dots, hard shadows. Colours as in the theme above. */
+.app { padding: 12px clamp(12px, 3vw, 32px) !important; }
+.gradio-container { width: 100%; max-width: 1160px !important; margin: 0 auto !important;
+  --dot: #ffcf3f66; }
+.dark .gradio-container, .gradio-container.dark { --dot: #ffcf3f1c; }
+#header { padding: 14px 4px 10px;
+  background: radial-gradient(var(--dot) 2px, transparent 2.5px) 0 0/16px 16px; }
+#header h1 { font-size: 3rem; font-weight: 900; line-height: 1; letter-spacing: -.03em;
+  color: #ffcf3f; -webkit-text-stroke: 7px #1d1a2b; paint-order: stroke fill; }
+#header p { display: inline-block; margin: 10px 0 0; padding: 3px 14px;
+  font-size: .95rem; font-weight: 600;
+  color: #1d1a2b; background: #fff; border: 2px solid #1d1a2b; border-radius: 14px 14px 14px 2px; }
+:is(#examples, #portrait-examples, #twin-examples) .gallery {
+  display: grid; grid-template-columns: repeat(6, 1fr); }
+:is(#examples, #portrait-examples, #twin-examples) .gallery :is(button, span, div, img) {
+  display: block; width: 100%; height: auto; max-width: none; max-height: none; aspect-ratio: 1; }
+:is(#settings, #portrait-settings, #new-settings, #nobody) { border: 0; }
+:is(#settings, #portrait-settings, #new-settings, #nobody) > .styler {
+  border: 2px solid var(--block-border-color); border-radius: 14px; }
+:is(#draw, #download, #portrait-draw, #portrait-download, #npz, #new-draw, #new-download) {
+  box-shadow: 3px 3px 0 #1d1a2b; }
+:is(#draw, #download, #portrait-draw, #portrait-download, #npz, #new-draw, #new-download):active {
+  transform: translate(3px, 3px); box-shadow: none; }
+:is(#compare, #portrait-compare) .empty { min-height: min(380px, 80vw); }
+:is(#about, #portrait-about) { padding: 0 12px 8px; background: var(--block-background-fill); }
+:is(#report, #privacy, #portrait-report, #portrait-privacy) { padding: 0 4px; }
+#tabs [role=tab] { font-weight: 700; color: var(--body-text-color); }
+#tabs [role=tab][aria-selected=true] { background: #ffcf3f; color: #1d1a2b;
+  border: 2px solid #1d1a2b; border-bottom: 0; border-radius: 14px 14px 0 0; }
+#tabs [role=tab]::after { display: none; }
+:is(#edits, #moves, #likeness) .form { border: 0; background: none; }
+:is(#edits, #moves) .form {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); }
+:is(#strip, #crowd, #favourites) .grid-wrap { min-height: 0; height: auto; }
+:is(#crowd, #favourites) .grid-container {
+  grid-template-columns: repeat(4, minmax(0, 1fr));
+  grid-template-rows: none; grid-auto-rows: auto; }
+:is(#crowd, #favourites) :is(.gallery-item, .thumbnail-item) {
+  width: 100%; height: auto; aspect-ratio: 1; }
+/* Small pictures, shown large. */
+:is(#new-face, #forms, #colours, #moving) .image-frame { width: min(100%, 384px); }
+:is(#new-face, #forms, #colours, #moving) img {
+  width: 100%; height: auto; aspect-ratio: 1; object-fit: contain; }
+#blend label { padding: 4px 8px; }
+footer .divider { display: none; }
+"""

@@ -1,0 +1,126 @@
+"""Photo to cartoon: what happens when somebody presses something."""
+
+import functools
+from collections.abc import Callable
+
+import gradio as gr
+from PIL import Image, ImageDraw
+
+from toonify.screen import events, files, visitors, words
+from toonify.screen.look import INK, YELLOW
+
+
+@events.on_gpu
+def draw(load: Callable, photo: Image.Image, **options):
+    """The `Toon` of an upright RGB photo by the pipeline that `load` gives."""
+    with visitors.explained():
+        return load()(photo, **options, progress=visitors.told())
+
+
+def find_faces(photo: Image.Image) -> list:
+    """The faces of an upright RGB photo; MTCNN and torch are imported here."""
+    from toonify import faces
+
+    return faces.detect(photo)
+
+
+class Handlers:
+    """What happens when somebody presses something. Photos come as paths or bytes, unread."""
+
+    def __init__(self, styles: list, load: Callable):
+        self.styles = {style.name: style for style in styles}
+        self.load = load
+
+    def toon(self, photo: Image.Image, style: str, faces: str, strength: float, keep_colour: bool):
+        """The `Toon`, with a word to the visitor where it may not be what they expect."""
+        if style not in self.styles:
+            raise visitors.refusal(f"There is no style {style!r} here.")
+        face_style = self.styles[style].scope == "face"
+        if face_style and faces == "none":
+            raise visitors.refusal("This style draws faces only: choose all faces or the largest.")
+        options = {"faces": faces, "strength": strength, "keep_colour": keep_colour}
+        toon = draw(functools.partial(self.load, style), photo, **options)
+        if faces != "none" and not toon.faces:
+            if face_style:
+                gr.Warning("No face found. This style draws faces only: the photo is unchanged.")
+            else:
+                gr.Info("No face found: the photo was drawn as a whole.")
+        return toon
+
+    def toonify(
+        self, photo, style, faces="all", strength=1.0, keep_colour=False, progress=events.TRACKED
+    ):
+        """Draw the cartoon of a photo. Returns a PNG of the photo's size, upright.
+
+        client.predict(handle_file("me.jpg"), "comic", "all", 1.0, False, api_name="/toonify")
+
+        Parameters:
+            photo: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or AVIF.
+            style: one of the names that /styles returns.
+            faces: "all", "largest" or "none": which faces get a drawing of their own.
+            strength: from 0, the photo, to 1, the full cartoon.
+            keep_colour: keep the colours of the photo.
+        """
+        source, photo = photo, visitors.read_photo(photo)
+        toon = self.toon(photo, style, faces, strength, keep_colour)
+        return str(files.saved(toon.image, source, style))
+
+    def detect(self, photo):
+        """Find the faces of a photo, largest first.
+
+        Returns a list of {"box": [x0, y0, x1, y1], "points": [[x, y], ...], "score": 0 to 1}, in
+        pixels of the upright photo; the points are both eyes, the nose and the mouth's corners.
+
+        Parameters:
+            photo: as for /toonify.
+        """
+        found = find_faces(visitors.read_photo(photo))
+        return [
+            {
+                "box": [float(edge) for edge in face.box],
+                "points": [[float(x), float(y)] for x, y in face.points],
+                "score": float(face.score),
+            }
+            for face in found
+        ]
+
+    def show(
+        self, photo, style, faces="all", strength=1.0, keep_colour=False, progress=events.TRACKED
+    ):
+        """The same for the screen: before and after, download, a line of text, the faces found."""
+        source, photo = photo, visitors.read_photo(photo)
+        toon = self.toon(photo, style, faces, strength, keep_colour)
+        found = len(toon.faces)
+        return (
+            (files.small(photo), files.small(toon.image)),
+            gr.DownloadButton(value=files.saved(toon.image, source, style), interactive=True),
+            gr.Markdown(words.drawn_in(sum(toon.seconds.values()), toon.image.size), visible=True),
+            gr.Accordion(label=f"{words.count(found)} found", visible=found > 0),
+            boxed(photo, toon.faces) if found else None,
+        )
+
+    def forget(self):
+        """Clear the result: it belongs to another photo."""
+        off = gr.DownloadButton(value=None, interactive=False)
+        return None, off, gr.Markdown(visible=False), gr.Accordion(visible=False), None
+
+    def about(self, style: str) -> str:
+        """What a style is, whose it is and where it comes from, as Markdown."""
+        return words.about(self.styles.get(style))
+
+    def list_styles(self) -> list:
+        """The styles that /toonify draws: name, title, description, scope, licence and source."""
+        keys = ("name", "title", "description", "scope", "licence", "source")
+        return [{key: getattr(style, key) for key in keys} for style in self.styles.values()]
+
+
+def boxed(photo: Image.Image, faces: list) -> Image.Image:
+    """A small copy of the photo with a frame around each face."""
+    picture = files.small(photo)
+    scale = picture.width / photo.width
+    pen, line = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 200))
+    for face in faces:
+        box = [edge * scale for edge in face.box]
+        pen.rounded_rectangle(box, radius=4 * line, outline=INK, width=2 * line)
+        pen.rounded_rectangle(box, radius=4 * line, outline=YELLOW, width=line)
+    return picture
