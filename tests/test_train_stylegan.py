@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from tests.test_processes import finish, log_of, state_of
 from tests.toy_data import STYLEGAN_TOY as TOY
+from tests.toy_data import write_faces
 from toonify import hub, images, latents
 from toonify.models import FACE_MODELS, MobileStyleGAN, StyleGAN2Generator
 from toonify.pipelines.stylegan import StyleGANPipeline
 from training import loop, train_stylegan
 from training.aligned import AlignedDraws, PairedDraws, normals, seed_of
+from training.gan_settings import gamma_of
 from training.presets import replace_settings
-from training.stylegan_presets import STYLEGAN_PRESETS, gamma_of, refuse_nonsense
+from training.stylegan_presets import STYLEGAN_PRESETS, refuse_nonsense
 from training.train_stylegan import StyleGANObjective, Trainee, transfer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,15 +32,7 @@ MOBILE = dict(channels=(16, 16, 16, 8), heads=(16, 32), w_dim=16, z_dim=16, mapp
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory) -> Path:
     """Six small drawings of a face."""
-    folder = tmp_path_factory.mktemp("aligned")
-    for i in range(6):
-        face = Image.new("RGB", (72, 72), (40 * i, 90, 200 - 30 * i))
-        pen = ImageDraw.Draw(face)
-        pen.ellipse((12, 8, 60, 68), fill=(230, 180 - 10 * i, 150))
-        for x in (26, 46):
-            pen.ellipse((x - 4, 30, x + 4, 38 + i), fill=(20, 30, 60))
-        images.save(face, folder / f"{i}.png")
-    return folder
+    return write_faces(tmp_path_factory.mktemp("aligned"))
 
 
 @pytest.fixture(scope="module")

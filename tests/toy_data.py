@@ -24,6 +24,30 @@ STYLEGAN_TOY = dict(
     ema_half_life_images=20.0, weight_path=2.0,
 )  # fmt: skip
 
+TOONGAN_TOY = dict(
+    resolution=64, z_dim=6, w_dim=8, mapping_layers=2, channels=(8, 8, 8, 8, 4, 4), critic_base=128,
+    critic_max=8, mbstd_group=2, batch=4, max_images=16, precision="fp32", trackers="none",
+    log_every_images=4, sample_every_images=1000, save_every_images=8, score_samples=8,
+    validate_every_images=1000, r1_every=2, ada_images=64, seed=3, ema_half_life_images=20.0,
+)  # fmt: skip
+SEED_TOY = dict(
+    z_dim=6, channels=(8, 8, 6, 4), critic_channels=(4, 6, 8), batch=4, max_images=16,
+    trackers="none", log_every_images=4, sample_every_images=1000, save_every_images=8,
+    score_samples=8, validate_every_images=1000, seed=3,
+)  # fmt: skip
+
+
+def write_faces(folder: Path, count: int = 6) -> Path:
+    """`count` small drawings of a face."""
+    for i in range(count):
+        face = Image.new("RGB", (72, 72), (40 * i, 90, 200 - 30 * i))
+        pen = ImageDraw.Draw(face)
+        pen.ellipse((12, 8, 60, 68), fill=(230, 180 - 10 * i, 150))
+        for x in (26, 46):
+            pen.ellipse((x - 4, 30, x + 4, 38 + i), fill=(20, 30, 60))
+        images.save(face, folder / f"{i}.png")
+    return folder
+
 
 def write_pairs(folder: Path, count: int = 6) -> Path:
     """`count` photos, their drawings (pairs), smoothed copies, and faces for half of them."""
@@ -42,7 +66,8 @@ def write_pairs(folder: Path, count: int = 6) -> Path:
 
 def options(toy: dict = TOY, **changes) -> list[str]:
     """`toy` and what changes it, as a command line; underscores in names become hyphens."""
-    chosen = toy | changes
-    return [
-        p for name, value in chosen.items() for p in (f"--{name.replace('_', '-')}", str(value))
-    ]
+    chosen = {
+        f"--{name.replace('_', '-')}": value if isinstance(value, tuple) else (value,)
+        for name, value in (toy | changes).items()
+    }
+    return [p for name, value in chosen.items() for p in (name, ",".join(map(str, value)))]

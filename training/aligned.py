@@ -1,5 +1,6 @@
 """Aligned pictures to train a generator on, and pairs of a latent and its drawing."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,13 @@ def drawn_latent(generator, seed: int, index: int, low: float, high: float) -> t
 def shuffled(index: int, count: int, seed: int) -> int:
     """Which of `count` things draw `index` shows: each once an epoch, in an order of its own."""
     epoch, at = divmod(index, count)
-    return int(np.random.default_rng([seed, epoch]).permutation(count)[at])
+    return int(order(epoch, count, seed)[at])
+
+
+@lru_cache(maxsize=2)
+def order(epoch: int, count: int, seed: int) -> np.ndarray:
+    """The order of `count` things in an epoch, whatever the other epochs'."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 class AlignedDraws(Dataset):

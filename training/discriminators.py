@@ -195,6 +195,32 @@ class StyleGAN2Discriminator(nn.Module):
             return self.b4(x, group)
 
 
+class SeedDiscriminator(nn.Module):
+    """The public Toon-Generator's: image (N, 3, R, R) in [-1, 1] -> raw scores (N, 1).
+
+    R is 128 with five widths and doubles with each more. As published it has 44,615,297 parameters
+    and takes 2.17 GMAC an image. Its quirks are kept: batch norms after every convolution but the
+    last, the first one too, so that scores depend on the batch; biases before them; and all
+    parameters, their gains too, start from N(0, 0.02).
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (128, 256, 512, 1024, 2048)):
+        super().__init__()
+        layers, inputs = [], 3
+        for outputs in channels:
+            conv = nn.Conv2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
+            layers += [conv, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+            inputs = outputs
+        self.disc = nn.Sequential(*layers, nn.Conv2d(inputs, 1, kernel_size=4))
+        self.resolution = 4 * 2 ** len(channels)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, 0.0, 0.02)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        assert image.shape[1:] == (3, self.resolution, self.resolution), image.shape
+        return self.disc(image).flatten(1)
+
+
 class NoCritic(nn.Linear):
     """Stands where a discriminator would, in runs that have none.
 

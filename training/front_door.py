@@ -14,17 +14,18 @@ def parse(
     *,
     more: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
     leave_out: tuple[str, ...] = (),
+    default: str | None = None,
 ) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     """The parser and what was typed: `--preset`, an option a setting, `--resume`, `--dry-run`.
 
     `about` is a script's docstring, of which the first line is shown; `more` adds options of the
-    script's own; settings in `leave_out` get none.
+    script's own; settings in `leave_out` get none. `default` is the preset taken if none is named.
     """
     parser = argparse.ArgumentParser(
         description=about.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     more(parser)
-    add_settings(parser, presets, leave_out)
+    add_settings(parser, presets, leave_out, default)
     parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
     return parser, parser.parse_args(arguments)

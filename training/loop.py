@@ -252,6 +252,15 @@ class Tick:
         return self.progress.images // images != (self.progress.images - self.batch) // images
 
 
+def pace(progress: Progress, since: tuple[int, float]) -> dict[str, float]:
+    """Seconds trained, and images a second `since` some (images, seconds)."""
+    images, seconds = progress.images - since[0], progress.seconds - since[1]
+    return {
+        "seconds": round(progress.seconds, 1),
+        "images_per_second": round(images / max(seconds, 1e-9), 3),
+    }
+
+
 def agreed(accelerator: Accelerator, values: dict[str, torch.Tensor], flag: bool):
     """Means of the values over all processes, and whether the flag is up in any of them.
 
@@ -361,6 +370,7 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
 
     tick = Tick(settings.batch, progress)
     started, before = time.monotonic(), progress.seconds
+    logged = progress.images, progress.seconds
     bar = tqdm(
         total=settings.max_images,
         initial=progress.images,
@@ -415,7 +425,8 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
                 progress.best = broadcast(accelerator, progress.best)
             if (tick(settings.log_every_images) or leaving) and main:
                 means = sums.take()
-                line = {"images": progress.images, "seconds": round(progress.seconds, 1)}
+                line = {"images": progress.images} | pace(progress, logged)
+                logged = progress.images, progress.seconds
                 with open(run / "log.jsonl", "a") as log:
                     log.write(json.dumps(line | means) + "\n")
                 accelerator.log(means, step=progress.images)

@@ -223,27 +223,43 @@ def parse_value(kind, text: str):
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, presets: dict, leave_out: tuple[str, ...] = ()
+    parser: argparse.ArgumentParser,
+    presets: dict,
+    leave_out: tuple[str, ...] = (),
+    default: str | None = None,
 ) -> None:
     """`--preset` and one option for every setting but some; an absent one is None.
 
-    A single preset is the default.
+    `default` is the preset that is taken unless told otherwise, or the only one there is.
     """
-    default = next(iter(presets)) if len(presets) == 1 else None
+    default = next(iter(presets)) if len(presets) == 1 else default
     parser.add_argument(
         "--preset", choices=sorted(presets), default=default, required=default is None
     )
-    kind = type(next(iter(presets.values())))
-    for item in dataclasses.fields(kind):
-        if item.name in leave_out:
-            continue
-        parser.add_argument("--" + item.name.replace("_", "-"), help=item.metadata["help"])
+    for name, item in known_settings(presets).items():
+        if name not in leave_out:
+            parser.add_argument("--" + name.replace("_", "-"), help=item.metadata["help"])
+
+
+def known_settings(presets: dict) -> dict[str, dataclasses.Field]:
+    """The settings of all presets, by name; presets may be records of unlike kinds."""
+    known = {}
+    for preset in presets.values():
+        for item in dataclasses.fields(preset):
+            known.setdefault(item.name, item)
+    return known
 
 
 def resolve(options: argparse.Namespace, presets: dict):
     """Preset plus overrides -> one frozen record; ValueError names the option that is wrong."""
     chosen = presets[options.preset]
     changes = {}
+    for name in known_settings(presets):
+        given = getattr(options, name, None)
+        if given is not None and not hasattr(chosen, name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} {given}: preset {options.preset} has no such setting"
+            )
     for item in dataclasses.fields(chosen):
         text = getattr(options, item.name, None)
         if text is None:

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass, replace
 
-from training.presets import RunSettings, setting
+from training.gan_settings import (
+    GANSettings,
+    refuse_bad_game,
+    refuse_choices,
+    refuse_odd_groups,
+)
+from training.presets import setting
 
 
 @dataclass(frozen=True)
-class StyleGANSettings(RunSettings):
+class StyleGANSettings(GANSettings):
     """A run of StyleGAN2 or MobileStyleGAN. Half-lives and ADA are counted in images."""
 
     data: str = setting("", "aligned pictures: folder, zip, tar or owner/name; or pairs with w")
     look: str = setting("", "look of the pairs that toon_teacher drew into --data; empty: no pairs")
-    mirror: bool = setting(True, "true or false: real pictures are also shown mirrored")
-    title: str = setting("", "what the trained generator is called in menus")
-    licence: str = setting("", "licence of the trained generator, written into its style.json")
     start_from: str = setting("", "generator to start from: folder or name; empty: from noise")
     critic_from: str = setting("", "safetensors file of a discriminator to start from")
     resolution: int = setting(64, "px that are trained at; of MobileStyleGAN one of its heads")
@@ -24,39 +27,22 @@ class StyleGANSettings(RunSettings):
     conv_clamp: float = setting(0.0, "bound of features in half precision, 256 usual; 0: none")
     critic_base: int = setting(0, "channel base of the discriminator; 0: the generator's")
     critic_max: int = setting(0, "most channels of the discriminator; 0: the generator's")
-    mbstd_group: int = setting(4, "pictures that share a minibatch deviation")
     noise: str = setting("random", "noise inputs while training: random, const or none")
 
-    loss: str = setting("logistic", "logistic (non-saturating) or relativistic (R3GAN)")
-    lr_g: float = setting(0.0025, "learning rate of the generator")
-    lr_d: float = setting(0.0025, "learning rate of the discriminator")
     relative_rates: bool = setting(
         False,
         "true or false: a tensor's rate is --lr-g times its root mean square (MobileStyleGAN)",
     )
-    beta2: float = setting(0.99, "Adam's second beta; the first is 0")
-    decay_images: int = setting(0, "images at the end over which learning rates fall to a tenth")
     weight_adversarial: float = setting(1.0, "of the adversarial loss; 0: no discriminator")
-    gamma: float = setting(0.0, "weight of R1; 0: by the rule 0.0002 * px^2 / batch")
-    r1_every: int = setting(16, "steps between two penalties on slopes, each as much heavier")
-    r2: bool = setting(False, "true or false: the penalty on drawn pictures too (R3GAN)")
     weight_path: float = setting(2.0, "of path length regularisation; 0: off")
     path_every: int = setting(4, "steps between two of it, each as much heavier")
     path_share: float = setting(0.5, "share of the batch that it looks at")
-    mixing: float = setting(0.9, "share of pictures drawn from two latents")
     freeze_mapping: bool = setting(False, "true or false: w of a z stays what it is")
     freeze_d: int = setting(0, "blocks of the discriminator, from the picture on, that stay")
-
-    augment: str = setting("ada", "for the discriminator: ada, toon, full, diff or none")
-    augment_p: float = setting(0.0, "their probability at the start")
-    ada_target: float = setting(0.6, "sign of scores on real pictures that p aims at; 0: p stays")
-    ada_images: int = setting(500_000, "images in which p can rise from 0 to 1")
-    ada_cap: float = setting(0.8, "most that p can be")
 
     weight_pair: float = setting(0.0, "of L1 to the drawing of the same w; needs --look")
     weight_pair_features: float = setting(0.0, "of feature distance to that drawing")
     window: int = setting(0, "px of windows of full-size pictures to train on; 0: whole ones")
-    score_samples: int = setting(256, "pictures that a score draws")
 
 
 # Karras et al. 2020a ("auto" of their code): the rule for R1, EMA of ten thousand images or less.
@@ -162,21 +148,13 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
     "toon-fine": replace(TOON, resolution=1024, window=256, max_images=3_000, decay_images=2_000),
 }
 
-CHOICES = {
-    "noise": ("random", "const", "none"),
-    "loss": ("logistic", "relativistic"),
-    "augment": ("ada", "toon", "full", "diff", "none"),
-}
+NOISES = {"noise": ("random", "const", "none")}
 
 
 def refuse_nonsense(settings: StyleGANSettings) -> StyleGANSettings:
     """The settings; ValueError, naming the option, if they do not fit each other."""
     s = settings
-    for name, allowed in CHOICES.items():
-        if getattr(s, name) not in allowed:
-            raise ValueError(
-                f"--{name} {getattr(s, name)}: expected {', '.join(allowed[:-1])} or {allowed[-1]}"
-            )
+    refuse_choices(s, NOISES)
     if bool(s.weight_pair or s.weight_pair_features) != bool(s.look):
         raise ValueError(
             f"--look {s.look!r} with --weight-pair {s.weight_pair} and --weight-pair-features "
@@ -188,16 +166,7 @@ def refuse_nonsense(settings: StyleGANSettings) -> StyleGANSettings:
         raise ValueError(f"--window {s.window}: expected pairs and --weight-adversarial 0")
     if not 0 < s.path_share <= 1:
         raise ValueError(f"--path-share {s.path_share}: expected above 0, at most 1")
-    for name in ("mixing", "augment_p", "ada_cap"):
-        if getattr(s, name) > 1:
-            raise ValueError(
-                f"--{name.replace('_', '-')} {getattr(s, name)}: expected a share, 0 to 1"
-            )
-    if s.weight_adversarial and s.batch % min(s.mbstd_group, s.batch):
-        raise ValueError(f"--mbstd-group {s.mbstd_group}: expected a divisor of --batch {s.batch}")
+    refuse_bad_game(s)
+    if s.weight_adversarial:
+        refuse_odd_groups(s)
     return settings
-
-
-def gamma_of(settings: StyleGANSettings) -> float:
-    """The weight of R1: that asked for, or by the rule of Karras et al. 2020a."""
-    return settings.gamma or 0.0002 * settings.resolution**2 / settings.batch
