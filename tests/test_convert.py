@@ -625,9 +625,9 @@ def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path, capsys, which):
     canary, place = tmp_path / "canary", tmp_path / "in"
     place.mkdir()
     (place / "paprika.pt").write_bytes(build(canary))
-    before, modules = time.process_time(), set(sys.modules)
+    before, modules = time.thread_time(), set(sys.modules)
     told = refused(capsys, place / "paprika.pt", tmp_path / "out" / "it")
-    assert time.process_time() - before < 1
+    assert time.thread_time() - before < 1
     assert words in told and len(told) < 900
     assert set(sys.modules) == modules
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

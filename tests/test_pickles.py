@@ -442,10 +442,10 @@ HOSTILE = {
 @pytest.mark.parametrize("which", HOSTILE)
 def test_a_hostile_pickle_is_refused_and_runs_nothing(which, canary):
     data = HOSTILE[which](canary)
-    before, modules = time.process_time(), set(sys.modules)
+    before, modules = time.thread_time(), set(sys.modules)
     with pytest.raises(ValueError, match="pickle: expected a pickle of plain values, but ") as told:
         read(data)
-    assert time.process_time() - before < 1
+    assert time.thread_time() - before < 1
     assert len(str(told.value)) < 400
     assert set(sys.modules) == modules
 
@@ -637,10 +637,10 @@ HOSTILE_CHECKPOINTS = {
 @pytest.mark.parametrize("which", HOSTILE_CHECKPOINTS)
 def test_a_hostile_checkpoint_is_refused_and_runs_nothing(which, canary):
     build, message = HOSTILE_CHECKPOINTS[which]
-    data, before = build(canary), time.process_time()
+    data, before = build(canary), time.thread_time()
     with pytest.raises(ValueError, match=f"expected a checkpoint of tensors, but .*({message})"):
         read_torch(data)
-    assert time.process_time() - before < 1
+    assert time.thread_time() - before < 1
 
 
 def test_a_view_by_hand_is_read():

@@ -433,12 +433,14 @@ def inside(value: object) -> list:
 def plain(tree: object) -> object:
     """The tree, unless it is too deep, goes in a circle or is small only while it is folded."""
     depths, counts, waiting = {}, {}, [(tree, False)]
+    around = 0  # values that the one at hand lies in
     while waiting:
         value, entered = waiting.pop()
         if type(value) in LEAVES:
             continue
         key = id(value)
         if entered:
+            around -= 1
             parts = inside(value)
             known = [id(part) for part in parts if type(part) not in LEAVES]
             depths[key] = 1 + max((depths[k] for k in known), default=0)
@@ -449,6 +451,9 @@ def plain(tree: object) -> object:
                 raise ValueError(f"it unfolds to more than {OPCODES:,} values")
         elif key not in depths:
             depths[key] = None
+            around += 1
+            if around > DEPTH:  # at once: a long way down takes time
+                raise ValueError(f"its values lie more than {DEPTH} deep in each other")
             waiting.append((value, True))
             waiting += [(part, False) for part in inside(value)]
         elif depths[key] is None:
