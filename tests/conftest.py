@@ -1,5 +1,6 @@
 """What every test starts from: no network, an own cache, one thread, a photo and a toy style."""
 
+import gc
 import json
 import os
 import shutil
@@ -138,6 +139,17 @@ def children_may_end():
     yield
     if signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+@pytest.fixture
+def own_heap():
+    """Leaves what the whole suite has in memory out of garbage collection, for tests of time.
+
+    A full collection of it takes more than a second, and may fall into any test.
+    """
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -620,7 +620,7 @@ def saved_array(array) -> bytes:
 
 
 @pytest.mark.parametrize("which", HOSTILE)
-def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path, capsys, which):
+def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path, capsys, which, own_heap):
     build, words = HOSTILE[which]
     canary, place = tmp_path / "canary", tmp_path / "in"
     place.mkdir()

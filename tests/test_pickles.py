@@ -440,7 +440,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("which", HOSTILE)
-def test_a_hostile_pickle_is_refused_and_runs_nothing(which, canary):
+def test_a_hostile_pickle_is_refused_and_runs_nothing(which, canary, own_heap):
     data = HOSTILE[which](canary)
     before, modules = time.thread_time(), set(sys.modules)
     with pytest.raises(ValueError, match="pickle: expected a pickle of plain values, but ") as told:
@@ -635,7 +635,7 @@ HOSTILE_CHECKPOINTS = {
 
 
 @pytest.mark.parametrize("which", HOSTILE_CHECKPOINTS)
-def test_a_hostile_checkpoint_is_refused_and_runs_nothing(which, canary):
+def test_a_hostile_checkpoint_is_refused_and_runs_nothing(which, canary, own_heap):
     build, message = HOSTILE_CHECKPOINTS[which]
     data, before = build(canary), time.thread_time()
     with pytest.raises(ValueError, match=f"expected a checkpoint of tensors, but .*({message})"):
