@@ -127,6 +127,9 @@ def test_a_loop_is_written_whole_and_tells_how_far_it_is(pipe, tmp_path, suffix)
     if suffix != ".mp4":
         with Image.open(path) as clip:
             assert (clip.n_frames, clip.size) == (12, (64, 64))
+        whole = path.read_bytes()
+        one_by_one = [pipe.latents(1, seed) for seed in range(3)]
+        assert pipe.loop(one_by_one, path, frames=12, fps=6).read_bytes() == whole
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 

@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState, PartialState
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.test_processes import log_of
-from tests.toy_data import SEED_TOY, TOONGAN_TOY, options, write_faces
+from tests.toy_data import SEED_TOY, TOONGAN_TOY, options, power_cut, write_faces
 from toonify import hub, images
 from toonify.models import NOISE_MODELS, SeedGenerator, ToonGANGenerator
 from training import loop, train_toongan
@@ -44,15 +44,7 @@ def run(chosen, resume: bool = False, crash_at: int = 0):
     """One run; with `crash_at`, its generator step number `crash_at` fails like a power cut."""
     AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
     objective = objective_of(chosen, torch.device("cpu"))
-    whole, calls = objective.generator, []
-
-    def generator(*arguments):
-        calls.append(1)
-        if len(calls) == crash_at:
-            raise RuntimeError("power cut")
-        return whole(*arguments)
-
-    objective.generator = generator
+    power_cut(objective, crash_at)
     loop.train(objective, chosen, resume=resume)
     return objective
 

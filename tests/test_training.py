@@ -14,7 +14,7 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 
-from tests.toy_data import write_pairs
+from tests.toy_data import power_cut, write_pairs
 from toonify import images
 from training import loop
 from training.data import AnimeGANDraws
@@ -45,16 +45,7 @@ def run(chosen, *, crash_at: int = 0, resume: bool = False):
     """One run; with `crash_at`, its generator step number `crash_at` fails like a power cut."""
     AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
     objective = AnimeGANObjective(chosen, torch.device("cpu"))
-    if crash_at:
-        whole, calls = objective.generator, []
-
-        def generator(*arguments):
-            calls.append(1)
-            if len(calls) == crash_at:
-                raise RuntimeError("power cut")
-            return whole(*arguments)
-
-        objective.generator = generator
+    power_cut(objective, crash_at)
     loop.train(objective, chosen, resume=resume)
     return objective
 

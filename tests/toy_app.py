@@ -202,7 +202,7 @@ class ToyFaces:
     def loop(self, keys, path, frames=120, fps=24, progress=None):
         import torch
 
-        keys = torch.as_tensor(keys)
+        keys = torch.cat(list(keys))
         self.loops.append({"keys": tuple(keys.shape), "frames": frames, "fps": fps})
         progress(0.5)
         return write_clip((p for p in self.draw(keys) for _ in range(2)), path, fps)

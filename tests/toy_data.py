@@ -49,6 +49,19 @@ def write_faces(folder: Path, count: int = 6) -> Path:
     return folder
 
 
+def power_cut(objective, step: int) -> None:
+    """Lets the generator's step number `step` fail; never if it is 0."""
+    whole, calls = objective.generator, []
+
+    def generator(*arguments):
+        calls.append(1)
+        if len(calls) == step:
+            raise RuntimeError("power cut")
+        return whole(*arguments)
+
+    objective.generator = generator
+
+
 def write_pairs(folder: Path, count: int = 6) -> Path:
     """`count` photos, their drawings (pairs), smoothed copies, and faces for half of them."""
     rng = np.random.default_rng(0)

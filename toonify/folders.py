@@ -18,7 +18,7 @@ def write_weights(network: nn.Module, folder: Path, full: bool = False) -> None:
     half.half().save_pretrained(folder, variant="fp16", safe_serialization=True)
 
 
-def said(style: dict[str, object]) -> dict[str, object]:
-    """What style.json says; an empty `licence` becomes a request to fill it in."""
+def with_licence(style: dict[str, object]) -> dict[str, object]:
+    """What style.json is to say: an empty `licence` becomes a request to fill it in."""
     licence = style["licence"] or "unknown: say here what the data's licences allow"
     return style | {"licence": licence}

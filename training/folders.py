@@ -27,4 +27,4 @@ def write_network(network, folder: Path, style: dict[str, object]) -> None:
     """
     folders.write_weights(network, folder)
     if not (folder / hub.STYLE).exists():
-        records.write(folders.said(style), folder / hub.STYLE)
+        records.write(folders.with_licence(style), folder / hub.STYLE)

@@ -280,7 +280,7 @@ def write(
                 raise ValueError(f"{key} holds values that are not finite numbers")
             if not full and tensor.abs().max() > LARGEST_HALF:
                 raise ValueError(f"{key} has values too large for 16 bits; --fp32 keeps them")
-    style = folders.said(
+    style = folders.with_licence(
         {
             "title": title or out.name.replace("_", " ").capitalize(),
             "description": f"Converted from a checkpoint of {KINDS[found.kind]}.",

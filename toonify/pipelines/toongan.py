@@ -176,7 +176,7 @@ class ToonGANPipeline:
 
     def loop(
         self,
-        keys: torch.Tensor,
+        keys: torch.Tensor | Sequence[torch.Tensor],
         path: str | Path,
         frames: int = 120,
         fps: int = 24,
@@ -184,10 +184,12 @@ class ToonGANPipeline:
     ) -> Path:
         """Writes the way through all keys and back to the first as .mp4, .gif or .webp.
 
-        `keys` are two or more w (K, D) or w+ (K, L, D); the clip has `frames` pictures, `fps` a
-        second, and can be played round and round. `progress` is told a fraction. Returns the path;
-        ValueError as `latents.around` and `video.write_clip`.
+        `keys` are two or more w (K, D) or w+ (K, L, D), or a list of such; the clip has `frames`
+        pictures, `fps` a second, and can be played round and round. `progress` is told a fraction.
+        Returns the path; ValueError as `latents.around` and `video.write_clip`.
         """
+        if not isinstance(keys, torch.Tensor):
+            keys = torch.cat([self.rows(key) for key in keys])
         way = latents.around(self.rows(keys), frames)
         pictures = self._pictures(way)
         return write_clip(counted(pictures, frames, progress) if progress else pictures, path, fps)

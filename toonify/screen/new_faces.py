@@ -204,7 +204,7 @@ class Handlers:
         """The file of a loop that takes so long from each face to the next."""
         pipeline = self.load()
         path = files.made(files.placed("faces", "loop", CLIPS[form]))
-        keys = [face.w(pipeline)[0].tolist() for face in faces]
+        keys = [face.w(pipeline) for face in faces]
         told = visitors.told()
         pipeline.loop(
             *(keys, path, round(seconds * FPS) * len(keys), FPS),
