@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import gradio as gr
 
-from toonify import hub, images
+from toonify import catalogue, hub, images
 from toonify.screen import (
     boxes,
     files,
@@ -121,9 +121,9 @@ def warm_up(style: str, portraits: bool, faces: bool) -> None:
         load_faces()(1, 0)
 
 
-TOONS, FACES = hub.styles("stylegan"), faces_here()
+TOONS, FACES = catalogue.styles("stylegan"), faces_here()
 
-demo = build(hub.styles(), load_pipeline, TOONS, load_portraits, hub.directions(), FACES)
+demo = build(catalogue.styles(), load_pipeline, TOONS, load_portraits, hub.directions(), FACES)
 
 if __name__ == "__main__":
     demo.launch(prevent_thread_lock=True, **LAUNCH)

@@ -11,7 +11,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -96,6 +96,8 @@ class HubHandler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         if self.hub.down:
             self.answer(503, b"out of order")
+        elif path == "/api/models":
+            self.list_models(dict(parse_qsl(urlsplit(self.path).query)))
         elif path.startswith("/api/models/"):
             self.describe(path.removeprefix("/api/models/").split("/"))
         elif path.startswith("/api/datasets/"):
@@ -108,6 +110,19 @@ class HubHandler(BaseHTTPRequestHandler):
             self.refuse(404, "EntryNotFound")
 
     do_HEAD = do_POST = do_GET
+
+    def list_models(self, asked):
+        """The repositories of `author` whose card has the tag `filter`, the newest commit of each.
+
+        Private ones are not told of.
+        """
+        rows = []
+        for repo, refs in self.hub.refs.items():
+            files = self.hub.repos[repo][refs["main"]]
+            tagged = f"- {asked['filter']}\n" in files.get("README.md", b"").decode()
+            if repo.startswith(f"{asked['author']}/") and tagged and repo not in self.hub.private:
+                rows.append({"id": repo, "sha": refs["main"]})
+        self.answer(200, json.dumps(rows[: int(asked["limit"])]).encode())
 
     def describe(self, parts):
         owner, name, action, *rest = [*parts, ""] if len(parts) == 2 else parts

@@ -17,13 +17,16 @@ DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents",
 # Room -> rooms it may open, besides itself. A module belongs to its longest matching room.
 MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
+    "toonify.catalogue": {"toonify.hub"},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
     "toonify.convert": {f"toonify.{n}" for n in ("models", "engines", "hub", "folders")},
-    "toonify.cli": {f"toonify.{n}" for n in ("pipelines", "images", "hub", "video", "convert")},
+    "toonify.cli": {
+        f"toonify.{n}" for n in ("pipelines", "images", "hub", "catalogue", "video", "convert")
+    },
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
     "toonify.screen": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
-    "app": {"toonify.screen", "toonify.pipelines", "toonify.images", "toonify.hub"},
+    "app": {f"toonify.{n}" for n in ("screen", "pipelines", "images", "hub", "catalogue")},
     "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
     "training.portrait_sheets": {"training", "toonify.images", "toonify.pipelines"},
     "training.distill": {"training", "training.prepare.toon_pairs"},

@@ -3,8 +3,9 @@
 import argparse
 import dataclasses
 import json
+import sys
 
-from toonify import hub
+from toonify import catalogue, hub
 from toonify.cli.options import OK
 
 
@@ -21,7 +22,9 @@ def add_to(commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the styles: name, model, title, source, licence in columns, or all as JSON."""
-    known = [style for family in hub.CHOSEN for style in hub.styles(family)]
+    known = [style for family in hub.CHOSEN for style in catalogue.styles(family)]
+    if note := catalogue.note():
+        print(note, file=sys.stderr)
     if options.json:
         print(json.dumps([dataclasses.asdict(style) for style in known], indent=2))
         return OK

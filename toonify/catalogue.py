@@ -1,0 +1,128 @@
+"""The styles that people can choose from: bundled, pinned, and what an owner has on the Hub."""
+
+import dataclasses
+import functools
+import os
+import re
+from pathlib import Path
+
+from toonify import hub
+from toonify.hub import Style
+
+TAG = "toonify"  # in the card of every style's repository
+MOST = 100  # repositories of an owner that are listed, those changed last
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Styles of an owner, and what is to be said if the list is not the Hub's."""
+
+    styles: tuple[Style, ...] = ()
+    note: str = ""
+
+
+def styles(family: str = "animegan") -> list[Style]:
+    """A family's styles: those of `hub.styles`, then those of $TOONIFY_HUB_OWNER on the Hub.
+
+    The latter are called owner/name. If the Hub does not answer within `hub.HUB_TIMEOUT`, they are
+    those of the owner that are on this machine; `note` says so.
+    """
+    known = hub.styles(family)
+    pinned = {hub.REGISTRY[style.name].repo_id for style in known if style.name in hub.REGISTRY}
+    found = owned().styles
+    return known + [s for s in found if s.family == family and s.name not in pinned]
+
+
+def note() -> str:
+    """What people should know about the list of styles; nothing if it is whole."""
+    return owned().note
+
+
+def owned() -> Found:
+    """What $TOONIFY_HUB_OWNER has, asked for once; nothing if no owner is named.
+
+    Raises ValueError for a name that no owner on the Hub can have.
+    """
+    owner = os.environ.get("TOONIFY_HUB_OWNER", "").strip()
+    if not owner:
+        return Found()
+    if not re.fullmatch(r"[\w.-]+", owner):
+        raise ValueError(f"TOONIFY_HUB_OWNER is {owner!r}, expected the name of an owner")
+    return ask(owner)
+
+
+@functools.cache
+def ask(owner: str) -> Found:
+    """The owner's style repositories, each as its newest commit describes itself."""
+    import httpx2
+    from huggingface_hub import constants
+
+    try:
+        listed = listing(owner)
+        found = [described(repo, commit) for repo, commit in listed]
+    except (OSError, httpx2.HTTPError) as error:
+        why = (
+            "HF_HUB_OFFLINE is set"
+            if constants.HF_HUB_OFFLINE
+            else f"the Hub at {constants.ENDPOINT} does not answer ({type(error).__name__})"
+        )
+        note = f"{owner}'s styles are those on this machine: {why}"
+        return Found(tuple(on_this_machine(owner)), note)
+    return Found(tuple(style for style in found if style is not None))
+
+
+def listing(owner: str) -> list[tuple[str, str]]:
+    """(owner/name, commit) of the owner's repositories with our tag: one request, no retries."""
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError
+    answer = get_session().get(
+        f"{constants.ENDPOINT}/api/models",
+        params={
+            "author": owner,
+            "filter": TAG,
+            "full": "true",
+            "sort": "lastModified",
+            "limit": MOST,
+        },
+        headers=build_hf_headers(),
+        timeout=hub.HUB_TIMEOUT,
+    )
+    hf_raise_for_status(answer)
+    rows = [(row.get("id", ""), row.get("sha") or "") for row in answer.json()]
+    return [(repo, commit) for repo, commit in rows if re.fullmatch(r"[0-9a-f]{40}", commit)]
+
+
+def described(repo: str, commit: str) -> Style | None:
+    """The style that a repository holds at a commit; None if it describes none to this visitor.
+
+    Only style.json is fetched, and only once for each commit.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        file = Path(hf_hub_download(repo, hub.STYLE, revision=commit))
+        return hub.read_style(file.parent, repo, f"hub {repo}@{commit[:12]}")
+    except (EntryNotFoundError, RepositoryNotFoundError, ValueError):  # gated ones are the second
+        return None
+
+
+def on_this_machine(owner: str) -> list[Style]:
+    """The owner's styles in the local cache that can be drawn with."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    found = []
+    for repo in sorted(repos, key=lambda repo: repo.repo_id):
+        if repo.repo_type == "model" and repo.repo_id.startswith(f"{owner}/"):
+            for revision in repo.revisions:
+                if "main" in revision.refs and hub.complete(revision.snapshot_path):
+                    found.append(hub.describe(repo.repo_id, revision.snapshot_path))
+    return found
