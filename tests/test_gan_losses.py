@@ -8,6 +8,8 @@ import torch
 from training.gan_losses import (
     ADVERSARIAL,
     PathMean,
+    hinge_d,
+    hinge_g,
     logistic_d,
     logistic_g,
     path_lengths,
@@ -33,6 +35,12 @@ def test_both_sides_pull_apart(name):
     drawn = torch.zeros(3, 1, requires_grad=True)
     loss_g(drawn, real.detach()).backward()
     assert (drawn.grad < 0).all()
+
+
+def test_the_hinge_lets_go_beyond_its_margins():
+    zero, two = torch.zeros(4, 1), torch.full((4, 1), 2.0)
+    assert hinge_d(zero, zero).item() == 2 and hinge_d(two, -two).item() == 0
+    assert hinge_d(-two, two).item() == 6 and hinge_g(two).item() == -2
 
 
 def test_relativistic_losses_see_differences_only():

@@ -67,7 +67,7 @@ def checkpoint(out: Path) -> dict[str, bytes]:
 
 
 # Preset -> what makes a short run meet everything that a resumed one must know.
-EVERYTHING = {"laptop": {"augment_p": 0.3}, "seed": {}}
+EVERYTHING = {"laptop": {"augment_p": 0.3}, "projected": {"warm_images": 8}, "seed": {}}
 
 
 @pytest.fixture(scope="module", params=EVERYTHING)
@@ -81,9 +81,11 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
     before = weights(objective_of(trained.settings, torch.device("cpu")))
     after = weights(trained)
     still = [k for k, v in before.items() if torch.equal(v, after[k])]
-    assert not still
+    frozen = ("G.features", "D.features", "D.across", "D.down")
+    single = "0._u"  # the one row of a last layer, which is 1 whatever it learns
+    assert [k for k in still if not k.startswith(frozen) and not k.endswith(single)] == []
     out = Path(trained.settings.out)
-    kind = {"laptop": ToonGANGenerator, "seed": SeedGenerator}[preset]
+    kind = SeedGenerator if preset == "seed" else ToonGANGenerator
     network = hub.load_model(out / "model", NOISE_MODELS)
     assert isinstance(network, kind)
     again = kind.from_pretrained(out / "model", variant="fp16").eval()
@@ -97,7 +99,11 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert all(np.isfinite(value) for line in lines for value in line.values())
     assert all(line["images_per_second"] > 0 for line in lines)
-    parts = {"laptop": {"d_r1", "d_p", "d_sign", "g_adversarial"}, "seed": {"d_loss", "g_loss"}}
+    parts = {
+        "laptop": {"d_r1", "d_p", "d_sign", "g_adversarial"},
+        "projected": {"d_sign", "g_adversarial", "g_redraw", "g_prior"},
+        "seed": {"d_loss", "g_loss"},
+    }
     assert parts[preset] <= set().union(*lines)
     side = network.resolution
     assert images.load(out / "samples" / "000000000.jpg").size == (8 * side, 3 * side)
@@ -132,8 +138,9 @@ MATTERS = dict(
     channels=(8, 8, 8, 4, 4, 4), critic_base=256, critic_max=4, mbstd_group=4,
     loss="relativistic", lr_g=0.01, lr_d=0.01, beta2=0.9, decay_images=16, gamma=7.0, r1_every=1,
     r2=True, mixing=0.0, augment="full", augment_p=0.7, ada_target=0.0, ada_images=16,
-    ada_cap=0.25,
+    ada_cap=0.25, critic="projected", warm_images=4, redraw=0.5,
 )  # fmt: skip
+REDRAW_MATTERS = dict(lr_init=0.1, weight_redraw=0.0, weight_prior=1.0)  # where there is redrawing
 SEED_MATTERS = dict(
     seed=4, batch=2, z_dim=4, channels=(8, 8, 4, 4), critic_channels=(4, 4, 8), lr=0.01,
     beta1=0.0, beta2=0.9, epochs=2.0,
@@ -146,7 +153,7 @@ ELSEWHERE = {  # setting -> the test that shows what it does
 
 
 def test_no_setting_is_left_without_a_test():
-    for preset, matters in (("laptop", MATTERS), ("seed", SEED_MATTERS)):
+    for preset, matters in (("laptop", MATTERS | REDRAW_MATTERS), ("seed", SEED_MATTERS)):
         names = {field.name for field in dataclasses.fields(TOONGAN_PRESETS[preset])}
         assert names == set(matters) | ELSEWHERE
 
@@ -162,6 +169,9 @@ def changes_of(name: str, data: Path) -> dict:
     return changes
 
 
+REDRAWS = {"max_images": 12, "warm_images": 4}
+
+
 @pytest.fixture(scope="module")
 def plain(faces, tmp_path_factory):
     """Weights of runs with nothing changed, by their length."""
@@ -170,8 +180,10 @@ def plain(faces, tmp_path_factory):
         images: weights(run(settings(folder / str(images), **changes_of(name, faces))))
         for name, images in (("", 12), ("ada_", 36))
     }
-    chosen = settings(folder / "seed", "seed", data=str(faces), max_images=40)
-    return runs | {"seed": weights(run(chosen))}
+    others = {"seed": {"max_images": 40}, "projected": REDRAWS}
+    for preset, changes in others.items():
+        runs[preset] = weights(run(settings(folder / preset, preset, data=str(faces), **changes)))
+    return runs
 
 
 def differ(ours: dict, theirs: dict) -> bool:
@@ -192,6 +204,26 @@ def test_every_setting_changes_what_is_trained(name, faces, plain, tmp_path):
 def test_every_setting_of_the_public_recipe_changes_what_is_trained(name, faces, plain, tmp_path):
     changes = {"data": str(faces), "max_images": 40, name: SEED_MATTERS[name]}
     assert differ(plain["seed"], weights(run(settings(tmp_path / "run", "seed", **changes))))
+
+
+@pytest.mark.parametrize("name", REDRAW_MATTERS)
+def test_every_setting_of_redrawing_changes_what_is_trained(name, faces, plain, tmp_path):
+    changes = {"data": str(faces), **REDRAWS, name: REDRAW_MATTERS[name]}
+    assert differ(
+        plain["projected"], weights(run(settings(tmp_path / "run", "projected", **changes)))
+    )
+
+
+def test_the_game_begins_after_the_warm_up(faces, tmp_path):
+    chosen = settings(
+        tmp_path / "run", "projected", data=str(faces), warm_images=8, log_every_images=4
+    )
+    fresh = weights(objective_of(chosen, torch.device("cpu")))
+    after = weights(run(dataclasses.replace(chosen, max_images=8)))
+    assert all(torch.equal(v, fresh[k]) for k, v in after.items() if k.startswith("D."))
+    run(chosen, resume=True)
+    played = [line["images"] for line in log_of(tmp_path / "run") if "g_adversarial" in line]
+    assert played == [12, 16]
 
 
 def test_the_public_recipe_has_the_published_numbers(faces):
@@ -326,6 +358,8 @@ def test_the_clock_ends_a_run(faces, tmp_path):
     [
         ("laptop", {"data": ""}, "--data: expected a folder"),
         ("laptop", {"augment": "magic"}, "--augment magic: expected ada"),
+        ("laptop", {"critic": "magic"}, "--critic magic: expected stylegan2 or projected"),
+        ("projected", {"redraw": 1.5}, "--redraw 1.5: expected a share"),
         ("laptop", {"loss": "relativistic"}, "--ada-target 0.6 with --loss relativistic"),
         ("laptop", {"mixing": 1.5}, "--mixing 1.5: expected a share"),
         ("laptop", {"mbstd_group": 3}, "--mbstd-group 3: expected a divisor of --batch 4"),

@@ -28,7 +28,18 @@ def relativistic_g(fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     return F.softplus(real.float() - fake.float()).mean()
 
 
+def hinge_d(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Mean relu(1 - real) + relu(1 + fake); 2 for scores of 0, none beyond the margins."""
+    return F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()
+
+
+def hinge_g(fake: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+    """The generator's: minus the mean score."""
+    return -fake.float().mean()
+
+
 ADVERSARIAL = {
+    "hinge": (hinge_d, hinge_g),
     "logistic": (logistic_d, logistic_g),
     "relativistic": (relativistic_d, relativistic_g),
 }

@@ -23,8 +23,8 @@ from training.sheets import sheet
 W_AVG_DECAY = 0.995
 SAMPLES = 24
 SAMPLE_PX = 256
-# Salts of a sample's numbers. The last two are StyleGAN's.
-REAL, FAKE_D, FAKE_G, Z, OTHER, CUT, PATH, WINDOW = range(8)
+# Salts of a sample's numbers. PATH and WINDOW are StyleGAN's, JITTER is ToonGAN's.
+REAL, FAKE_D, FAKE_G, Z, OTHER, CUT, PATH, WINDOW, JITTER = range(9)
 
 
 class Trainee(nn.Module):
@@ -254,7 +254,7 @@ class GANObjective(NoiseObjective):
         if s.augment not in ("none", "diff") and s.ada_target:
             self.ada.update(float(sign), s.batch)
         logs["p"] = torch.tensor(float(self.ada.p))
-        if images // s.batch % s.r1_every == 0:
+        if self.D.mbstd_group and images // s.batch % s.r1_every == 0:
             critic = getattr(D, "module", D)
             bare = partial(type(critic).forward, critic)
             for name, picture, salt in (("r1", batch["real"], REAL), ("r2", fake, FAKE_D)):
@@ -270,9 +270,12 @@ class GANObjective(NoiseObjective):
     def apart(self, D, pictures: torch.Tensor) -> torch.Tensor:
         """Scores of (real, drawn) in one forward, groups of the minibatch deviation unmixed.
 
-        The groups of the discriminator are strided over the batch.
+        The groups of the discriminator are strided over the batch. One with batch norms has none:
+        it judges the two apart.
         """
         group = self.D.mbstd_group
+        if group is None:
+            return torch.cat([D(part) for part in pictures.chunk(2)])
         if group == 1:
             return D(pictures)
         order = torch.cat(

@@ -25,7 +25,7 @@ class GANSettings(NoiseSettings):
     critic_max: int = setting(0, "most channels of the discriminator")
     mbstd_group: int = setting(4, "pictures that share a minibatch deviation")
 
-    loss: str = setting("logistic", "logistic (non-saturating) or relativistic (R3GAN)")
+    loss: str = setting("logistic", "logistic (non-saturating), hinge or relativistic")
     lr_g: float = setting(0.0025, "learning rate of the generator")
     lr_d: float = setting(0.0025, "learning rate of the discriminator")
     beta2: float = setting(0.99, "Adam's second beta; the first is 0")
@@ -43,7 +43,7 @@ class GANSettings(NoiseSettings):
 
 
 CHOICES = {
-    "loss": ("logistic", "relativistic"),
+    "loss": ("logistic", "hinge", "relativistic"),
     "augment": ("ada", "toon", "full", "diff", "none"),
 }
 

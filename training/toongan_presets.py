@@ -3,7 +3,13 @@
 import dataclasses
 from dataclasses import dataclass, replace
 
-from training.gan_settings import GANSettings, NoiseSettings, refuse_bad_game, refuse_odd_groups
+from training.gan_settings import (
+    GANSettings,
+    NoiseSettings,
+    refuse_bad_game,
+    refuse_choices,
+    refuse_odd_groups,
+)
 from training.presets import setting
 from training.sources import find_pictures
 
@@ -15,6 +21,14 @@ class ToonGANSettings(GANSettings):
     z_dim: int = setting(128, "size of the noise z")
     w_dim: int = setting(256, "size of w")
     mapping_layers: int = setting(4, "layers of the mapping network")
+    critic: str = setting("stylegan2", "discriminator: stylegan2, or projected on MobileNetV2")
+    warm_images: int = setting(0, "images at the start in which it only learns to redraw the data")
+    lr_init: float = setting(0.01, "learning rate of the generator in those images")
+    redraw: float = setting(
+        0.0, "share of pictures that redraw a real one, once the game has begun"
+    )
+    weight_redraw: float = setting(1.0, "of the distance between redrawn and real pictures")
+    weight_prior: float = setting(0.008, "of the nats that codes of redrawn pictures take")
     channels: tuple[int, ...] = setting(
         (256, 256, 128, 64, 40, 16, 8),
         "of the generator at 4, 8, ... px, past --resolution left out; of seed's by layer",
@@ -72,6 +86,16 @@ SEED = SeedSettings(
 
 TOONGAN_PRESETS: dict[str, ToonGANSettings | SeedSettings] = {
     "laptop": LAPTOP,
+    "projected": replace(
+        LAPTOP,
+        critic="projected",
+        loss="hinge",
+        lr_g=0.004,
+        lr_d=0.002,
+        augment="none",
+        warm_images=12_000,
+        redraw=0.5,
+    ),
     "64": replace(LAPTOP, resolution=64, max_images=200_000),
     "256": replace(LAPTOP, resolution=256, max_images=600_000, critic_base=2048),
     "seed": SEED,
@@ -88,6 +112,9 @@ def refuse_nonsense(settings: ToonGANSettings | SeedSettings) -> ToonGANSettings
         raise ValueError("--data: expected a folder or archive of cartoon faces")
     if isinstance(s, ToonGANSettings):
         refuse_bad_game(s)
+        refuse_choices(s, {"critic": ("stylegan2", "projected")})
+        if s.redraw > 1:
+            raise ValueError(f"--redraw {s.redraw}: expected a share, 0 to 1")
         refuse_odd_groups(s)
         adaptive = s.augment not in ("none", "diff") and s.ada_target
         if s.loss == "relativistic" and adaptive:

@@ -20,12 +20,14 @@ from torch import nn
 
 from toonify.models.toon_generator import SeedGenerator
 from toonify.models.toongan import ToonGANGenerator
-from training import front_door
-from training.aligned import AlignedDraws
+from training import front_door, losses
+from training.aligned import AlignedDraws, normals
 from training.discriminators import SeedDiscriminator
-from training.gan_objective import GANObjective, NoiseObjective, Trainee, new_critic
+from training.gan_objective import JITTER, GANObjective, NoiseObjective, Trainee, new_critic
 from training.loop import pick_device
 from training.presets import resolve
+from training.projected import ProjectedDiscriminator
+from training.redraw import Redrawing
 from training.toongan_presets import (
     TOONGAN_PRESETS,
     SeedSettings,
@@ -50,12 +52,65 @@ class ToonGANObjective(GANObjective):
             mapping_layers=s.mapping_layers,
             channels=s.channels,
         )
-        critic = new_critic(s, s.critic_base, s.critic_max)
+        if s.critic == "projected":
+            critic = ProjectedDiscriminator(s.resolution)
+        else:
+            critic = new_critic(s, s.critic_base, s.critic_max)
         data = AlignedDraws(s.data, s.resolution, s.max_images, s.seed, s.mirror)
         # On CPUs a pass of the generator takes half the time in this layout.
         layout = dict(memory_format=torch.channels_last)
-        G = Trainee(generator.train().to(**layout))
+        self.redraws = bool(s.warm_images or s.redraw)
+        G = (Redrawing if self.redraws else Trainee)(generator.train()).to(**layout)
         super().__init__(s, device, G, critic.to(**layout), data)
+        self.weights |= {"redraw": s.weight_redraw, "prior": s.weight_prior}
+
+    def adversarial(self, images: int) -> bool:
+        """Whether the game has begun: not while the generator only learns to redraw.
+
+        The loop asks this before it draws.
+        """
+        self.playing = images >= self.settings.warm_images
+        return self.playing
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """One for each network, and one for redrawing alone."""
+        s, found = self.settings, super().optimisers()
+        if self.redraws:
+            found["g"] = torch.optim.Adam(self.groups(), s.lr_g, (0.0, s.beta2))
+        if s.warm_images:
+            found["init"] = torch.optim.Adam(self.groups(), s.lr_init, (0.9, 0.99))
+        return found
+
+    def groups(self) -> list[dict]:
+        """Parameters of the generator and of the encoder, which is to learn more slowly.
+
+        Its weights are stored as they are used, the generator's at unit size.
+        """
+        generator, encoder = self.G.generator.parameters(), self.G.encoder.parameters()
+        return [{"params": list(generator)}, {"params": list(encoder), "share": 0.1}]
+
+    def schedule(self, images: int) -> dict[str, float]:
+        rates = super().schedule(images)
+        return rates | ({"init": self.settings.lr_init} if self.settings.warm_images else {})
+
+    def noise(self, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
+        drawn = super().noise(seeds)
+        return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if self.redraws else {})
+
+    def draw(self, G, batch):
+        """Pictures and their latents, and what redrawing some of them cost."""
+        if not self.redraws:
+            return super().draw(G, batch)
+        share = self.settings.redraw if self.playing else 1.0
+        count = max(1, round(share * len(batch["real"])))
+        return G({k: v for k, v in batch.items() if k != "seed"} | {"redrawn": count})
+
+    def generator(self, D, drawn, batch, images: int):
+        """The adversarial loss once the game has begun, and that of redrawing."""
+        parts = dict(drawn[2]) if self.redraws else {}
+        if D is not None:
+            parts["adversarial"] = self.deceit(D, drawn[0], batch)
+        return losses.total(parts, self.weights)
 
 
 class SeedTrainee(nn.Module):

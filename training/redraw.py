@@ -1,0 +1,77 @@
+"""A generator that also learns to redraw pictures: an encoder finds the z that it should draw from.
+
+Larsen et al., "Autoencoding beyond pixels using a learned similarity metric" (VAE-GAN), ICML 2016.
+Redrawing gives every pixel a slope from the first step on, where the game alone takes long to find
+a face, and it keeps kinds of faces from being forgotten. Only the generator is exported.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from training.gan_objective import Trainee
+from training.losses import feature_distance
+from training.perceptual import MobileNetV2Features
+from training.projected import as_buffers, without_norms
+
+STAGES = (1, 3, 6, 13)  # of MobileNetV2: what pictures are compared by
+
+
+class Encoder(nn.Module):
+    """Picture (N, 3, R, R) and features of its stages 6 and 13 -> mean and log variance of z.
+
+    Both (N, z_dim). Colours come from the picture itself, which features know little of.
+    """
+
+    def __init__(self, resolution: int, z_dim: int, width: int = 32, hidden: int = 512):
+        super().__init__()
+        self.side = resolution // 16
+        self.fine = nn.Conv2d(32, width, 3, stride=2, padding=1)
+        self.coarse = nn.Conv2d(96, width, 1)
+        self.fc = nn.Linear((2 * width + 3) * self.side**2, hidden)
+        self.out = nn.Linear(hidden, 2 * z_dim)
+
+    def forward(self, picture: torch.Tensor, features: dict[int, torch.Tensor]):
+        small = F.adaptive_avg_pool2d(picture, self.side)
+        x = torch.cat((self.fine(features[6]), self.coarse(features[13]), 2 * small), 1)
+        x = F.leaky_relu(self.fc(F.leaky_relu(x, 0.2).flatten(1)), 0.2)
+        mean, log_variance = self.out(x).chunk(2, 1)
+        return mean, log_variance.clamp(-10, 2)
+
+
+class Redrawing(Trainee):
+    """A trainee whose first pictures of a batch redraw real ones; also gives what that cost.
+
+    Of a batch with `redrawn` = k, pictures 0 to k - 1 are drawn from codes of the real ones, the
+    others from z. Gives pictures, their w+ and {"redraw", "prior"}: the distance of the first k to
+    the real ones, in values and in features, and the nats that their codes take.
+    """
+
+    def __init__(self, generator):
+        super().__init__(generator)
+        self.features = as_buffers(without_norms(MobileNetV2Features(STAGES)))
+        self.encoder = Encoder(self.side, generator.config.z_dim)
+
+    def forward(self, batch: dict[str, torch.Tensor]):
+        k, real = batch["redrawn"], batch["real"]
+        with torch.no_grad():
+            wanted = self.features(real[:k])
+        mean, log_variance = self.encoder(real[:k], wanted)
+        code = mean + (log_variance / 2).exp() * batch["jitter"][:k]
+        rows = torch.full_like(batch["cut"][:k], self.generator.num_ws)
+        ws = self.latents(
+            batch
+            | {
+                "z": torch.cat((code, batch["z"][k:])),
+                "cut": torch.cat((rows, batch["cut"][k:])),
+            },
+            follow=self.training,
+        )
+        picture = self.synthesise(ws)
+        found = self.features(picture[:k].float())
+        parts = {
+            "redraw": 10 * F.l1_loss(picture[:k].float(), real[:k])
+            + feature_distance(list(found.values()), list(wanted.values())),
+            "prior": (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2,
+        }
+        return picture, ws, parts
