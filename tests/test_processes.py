@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOORS = {
     "animegan": ("comic", TOY, dict(r1_gamma=1.0, r1_every=2)),
     "stylegan": ("laptop64", STYLEGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
-    "toongan": ("laptop", TOONGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
+    "toongan": ("stylegan2", TOONGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
 }
 KILLS = int(os.environ.get("TOONIFY_KILLS", "1"))
 DEADLINE = 300  # seconds; a process start alone takes ten on a busy machine
