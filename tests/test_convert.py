@@ -36,9 +36,11 @@ from toonify import cli, hub
 from toonify.convert import animegan, checkpoints, export, random_face, toon_generator
 from toonify.convert.kinds import KINDS, PUBLISHED
 from toonify.models import (
+    ANIMEGAN_MODELS,
     MODELS,
     PHOTO_MODELS,
     AnimeGANGenerator,
+    CartoonGANGenerator,
     Encoder,
     MobileStyleGAN,
     SeedGenerator,
@@ -411,7 +413,7 @@ def families() -> dict[str, torch.nn.Module]:
     torch.manual_seed(2)
     networks = {
         f"{name} {rule}": cls(width=4, depth=1, upsample=rule)
-        for name, cls in PHOTO_MODELS.items()
+        for name, cls in ANIMEGAN_MODELS.items()
         for rule in ("tf", "align", "half")[: 3 if name == "animegan" else 1]
     }
     mobile = MobileStyleGAN((16, 16, 16, 8), (), w_dim=8, z_dim=6, mapping_layers=2)
@@ -419,6 +421,7 @@ def families() -> dict[str, torch.nn.Module]:
         for layer in ("conv0", "conv1"):
             getattr(getattr(mobile.synthesis, block), layer).noise.map.normal_(0, 0.1)
     return networks | {
+        "cartoongan": CartoonGANGenerator(width=4, depth=1),
         "stylegan2": StyleGAN2Generator(32, 6, 8, 2, 256, 16, conv_clamp=256.0),
         "mobile-stylegan": mobile,
         "toongan": ToonGANGenerator(64, 6, 8, 2, (8, 8, 8, 4, 4)),
@@ -677,7 +680,7 @@ UNFIT = {
         {"model_state_dict": {"encode_blocks.0.conv.weight": torch.ones(1)}},
         "it is ptran1203's version 1, which is AnimeGAN of 2019: Toonify has no such network",
     ),
-    "CartoonGAN": ({"conv01_1.weight": torch.ones(1)}, "it is CartoonGAN: Toonify has no such"),
+    "CartoonGAN": ({"conv01_1.weight": torch.ones(1)}, "conv01_1.weight has shape (1,), expected"),
     "discriminator of rosinality's": (
         {"d": {}},
         "it holds a discriminator alone, expected a generator, g_ema or g",
@@ -724,7 +727,10 @@ def test_what_does_not_fit_is_named(tmp_path, capsys, which):
     [
         (b"", "found an empty file; known are"),
         (b"\x89HDF\r\n", "found an HDF5 file, as Keras writes; known are"),
-        (b"\x93NUMPY\1", "found an array of numpy's, as CartoonGAN's weights are kept; known"),
+        (
+            b"\x93NUMPY\1",
+            "found one array of numpy's; CartoonGAN's weights are a folder of them; known",
+        ),
         (b"\x10\0\0\0\0\0\0\0{}", "found safetensors alone, without the config.json"),
         (b"<html>", "found a file that begins with b'<html>'; known are animegan2-pytorch"),
         (b"PK\3\4", "expected a checkpoint of tensors, but"),
@@ -750,7 +756,7 @@ def test_folders_that_are_no_checkpoint_are_told(tmp_path, capsys):
     assert "found a folder of a.txt, b.txt, c.txt, ...; known are" in told
     (place / "conv01.npy").touch()
     told = refused(capsys, place, tmp_path / "out")
-    assert "a folder of .npy files is CartoonGAN: Toonify has no such network, and draws" in told
+    assert f"{place}: conv01.npy: not a whole array of numbers" in told
 
 
 def test_kind_is_taken_at_its_word(tmp_path, capsys):
@@ -760,6 +766,7 @@ def test_kind_is_taken_at_its_word(tmp_path, capsys):
     words = {
         "animegan2-pytorch": "out_layer.0.weight is missing, or no tensor",
         "pytorch-animegan": "decode_blocks.0.weight is missing, or no tensor",
+        "cartoongan": "conv01_1.weight is missing, or no tensor",
         "rosinality": "expected a dict with one of g_ema, g, d",
         "nvlabs": "expected a dict with one of G, D, G_ema",
         "toon-generator": "net.block_a.0.1.weight is unexpected",

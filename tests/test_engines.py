@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from toonify import engines
-from toonify.models import PHOTO_MODELS, AnimeGANGenerator
+from toonify.models import ANIMEGAN_MODELS, PHOTO_MODELS, AnimeGANGenerator
 
 openvino = pytest.importorskip("openvino")
 
@@ -37,10 +37,11 @@ def refuse():
 
 @pytest.mark.parametrize(
     "name, upsample",
-    [(name, "tf") for name in PHOTO_MODELS] + [("animegan", "align"), ("animegan", "half")],
+    [(name, "tf") for name in ANIMEGAN_MODELS]
+    + [("animegan", "align"), ("animegan", "half"), ("cartoongan", None)],
 )
 def test_same_picture_as_torch_at_every_size(cache, name, upsample):
-    network = toy(PHOTO_MODELS[name], upsample=upsample)
+    network = toy(PHOTO_MODELS[name], **({"upsample": upsample} if upsample else {}))
     engine = engines.open_engine(f"{name} {upsample}", lambda: network, "cpu")
     for shape in [(1, 3, 64, 48), (2, 3, 40, 32), (1, 3, 32, 104)]:
         batch = torch.rand(shape) * 2 - 1
@@ -52,7 +53,7 @@ def test_same_picture_as_torch_at_every_size(cache, name, upsample):
         assert (drawn - expected).abs().mean() <= 0.01
 
 
-@pytest.mark.parametrize("name", PHOTO_MODELS)
+@pytest.mark.parametrize("name", ANIMEGAN_MODELS)
 def test_simplified_graph_is_the_same_function(name):
     """In full precision the rewritten graph differs by rounding only, and no slow form is left."""
     network = toy(PHOTO_MODELS[name])

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from toonify import images
-from toonify.models import PHOTO_MODELS
+from toonify.models import ANIMEGAN_MODELS
 from training import front_door, losses, metrics
 from training.data import AnimeGANDraws, to_unit
 from training.discriminators import AnimeGANDiscriminator
@@ -71,13 +71,13 @@ class AnimeGANObjective:
                 f"{s.data}/{s.style}/style do not carry the photos' names; "
                 "expected one drawing for each photo"
             )
-        if s.model not in PHOTO_MODELS:
-            raise ValueError(f"--model {s.model}: expected one of {', '.join(PHOTO_MODELS)}")
+        if s.model not in ANIMEGAN_MODELS:
+            raise ValueError(f"--model {s.model}: expected one of {', '.join(ANIMEGAN_MODELS)}")
         torch.manual_seed(s.seed)
         if s.start_from:
-            self.G = open_network("--start-from", s.start_from, PHOTO_MODELS).train()
+            self.G = open_network("--start-from", s.start_from, ANIMEGAN_MODELS).train()
         else:
-            self.G = PHOTO_MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
+            self.G = ANIMEGAN_MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
         self.G.to(memory_format=torch.channels_last)
         self.D = AnimeGANDiscriminator(s.critic_width, s.spectral_norm)
         self.D.to(memory_format=torch.channels_last)

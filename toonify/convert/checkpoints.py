@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from toonify import folders, hub
-from toonify.convert import animegan, pickles, random_face, stylegan2, toon_generator
+from toonify.convert import animegan, cartoongan, pickles, random_face, stylegan2, toon_generator
 from toonify.convert.kinds import KINDS, PUBLISHED
 from toonify.convert.states import written
 from toonify.models.animegan import UPSAMPLING
@@ -28,7 +28,7 @@ LARGEST_HALF = 65504.0
 LEGACY = b"\x80\x02\x8a\x0a" + pickles.MAGIC.to_bytes(10, "little")  # begins torch's older files
 # How other files begin: where, with what, and what they are.
 BEGINNINGS = (
-    (0, b"\x93NUMPY", "an array of numpy's, as CartoonGAN's weights are kept"),
+    (0, b"\x93NUMPY", "one array of numpy's; CartoonGAN's weights are a folder of them"),
     (0, b"\x89HDF", "an HDF5 file, as Keras writes"),
     (8, b"{", "safetensors alone, without the config.json that says of which network"),
 )
@@ -36,12 +36,12 @@ BEGINNINGS = (
 STATES = {
     "block_a": "animegan2-pytorch",
     "conv_block1": "pytorch-animegan",
+    "conv01_1": "cartoongan",
     "gen": "toon-generator",
 }
 NO_NETWORK = "Toonify has no such network, and draws with none that it was not made for"
 REFUSED = {
     "encode_blocks": f"ptran1203's version 1, which is AnimeGAN of 2019: {NO_NETWORK}",
-    "conv01_1": f"CartoonGAN: {NO_NETWORK}",
 }
 
 
@@ -159,7 +159,7 @@ def recognise_path(path: Path) -> str:
         return "random-face"
     names = sorted(os.listdir(path))
     if any(name.endswith(".npy") for name in names):
-        raise ValueError(f"a folder of .npy files is CartoonGAN: {NO_NETWORK}")
+        return "cartoongan"
     named = ", ".join(written(name) for name in names[:3]) or "nothing"
     raise ValueError(unknown(f"a folder of {named}{', ...' * (len(names) > 3)}"))
 
@@ -194,6 +194,13 @@ def read_animegan(held: object, kind: str, stem: str, upsample: str | None) -> C
         licence=known.licence if known else "",
         notes=(f"it doubles by the rule {rule!r}",),
     )
+
+
+def read_cartoongan(held: object) -> Checkpoint:
+    state = cartoongan.read_folder(held) if isinstance(held, Path) else held
+    if not isinstance(state, Mapping):
+        raise ValueError(f"it holds a {type(held).__name__}, expected a state dict")
+    return Checkpoint(cartoongan.from_cartoongan(state), "cartoongan", "animegan", scope="photo")
 
 
 def read_rosinality(held: object) -> Checkpoint:
@@ -253,6 +260,7 @@ def read_random_face(held: object) -> Checkpoint:
 
 
 READERS: dict[str, Callable[[object], Checkpoint]] = {
+    "cartoongan": read_cartoongan,
     "rosinality": read_rosinality,
     "nvlabs": read_nvlabs,
     "toon-generator": read_toon_generator,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 KINDS = {
     "animegan2-pytorch": "bryandlee's AnimeGANv2 (.pt)",
     "pytorch-animegan": "ptran1203's AnimeGANv2 (.pt, .pth)",
+    "cartoongan": "CartoonGAN as Yijunmaverick ported it (.pth, or a folder of .npy)",
     "rosinality": "rosinality's StyleGAN2 (.pt)",
     "nvlabs": "NVlabs' StyleGAN2 (.pkl)",
     "toon-generator": "the public Toon-Generator (G_arch.pth)",
