@@ -1,6 +1,7 @@
 """The discriminator on MobileNetV2's features, and the generator that also redraws."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from toonify.models import ToonGANGenerator
 from training.gan_objective import Trainee
 from training.perceptual import MobileNetV2Features
 from training.projected import STAGES, ProjectedDiscriminator, as_buffers, without_norms
-from training.redraw import Redrawing
+from training.redraw import Redrawing, Spread
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_the_first_pictures_redraw_and_the_others_are_drawn_from_noise():
     expected, expected_ws = plain(batch)
     assert torch.allclose(picture[2:], expected[2:], atol=1e-5)
     assert not torch.allclose(picture[:2], expected[:2], atol=1e-3)
-    assert ws.shape == expected_ws.shape and set(parts) == {"redraw", "prior"}
+    assert ws.shape == expected_ws.shape and set(parts) == {"redraw", "prior", "match"}
     # What is redrawn follows the real picture, and no other picture of the batch does.
     batch["real"][0] = 1 - batch["real"][0]
     again, _, _ = trainee(batch)
@@ -120,3 +121,24 @@ def test_redrawing_teaches_the_encoder_and_the_generator():
     for part in (trainee.encoder.out.weight, trainee.generator.synthesis.b4.const):
         assert part.grad.abs().max() > 0
     assert not [name for name, _ in trainee.named_parameters() if name.startswith("features")]
+
+
+def test_codes_as_a_whole_are_pulled_towards_z():
+    """A shift, or one direction alone, costs nats; descent takes them apart again."""
+    torch.manual_seed(0)
+    noise = torch.randn(20_000, 4)
+    spread = Spread(4, rate=1.0)
+    assert spread(noise, follow=False).item() == pytest.approx(0, abs=1e-3)
+    assert torch.equal(spread.moments, torch.eye(4))  # it only follows where it is told to
+    wide = noise * torch.tensor([3.0, 1, 1, 1])
+    assert spread(wide, follow=False).item() == pytest.approx(
+        (9 - 1 - 2 * math.log(3)) / 2, rel=0.02
+    )
+    scale, shift = torch.full((4,), 0.3).requires_grad_(), torch.full((4,), 2.0).requires_grad_()
+    follow = Spread(4, rate=0.2)
+    steps = torch.optim.Adam([scale, shift], 0.02)
+    for _ in range(400):
+        steps.zero_grad()
+        follow(torch.randn(64, 4) * scale + shift, follow=True).backward()
+        steps.step()
+    assert shift.abs().max() < 0.3 and (scale.abs() - 1).abs().max() < 0.25

@@ -7,6 +7,7 @@ a face, and it keeps kinds of faces from being forgotten. Only the generator is 
 
 import torch
 import torch.nn.functional as F
+from accelerate.utils import reduce
 from torch import nn
 
 from training.gan_objective import Trainee
@@ -39,18 +40,46 @@ class Encoder(nn.Module):
         return mean, log_variance.clamp(-10, 2)
 
 
+class Spread(nn.Module):
+    """Codes (N, D) -> how far codes as a whole are from z, in nats; 0 for N(0, I).
+
+    The divergence KL(N(0, S) || N(0, I)) of their second moments S, followed over batches. Without
+    it codes gather in a corner of z, where the game does not care: noise then draws one face only,
+    since it never meets what redrawing has taught.
+    """
+
+    def __init__(self, dimensions: int, rate: float = 0.02):
+        super().__init__()
+        self.rate = rate
+        self.register_buffer("moments", torch.eye(dimensions))
+
+    def forward(self, codes: torch.Tensor, follow: bool) -> torch.Tensor:
+        codes = codes.float()
+        batch = codes.T @ codes / len(codes)
+        known = self.moments.lerp(reduce(batch.detach(), "mean"), self.rate)
+        if follow:
+            self.moments.copy_(known)
+        # The slope is that at the followed moments: those of one batch have no full rank.
+        eye = torch.eye(len(known), device=known.device)
+        slope = (eye - torch.linalg.inv(known)) / 2
+        nats = (known.trace() - len(known) - torch.linalg.slogdet(known).logabsdet) / 2
+        return nats + (slope * (batch - batch.detach())).sum()
+
+
 class Redrawing(Trainee):
     """A trainee whose first pictures of a batch redraw real ones; also gives what that cost.
 
     Of a batch with `redrawn` = k, pictures 0 to k - 1 are drawn from codes of the real ones, the
-    others from z. Gives pictures, their w+ and {"redraw", "prior"}: the distance of the first k to
-    the real ones, in values and in features, and the nats that their codes take.
+    others from z. Gives pictures, their w+ and {"redraw", "prior", "match"}: the distance of the
+    first k to the real ones, in values and in features; the nats that their codes take; and how
+    far all codes together are from z.
     """
 
     def __init__(self, generator):
         super().__init__(generator)
         self.features = as_buffers(without_norms(MobileNetV2Features(STAGES)))
         self.encoder = Encoder(self.side, generator.config.z_dim)
+        self.spread = Spread(generator.config.z_dim)
 
     def forward(self, batch: dict[str, torch.Tensor]):
         k, real = batch["redrawn"], batch["real"]
@@ -68,10 +97,12 @@ class Redrawing(Trainee):
             follow=self.training,
         )
         picture = self.synthesise(ws)
-        found = self.features(picture[:k].float())
+        first = picture[:k].float()
+        found = self.features(first)
         parts = {
-            "redraw": 10 * F.l1_loss(picture[:k].float(), real[:k])
+            "redraw": 10 * F.l1_loss(first, real[:k])
             + feature_distance(list(found.values()), list(wanted.values())),
             "prior": (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2,
+            "match": self.spread(code, follow=self.training),
         }
         return picture, ws, parts

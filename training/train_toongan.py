@@ -62,7 +62,11 @@ class ToonGANObjective(GANObjective):
         self.redraws = bool(s.warm_images or s.redraw)
         G = (Redrawing if self.redraws else Trainee)(generator.train()).to(**layout)
         super().__init__(s, device, G, critic.to(**layout), data)
-        self.weights |= {"redraw": s.weight_redraw, "prior": s.weight_prior}
+        self.weights |= {
+            "redraw": s.weight_redraw,
+            "prior": s.weight_prior,
+            "match": s.weight_match,
+        }
 
     def adversarial(self, images: int) -> bool:
         """Whether the game has begun: not while the generator only learns to redraw.
