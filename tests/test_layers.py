@@ -17,6 +17,7 @@ DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents",
 # Room -> rooms it may open, besides itself. A module belongs to its longest matching room.
 MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
+    "toonify.cards": {"toonify.hub"},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
     "toonify.convert": {f"toonify.{n}" for n in ("models", "engines", "hub", "folders")},
     "toonify.cli": {f"toonify.{n}" for n in ("pipelines", "images", "hub", "video", "convert")},
@@ -29,7 +30,9 @@ MAY_OPEN = {
     "training.distill": {"training", "training.prepare.toon_pairs"},
     "training.prepare.toon_pairs": {"training", "training.prepare.toon_teacher", *DRAWS},
     "training.prepare.toon_teacher": {"training", *DRAWS},
-    "training.evaluate_toongan": {"training", "toonify.images", "toonify.pipelines"},
+    "training.evaluate_toongan": {
+        *("training", "toonify.images", "toonify.cards", "toonify.pipelines"),
+    },
     "training.toon_directions": {
         *("training", "training.directions"),
         *("toonify.images", "toonify.latents", "toonify.pipelines"),
@@ -46,7 +49,8 @@ MAY_OPEN = {
         *("toonify.models", "toonify.hub"),
     },
     "training": {
-        f"toonify.{room}" for room in ("images", "faces", "latents", "models", "hub", "folders")
+        f"toonify.{room}"
+        for room in ("images", "faces", "latents", "models", "hub", "folders", "cards")
     },
     "benchmarks.portrait": {"toonify.pipelines"},
     "benchmarks.inversion": {

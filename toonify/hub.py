@@ -21,11 +21,13 @@ DEFAULT_TOON = "storybook"  # of the generators tuned from it
 DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
 CONFIG = "config.json"
 STYLE = "style.json"
+METRICS = "metrics.json"  # what was measured
+TRAINING = "training.json"  # how it was trained
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
 # Data only: no code and no pickle is fetched.
 DIRECTIONS = "directions.safetensors"
 LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
-DOWNLOADED = [CONFIG, STYLE, "README.md", "metrics.json", DIRECTIONS, *WEIGHTS]
+DOWNLOADED = [CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS]
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
