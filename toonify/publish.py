@@ -13,8 +13,7 @@ from pathlib import Path
 from toonify import hub
 
 CARD = "README.md"
-METRICS = "metrics.json"
-SAMPLES = ("samples", "pictures")  # folders of pictures that go along
+SAMPLES = (".", "samples", "pictures")  # where pictures lie that go along
 PICTURES = {".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".png": b"\x89PNG\r\n\x1a\n"}
 WAITS = (1.0, 2.0, 4.0)  # seconds before the second try and those after it
 LONGEST = 90.0  # seconds after which no further try begins
@@ -49,18 +48,19 @@ def publish(
     that nobody draws with half of the old model.
     """
     check_name(repo_id)
-    files = plan(folder)
+    files = plan(folder, repo_id)
     stale = tuple(name for name in hub.DOWNLOADED if name not in files)
     title = hub.read_style(Path(folder), Path(folder).name, "").title
     message = message or f"Publish {title}"
     return commit(repo_id, files, message=message, private=private, delete=stale)
 
 
-def plan(folder: str | Path) -> dict[str, Path | bytes]:
+def plan(folder: str | Path, repo_id: str = "") -> dict[str, Path | bytes]:
     """What would be published of a model's folder: path in the repository -> file or content.
 
-    That is config.json, weights, style.json, README.md (made from the others if there is none),
-    metrics.json, directions, and the pictures in samples/ or pictures/. Nothing is sent.
+    That is config.json, weights, style.json, metrics.json, training.json, directions, README.md (if
+    there is none it is made of the others, and names `repo_id`), and the pictures beside them, in
+    samples/ and in pictures/. Nothing is sent.
 
     Raises:
         ValueError: the folder is no model's, its weights are not whole, or it does not say what
@@ -69,19 +69,18 @@ def plan(folder: str | Path) -> dict[str, Path | bytes]:
     folder = hub.find(Path(folder))
     style = hub.read_style(folder, folder.name, "")
     refuse_unsaid(folder / hub.STYLE, style.licence, style.data)
-    for name in (hub.CONFIG, METRICS):
-        if (folder / name).is_file():
-            hub.read_json(folder / name)
     kept = [name for name in hub.DOWNLOADED if (folder / name).is_file()]
     for name in kept:
-        if name.endswith(".safetensors"):
+        if name.endswith(".json"):
+            hub.read_json(folder / name)
+        elif name.endswith(".safetensors"):
             refuse_torn(folder / name)
     files: dict[str, Path | bytes] = {name: folder / name for name in kept}
     files |= {path.relative_to(folder).as_posix(): path for path in pictures(folder)}
     if CARD not in files:
-        from toonify import cards
+        from toonify import cards  # here: it takes a template engine along
 
-        files[CARD] = cards.card_of(folder).encode()
+        files[CARD] = cards.card_of(folder, repo_id).encode()
     return files
 
 
