@@ -1,8 +1,6 @@
 """Writes measured figures into a style's folder: `metrics.json` and a table in its model card."""
 
-import contextlib
 import datetime
-import importlib.metadata
 import json
 import os
 import re
@@ -12,7 +10,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 
 from toonify import cards, hub
 from toonify.cards.figures import END, START, block
-from training import records
+from training import provenance, records
 
 CARD = "README.md"
 VERSIONS = (
@@ -58,23 +56,13 @@ def card_folder(model: str) -> Path:
 
 def report(figures: dict, command: str, extractors: list[str]) -> dict:
     """What goes into metrics.json: the figures and how to get them again."""
-    versions = {}
-    for package in VERSIONS:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
     return {
         "figures": figures,
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": versions,
+        "versions": provenance.versions(VERSIONS),
         "extractors": extractors,
     }
-
-
-def told(value: object) -> str:
-    """An option's value for the command in the report; of an absolute path only its last part."""
-    path = Path(str(value))
-    return path.name if path.is_absolute() else str(value)
 
 
 def write_card(folder: Path, report: dict) -> None:

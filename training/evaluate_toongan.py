@@ -36,6 +36,7 @@ from training.extractors import Extractor
 from training.figures import significant
 from training.loop import pick_device
 from training.pictures import Picture, square
+from training.provenance import told
 from training.sheets import sheet
 from training.sources import open_pictures
 
@@ -277,9 +278,9 @@ def check(options: argparse.Namespace) -> None:
 
 def command(options: argparse.Namespace) -> str:
     """The command that gives these figures; of absolute paths only the last part is told."""
-    words = ["python", "-m", "training.evaluate_toongan", *map(card.told, options.model)]
+    words = ["python", "-m", "training.evaluate_toongan", *map(told, options.model)]
     for name in ("data", "samples", "seed"):
-        words += [f"--{name}", card.told(getattr(options, name))]
+        words += [f"--{name}", told(getattr(options, name))]
     for name in options.extractor or []:
         words += ["--extractor", name]
     return shlex.join(words)

@@ -48,7 +48,8 @@ def start(
         print(f"{what}, preset {options.preset}:\n{describe(settings)}")
         if options.dry_run:
             return
-        progress = train(prepare(settings), settings, resume=options.resume)
+        objective = prepare(settings)
+        progress = train(objective, settings, resume=options.resume, preset=options.preset)
     except ValueError as error:
         parser.error(str(error))
     except (OSError, FloatingPointError) as error:

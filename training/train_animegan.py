@@ -30,6 +30,7 @@ from training.metrics import StyleScore
 from training.perceptual import PERCEPTUAL, MobileNetV2Features
 from training.pictures import square
 from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, resolve
+from training.provenance import told
 from training.sources import open_pictures
 
 SAMPLE_PX = 320  # short side of the pictures in a sample grid
@@ -285,7 +286,9 @@ def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) 
         "scope": "photo",
         "eye_distance": [30, 110],
         "licence": settings.licence,
-        "data": ", ".join(filter(None, (settings.data, settings.photos, settings.pictures))),
+        "data": ", ".join(
+            told(source) for source in (settings.data, settings.photos, settings.pictures) if source
+        ),
     }
     write_network(G, folder, style)
 

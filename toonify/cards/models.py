@@ -31,12 +31,11 @@ LICENCES = (  # by the Hub's names
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"),
 )
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 FEW_FACES = 20  # of a skin tone: figures over fewer say little
 # Power that is assumed, since nothing measures it: of a processor's thread, of a GPU.
-WATTS = {"cpu": 10, "cuda": 350}
+WATTS = {"cpu": 10, "gpu": 350}
 TRAINED = {  # what training.json holds
-    **dict.fromkeys(("preset", "device", "processor", "precision"), str),
+    **dict.fromkeys(("preset", "device", "processor", "precision", "base_model"), str),
     **dict.fromkeys(("images", "processes", "threads"), int),
     "seconds": float,
     **dict.fromkeys(("versions", "settings"), dict),
@@ -61,6 +60,7 @@ def card_of(folder: Path, source: str = "") -> str:
     pictures = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in PICTURES)
     settings = trained["settings"] if trained else {}
     start = settings.get("start_from", "")
+    registered = hub.REGISTRY.get(start)
     template = TEMPLATES[network["kind"]]
     role = role_of(style, network["kind"], fresh=bool(trained and not start))
     task, tags = TAGS[template, role]
@@ -69,7 +69,7 @@ def card_of(folder: Path, source: str = "") -> str:
         "library_name": "diffusers",
         "pipeline_tag": task,
         "tags": tags,
-        "base_model": start if REPOSITORY.fullmatch(start) else None,
+        "base_model": (trained and trained["base_model"]) or (registered and registered.repo_id),
         "datasets": trained["datasets"] if trained else None,
     }
     if pictures:
@@ -84,7 +84,8 @@ def card_of(folder: Path, source: str = "") -> str:
         source=source or (style.name if style.source == "bundled" else "FOLDER"),
         network=network,
         trained=trained,
-        start=start or settings.get("base", ""),
+        start=start,
+        base=settings.get("base", ""),
         figures=report["block"] if report else "",
         skin=report["skin"] if report else {},
         few_faces=FEW_FACES,
@@ -130,7 +131,7 @@ def network_of(folder: Path) -> dict[str, str]:
     return {
         "kind": kind,
         "settings": ", ".join(f"{key}={value}" for key, value in shown.items()),
-        "values": f"{values_in(file):,}",
+        "size": f"{values_in(file):,}",
         "megabytes": f"{file.stat().st_size / 1e6:.1f}",
         "precision": "half" if file.name == hub.WEIGHTS[0] else "single",
     }
@@ -178,11 +179,11 @@ def cost_of(trained: dict) -> dict[str, str]:
     watt_hours = trained["seconds"] / 3600 * count * watts
     if not watt_hours:
         return {}
-    unit = ("thread of a processor", "threads") if on_cpu else ("GPU", "GPUs")
+    unit = "processor thread" if on_cpu else "GPU"
     return {
         "time": time_in_words(trained["seconds"]),
-        "units": f"{count} {unit[count > 1]}",
-        "watts": f"{watts} W for {'a' if count == 1 else 'each'} {unit[0]}",
+        "units": f"{count} {unit}{'s' if count > 1 else ''}",
+        "watts": f"{watts} W a {unit}",
         "energy": f"{watt_hours:.2g} Wh" if watt_hours < 1000 else f"{watt_hours / 1000:.1f} kWh",
     }
 
