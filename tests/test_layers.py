@@ -18,9 +18,13 @@ DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents",
 MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
     "toonify.cards": {"toonify.hub"},
+    "toonify.publish": {"toonify.hub", "toonify.cards"},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
     "toonify.convert": {f"toonify.{n}" for n in ("models", "engines", "hub", "folders")},
-    "toonify.cli": {f"toonify.{n}" for n in ("pipelines", "images", "hub", "video", "convert")},
+    "toonify.cli": {
+        *("toonify.pipelines", "toonify.images", "toonify.hub", "toonify.video"),
+        *("toonify.convert", "toonify.publish"),
+    },
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
     "toonify.screen": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
@@ -50,7 +54,7 @@ MAY_OPEN = {
     },
     "training": {
         f"toonify.{room}"
-        for room in ("images", "faces", "latents", "models", "hub", "folders", "cards")
+        for room in ("images", "faces", "latents", "models", "hub", "folders", "cards", "publish")
     },
     "benchmarks.portrait": {"toonify.pipelines"},
     "benchmarks.inversion": {
