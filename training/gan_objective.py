@@ -150,7 +150,7 @@ class NoiseObjective:
             "scope": "face",
             "family": self.family,
             "licence": s.licence,
-            "data": told(s.data),
+            "data": s.data_statement or told(s.data),
         }
         write_network(G.generator, folder, style)
 

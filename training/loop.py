@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from training import provenance, records
 from training.ema import EMA
+from training.publishing import Publisher
 
 LOCK_SECONDS = 5.0  # a killed run's processes may take a moment to go
 
@@ -388,7 +389,8 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
     )
     main = accelerator.is_main_process
     about = provenance.about(settings, preset, accelerator)
-    with locked(run) if main else nullcontext(), StopAsked() as stop, bar:
+    publisher = Publisher(settings, progress.images)
+    with locked(run) if main else nullcontext(), StopAsked() as stop, bar, publisher:
         if main:
             open_books(accelerator, settings, run, progress.images)
         if main and not resume:
@@ -445,6 +447,7 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
                 save_checkpoint(accelerator, run, progress.images, settings.keep_checkpoints)
                 if main:
                     export(objective, ema.network, run / "model", progress, about)
+                    publisher.exported(progress.images, last=leaving)
             if leaving:
                 break
     accelerator.wait_for_everyone()

@@ -280,15 +280,14 @@ def draw_photo(G, photo: Image.Image) -> Image.Image:
 
 def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) -> None:
     """A generator as a style folder that the pipelines open; weights in half precision."""
+    sources = (settings.data, settings.photos, settings.pictures)
     style = {
         "title": settings.style.replace("_", " ").capitalize(),
         "description": f"Trained on {images_seen:,} crops of {settings.style}.",
         "scope": "photo",
         "eye_distance": [30, 110],
         "licence": settings.licence,
-        "data": ", ".join(
-            told(source) for source in (settings.data, settings.photos, settings.pictures) if source
-        ),
+        "data": settings.data_statement or ", ".join(map(told, filter(None, sources))),
     }
     write_network(G, folder, style)
 

@@ -562,7 +562,7 @@ class EncoderObjective:
             "scope": "face",
             "family": "stylegan-encoder",
             "licence": s.licence,
-            "data": f"{told(s.photos)}, and generated faces of {base}",
+            "data": s.data_statement or f"{told(s.photos)}, and generated faces of {base}",
         }
         write_network(G, folder, style)
 

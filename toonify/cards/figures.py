@@ -11,12 +11,16 @@ DISTANCES = {"fd": "Frechet distance", "kd": "kernel distance", "fid": "FID", "k
 
 def block(report: dict) -> str:
     """The figures of metrics.json as a card shows them between `START` and `END`."""
+    if "validation" in report["figures"]:
+        return validation_block(report)
     return noise_block(report) if "models" in report["figures"] else photo_block(report)
 
 
 def results(report: dict) -> list[EvalResult]:
     """The figures that a model index lists; each is named with its extractor, if it has one."""
     figures, words = report["figures"], shlex.split(report["command"])
+    if "validation" in figures:
+        return []  # a training's own scores, by no common measure
 
     def given(option: str) -> str:
         return words[words.index(option) + 1] if option in words else ""
@@ -55,6 +59,19 @@ def metric_name(key: str) -> str:
     if kind in ("fid", "kid"):
         return DISTANCES[kind]
     return f"{DISTANCES[kind]} ({extractor})" if kind in DISTANCES else "SSIM of luminance, mean"
+
+
+def validation_block(report: dict) -> str:
+    """Of a training that scored itself on pictures kept out of it."""
+    lines = [
+        f"Measured by the training itself on {report['date']} (`{report['command']}`); of `score`,"
+        " lower is better.",
+        "",
+        "| | |",
+        "|---|---|",
+    ]
+    scores = report["figures"]["validation"].items()
+    return "\n".join(lines + [f"| {name.replace('_', ' ')} | {value} |" for name, value in scores])
 
 
 # Styles that draw photos ------------------------------------------------------------------------
