@@ -19,11 +19,12 @@ MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
     "toonify.cards": {"toonify.hub"},
     "toonify.publish": {"toonify.hub", "toonify.cards"},
+    "toonify.space": {"toonify.hub", "toonify.cards"},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
     "toonify.convert": {f"toonify.{n}" for n in ("models", "engines", "hub", "folders")},
     "toonify.cli": {
         *("toonify.pipelines", "toonify.images", "toonify.hub", "toonify.video"),
-        *("toonify.convert", "toonify.publish"),
+        *("toonify.convert", "toonify.publish", "toonify.space"),
     },
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},

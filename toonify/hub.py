@@ -64,7 +64,10 @@ class Style:
 
 @dataclasses.dataclass(frozen=True)
 class Pinned:
-    """A style on the Hub at one commit; `repo` without an owner belongs to $TOONIFY_HUB_OWNER."""
+    """A style on the Hub at one commit; `repo` without an owner belongs to $TOONIFY_HUB_OWNER.
+
+    `files` are what drawing needs of it, which a Space fetches while it is built.
+    """
 
     repo: str
     revision: str
@@ -73,6 +76,7 @@ class Pinned:
     scope: str
     licence: str
     family: str = "animegan"
+    files: tuple[str, ...] = (CONFIG, STYLE, WEIGHTS[0])
 
     @property
     def repo_id(self) -> str | None:

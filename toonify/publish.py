@@ -13,8 +13,7 @@ from pathlib import Path
 from toonify import hub
 
 CARD = "README.md"
-SAMPLES = (".", "samples", "pictures")  # where pictures lie that go along
-PICTURES = {".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".png": b"\x89PNG\r\n\x1a\n"}
+BEGINNINGS = {".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".png": b"\x89PNG\r\n\x1a\n"}
 WAITS = (1.0, 2.0, 4.0)  # seconds before the second try and those after it
 LONGEST = 90.0  # seconds after which no further try begins
 PATIENCE = 30.0  # seconds that the Hub may be silent in the middle of a request
@@ -123,10 +122,10 @@ def refuse_torn(file: Path) -> None:
 
 def pictures(folder: Path) -> Iterator[Path]:
     """The sample pictures of a model's folder; ValueError for one that is none inside."""
-    for path in sorted(path for name in SAMPLES for path in (folder / name).glob("*")):
-        start = PICTURES.get(path.suffix.lower())
-        if start is None or not path.is_file():
-            continue
+    from toonify import cards  # here: it takes a template engine along
+
+    for path in cards.pictures_in(folder):
+        start = BEGINNINGS[path.suffix.lower()]
         with open(path, "rb") as file:
             if file.read(len(start)) != start:
                 raise ValueError(f"{path}: expected a picture in {path.suffix[1:].upper()} format")
@@ -220,7 +219,8 @@ def commit(
     """Makes the files part of a repository, in one commit on top of its head.
 
     The repository is created if there is none, then `private` if so wanted, and with this `sdk` if
-    it is a Space. Files in `delete` go if they are there. A head that moved meanwhile is read again
+    it is a Space. What `delete` names goes if it is there: files, and what is in folders, whose
+    names end with "/", but not in `files`. A head that moved meanwhile is read again
     and committed on; faults of the Hub are retried some seconds long, which the log says.
 
     Raises:
@@ -292,7 +292,14 @@ class Push:
         """Files that differ from the repository's, and those that are to go."""
         there = {file.rfilename: file for file in info.siblings}
         add = [name for name, data in self.files.items() if differs(data, there.get(name))]
-        return tuple(sorted({*add, *(set(self.delete) & there.keys() - self.files.keys())}))
+        gone = [name for name in there.keys() - self.files.keys() if self.goes(name)]
+        return tuple(sorted({*add, *gone}))
+
+    def goes(self, name: str) -> bool:
+        """Whether a file is named by `delete`, or lies in a folder that is."""
+        return any(
+            name == gone or (gone.endswith("/") and name.startswith(gone)) for gone in self.delete
+        )
 
     def head(self):
         """What the repository holds now; it is created if there is none."""

@@ -30,7 +30,8 @@ LICENCES = (  # by the Hub's names
     *("apache-2.0", "mit", "isc", "bsd-2-clause", "bsd-3-clause", "unlicense", "unknown"),
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"),
 )
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+SAMPLES = (".", "samples", "pictures")  # folders beside the weights whose pictures go along
+PICTURES = (".jpg", ".jpeg", ".png")
 FEW_FACES = 20  # of a skin tone: figures over fewer say little
 # Power that is assumed, since nothing measures it: of a processor's thread, of a GPU.
 WATTS = {"cpu": 10, "gpu": 350}
@@ -57,7 +58,7 @@ def card_of(folder: Path, source: str = "") -> str:
     folder = Path(folder).resolve()
     style, network = hub.describe(folder, folder), network_of(folder)
     report, trained = read_report(folder), read_training(folder)
-    pictures = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    pictures = [path.relative_to(folder).as_posix() for path in pictures_in(folder)]
     settings = trained["settings"] if trained else {}
     start = settings.get("start_from", "")
     registered = hub.REGISTRY.get(start)
@@ -102,6 +103,12 @@ def role_of(style: hub.Style, network: str, fresh: bool) -> str:
     if network == "Encoder":
         return "encoder"
     return "base" if fresh or style.family == "stylegan-base" else "toon"
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures that go to the Hub with a network and are shown in its card."""
+    found = (path for name in SAMPLES for path in (folder / name).glob("*"))
+    return sorted(path for path in found if path.suffix.lower() in PICTURES and path.is_file())
 
 
 def label(name: str) -> str:

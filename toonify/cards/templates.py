@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parents[2] / "hub_cards"
 
 
 def fill(name: str, front: CardData, **values) -> str:
-    """`hub_cards/NAME.md` as Markdown, with `front` as its front matter.
+    """`hub_cards/NAME.md` as Markdown with `front` as its front matter, which it may name too.
 
     Raises:
         jinja2.UndefinedError: the template names a value that is not among `values`.
@@ -21,6 +21,6 @@ def fill(name: str, front: CardData, **values) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    body = templates.get_template(f"{name}.md").render(**values)
+    body = templates.get_template(f"{name}.md").render(front=front, **values)
     body = re.sub(r"\n{3,}", "\n\n", body).strip()  # what was left out leaves no gap
     return f"---\n{front.to_yaml()}\n---\n\n{body}\n"
