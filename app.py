@@ -29,6 +29,10 @@ LAUNCH = {
     "state_session_capacity": 1000,  # visitors whose latents are kept
 }
 
+# ZeroGPU lends a GPU to `draw` alone, in a process of its own. Outside of it only this thread may
+# place a network on one, and has to before the first copy of the process: locks are copied as held.
+LENT = "SPACES_ZERO_GPU" in os.environ
+
 loading = threading.RLock()
 pipelines = {}
 
@@ -113,9 +117,9 @@ def warm_up(style: str, portraits: bool, faces: bool) -> None:
     """Load a style, the face detector and perhaps the rest, and draw, while nobody waits."""
     with loading:  # who comes now waits for the rest of this, which is sooner than racing it
         pipeline = load_pipeline(style)
-        if "SPACES_ZERO_GPU" not in os.environ:  # there, only `draw` may touch the GPU
+        if not LENT:
             pipeline(images.load(boxes.EXAMPLES[0]).resize((128, 128)))
-    if portraits and "SPACES_ZERO_GPU" not in os.environ:
+    if portraits and not LENT:
         load_portraits()(boxes.EXAMPLES[0])
     if faces:
         load_faces()(1, 0)
@@ -126,7 +130,10 @@ TOONS, FACES = catalogue.styles("stylegan"), faces_here()
 demo = build(catalogue.styles(), load_pipeline, TOONS, load_portraits, hub.directions(), FACES)
 
 if __name__ == "__main__":
-    demo.launch(prevent_thread_lock=True, **LAUNCH)
     known = (hub.DEFAULT_STYLE, bool(TOONS), FACES is not None)
-    threading.Thread(target=warm_up, args=known, daemon=True).start()
+    if LENT:
+        warm_up(*known)
+    demo.launch(prevent_thread_lock=True, **LAUNCH)
+    if not LENT:
+        threading.Thread(target=warm_up, args=known, daemon=True).start()
     demo.block_thread()

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from training import records
+from training import provenance, records
 
 
 def compare(
@@ -69,12 +68,9 @@ def machine() -> dict:
     """What this was measured on."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
-    model = next(
-        (row.split(":")[1].strip() for row in text.splitlines() if "model name" in row), ""
-    )
     flags = next((row.split() for row in text.splitlines() if row.startswith("flags")), [])
     return {
-        "processor": model or platform.processor(),
+        "processor": provenance.processor(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "avx512_bf16": "avx512_bf16" in flags,
         "amx_bf16": "amx_bf16" in flags,

@@ -46,7 +46,9 @@ def test_a_set_is_pictures_table_licences_and_settings(dicebear, tmp_path):
     assert draw_faces(TOY, tmp_path, 6) == 6
     made = contents(tmp_path)
     pictures = [f"images/000/{index:06d}.png" for index in range(6)]
-    assert sorted(made) == sorted([*pictures, "LICENCES.md", "attributes.csv", "data.json"])
+    assert sorted(made) == sorted(
+        [*pictures, "LICENCES.md", "README.md", "attributes.csv", "data.json"]
+    )
     assert {images.load(tmp_path / name).size for name in pictures} == {(32, 32)}
     assert len({made[name] for name in pictures}) == 6
     names, table = attributes(tmp_path)

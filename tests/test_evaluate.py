@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from toonify import hub, images
+from toonify.cards import figures
 from toonify.models import MODELS
 from training import card, evaluate, extractors
 from training import figures as figures_of
@@ -198,8 +199,9 @@ def test_a_folder_without_a_card_gets_one_that_says_what_is_known(own_style):
     (own_style / "README.md").unlink()
     card.write_card(own_style, REPORT)
     text = (own_style / "README.md").read_text()
-    assert text.startswith("---\nlicense: cc0-1.0\n")
-    assert "# Toy" in text and "`AnimeGANGenerator`" in text and "* Trained on: none" in text
+    assert "\nlicense: cc0-1.0\n" in text.partition("---\n\n")[0]
+    assert "# Toy" in text and "`AnimeGANGenerator`" in text and "Data: none." in text
+    assert card.with_block(text, figures.block(REPORT)) == text
 
 
 @pytest.mark.parametrize(

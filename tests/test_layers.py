@@ -18,10 +18,14 @@ DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents",
 MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
     "toonify.catalogue": {"toonify.hub"},
+    "toonify.cards": {"toonify.hub"},
+    "toonify.publish": {"toonify.hub", "toonify.cards"},
+    "toonify.space": {"toonify.hub", "toonify.cards"},
     "toonify.pipelines": {f"toonify.{room}" for room in GROUND},
     "toonify.convert": {f"toonify.{n}" for n in ("models", "engines", "hub", "folders")},
     "toonify.cli": {
-        f"toonify.{n}" for n in ("pipelines", "images", "hub", "catalogue", "video", "convert")
+        *("toonify.pipelines", "toonify.images", "toonify.hub", "toonify.catalogue"),
+        *("toonify.video", "toonify.convert", "toonify.publish", "toonify.space"),
     },
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
@@ -32,7 +36,9 @@ MAY_OPEN = {
     "training.distill": {"training", "training.prepare.toon_pairs"},
     "training.prepare.toon_pairs": {"training", "training.prepare.toon_teacher", *DRAWS},
     "training.prepare.toon_teacher": {"training", *DRAWS},
-    "training.evaluate_toongan": {"training", "toonify.images", "toonify.pipelines"},
+    "training.evaluate_toongan": {
+        *("training", "toonify.images", "toonify.cards", "toonify.pipelines"),
+    },
     "training.toon_directions": {
         *("training", "training.directions"),
         *("toonify.images", "toonify.latents", "toonify.pipelines"),
@@ -49,7 +55,8 @@ MAY_OPEN = {
         *("toonify.models", "toonify.hub"),
     },
     "training": {
-        f"toonify.{room}" for room in ("images", "faces", "latents", "models", "hub", "folders")
+        f"toonify.{room}"
+        for room in ("images", "faces", "latents", "models", "hub", "folders", "cards", "publish")
     },
     "benchmarks.portrait": {"toonify.pipelines"},
     "benchmarks.inversion": {

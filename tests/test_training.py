@@ -282,6 +282,7 @@ ELSEWHERE = {
     *("out", "data", "style", "photos", "scenes", "pictures", "licence", "perceptual"),
     *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
     *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
+    *("data_statement", "push_to_hub", "push_every_images", "push_private"),
 }
 
 

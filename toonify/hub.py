@@ -21,11 +21,13 @@ DEFAULT_TOON = "storybook"  # of the generators tuned from it
 DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
 CONFIG = "config.json"
 STYLE = "style.json"
+METRICS = "metrics.json"  # what was measured
+TRAINING = "training.json"  # how it was trained
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
 # Data only: no code and no pickle is fetched.
 DIRECTIONS = "directions.safetensors"
 LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
-DOWNLOADED = [CONFIG, STYLE, "README.md", "metrics.json", DIRECTIONS, *WEIGHTS]
+DOWNLOADED = [CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS]
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
@@ -62,7 +64,10 @@ class Style:
 
 @dataclasses.dataclass(frozen=True)
 class Pinned:
-    """A style on the Hub at one commit; `repo` without an owner belongs to $TOONIFY_HUB_OWNER."""
+    """A style on the Hub at one commit; `repo` without an owner belongs to $TOONIFY_HUB_OWNER.
+
+    `files` are what drawing needs of it, which a Space fetches while it is built.
+    """
 
     repo: str
     revision: str
@@ -71,6 +76,7 @@ class Pinned:
     scope: str
     licence: str
     family: str = "animegan"
+    files: tuple[str, ...] = (CONFIG, STYLE, WEIGHTS[0])
 
     @property
     def repo_id(self) -> str | None:

@@ -24,6 +24,7 @@ from toonify.pipelines.animegan import AnimeGANPipeline
 from training import card, extractors, metrics
 from training.figures import Faces, Looks, Target
 from training.pictures import Picture
+from training.provenance import told
 from training.sheets import sheet
 from training.sources import open_pictures
 
@@ -238,7 +239,7 @@ def command(options: argparse.Namespace) -> str:
     for name in ("model", "photos", "style", "scenes", "faces", "limit"):
         value = getattr(options, name)
         if value is not None:
-            words += [f"--{name}", card.told(value)]
+            words += [f"--{name}", told(value)]
     for name in options.extractor or []:
         words += ["--extractor", name]
     return shlex.join(words)

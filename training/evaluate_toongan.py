@@ -29,12 +29,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
+from toonify.cards.figures import cells
 from toonify.pipelines.toongan import ToonGANPipeline
 from training import card, extractors, manifolds, metrics
 from training.extractors import Extractor
 from training.figures import significant
 from training.loop import pick_device
 from training.pictures import Picture, square
+from training.provenance import told
 from training.sheets import sheet
 from training.sources import open_pictures
 
@@ -43,7 +45,6 @@ NEIGHBOURS = 32  # samples whose nearest pictures are looked for
 NEAR_PX = 64  # side of the squares that are compared by pixels
 CHUNK = 16  # pictures that are in memory at once
 FEWEST = manifolds.K + 1  # samples that can be measured
-TITLES = {"fd": "Frechet", "kd": "kernel", "fid": "FID", "kid": "KID"}
 
 
 # Looking at pictures ----------------------------------------------------------------------------
@@ -225,19 +226,6 @@ def neighbours(drawn: Drawn, pictures: list[Picture], side: int) -> Image.Image:
 # What is shown ----------------------------------------------------------------------------------
 
 
-def cells(report: dict) -> tuple[list[str], dict[str, list[str]]]:
-    """Titles of the columns, and name of a model -> its figures as text; the floor is the last."""
-    keys = [key for key in report["floor"] if not key.endswith("_standard_error")]
-    several = len({key.split("_", 1)[1] for key in keys}) > 1
-    titles = []
-    for key in keys:
-        kind, _, extractor = key.partition("_")
-        title = TITLES.get(kind, kind)
-        titles.append(f"{title} ({extractor})" if several else title)
-    rows = {**report["models"], "real pictures": report["floor"]}
-    return titles, {name: [f"{figures[key]:.4g}" for key in keys] for name, figures in rows.items()}
-
-
 def as_text(report: dict) -> str:
     """A table of all models, and the ratios."""
     titles, rows = cells(report)
@@ -254,29 +242,6 @@ def as_text(report: dict) -> str:
         said = ", ".join(f"{key} {value:.3g}" for key, value in found.items())
         lines.append(f"{name} over {other}: {said}")
     return "\n".join(lines)
-
-
-def as_card(report: dict) -> str:
-    """The block of figures in the first model's card."""
-    figures = report["figures"]
-    titles, rows = cells(figures)
-    name, first = next(iter(figures["models"].items()))
-    names = ", ".join(f"`{extractor}`" for extractor in report["extractors"])
-    lines = [
-        f"Measured on {report['date']} through {names} over {figures['samples']:,} samples, seeds"
-        f" from {figures['seed']}, truncation 1.0: `{report['command']}`",
-        "",
-        f"| | {' | '.join(titles)} |",
-        f"|---|{'---|' * len(titles)}",
-        *(f"| {row} | {' | '.join(values)} |" for row, values in rows.items()),
-        "",
-    ]
-    for other, found in figures.get("ratios", {}).items():
-        said = ", ".join(f"{key} **{value:.3g}**" for key, value in found.items())
-        lines.append(f"* {name} over {other}: {said}")
-    size = first["weights_bytes"] / 1e6
-    lines.append(f"* parameters, weights: {first['parameters']:,}, {size:.1f} MB")
-    return "\n".join([*lines, *(f"* {note}" for note in figures["notes"])])
 
 
 # The command ------------------------------------------------------------------------------------
@@ -313,9 +278,9 @@ def check(options: argparse.Namespace) -> None:
 
 def command(options: argparse.Namespace) -> str:
     """The command that gives these figures; of absolute paths only the last part is told."""
-    words = ["python", "-m", "training.evaluate_toongan", *map(card.told, options.model)]
+    words = ["python", "-m", "training.evaluate_toongan", *map(told, options.model)]
     for name in ("data", "samples", "seed"):
-        words += [f"--{name}", card.told(getattr(options, name))]
+        words += [f"--{name}", told(getattr(options, name))]
     for name in options.extractor or []:
         words += ["--extractor", name]
     return shlex.join(words)
@@ -350,7 +315,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.card:
             names = list(dict.fromkeys(options.extractor or [extractors.BUNDLED]))
             report = card.report(figures, command(options), names)
-            card.write_card(card.card_folder(options.model[0]), report, as_card(report))
+            card.write_card(card.card_folder(options.model[0]), report)
     except (ValueError, OSError) as error:
         parser.error(str(error))
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 
+from training import publishing
 from training.loop import Objective, train
 from training.presets import RunSettings, add_settings, describe
 
@@ -40,15 +41,17 @@ def start(
 ) -> None:
     """Settles the settings, prints them, and trains what `prepare` makes of them.
 
-    A ValueError of either is wrong usage (exit status 2), a full disk or a loss that is not finite
-    a failed run (1).
+    A ValueError of either is wrong usage (exit status 2), a full disk, a loss that is not finite or
+    no right to publish a failed run (1).
     """
     try:
         settings = settle()
+        publishing.refuse_unready(settings)
         print(f"{what}, preset {options.preset}:\n{describe(settings)}")
         if options.dry_run:
             return
-        progress = train(prepare(settings), settings, resume=options.resume)
+        objective = prepare(settings)
+        progress = train(objective, settings, resume=options.resume, preset=options.preset)
     except ValueError as error:
         parser.error(str(error))
     except (OSError, FloatingPointError) as error:

@@ -17,6 +17,7 @@ from training.augment import AUGMENTATIONS, AdaptiveP, augment, diff_augment
 from training.discriminators import StyleGAN2Discriminator
 from training.folders import write_network
 from training.gan_settings import GANSettings, NoiseSettings, gamma_of
+from training.provenance import told
 from training.scores import SampleScore
 from training.sheets import sheet
 
@@ -149,7 +150,7 @@ class NoiseObjective:
             "scope": "face",
             "family": self.family,
             "licence": s.licence,
-            "data": s.data,
+            "data": s.data_statement or told(s.data),
         }
         write_network(G.generator, folder, style)
 

@@ -22,8 +22,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from training import records
+from training import provenance, records
 from training.ema import EMA
+from training.publishing import Publisher
 
 LOCK_SECONDS = 5.0  # a killed run's processes may take a moment to go
 
@@ -309,20 +310,28 @@ def refuse_nonfinite(logs: dict[str, float], images: int, run: Path) -> None:
             )
 
 
-def keep_best(objective: Objective, G, run: Path, progress: Progress) -> dict[str, float]:
+def export(objective: Objective, G, folder: Path, progress: Progress, about: dict) -> None:
+    """Writes the slow copy's folder, and in it how it was trained."""
+    objective.export(G, folder, progress.images)
+    provenance.write(folder, about, progress.images, progress.seconds)
+
+
+def keep_best(
+    objective: Objective, G, run: Path, progress: Progress, about: dict
+) -> dict[str, float]:
     """Scores the slow copy; exports it to `run/best` if no earlier one was better."""
     figures = objective.validate(G)
     if figures and figures["score"] < progress.best:
         progress.best = figures["score"]
-        objective.export(G, run / "best", progress.images)
+        export(objective, G, run / "best", progress, about)
     return {f"val_{name}": value for name, value in figures.items()}
 
 
-def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
+def train(objective: Objective, settings, *, resume: bool = False, preset: str = "") -> Progress:
     """Trains until `max_images`, `max_minutes` or a request to stop; always leaves a checkpoint.
 
     A fresh run refuses a folder that holds a run; `resume` refuses one that holds none. Resuming
-    gives the same weights as not stopping.
+    gives the same weights as not stopping. `preset` is the name of the one the settings came from.
 
     Raises:
         ValueError: the run's folder does not fit what was asked or is in use, or the batch does
@@ -379,7 +388,9 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
         smoothing=0.05,
     )
     main = accelerator.is_main_process
-    with locked(run) if main else nullcontext(), StopAsked() as stop, bar:
+    about = provenance.about(settings, preset, accelerator)
+    publisher = Publisher(settings, progress.images)
+    with locked(run) if main else nullcontext(), StopAsked() as stop, bar, publisher:
         if main:
             open_books(accelerator, settings, run, progress.images)
         if main and not resume:
@@ -421,7 +432,7 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
             leaving = progress.images + settings.batch > settings.max_images or stopping
             if tick(settings.validate_every_images) or leaving:
                 if main:
-                    sums.add(keep_best(objective, ema.network, run, progress))
+                    sums.add(keep_best(objective, ema.network, run, progress, about))
                 progress.best = broadcast(accelerator, progress.best)
             if (tick(settings.log_every_images) or leaving) and main:
                 means = sums.take()
@@ -435,7 +446,8 @@ def train(objective: Objective, settings, *, resume: bool = False) -> Progress:
             if tick(settings.save_every_images) or leaving:
                 save_checkpoint(accelerator, run, progress.images, settings.keep_checkpoints)
                 if main:
-                    objective.export(ema.network, run / "model", progress.images)
+                    export(objective, ema.network, run / "model", progress, about)
+                    publisher.exported(progress.images, last=leaving)
             if leaving:
                 break
     accelerator.wait_for_everyone()

@@ -32,6 +32,12 @@ class RunSettings:
         "", "photos kept out of training; the checkpoint that scores best stays"
     )
     validate_every_images: int = setting(5_000, "images between two scores")
+    data_statement: str = setting(
+        "", "what the pictures are, whose, and what that allows; written into style.json"
+    )
+    push_to_hub: str = setting("", "owner/name of the Hub's repository that the model goes to")
+    push_every_images: int = setting(0, "images between two pushes; 0: at the end only")
+    push_private: bool = setting(False, "true or false: a new repository is private")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from training.metrics import StyleScore
 from training.perceptual import PERCEPTUAL, MobileNetV2Features
 from training.pictures import square
 from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, resolve
+from training.provenance import told
 from training.sources import open_pictures
 
 SAMPLE_PX = 320  # short side of the pictures in a sample grid
@@ -279,13 +280,14 @@ def draw_photo(G, photo: Image.Image) -> Image.Image:
 
 def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) -> None:
     """A generator as a style folder that the pipelines open; weights in half precision."""
+    sources = (settings.data, settings.photos, settings.pictures)
     style = {
         "title": settings.style.replace("_", " ").capitalize(),
         "description": f"Trained on {images_seen:,} crops of {settings.style}.",
         "scope": "photo",
         "eye_distance": [30, 110],
         "licence": settings.licence,
-        "data": ", ".join(filter(None, (settings.data, settings.photos, settings.pictures))),
+        "data": settings.data_statement or ", ".join(map(told, filter(None, sources))),
     }
     write_network(G, folder, style)
 

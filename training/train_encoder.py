@@ -36,6 +36,7 @@ from training.folders import open_network, write_network
 from training.loop import checkpoints, pick_device
 from training.pictures import spread
 from training.presets import resolve
+from training.provenance import told
 from training.sheets import sheet
 from training.sources import open_pictures
 
@@ -561,7 +562,7 @@ class EncoderObjective:
             "scope": "face",
             "family": "stylegan-encoder",
             "licence": s.licence,
-            "data": f"{s.photos}, and generated faces of {base}",
+            "data": s.data_statement or f"{told(s.photos)}, and generated faces of {base}",
         }
         write_network(G, folder, style)
 

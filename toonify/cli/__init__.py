@@ -1,4 +1,4 @@
-"""The command line: `python -m toonify photo|imagine|styles|convert`, one module a command."""
+"""The command line: `python -m toonify COMMAND`, one module a command."""
 
 from toonify.cli.commands import main
 

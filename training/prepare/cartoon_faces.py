@@ -10,14 +10,15 @@ settings and on i alone, and `OUT/attributes.csv` says what is in each picture. 
 - `OUT/attributes.csv`: one row a picture; `none` is a part that is not there or not to be seen,
   an empty cell an attribute that the picture's style does not have;
 - `OUT/LICENCES.md`: who drew the styles and what their licences are; keep it with the pictures;
-- `OUT/data.json`: the settings.
+- `OUT/data.json`: the settings;
+- `OUT/README.md`: the card of the data set.
 
 Styles whose licence does not plainly allow training and passing on are refused.
 
     python -m training.prepare.cartoon_faces OUT --cartoon-set cartoonset10k.tgz
 
-writes the same from Google's Cartoon Set as it is distributed. Safe to run again and to stop at any
-time: only what is missing is drawn, and the files are the same byte for byte.
+writes the same, but for the card, from Google's Cartoon Set as it is distributed. Safe to run again
+and to stop at any time: only what is missing is drawn, and the files are the same byte for byte.
 """
 
 import argparse
@@ -47,6 +48,7 @@ from tqdm import tqdm
 from toonify import images
 from training import records
 from training.pictures import ZIPS, Picture, square
+from training.prepare import faces_card
 from training.sources import find_pictures
 
 PACKAGES = ("dicebear-core", "dicebear-styles", "resvg_py")
@@ -440,6 +442,8 @@ def draw_faces(
                 | describe(style, options)
             )
         _write_table(rows, folder)
+        card = faces_card.card(made_by, count, licences, rows, any_licence)
+        records.write_text(card, folder / "README.md")
     return len(missing)
 
 
