@@ -1,11 +1,18 @@
 """Publishing: the real client against the stand-in for the Hub, and what it survives."""
 
+import json
+import os
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.hub_server import FAULTS, WRITER, HubServer
+from tests.hub_server import FAULTS, ROOT, WRITER, HubServer
+from toonify import cli, hub, publish
 
 HALF = "diffusion_pytorch_model.fp16.safetensors"
 FULL = "diffusion_pytorch_model.safetensors"
@@ -19,6 +26,7 @@ from toonify import hub, publish
 
 def answer(question):
     start = time.perf_counter()
+    os.environ["HF_TOKEN"] = question.pop("token", os.environ.get("FIRST_TOKEN", ""))
     try:
         if "folder" in question:
             out = dataclasses.asdict(publish.publish(**question))
@@ -42,7 +50,7 @@ def hub_server():
 @pytest.fixture(scope="module")
 def client(hub_server, tmp_path_factory):
     """client(question): what a process with a token that may write makes of it."""
-    with hub_server.client(CLIENT, tmp_path_factory.mktemp("home"), HF_TOKEN=WRITER) as client:
+    with hub_server.client(CLIENT, tmp_path_factory.mktemp("home"), FIRST_TOKEN=WRITER) as client:
         yield client
 
 
@@ -258,3 +266,178 @@ def test_any_one_fault_of_a_pull_ends_in_the_whole_model_or_in_a_clear_error(ser
                 assert "does not answer" in answer["text"]
                 answer = client({"source": "owner/toy"})
             assert answer.get("files") == whole, (how, n, answer)
+
+
+# What is refused --------------------------------------------------------------------------------
+
+
+def said(folder: Path, **changes) -> None:
+    """Changes what style.json says; None takes a key out."""
+    style = json.loads((folder / "style.json").read_text()) | changes
+    style = {key: value for key, value in style.items() if value is not None}
+    (folder / "style.json").write_text(json.dumps(style))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"licence": None}, "\"licence\" is 'unknown'"),
+        ({"licence": "unknown: say here what the data's licences allow"}, '"licence" is'),
+        ({"licence": " "}, '"licence" is'),
+        ({"data": None}, '"data" is'),
+        ({"data": "Unknown"}, '"data" is'),
+        ({"data": "/home/me/faces"}, "a place on this machine"),
+        ({"data": "mine, ~/faces"}, "a place on this machine"),
+        ({"data": r"C:\faces"}, "a place on this machine"),
+    ],
+)
+def test_without_licence_or_data_statement_nothing_is_published(model, changes, words):
+    said(model, **changes)
+    with pytest.raises(ValueError, match=r"style\.json: ") as error:
+        publish.plan(model)
+    assert words in str(error.value)
+
+
+def test_a_statement_may_name_shares_and_addresses(model):
+    said(model, data="half of https://example.org/faces (CC0), 3/4 of it smiling; and/or mine")
+    assert "style.json" in publish.plan(model)
+
+
+def test_what_is_no_model_is_not_published(model, tmp_path):
+    with pytest.raises(ValueError, match="no such folder"):
+        publish.plan(tmp_path / "nothing")
+    whole = (model / HALF).read_bytes()
+    header = int.from_bytes(whole[:8], "little")
+    for broken in (whole[:-10], whole[:20], b"pickle", (2).to_bytes(8, "little") + b"{}"):
+        (model / HALF).write_bytes(broken)
+        with pytest.raises(ValueError, match=f"{HALF}: (not a whole safetensors|holds no tensors)"):
+            publish.plan(model)
+    (model / HALF).write_bytes(whole)
+    assert header and publish.plan(model)
+    for name, content, words in (
+        ("samples/b.jpg", PNG, "expected a picture in JPG format"),
+        ("metrics.json", b"{", "not valid JSON"),
+        ("training.json", b"[]", "expected a JSON object"),
+    ):
+        (model / name).write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            publish.plan(model)
+        (model / name).unlink()
+
+
+@pytest.mark.parametrize(
+    "name", ["name", "a/b/c", "/b", "a/", "a b/c", "a/..", "a--b/c", "a/b.git"]
+)
+def test_a_name_that_is_none_is_refused(name, model):
+    with pytest.raises(ValueError, match="expected owner/name"):
+        publish.publish(model, name)
+
+
+def test_a_folder_without_a_card_gets_the_one_of_its_family(server, client, model):
+    (model / "README.md").unlink()
+    (model / "metrics.json").unlink()
+    client(push(model))
+    card = server.head("owner/toy")["README.md"].decode()
+    assert "license: cc0-1.0" in card and 'from_pretrained("owner/toy")' in card
+
+
+def test_who_may_not_write_is_told_and_the_token_is_not(server, client, model):
+    server.put("stranger/toy", {"README.md": b"theirs"})
+    server.roles["hf_reader"] = "read"
+    server.writers["hf_reader"] = ("owner",)
+    for job, words in (
+        (push(model, token=""), "log in with `hf auth login`, or set HF_TOKEN"),
+        (push(model, token="hf_unheard_of"), "does not know the token"),
+        (push(model, "stranger/toy"), "no right to write to stranger"),
+        (push(model, "stranger/new"), "no right to write to stranger"),
+        (push(model, token="hf_reader"), "no right to write to owner"),
+    ):
+        answer = client(job)
+        assert answer["error"] == "PermissionError", answer
+        assert words in answer["text"] and "hf_" not in answer["text"]
+        assert answer["seconds"] < 3
+    assert list(server.repos) == ["stranger/toy"] and len(server.repos["stranger/toy"]) == 1
+
+
+def test_a_card_that_the_hub_refuses_is_told(server, client, model):
+    (model / "README.md").write_text("---\nlicense: [\n---\n")
+    answer = client(push(model))
+    assert answer["error"] == "ValueError" and "README.md" in answer["text"]
+    assert list(server.head("owner/toy")) == [".gitattributes"]
+
+
+def test_spaces_and_data_sets_are_committed_to_alike(server, tmp_path):
+    script = """
+import dataclasses
+from toonify import publish
+def answer(question):
+    files = {name: text.encode() for name, text in question.pop("files").items()}
+    return dataclasses.asdict(publish.commit(files=files, message="m", **question))
+"""
+    with server.client(script, tmp_path, HF_TOKEN=WRITER) as client:
+        for kind, more in (("space", {"sdk": "gradio"}), ("dataset", {})):
+            job = {"repo_id": "team/a", "files": {"README.md": "# A\n", "b.txt": "b"}, **more}
+            receipt = client({**job, "repo_type": kind})
+            assert receipt["url"] == f"{server.url}/{kind}s/team/a"
+            assert server.head(f"{kind}s/team/a")["b.txt"] == b"b"
+            again = {**job, "files": {"README.md": "# A\n"}, "delete": ["b.txt", "c.txt"]}
+            assert client({**again, "repo_type": kind})["changed"] == ["b.txt"]
+            assert "b.txt" not in server.head(f"{kind}s/team/a")
+
+
+# The command ------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_shows_all_and_asks_nobody(model, capsys, monkeypatch):
+    monkeypatch.setattr(publish, "commit", lambda *_, **__: pytest.fail("asked the Hub"))
+    assert cli.main(["push", str(model), "--repo-id", "owner/toy", "--dry-run"]) == 0
+    *rows, last = capsys.readouterr().out.splitlines()
+    assert sorted(row.split()[-1] for row in rows) == PUBLISHED
+    size = sum((model / name).stat().st_size for name in PUBLISHED)
+    assert last.split()[0] == f"{size:,}" and "nothing was sent" in last
+
+
+def test_what_the_command_says(model, capsys, monkeypatch):
+    receipts = [publish.Receipt("https://hub/owner/toy", "a" * 40, ("README.md",))]
+    receipts += [publish.Receipt("https://hub/owner/toy", "a" * 40, ())]
+    monkeypatch.setattr(publish, "commit", lambda *_, **__: receipts.pop(0))
+    words = ["push", str(model), "--repo-id", "owner/toy"]
+    assert cli.main(words) == 0 and "README.md" in capsys.readouterr().out
+    assert cli.main(words) == 0 and "there already" in capsys.readouterr().out
+
+    def away(*_, **__):
+        raise ConnectionError("nothing was published")
+
+    monkeypatch.setattr(publish, "commit", away)
+    assert cli.main(words) == 1
+    assert capsys.readouterr().err == "python -m toonify: nothing was published\n"
+    said(model, licence="")
+    assert cli.main(words) == 1 and '"licence"' in capsys.readouterr().err
+    with pytest.raises(SystemExit) as error:
+        cli.main(["push", str(model), "--repo-id", "toy"])
+    assert error.value.code == 2 and "expected owner/name" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_readme_work_as_written(server, model, photo, tmp_path):
+    section = (ROOT / "README.md").read_text().split("\n## The Hub\n")[1].split("\n## ")[0]
+    lines = [
+        line
+        for block in re.findall(r"^```\n(.*?)^```$", section, re.M | re.S)
+        for line in block.splitlines()
+    ]
+    commands = [shlex.split(line, comments=True) for line in lines]
+    assert len(commands) >= 4 and {c[0] for c in commands} == {"python", "accelerate"}
+    shutil.copytree(model, tmp_path / "runs" / "mine" / "model")
+    photo.resize((64, 64)).save(tmp_path / "portrait.jpg")
+    environment = server.environment(
+        tmp_path / "home", HF_TOKEN=WRITER, TOONIFY_CACHE=str(tmp_path)
+    )
+    for program, *words in commands:
+        if program == "accelerate":  # training itself is tried elsewhere
+            program, *words = "python", str(ROOT / words[1]), *words[2:], "--dry-run"
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (words, done.stderr)
+    assert (tmp_path / "toon.png").exists()
+    assert HALF in server.head("owner/name")
