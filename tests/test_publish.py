@@ -1,7 +1,6 @@
 """Publishing: the real client against the stand-in for the Hub, and what it survives."""
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub_server import FAULTS, ROOT, WRITER, HubServer
-from toonify import cli, hub, publish
+from toonify import cli, publish
 
 HALF = "diffusion_pytorch_model.fp16.safetensors"
 FULL = "diffusion_pytorch_model.safetensors"
