@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from toonify import cli, hub
+from toonify import cards, cli, hub
 from toonify.models import PHOTO_MODELS, CartoonGANGenerator
 
 WIDTH, DEPTH = 4, 8
@@ -106,7 +106,7 @@ def test_converted_it_draws_what_the_published_layers_draw(tmp_path, form, capsy
     assert (ours - theirs).abs().max() < 1e-5
     style = json.loads((tmp_path / "out" / "style.json").read_text())
     assert (style["family"], style["scope"]) == ("animegan", "photo")
-    assert style["licence"]
+    assert "the generator of CartoonGAN" in cards.card_of(tmp_path / "out")
 
 
 def test_the_published_width_has_the_published_size():

@@ -9,7 +9,6 @@ from pathlib import Path
 from toonify import hub
 from toonify.hub import Style
 
-TAG = "toonify"  # in the card of every style's repository
 MOST = 100  # repositories of an owner that are listed, those changed last
 
 
@@ -82,7 +81,7 @@ def listing(owner: str) -> list[tuple[str, str]]:
         f"{constants.ENDPOINT}/api/models",
         params={
             "author": owner,
-            "filter": TAG,
+            "filter": hub.TAG,
             "full": "true",
             "sort": "lastModified",
             "limit": MOST,

@@ -19,6 +19,7 @@ DEFAULT_STYLE = "comic"
 DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
 DEFAULT_TOON = "storybook"  # of the generators tuned from it
 DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
+TAG = "toonify"  # in every card, for those who look for our repositories
 CONFIG = "config.json"
 STYLE = "style.json"
 METRICS = "metrics.json"  # what was measured

@@ -13,7 +13,9 @@ from toonify.cards.templates import fill
 
 # Network, as config.json names it -> template.
 TEMPLATES = {
-    **dict.fromkeys(("AnimeGANGenerator", "AnimeGANLiteGenerator"), "animegan"),
+    **dict.fromkeys(
+        ("AnimeGANGenerator", "AnimeGANLiteGenerator", "CartoonGANGenerator"), "animegan"
+    ),
     **dict.fromkeys(("MobileStyleGAN", "StyleGAN2Generator", "Encoder"), "stylegan"),
     **dict.fromkeys(("ToonGANGenerator", "SeedGenerator"), "toongan"),
 }
@@ -69,7 +71,7 @@ def card_of(folder: Path, source: str = "") -> str:
         **licence_keys(style.licence),
         "library_name": "diffusers",
         "pipeline_tag": task,
-        "tags": tags,
+        "tags": [hub.TAG, *tags],
         "base_model": (trained and trained["base_model"]) or (registered and registered.repo_id),
         "datasets": trained["datasets"] if trained else None,
     }
