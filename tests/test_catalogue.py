@@ -101,3 +101,14 @@ def test_a_pinned_style_is_offered_once(monkeypatch):
     monkeypatch.setattr(catalogue, "ask", lambda owner: catalogue.Found(ours))
     names = [style.name for style in catalogue.styles()]
     assert "ink" in names and "me/other" in names and "me/toonify-ink" not in names
+
+
+MENUS = "import app\nprint(app.demo.get_config_file())"
+
+
+def test_an_owners_styles_stand_in_the_apps_menus(server, files, tmp_path):
+    server.put("me/toy", files)
+    toon = json.dumps({"title": "My toon", "family": "stylegan", "licence": "CC0-1.0"}).encode()
+    server.put("me/toon", files | {"style.json": toon})
+    menus = server.ask(MENUS, [], tmp_path / "home", TOONIFY_HUB_OWNER="me")
+    assert "('Toy', 'me/toy')" in menus and "('My toon', 'me/toon')" in menus

@@ -64,7 +64,6 @@ def card(repo_id: str) -> str:
         front,
         repo_id=repo_id,
         styles=[style for family in hub.CHOSEN for style in hub.styles(family)],
-        owned=any("/" not in pinned.repo for pinned in hub.REGISTRY.values()),
     )
 
 
