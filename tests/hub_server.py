@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,7 +58,8 @@ class HubServer:
         self.down = False
         self.requests: list[str] = []
         self.leaked: list[str] = []  # tokens that arrived at the file server
-        self.before_commit = None  # called with the repository's name, once
+        # Called with the repository's name, once; a status that it returns is all that happens.
+        self.before_commit: Callable[[str], int | None] | None = None
         self.lock = threading.Lock()
         self.fault: tuple[int, str, bool] = (0, "", False)
         handlers = {"hub": HubHandler, "files": FileHandler}

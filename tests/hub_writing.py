@@ -96,8 +96,8 @@ class Writing:
         header = lines[0]["value"]
         with self.hub.lock:
             meanwhile, self.hub.before_commit = self.hub.before_commit, None
-            if meanwhile:
-                meanwhile(repo)
+            if meanwhile and (status := meanwhile(repo)):
+                return self.answer(status, b"{}")
             if (
                 header.get("parentCommit", self.hub.refs[repo]["main"])
                 != self.hub.refs[repo]["main"]

@@ -4,8 +4,7 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from toonify import hub, publish
 
 def answer(question):
     start = time.perf_counter()
+    publish.PATIENCE = question.pop("patience", 30.0)
     os.environ["HF_TOKEN"] = question.pop("token", os.environ.get("FIRST_TOKEN", ""))
     try:
         if "folder" in question:
@@ -147,35 +147,56 @@ def test_a_private_push_is_hidden_from_strangers(server, client, model, tmp_path
 # What others do meanwhile -----------------------------------------------------------------------
 
 
-def test_a_commit_of_somebody_else_meanwhile_stays_below_ours(server, client, model):
-    client(push(model))
-    (model / "README.md").write_text("# New\n")
-    theirs = []
+def commits(server) -> int:
+    """How many commits were asked for."""
+    return sum("/commit/" in request for request in server.requests)
 
-    def meanwhile(repo):
-        theirs.append(server.put(repo, server.head(repo) | {"theirs.txt": b"theirs"}))
+
+def at_each_commit(server, what, times: int = 100) -> None:
+    """Calls `what(repo)` before each of the next commits."""
+
+    def meanwhile(repo, left=times):
+        if left > 1:
+            server.before_commit = lambda repo: meanwhile(repo, left - 1)
+        return what(repo)
 
     server.before_commit = meanwhile
-    receipt = client(push(model))
+
+
+def somebody_else(server):
+    """at_each_commit's: another file comes into the repository."""
+
+    def commit(repo):
+        count = str(len(server.repos[repo])).encode()
+        server.put(repo, server.head(repo) | {"theirs.txt": count})
+
+    return commit
+
+
+@pytest.fixture
+def changed(server, client, model):
+    """The model was pushed, and has another card since; nobody has asked anything yet."""
+    client(push(model))
+    (model / "README.md").write_text("# New\n")
+    server.requests.clear()
+    yield model
+    server.before_commit = None
+
+
+def test_a_commit_of_somebody_else_meanwhile_stays_below_ours(server, client, changed):
+    at_each_commit(server, somebody_else(server), 1)
+    receipt = client(push(changed))
     assert receipt["changed"] == ["README.md"]
-    assert len(server.repos["owner/toy"]) == 4 and theirs[0] in server.repos["owner/toy"]
-    assert server.head("owner/toy")["theirs.txt"] == b"theirs"
+    assert commits(server) == 2  # the first is refused: it names a parent that is no head any more
+    assert len(server.repos["owner/toy"]) == 4
+    assert server.head("owner/toy")["theirs.txt"] == b"2"
     assert server.head("owner/toy")["README.md"] == b"# New\n"
 
 
-def test_a_head_that_never_holds_still_is_given_up(server, client, model):
-    client(push(model))
-    (model / "README.md").write_text("# New\n")
-
-    def meanwhile(repo):
-        count = str(len(server.repos[repo])).encode()
-        server.put(repo, server.head(repo) | {"theirs.txt": count})
-        server.before_commit = meanwhile
-
-    server.before_commit = meanwhile
-    answer = client(push(model))
-    server.before_commit = None
-    assert answer["error"] == "ConnectionError"
+def test_a_head_that_never_holds_still_is_given_up(server, client, changed):
+    at_each_commit(server, somebody_else(server))
+    answer = client(push(changed))
+    assert answer["error"] == "ConnectionError" and commits(server) == 4
     assert "somebody else has just changed it; nothing was published" in answer["text"]
     assert server.head("owner/toy")["README.md"] == b"# Toy\n"
 
@@ -238,14 +259,29 @@ def test_a_hub_that_stays_away_leaves_the_repository_as_it_was_and_says_so(serve
         assert arrivals == [False] * 6 + [how == "lost"]
 
 
-def test_a_commit_whose_answer_was_lost_is_found_by_a_last_look(server, client, model):
-    """The answer to each try is lost: the one that arrived is seen."""
-    client(push(model))
-    (model / "README.md").write_text("# New\n")
-    count = requests_of(server, lambda: client(push(model, "owner/count"))) - 2  # nothing to create
-    server.fail_at(count, "lost")
-    receipt = client(push(model))
+def test_a_last_commit_whose_answer_was_lost_is_found_by_a_last_look(server, client, changed):
+    at_each_commit(server, somebody_else(server), 3)
+    server.fail_at(16, "lost")  # a try asks for head, card check, upload modes and commit
+    receipt = client(push(changed))
+    assert commits(server) == 4
     assert receipt["changed"] == ["README.md"]
+    assert receipt["commit"] == server.refs["owner/toy"]["main"]
+    assert server.head("owner/toy")["README.md"] == b"# New\n"
+
+
+def test_commits_that_only_fail_are_known_to_have_changed_nothing(server, client, changed):
+    at_each_commit(server, lambda repo: 503)
+    answer = client(push(changed))
+    assert answer["error"] == "ConnectionError" and commits(server) == 4
+    assert "HTTP 503; nothing was published" in answer["text"]
+    assert server.head("owner/toy")["README.md"] == b"# Toy\n"
+
+
+def test_a_hub_that_hangs_is_not_waited_for(server, client, changed):
+    """Its commit comes late, and is recognised."""
+    at_each_commit(server, lambda repo: time.sleep(0.6), 1)
+    receipt = client(push(changed, patience=0.2))
+    assert receipt["changed"] == ["README.md"] and commits(server) == 1
     assert receipt["commit"] == server.refs["owner/toy"]["main"]
 
 
@@ -428,15 +464,35 @@ def test_the_commands_of_the_readme_work_as_written(server, model, photo, tmp_pa
     assert len(commands) >= 4 and {c[0] for c in commands} == {"python", "accelerate"}
     shutil.copytree(model, tmp_path / "runs" / "mine" / "model")
     photo.resize((64, 64)).save(tmp_path / "portrait.jpg")
-    environment = server.environment(
-        tmp_path / "home", HF_TOKEN=WRITER, TOONIFY_CACHE=str(tmp_path)
-    )
-    for program, *words in commands:
-        if program == "accelerate":  # training itself is tried elsewhere
-            program, *words = "python", str(ROOT / words[1]), *words[2:], "--dry-run"
-        done = subprocess.run(
-            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, (words, done.stderr)
+    more = dict(HF_TOKEN=WRITER, TOONIFY_CACHE=str(tmp_path))
+    with server.client(TYPED, tmp_path / "home", **more) as typed:
+        typed({"folder": str(tmp_path)})
+        for program, *words in commands:
+            if program == "accelerate":  # training itself is tried elsewhere
+                words = [*words, "--dry-run"]
+            answer = typed({"words": words})
+            assert answer["status"] == 0, (words, answer)
     assert (tmp_path / "toon.png").exists()
     assert HALF in server.head("owner/name")
+
+
+# A process in which commands are typed: those of the command line, and training.
+TYPED = """
+import contextlib, io, os, sys
+from toonify import cli
+def answer(question):
+    if "folder" in question:
+        return os.chdir(question["folder"])
+    said, words = io.StringIO(), question["words"]
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            if words[:2] == ["-m", "toonify"]:
+                status = cli.main(words[2:])
+            else:
+                assert words[:2] == ["launch", "training/train_animegan.py"]
+                from training import train_animegan
+                status = train_animegan.main(words[2:]) or 0
+        except SystemExit as error:
+            status = error.code
+    return {"status": status, "said": said.getvalue()}
+"""
