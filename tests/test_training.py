@@ -452,7 +452,7 @@ def test_licence_and_sources_go_into_the_style(data, tmp_path):
     run(settings(data, tmp_path / "run", licence="CC0-1.0", max_images=4))
     style = json.loads((tmp_path / "run" / "model" / "style.json").read_text())
     assert style["licence"] == "CC0-1.0"
-    assert style["data"] == str(data)
+    assert style["data"] == data.name
 
 
 def test_loader_processes_give_the_same_run(data, tmp_path):
