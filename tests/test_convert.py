@@ -796,7 +796,10 @@ def test_wrong_usage_is_told(tmp_path, capsys):
     assert told(ours, "a.onnx", "--licence", "CC0", "--fp32") == (
         "--licence, --fp32: only for a SOURCE from elsewhere"
     )
-    assert "with --to expected a file in .pt or .pth" in told(ours, out, "--to", "nvlabs")
+    said = told(ours, out, "--to", "nvlabs")
+    assert "with --to nvlabs expected one of .pt, .pth, .pkl" in said
+    said = told(ours, "other.pkl", "--to", "rosinality")
+    assert "with --to rosinality expected one of .pt, .pth" in said and ".pkl" not in said[30:]
     assert "is a checkpoint: convert it to a folder first" in told(file, "a.onnx")
     assert "is a checkpoint: convert it to a folder first" in told("paprika", "a.xml")
     for source in (ours, "comic"):

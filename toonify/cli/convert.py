@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toonify import hub
 from toonify.cli.options import OK, UsageError, failed
-from toonify.convert.kinds import BACK, KINDS, PUBLISHED
+from toonify.convert.kinds import BACK, KINDS, PICKLE, PUBLISHED
 
 EXPORTS = (".onnx", ".xml")
 STATES = (".pt", ".pth")
@@ -26,6 +26,7 @@ To elsewhere, SOURCE is a folder, a name from `python -m toonify styles`, or own
   FILE.onnx          ONNX
   FILE.xml           OpenVINO IR, with FILE.bin beside it
   FILE.pt            a StyleGAN2's tensors by other names, with --to
+  FILE.pkl           a StyleGAN2 that NVlabs' programs open, with --to nvlabs
 ONNX and IR are tried out at once, and only kept if they draw what torch draws. They draw photos of
 any height and width, or from w+ (StyleGANs, ToonGAN), in batches of any size."""
 
@@ -36,6 +37,7 @@ examples:
   python -m toonify convert stylegan2-ffhq-config-f.pt networks/ffhq
   python -m toonify convert comic comic.onnx
   python -m toonify convert networks/ffhq ffhq.pt --to rosinality
+  python -m toonify convert networks/ffhq ffhq.pkl --to nvlabs
 
 exit status: 0 written, 1 not written, 2 wrong usage"""
 
@@ -126,8 +128,10 @@ def check(options: argparse.Namespace) -> None:
         names = ("kind", "title", "licence", "upsample", "fp32")
         if typed := [f"--{name}" for name in names if vars(options)[name] is not None]:
             raise UsageError(f"{', '.join(typed)}: only for a SOURCE from elsewhere")
-        if options.to and suffix not in STATES:
-            raise UsageError(f"OUT {options.out!r}: with --to expected a file in .pt or .pth")
+        pickles = (PICKLE,) if options.to == "nvlabs" else ()
+        if options.to and suffix not in (*STATES, *pickles):
+            known = ", ".join((*STATES, *pickles))
+            raise UsageError(f"OUT {options.out!r}: with --to {options.to} expected one of {known}")
         published = options.source in PUBLISHED and not Path(options.source).exists()
         if published or Path(options.source).is_file():
             raise UsageError(
@@ -139,7 +143,7 @@ def check(options: argparse.Namespace) -> None:
             f"SOURCE {options.source!r} is a folder of Toonify's already: expected an OUT in .onnx"
             " or .xml, or --to and an OUT in .pt"
         )
-    elif suffix in STATES:
+    elif suffix in (*STATES, PICKLE):
         raise UsageError(f"OUT {options.out!r}: expected a folder, or --to and a SOURCE of ours")
     elif out.exists() and not out.is_dir():
         raise UsageError(f"OUT {options.out!r} is a file: expected a folder")

@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from toonify import engines, hub
-from toonify.convert import stylegan2
+from toonify.convert import persistent, stylegan2
 from toonify.convert.checkpoints import CRITIC
+from toonify.convert.kinds import PICKLE
 from toonify.models import FACE_MODELS, NOISE_MODELS, PHOTO_MODELS, SeedGenerator
 from toonify.models.stylegan2 import StyleGAN2Generator
 
@@ -171,9 +172,10 @@ def openvino_run(file: Path) -> tuple[str, Callable[[torch.Tensor], torch.Tensor
 
 
 def write_states(source: str, out: Path, kind: str) -> str:
-    """Writes StyleGAN2 as `torch.save` does, by rosinality's or NVlabs' names; says what is in it.
+    """Writes StyleGAN2 by rosinality's or NVlabs' names; says what is in it.
 
-    A `critic.safetensors` in the folder goes along.
+    `out` in .pkl is a pickle that NVlabs' programs open; else it is as `torch.save` writes. A
+    `critic.safetensors` in the folder goes along.
 
     Raises:
         ValueError: `source` is no StyleGAN2, or its discriminator is not one.
@@ -186,19 +188,30 @@ def write_states(source: str, out: Path, kind: str) -> str:
         )
     convert = {"rosinality": stylegan2.to_rosinality, "nvlabs": stylegan2.to_nvlabs}[kind]
     state, clamp = network.state_dict(), network.config.conv_clamp
+    critic = None
+    if (folder / CRITIC).is_file():
+        critic = {key: t.float() for key, t in load_file(folder / CRITIC).items()}
+    if out.suffix.lower() == PICKLE:
+        data = persistent.pickled(network, critic)
+        write_whole(lambda file: file.write_bytes(data), out)
+        return "G, D, G_ema" + ("" if critic else "; D is untrained, as the folder has no critic")
     held = {"g_ema" if kind == "rosinality" else "G_ema": convert(state, "G")}
     if kind == "rosinality":
         held["latent_avg"] = state["mapping.w_avg"]
     else:
         held["conv_clamp"] = clamp
-    if (folder / CRITIC).is_file():
-        critic = {key: t.float() for key, t in load_file(folder / CRITIC).items()}
+    if critic:
         held["d" if kind == "rosinality" else "D"] = convert(critic, "D")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
-        torch.save(held, Path(beside, out.name))
-        os.replace(Path(beside, out.name), out)
+    write_whole(lambda file: torch.save(held, file), out)
     told = ", ".join(held)
     if clamp is not None and kind == "rosinality":
         told += f"; {kind} has no conv_clamp, and this network's is {clamp:g}"
     return told
+
+
+def write_whole(write: Callable[[Path], object], out: Path) -> None:
+    """Has a file written beside `out` and renamed: it is whole or not there."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
+        write(Path(beside, out.name))
+        os.replace(Path(beside, out.name), out)

@@ -12,6 +12,7 @@ KINDS = {
     "random-face": "MobileStyleGAN in the wheel random-face (.whl)",
 }
 BACK = ("rosinality", "nvlabs")  # the kinds that StyleGAN2 can be written as
+PICKLE = ".pkl"  # how files end that NVlabs' programs open
 
 
 @dataclass(frozen=True)

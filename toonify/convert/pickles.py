@@ -616,7 +616,19 @@ def read_torch(source: str | Path | bytes, limit_bytes: int = LIMIT) -> object:
 
 
 def tensors(network: Record, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Dotted name and tensor of each parameter and buffer of a network."""
+    """Dotted name and tensor of each parameter and buffer of a network.
+
+    Those that `persistent` wrote lie in one dict, by their whole names.
+    """
+    whole = network.state.get("tensors", {})
+    if type(whole) is not dict:
+        raise ValueError(
+            f"tensors of {network.class_name[:99]} are of {type(whole)}, expected a dict"
+        )
+    for name, value in whole.items():
+        if type(name) is not str or not isinstance(value, torch.Tensor):
+            raise ValueError(f"{network.class_name[:99]} holds {type(value)}, expected a tensor")
+        yield prefix + name, value
     for part in ("_parameters", "_buffers"):
         for name, value in members(network, part, torch.Tensor):
             yield prefix + name, value

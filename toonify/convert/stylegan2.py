@@ -307,6 +307,8 @@ def to_nvlabs(state: Mapping[str, torch.Tensor], network: str = "G") -> State:
 def clamp_of(network: Record) -> float | None:
     """What the layers of NVlabs' generator are clamped to, which no tensor tells."""
     told = [layer.state["conv_clamp"] for layer in modules(network) if "conv_clamp" in layer.state]
+    if not told and type(kwargs := network.init_kwargs.get("synthesis_kwargs")) is dict:
+        told = [kwargs.get("conv_clamp")]
     limits = [limit for limit in told if limit is not None]
     if not all(type(limit) in (int, float) and limit > 0 for limit in limits) or (
         limits and min(limits) != max(limits)
