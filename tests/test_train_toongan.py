@@ -138,10 +138,10 @@ MATTERS = dict(
     channels=(8, 8, 8, 4, 4, 4), critic_base=256, critic_max=4, mbstd_group=4,
     loss="relativistic", lr_g=0.01, lr_d=0.01, beta2=0.9, decay_images=16, gamma=7.0, r1_every=1,
     r2=True, mixing=0.0, augment="full", augment_p=0.7, ada_target=0.0, ada_images=16,
-    ada_cap=0.25, critic="projected", warm_images=4, redraw=0.5,
+    ada_cap=0.25, critic="projected", redraw=0.5,
 )  # fmt: skip
 REDRAW_MATTERS = dict(
-    lr_init=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0
+    lr_init=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0, warm_images=8
 )  # where there is redrawing
 SEED_MATTERS = dict(
     seed=4, batch=2, z_dim=4, channels=(8, 8, 4, 4), critic_channels=(4, 4, 8), lr=0.01,
@@ -213,6 +213,27 @@ def test_every_setting_of_the_public_recipe_changes_what_is_trained(name, faces,
 def test_every_setting_of_redrawing_changes_what_is_trained(name, faces, plain, tmp_path):
     changes = {"data": str(faces), **REDRAWS, name: REDRAW_MATTERS[name]}
     assert differ(plain["laptop"], weights(run(settings(tmp_path / "run", "laptop", **changes))))
+
+
+def test_what_was_redrawn_is_not_judged(faces, tmp_path):
+    objective = objective_of(
+        settings(tmp_path / "run", "laptop", data=str(faces)), torch.device("cpu")
+    )
+    draws = [objective.dataset[i] for i in range(4)]
+    batch = objective.unpack(torch.utils.data.default_collate(draws))
+    assert objective.adversarial(10**9)
+    drawn = objective.draw(objective.G, batch)
+    seen = []
+
+    def critic(pictures):
+        seen.append(pictures)
+        return pictures.mean((1, 2, 3))[:, None]
+
+    objective.discriminator(critic, drawn, batch, 0)
+    objective.generator(critic, drawn, batch, 0)
+    real, fake, again = seen
+    assert torch.equal(real, batch["real"][2:]) and torch.equal(fake, drawn[0][2:])
+    assert torch.equal(again, fake)
 
 
 def test_the_game_begins_after_the_warm_up(faces, tmp_path):
@@ -360,7 +381,8 @@ def test_the_clock_ends_a_run(faces, tmp_path):
         ("stylegan2", {"data": ""}, "--data: expected a folder"),
         ("stylegan2", {"augment": "magic"}, "--augment magic: expected ada"),
         ("stylegan2", {"critic": "magic"}, "--critic magic: expected stylegan2 or projected"),
-        ("laptop", {"redraw": 1.5}, "--redraw 1.5: expected a share"),
+        ("laptop", {"redraw": 0.0, "warm_images": 8}, "--warm-images 8 with --redraw 0"),
+        ("laptop", {"redraw": 1.5}, "--redraw 1.5: expected a share that leaves some"),
         ("stylegan2", {"loss": "relativistic"}, "--ada-target 0.6 with --loss relativistic"),
         ("stylegan2", {"mixing": 1.5}, "--mixing 1.5: expected a share"),
         ("stylegan2", {"mbstd_group": 3}, "--mbstd-group 3: expected a divisor of --batch 4"),

@@ -117,8 +117,10 @@ def refuse_nonsense(settings: ToonGANSettings | SeedSettings) -> ToonGANSettings
     if isinstance(s, ToonGANSettings):
         refuse_bad_game(s)
         refuse_choices(s, {"critic": ("stylegan2", "projected")})
-        if s.redraw > 1:
-            raise ValueError(f"--redraw {s.redraw}: expected a share, 0 to 1")
+        if round(s.redraw * s.batch) >= s.batch:
+            raise ValueError(f"--redraw {s.redraw}: expected a share that leaves some of a batch")
+        if s.warm_images and not s.redraw:
+            raise ValueError(f"--warm-images {s.warm_images} with --redraw 0: expected a share too")
         refuse_odd_groups(s)
         adaptive = s.augment not in ("none", "diff") and s.ada_target
         if s.loss == "relativistic" and adaptive:

@@ -59,7 +59,7 @@ class ToonGANObjective(GANObjective):
         data = AlignedDraws(s.data, s.resolution, s.max_images, s.seed, s.mirror)
         # On CPUs a pass of the generator takes half the time in this layout.
         layout = dict(memory_format=torch.channels_last)
-        self.redraws = bool(s.warm_images or s.redraw)
+        self.redraws = bool(s.redraw)
         G = (Redrawing if self.redraws else Trainee)(generator.train()).to(**layout)
         super().__init__(s, device, G, critic.to(**layout), data)
         self.weights |= {
@@ -105,15 +105,30 @@ class ToonGANObjective(GANObjective):
         """Pictures and their latents, and what redrawing some of them cost."""
         if not self.redraws:
             return super().draw(G, batch)
-        share = self.settings.redraw if self.playing else 1.0
-        count = max(1, round(share * len(batch["real"])))
+        count = self.redrawn(batch) if self.playing else len(batch["real"])
         return G({k: v for k, v in batch.items() if k != "seed"} | {"redrawn": count})
+
+    def redrawn(self, batch) -> int:
+        """How many pictures of a batch redraw real ones while the game is played."""
+        return max(1, round(self.settings.redraw * len(batch["real"]))) if self.redraws else 0
+
+    def in_play(self, drawn, batch):
+        """The pictures that were drawn from noise, and as many real ones; with their seeds.
+
+        What was redrawn is not judged: beside it, faces of noise that are all alike would pass.
+        """
+        k = self.redrawn(batch)
+        return (drawn[0][k:],), {name: batch[name][k:] for name in ("real", "seed")}
+
+    def discriminator(self, D, drawn, batch, images: int):
+        return super().discriminator(D, *self.in_play(drawn, batch), images)
 
     def generator(self, D, drawn, batch, images: int):
         """The adversarial loss once the game has begun, and that of redrawing."""
         parts = dict(drawn[2]) if self.redraws else {}
         if D is not None:
-            parts["adversarial"] = self.deceit(D, drawn[0], batch)
+            (picture,), batch = self.in_play(drawn, batch)
+            parts["adversarial"] = self.deceit(D, picture, batch)
         return losses.total(parts, self.weights)
 
 
