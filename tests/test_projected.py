@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from toonify.models import ToonGANGenerator
+from training.discriminators import as_buffers
 from training.gan_objective import Trainee
 from training.perceptual import MobileNetV2Features
-from training.projected import STAGES, ProjectedDiscriminator, as_buffers, without_norms
+from training.projected import STAGES, ProjectedDiscriminator, without_norms
 from training.redraw import Redrawing, Spread
 
 

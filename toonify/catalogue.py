@@ -54,18 +54,12 @@ def owned() -> Found:
 def ask(owner: str) -> Found:
     """The owner's style repositories, each as its newest commit describes itself."""
     import httpx2
-    from huggingface_hub import constants
 
     try:
         listed = listing(owner)
         found = [described(repo, commit) for repo, commit in listed]
     except (OSError, httpx2.HTTPError) as error:
-        why = (
-            "HF_HUB_OFFLINE is set"
-            if constants.HF_HUB_OFFLINE
-            else f"the Hub at {constants.ENDPOINT} does not answer ({type(error).__name__})"
-        )
-        note = f"{owner}'s styles are those on this machine: {why}"
+        note = f"{owner}'s styles are those on this machine: {hub.away(error)}"
         return Found(tuple(on_this_machine(owner)), note)
     return Found(tuple(style for style in found if style is not None))
 

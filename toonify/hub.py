@@ -147,7 +147,6 @@ def fetch(repo: str, revision: str | None = None) -> Path:
         GatedRepoError,
         HFValidationError,
         LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -191,19 +190,24 @@ def fetch(repo: str, revision: str | None = None) -> Path:
     except (OSError, httpx2.HTTPError) as error:  # refused, timed out, 5xx, offline on purpose
         if folder := cached(revision):
             return folder
-        why = (
-            "HF_HUB_OFFLINE is set"
-            if isinstance(error, OfflineModeIsEnabled)
-            else f"the Hub at {constants.ENDPOINT} does not answer ({type(error).__name__})"
-        )
         raise ConnectionError(
-            f"{at}: not on this machine yet, and {why}; bundled styles work without a network"
+            f"{at}: not on this machine yet, and {away(error)}; bundled styles work without a"
+            " network"
         ) from error
     if not complete(folder):
         raise ValueError(
             f"{at}: the repository holds no style: expected {CONFIG} and {' or '.join(WEIGHTS)}"
         )
     return folder
+
+
+def away(error: Exception) -> str:
+    """Why the Hub did not answer, in words."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return f"the Hub at {constants.ENDPOINT} does not answer ({type(error).__name__})"
 
 
 def complete(folder: Path) -> bool:

@@ -39,15 +39,22 @@ class Receipt:
 
 
 def publish(
-    folder: str | Path, repo_id: str, *, private: bool = False, message: str = ""
+    folder: str | Path,
+    repo_id: str,
+    files: dict[str, Path | bytes] | None = None,
+    *,
+    private: bool = False,
+    message: str = "",
 ) -> Receipt:
     """Publishes a model's folder, in one commit; see `plan` for what and `commit` for how.
+
+    `files` are what `plan` gave, if it was asked already.
 
     What an older commit has of another kind of weights, directions or figures goes with it, so
     that nobody draws with half of the old model.
     """
     check_name(repo_id)
-    files = plan(folder, repo_id)
+    files = plan(folder, repo_id) if files is None else files
     stale = tuple(name for name in hub.DOWNLOADED if name not in files)
     title = hub.read_style(Path(folder), Path(folder).name, "").title
     message = message or f"Publish {title}"
@@ -159,7 +166,7 @@ def refuse_stranger(repo_id: str) -> None:
         ConnectionError: the Hub does not answer, so that nobody knows.
     """
     import httpx2
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi
 
     token, owner = require_token(), repo_id.partition("/")[0]
     try:
@@ -168,9 +175,7 @@ def refuse_stranger(repo_id: str) -> None:
     except (OSError, httpx2.HTTPError, json.JSONDecodeError) as error:
         if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
             raise refusal(error.response.status_code, repo_id) from error
-        raise ConnectionError(
-            f"the Hub at {constants.ENDPOINT} does not answer ({type(error).__name__})"
-        ) from error
+        raise ConnectionError(hub.away(error)) from error
     role = user.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
         raise PermissionError(f"{repo_id}: the token may only read; {LOGIN}")

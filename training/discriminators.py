@@ -8,6 +8,15 @@ from torch.nn.utils.parametrizations import spectral_norm
 from toonify.models.stylegan2 import RESOLUTIONS, FullyConnected, clamp, tent
 
 
+def as_buffers(network: nn.Module) -> nn.Module:
+    """The network, its weights now buffers of the same names: no optimiser reaches them."""
+    for layer in network.modules():
+        for name, weight in list(layer.named_parameters(recurse=False)):
+            delattr(layer, name)
+            layer.register_buffer(name, weight.detach())
+    return network
+
+
 class AnimeGANDiscriminator(nn.Module):
     """PatchGAN of AnimeGANv2: image (N, 3, H, W) in [-1, 1] -> raw scores (N, 1, H/4, W/4).
 
@@ -172,10 +181,7 @@ class StyleGAN2Discriminator(nn.Module):
         if not 0 <= first <= len(self.sizes):
             raise ValueError(f"first={first}: expected 0 to {len(self.sizes)} blocks")
         for side in self.sizes[:first]:
-            for layer in getattr(self, f"b{side}").modules():
-                for name, weight in list(layer.named_parameters(recurse=False)):
-                    delattr(layer, name)
-                    layer.register_buffer(name, weight.detach())
+            as_buffers(getattr(self, f"b{side}"))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         assert image.shape[1:] == (3, self.resolution, self.resolution), image.shape

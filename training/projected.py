@@ -13,20 +13,12 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrizations import spectral_norm
 
+from training.discriminators import as_buffers
 from training.perceptual import MobileNetV2Features
 
 STAGES = {1: 16, 3: 24, 6: 32, 13: 96, 17: 320}  # stage -> channels, at 1/2, 1/4, ... 1/32
 MIXED = (16, 32, 64, 64, 64)  # channels of each after mixing
 SMALLEST = 8  # px at which the heads stop halving
-
-
-def as_buffers(network: nn.Module) -> nn.Module:
-    """The network with its weights as buffers of the same names, which no optimiser reaches."""
-    for layer in network.modules():
-        for name, weight in list(layer.named_parameters(recurse=False)):
-            delattr(layer, name)
-            layer.register_buffer(name, weight.detach())
-    return network
 
 
 def without_norms(network: nn.Module) -> nn.Module:

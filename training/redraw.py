@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from accelerate.utils import reduce
 from torch import nn
 
+from training.discriminators import as_buffers
 from training.gan_objective import Trainee
 from training.losses import feature_distance
 from training.perceptual import MobileNetV2Features
-from training.projected import as_buffers, without_norms
+from training.projected import without_norms
 
 STAGES = (1, 3, 6, 13)  # of MobileNetV2: what pictures are compared by
 

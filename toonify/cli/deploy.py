@@ -3,8 +3,7 @@
 import argparse
 
 from toonify import publish, space
-from toonify.cli.options import OK, UsageError, failed
-from toonify.cli.push import show
+from toonify.cli import sending
 
 HELP = """\
 Publishes the app as a Gradio Space on the Hugging Face Hub, in one commit: app.py, the package with
@@ -34,26 +33,14 @@ def add_to(commands) -> None:
     )
     deploy.set_defaults(run=run, parser=deploy)
     deploy.add_argument("--space", required=True, metavar="OWNER/NAME", help="where it goes")
-    deploy.add_argument(
-        "--private", action="store_true", help="a new Space is for its owner's eyes only"
-    )
-    deploy.add_argument(
-        "--dry-run", action="store_true", help="show what would be sent, and send nothing"
-    )
+    sending.add_options(deploy, "Space")
 
 
 def run(options: argparse.Namespace) -> int:
     """Publishes, and says where."""
-    try:
-        publish.check_name(options.space)
-    except ValueError as error:
-        raise UsageError(f"--space {error}") from error
-    try:
-        files = space.files(options.space)
-        if options.dry_run:
-            show(files, options.space)
-            return OK
-        receipt = publish.commit(
+
+    def commit(files: sending.Files) -> publish.Receipt:
+        return publish.commit(
             options.space,
             files,
             message="Deploy Toonify",
@@ -62,12 +49,10 @@ def run(options: argparse.Namespace) -> int:
             sdk="gradio",
             delete=("toonify/", "hub_cards/"),
         )
-    except ValueError as error:
-        return failed(error)
-    except OSError as error:  # no right, no network, or a file that cannot be read
-        return failed(f"{error.filename}: {error.strerror}" if error.filename else error)
-    if receipt.changed:
-        print(f"{receipt.url}, commit {receipt.commit}: {len(receipt.changed)} files changed")
-    else:
-        print(f"{receipt.url}: all of it is there already, in commit {receipt.commit}")
-    return OK
+
+    return sending.send(
+        *("--space", options.space),
+        lambda: space.files(options.space),
+        None if options.dry_run else commit,
+        lambda changed: f"{len(changed)} files changed",
+    )

@@ -1,10 +1,9 @@
 """`python -m toonify push FOLDER --repo-id owner/name`: a model goes to the Hugging Face Hub."""
 
 import argparse
-from pathlib import Path
 
 from toonify import publish
-from toonify.cli.options import OK, UsageError, failed
+from toonify.cli import sending
 
 HELP = """\
 Publishes a model's folder as a repository on the Hugging Face Hub, in one commit: config.json,
@@ -35,45 +34,25 @@ def add_to(commands) -> None:
     push.set_defaults(run=run, parser=push)
     push.add_argument("folder", metavar="FOLDER", help="what training or `convert` wrote")
     push.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="where it goes")
-    push.add_argument(
-        "--private", action="store_true", help="a new repository is for its owner's eyes only"
-    )
     push.add_argument("--message", default="", metavar="TEXT", help="what the commit says")
-    push.add_argument(
-        "--dry-run", action="store_true", help="show what would be sent, and send nothing"
-    )
+    sending.add_options(push, "repository")
 
 
 def run(options: argparse.Namespace) -> int:
     """Publishes, and says what and where."""
-    try:
-        publish.check_name(options.repo_id)
-    except ValueError as error:
-        raise UsageError(f"--repo-id {error}") from error
-    try:
-        if options.dry_run:
-            show(publish.plan(options.folder, options.repo_id), options.repo_id)
-            return OK
-        receipt = publish.publish(
-            options.folder, options.repo_id, private=options.private, message=options.message
+
+    def commit(files: sending.Files) -> publish.Receipt:
+        return publish.publish(
+            options.folder,
+            options.repo_id,
+            files,
+            private=options.private,
+            message=options.message,
         )
-    except ValueError as error:
-        return failed(error)
-    except OSError as error:  # no right, no network, or a file that cannot be read
-        return failed(f"{error.filename}: {error.strerror}" if error.filename else error)
-    if receipt.changed:
-        print(f"{receipt.url}, commit {receipt.commit}: {', '.join(receipt.changed)}")
-    else:
-        print(f"{receipt.url}: all of it is there already, in commit {receipt.commit}")
-    return OK
 
-
-def show(files: dict[str, Path | bytes], repo_id: str) -> None:
-    """What would be sent, with its sizes."""
-    sizes = {
-        name: len(data) if isinstance(data, bytes) else data.stat().st_size
-        for name, data in files.items()
-    }
-    for name, size in sizes.items():
-        print(f"{size:>14,} bytes  {name}")
-    print(f"{sum(sizes.values()):>14,} bytes would go to {repo_id}; nothing was sent")
+    return sending.send(
+        *("--repo-id", options.repo_id),
+        lambda: publish.plan(options.folder, options.repo_id),
+        None if options.dry_run else commit,
+        ", ".join,
+    )
