@@ -56,7 +56,8 @@ class Spread(nn.Module):
 
     def forward(self, codes: torch.Tensor, follow: bool) -> torch.Tensor:
         codes = codes.float()
-        batch = codes.T @ codes / len(codes)
+        # Not by `@`, which autocast would do in half precision.
+        batch = torch.mul(codes[:, :, None], codes[:, None, :]).mean(0)
         known = self.moments.lerp(reduce(batch.detach(), "mean"), self.rate)
         if follow:
             self.moments.copy_(known)
