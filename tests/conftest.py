@@ -53,6 +53,20 @@ def toy_style(tmp_path_factory, make_style) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fast_style(tmp_path_factory, make_style) -> Path:
+    """The same with a tiny untrained lite generator on patches beside it; do not write to it."""
+    import torch
+
+    from toonify.models import AnimeGANLiteGenerator
+
+    folder = make_style(tmp_path_factory.mktemp("styles") / "quick")
+    torch.manual_seed(4)
+    lite = AnimeGANLiteGenerator(width=4, depth=1, patch=2, edge_kernel=3)
+    lite.half().save_pretrained(folder / "lite", variant="fp16")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def make_style():
     """make_style(folder, scope="photo", **config) saves a seeded toy style in half precision."""
     return save_style

@@ -76,6 +76,34 @@ def test_toy_style_draws_the_portrait(toy_style, photo, photo_path):
     assert draw.style.title == "Toy" and draw.engine.name.startswith(("openvino", "torch"))
 
 
+def test_a_fast_generator_draws_when_asked_for(toy_style, fast_style, photo):
+    small = photo.resize((70, 51))
+    drawings = {
+        quality: AnimeGANPipeline.from_pretrained(fast_style, device="cpu", quality=quality)(
+            small, faces="none"
+        ).image
+        for quality in hub.QUALITIES
+    }
+    assert all(drawing.size == (70, 51) for drawing in drawings.values())
+    assert difference(drawings["best"], drawings["fast"]).mean() > 5
+    plain = AnimeGANPipeline.from_pretrained(toy_style, device="cpu")(small, faces="none").image
+    assert plain.tobytes() == drawings["best"].tobytes()
+    with pytest.raises(ValueError, match="toy has no fast generator"):
+        AnimeGANPipeline.from_pretrained(toy_style, quality="fast")
+    with pytest.raises(ValueError, match="quality='good': expected one of best, fast"):
+        AnimeGANPipeline.from_pretrained(fast_style, quality="good")
+
+
+def test_networks_on_patches_get_sides_they_can_cut(found):
+    spy = Spy()
+    draw = AnimeGANPipeline(Engine("test", spy), STYLE, patch=2)
+    assert draw(Image.new("RGB", (70, 51))).image.size == (70, 51)
+    found.append(face(100, 100, 20))
+    draw(Image.new("RGB", (200, 200)))
+    assert spy.shapes[0] == (1, 3, 64, 80)
+    assert all(side % 16 == 0 and side >= 64 for shape in spy.shapes for side in shape[2:])
+
+
 def test_every_kind_of_source_gives_the_same_drawing(toy_style, photo, tmp_path):
     path = tmp_path / "small.png"
     photo.resize((64, 64)).save(path)

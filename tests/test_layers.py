@@ -43,6 +43,7 @@ MAY_OPEN = {
         *("training", "training.directions"),
         *("toonify.images", "toonify.latents", "toonify.pipelines"),
     },
+    "training.prepare.style_pairs": {"training", *DRAWS},
     "training.one_shot": {
         *("training", "toonify.images", "toonify.faces", "toonify.latents", "toonify.hub"),
         *("toonify.models", "toonify.inversion"),

@@ -110,6 +110,24 @@ def test_smallest_size_works(name):
     assert network(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
 
 
+def test_lite_on_patches_draws_whole_pictures_from_fewer_pixels():
+    torch.manual_seed(0)
+    network = AnimeGANLiteGenerator(width=4, depth=1, patch=2, edge_kernel=3).eval()
+    assert (network.multiple, network.smallest) == (16, 64)
+    seen = []
+    network.down_1.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-2:]))
+    photo = torch.rand(1, 3, 64, 96) * 2 - 1
+    drawing = network(photo)
+    assert drawing.shape == photo.shape and seen == [(32, 48)]
+    # A pixel of the photo reaches the pixel of the drawing at the same place.
+    photo.requires_grad_()
+    network(photo)[0, 0, 33, 47].backward()
+    assert photo.grad[0, :, 33, 47].all()
+    for wrong in ({"patch": 3}, {"edge_kernel": 4}):
+        with pytest.raises(ValueError, match="expected"):
+            AnimeGANLiteGenerator(width=4, **wrong)
+
+
 @pytest.mark.parametrize("name", NOISE_MODELS)
 def test_noise_becomes_a_picture_that_every_parameter_shapes(name):
     torch.manual_seed(0)

@@ -33,7 +33,10 @@ def answer(question):
             if question.pop("afresh", False):
                 shutil.rmtree(Path(os.environ["HOME"], ".cache"), ignore_errors=True)
             folder = hub.find(**question)
-            out = {"files": {p.name: p.read_bytes().hex() for p in folder.iterdir()}}
+            found = (p for p in folder.rglob("*") if p.is_file())
+            out = {
+                "files": {p.relative_to(folder).as_posix(): p.read_bytes().hex() for p in found}
+            }
     except (ValueError, OSError) as error:
         out = {"error": type(error).__name__, "text": str(error)}
     return {**out, "seconds": time.perf_counter() - start}
@@ -132,6 +135,13 @@ def test_what_was_pushed_is_pulled_by_a_stranger_and_a_pin_costs_no_request(
         server.requests.clear()
         assert stranger({"source": "owner/toy", "revision": commit})["files"] == found
         assert server.requests == []
+
+
+def test_a_fast_generator_goes_with_its_style(server, client, fast_style, tmp_path):
+    push(shutil.copytree(fast_style, tmp_path / "quick"))
+    found = client({"source": "owner/toy", "afresh": True})["files"]
+    for name in ("lite/config.json", f"lite/{HALF}"):
+        assert bytes.fromhex(found[name]) == (fast_style / name).read_bytes()
 
 
 def test_a_private_push_is_hidden_from_strangers(server, client, model, tmp_path):

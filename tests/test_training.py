@@ -15,12 +15,13 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 
 from tests.toy_data import power_cut, write_pairs
-from toonify import images
+from toonify import hub, images
+from toonify.models import PHOTO_MODELS
 from training import loop
 from training.data import AnimeGANDraws
 from training.ema import EMA
 from training.perceptual import MobileNetV2Features, VGG19Features
-from training.prepare import edge_smooth
+from training.prepare import edge_smooth, style_pairs
 from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, add_settings, check
 from training.train_animegan import AnimeGANObjective, main
 
@@ -109,6 +110,47 @@ def test_nan_stops_the_run_and_names_the_loss(data, tmp_path):
 def test_lite_generator_trains_by_the_same_command(data, tmp_path):
     chosen = settings(data, tmp_path / "lite", model="animegan-lite", max_images=8)
     assert type(run(chosen).G).__name__ == "AnimeGANLiteGenerator"
+
+
+def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_path):
+    """The pairs, the preset, and the folder that a style keeps its fast generator in."""
+    pairs = tmp_path / "pairs"
+    photos = data / "train_photo"
+    options = dict(count=5, px=64, seed=1)
+    assert style_pairs.draw_crops([photos], pairs, [str(toy_style)], **options) == 5
+    crops = sorted((pairs / "train_photo").glob("*.png"))
+    assert len({images.load(crop).tobytes() for crop in crops}) == 5
+    network = hub.load_model(toy_style, PHOTO_MODELS)
+    for crop in crops[:2]:
+        drawn = images.load(pairs / "toy" / "style" / crop.name)
+        with torch.no_grad():
+            told = images.to_pil(network(images.to_tensor(images.load(crop))))
+        assert np.abs(np.asarray(drawn, int) - np.asarray(told, int)).mean() < 2
+    crops[0].unlink()
+    assert style_pairs.draw_crops([photos], pairs, [str(toy_style)], **options) == 0
+    again = images.load(crops[0]).tobytes()
+    assert style_pairs.draw_crops([photos], pairs, [str(toy_style)], **options) == 0
+    assert images.load(crops[0]).tobytes() == again
+
+    toy = dict(
+        data=str(pairs), style="toy", out=str(tmp_path / "run"), width=4, depth=1, batch=2,
+        crop_sizes=((0, 64),), max_images=8, init_images=8, precision="fp32", trackers="none",
+        log_every_images=2,
+    )  # fmt: skip
+    run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **toy)))
+    losses = [line["g_pair"] for line in log_of(tmp_path / "run")]
+    assert losses[-1] < losses[0]
+    style = tmp_path / "style"
+    shutil.copytree(toy_style, style)
+    shutil.copytree(tmp_path / "run" / "model", style / hub.LITE)
+    lite = hub.load_model(hub.generator_folder(style, "fast"), PHOTO_MODELS)
+    assert lite.config.patch == 2 and lite.config.edge_kernel == 3
+
+
+@pytest.mark.parametrize("changes", [{"patch": 2}, {"edge_kernel": 3}])
+def test_patches_are_for_the_lite_generator(changes, data, tmp_path):
+    with pytest.raises(ValueError, match="are of --model animegan-lite"):
+        run(settings(data, tmp_path, **changes))
 
 
 def test_unpaired_recipe_trains(data, tmp_path):
@@ -283,6 +325,7 @@ ELSEWHERE = {
     *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
     *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
+    *("patch", "edge_kernel"),
 }
 
 

@@ -28,7 +28,14 @@ WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.
 # Data only: no code and no pickle is fetched.
 DIRECTIONS = "directions.safetensors"
 LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
-DOWNLOADED = [CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS]
+LITE = (
+    "lite"  # folder in a style's: a generator that draws nearly the same in a fraction of the time
+)
+DOWNLOADED = [
+    *(CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS),
+    *(f"{LITE}/{name}" for name in (CONFIG, *WEIGHTS)),
+]
+QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
@@ -221,6 +228,28 @@ def weights_file(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise ValueError(f"{folder}: expected {WEIGHTS[0]} or {WEIGHTS[1]}, found neither")
+
+
+def has_lite(folder: Path) -> bool:
+    """Whether a style's folder holds a fast generator too."""
+    return complete(folder / LITE)
+
+
+def generator_folder(folder: Path, quality: str = "best") -> Path:
+    """Where in a style's folder the generator of that quality lies, one of `QUALITIES`.
+
+    Raises ValueError for another word, and for "fast" where the style has no fast generator.
+    """
+    if quality not in QUALITIES:
+        raise ValueError(f"quality={quality!r}: expected one of {', '.join(QUALITIES)}")
+    if quality == "best":
+        return folder
+    if not has_lite(folder):
+        raise ValueError(
+            f"quality='fast': {folder.name} has no fast generator (a folder {LITE!r} in its own);"
+            " expected best"
+        )
+    return folder / LITE
 
 
 def fingerprint(*files: Path) -> str:

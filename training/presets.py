@@ -58,6 +58,8 @@ class AnimeGANSettings(RunSettings):
     model: str = setting("animegan", "generator: animegan or animegan-lite")
     width: int = setting(32, "channels of the generator's first layer")
     depth: int = setting(4, "residual blocks of the generator")
+    patch: int = setting(1, "side of the pixel blocks that animegan-lite works on: 1, 2 or 4")
+    edge_kernel: int = setting(7, "size of animegan-lite's first and last convolution: 3, 5 or 7")
     upsample: str = setting("tf", "tf, align or half: see the generator")
     start_from: str = setting("", "style folder or name whose generator to start from")
     perceptual: str = setting("mobilenet_v2", "feature network of the losses, or vgg19 (Hub)")
@@ -184,6 +186,34 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     "anime": dataclasses.replace(PAIRED, style="anime", face_share=0.8),
     "gouache": dataclasses.replace(PAIRED, style="gouache", face_share=0.6),
 }
+
+# What a trained style draws of crops (training/prepare/style_pairs.py), which are taken whole: the
+# drawings are to come out alike, pixel by pixel, so that nothing is left to a discriminator.
+ANIMEGAN_PRESETS["lite"] = dataclasses.replace(
+    PAIRED,
+    model="animegan-lite",
+    width=48,
+    patch=2,
+    edge_kernel=3,
+    smooth="computed",
+    max_images=40_000,
+    init_images=40_000,
+    decay_images=40_000,
+    decay="cosine",
+    lr_init=2e-3,
+    crop_sizes=((0, 256),),
+    zoom=(1.0, 1.0),
+    face_share=0.0,
+    scene_share=0.0,
+    recolour_share=0.0,
+    weight_content=0.0,
+    weight_style=0.0,
+    weight_colour=0.0,
+    weight_pair=10.0,
+    weight_pair_features=0.5,
+    weight_chroma=0.0,
+    ema_half_life_images=1_000.0,
+)
 
 # Pairs of a base's face and its toon: larger crops, so that a face's shape can change, and twice
 # the Gram and feature weights of a drawing that only changes strokes.

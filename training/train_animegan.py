@@ -78,7 +78,7 @@ class AnimeGANObjective:
         if s.start_from:
             self.G = open_network("--start-from", s.start_from, ANIMEGAN_MODELS).train()
         else:
-            self.G = ANIMEGAN_MODELS[s.model](width=s.width, depth=s.depth, upsample=s.upsample)
+            self.G = new_generator(s)
         self.G.to(memory_format=torch.channels_last)
         self.D = AnimeGANDiscriminator(s.critic_width, s.spectral_norm)
         self.D.to(memory_format=torch.channels_last)
@@ -201,7 +201,7 @@ class AnimeGANObjective:
         def pick(features, stages):
             return [features[stage] for stage in stages]
 
-        if weights["content"] or D is None:
+        if weights["content"] or (D is None and not weights["pair"]):
             with torch.no_grad():
                 photo = self.features(batch["photo"])
             parts["content"] = losses.feature_distance(
@@ -266,6 +266,20 @@ class AnimeGANObjective:
     def export(self, G, folder: Path, images_seen: int) -> None:
         """Writes the slow copy as a style folder: config.json, fp16 weights, style.json."""
         export_style(G, folder, self.settings, images_seen)
+
+
+def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
+    """The network that the settings describe, with fresh weights."""
+    s = settings
+    kwargs = {"width": s.width, "depth": s.depth, "upsample": s.upsample}
+    if s.model == "animegan-lite":
+        kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel}
+    elif (s.patch, s.edge_kernel) != (1, 7):
+        raise ValueError(
+            f"--patch {s.patch}, --edge-kernel {s.edge_kernel}: they are of --model animegan-lite;"
+            f" expected 1 and 7 with {s.model}"
+        )
+    return ANIMEGAN_MODELS[s.model](**kwargs)
 
 
 @torch.no_grad()

@@ -18,8 +18,9 @@ from toonify.faces import Face, align, detect, paste
 
 FACES = ("all", "largest", "none")
 MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of memory
-MULTIPLE = 8  # of height and width: 8 for the lite generator, and right for the full one's 4
-SMALLEST = 32  # px a side, for the same reason
+# Of height and width, and px a side: those of the lite generator on single pixels, which are right
+# for the full one too; a network that works on patches takes so many times as many.
+MULTIPLE, SMALLEST = 8, 32
 NETWORK_CODE = Path(__file__).parents[1] / "models" / "animegan.py"
 
 
@@ -40,9 +41,10 @@ class Toon:
 class AnimeGANPipeline:
     """Draws photos in one style. Safe to share between threads; they take turns at the network."""
 
-    def __init__(self, engine: Engine, style: hub.Style):
+    def __init__(self, engine: Engine, style: hub.Style, patch: int = 1):
         self.engine = engine
         self.style = style
+        self.patch = patch
 
     @classmethod
     def from_pretrained(
@@ -51,16 +53,21 @@ class AnimeGANPipeline:
         *,
         revision: str | None = None,
         device: str = "auto",
+        quality: str = "best",
     ) -> "AnimeGANPipeline":
         """The pipeline for a bundled style's name, a folder, or owner/repo on the Hub.
 
-        `revision` is a commit, tag or branch of a Hub style; `device` is "auto", "cpu" or "cuda".
-        Raises ValueError, PermissionError or ConnectionError as `hub.find` and `hub.load_model` do.
+        `revision` is a commit, tag or branch of a Hub style; `device` is "auto", "cpu" or "cuda";
+        `quality` is "best", or "fast" where the style has a lite generator.
+        Raises ValueError, PermissionError or ConnectionError as `hub.find`, `hub.load_model` and
+        `hub.generator_folder` do.
         """
         folder = hub.find(style, revision)
-        key = hub.fingerprint(folder / hub.CONFIG, hub.weights_file(folder), NETWORK_CODE)
-        engine = open_engine(key, functools.partial(load_generator, folder), device)
-        return cls(engine, hub.describe(style, folder))
+        inner = hub.generator_folder(folder, quality)
+        key = hub.fingerprint(inner / hub.CONFIG, hub.weights_file(inner), NETWORK_CODE)
+        engine = open_engine(key, functools.partial(load_generator, inner), device)
+        patch = hub.read_json(inner / hub.CONFIG).get("patch", 1)
+        return cls(engine, hub.describe(style, folder), patch)
 
     def __call__(
         self,
@@ -116,7 +123,8 @@ class AnimeGANPipeline:
         small = photo
         if (width, height) != photo.size:
             small = photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        drawn = self.engine(reflect_to(images.to_tensor(small), *map(padded, (height, width))))
+        sides = (padded(side, self.patch) for side in (height, width))
+        drawn = self.engine(reflect_to(images.to_tensor(small), *sides))
         toon = images.to_pil(drawn[..., :height, :width])
         if toon.size != photo.size:
             toon = toon.resize(photo.size, Image.Resampling.LANCZOS)
@@ -142,7 +150,7 @@ class AnimeGANPipeline:
         # An FFHQ crop is four eye distances wide. Faces smaller than the style's range are drawn at
         # its middle, where lines have the right weight.
         eyes = min(max(frontal_eye_distance(face), (low * high) ** 0.5), high)
-        return padded(round(4 * eyes))
+        return padded(round(4 * eyes), self.patch)
 
 
 class Clock:
@@ -192,9 +200,10 @@ def frontal_eye_distance(face: Face) -> float:
     return max(1.0, float((across**2).sum() ** 0.5), 0.9 * float((down**2).sum() ** 0.5))
 
 
-def padded(side: int) -> int:
-    """The next length that the networks take."""
-    return max(SMALLEST, -(-side // MULTIPLE) * MULTIPLE)
+def padded(side: int, patch: int = 1) -> int:
+    """The next length that a network takes which works on patches of `patch` x `patch` pixels."""
+    multiple = MULTIPLE * patch
+    return max(SMALLEST * patch, -(-side // multiple) * multiple)
 
 
 def reflect_to(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -1,0 +1,113 @@
+"""Draws crops of photos with trained styles: pairs for a generator that is to match them.
+
+    python -m training.prepare.style_pairs photos scenes data --styles comic anime --crops 4000
+
+writes `data/train_photo/NAME.png` and `data/STYLE/style/NAME.png`. The generators normalise over
+the whole picture, so a pair is used whole: a part of it would have been drawn otherwise. Can be
+stopped and run again: only what is missing is drawn.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from toonify import images
+from toonify.engines import Engine, open_engine
+from toonify.models import PHOTO_MODELS
+from training.folders import open_network
+from training.pictures import Picture
+from training.sources import open_pictures
+
+SHORTEST, LONGEST = 1.0, 2.2  # short side of the photo that a crop is cut from, in crops
+
+
+def crop_of(picture: Picture, px: int, seed: int, index: int) -> Image.Image:
+    """Crop `index` of a photo, px x px: of `seed` and `index` alone, at a scale of its own."""
+    rng = np.random.default_rng((seed, index))
+    photo = picture.load()
+    short = px * rng.uniform(SHORTEST, LONGEST)
+    scale = max(px / min(photo.size), short / min(photo.size))
+    size = tuple(max(px, round(side * scale)) for side in photo.size)
+    photo = photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    left, top = (int(rng.integers(0, side - px + 1)) for side in size)
+    return photo.crop((left, top, left + px, top + px))
+
+
+def draw_crops(
+    sources: list[str | Path],
+    data: Path,
+    styles: list[str],
+    *,
+    count: int,
+    px: int = 256,
+    seed: int = 0,
+    report=print,
+) -> int:
+    """Draws `count` crops in every style into `data`; returns how many drawings were new.
+
+    Photos take turns, whichever source they are from.
+
+    Raises:
+        ValueError: a source is not there or empty, or there is no such style.
+    """
+    engines = {Path(name).name: teacher(name) for name in styles}
+    photos = [picture for source in sources for picture in open_pictures(source, "photos")]
+    order = np.random.default_rng(seed).permutation(len(photos))
+    drawn = 0
+    for index in tqdm(range(count), desc="drawing crops", unit="crop"):
+        name = f"{seed}_{index:06d}"
+        files = {style: data / style / "style" / f"{name}.png" for style in engines}
+        missing = [style for style, file in files.items() if not file.exists()]
+        photo_file = data / "train_photo" / f"{name}.png"
+        if not missing and photo_file.exists():
+            continue
+        try:
+            crop = crop_of(photos[order[index % len(order)]], px, seed, index)
+        except images.ImageError as error:
+            report(f"skipped: {error}")
+            continue
+        for style in missing:
+            toon = images.to_pil(engines[style](images.to_tensor(crop)))
+            images.save(toon, files[style])
+            drawn += 1
+        images.save(crop, photo_file)
+    return drawn
+
+
+def teacher(style: str) -> Engine:
+    """The generator of a style's folder or name, ready to draw."""
+    network = open_network("--styles", style, PHOTO_MODELS)
+    return open_engine(None, lambda: network)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("photos", nargs="+", help="folders, archives or Hub data sets")
+    parser.add_argument(
+        "data", type=Path, help="folder to write train_photo/ and STYLE/style/ into"
+    )
+    parser.add_argument("--styles", nargs="+", required=True, help="names or folders of styles")
+    parser.add_argument("--crops", type=int, default=4000, help="how many (default 4000)")
+    parser.add_argument("--px", type=int, default=256, help="side of a crop (default 256)")
+    parser.add_argument("--seed", type=int, default=0, help="of the crops")
+    options = parser.parse_args(arguments)
+    if options.crops < 1:
+        parser.error(f"--crops {options.crops}: expected at least 1")
+    if options.px < 64 or options.px % 16:
+        parser.error(f"--px {options.px}: expected a multiple of 16, at least 64")
+    try:
+        drawn = draw_crops(
+            *(options.photos, options.data, options.styles),
+            **{"count": options.crops, "px": options.px, "seed": options.seed},
+            report=tqdm.write,
+        )
+    except (ValueError, PermissionError, ConnectionError) as error:
+        parser.error(str(error))
+    print(f"{drawn} drawings of {options.crops} crops in {options.data}")
+
+
+if __name__ == "__main__":
+    main()
