@@ -138,7 +138,7 @@ def test_what_was_pushed_is_pulled_by_a_stranger_and_a_pin_costs_no_request(
 
 
 def test_a_fast_generator_goes_with_its_style(server, client, fast_style, tmp_path):
-    push(shutil.copytree(fast_style, tmp_path / "quick"))
+    client(push(shutil.copytree(fast_style, tmp_path / "quick")))
     found = client({"source": "owner/toy", "afresh": True})["files"]
     for name in ("lite/config.json", f"lite/{HALF}"):
         assert bytes.fromhex(found[name]) == (fast_style / name).read_bytes()

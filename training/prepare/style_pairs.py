@@ -101,7 +101,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         drawn = draw_crops(
             *(options.photos, options.data, options.styles),
-            **{"count": options.crops, "px": options.px, "seed": options.seed},
+            count=options.crops,
+            px=options.px,
+            seed=options.seed,
             report=tqdm.write,
         )
     except (ValueError, PermissionError, ConnectionError) as error:
