@@ -40,9 +40,10 @@ class Toon:
 class AnimeGANPipeline:
     """Draws photos in one style. Safe to share between threads; they take turns at the network."""
 
-    def __init__(self, engine: Engine, style: hub.Style):
+    def __init__(self, engine: Engine, style: hub.Style, key: str | None = None):
         self.engine = engine
         self.style = style
+        self.key = key  # changes whenever the network does
 
     @classmethod
     def from_pretrained(
@@ -60,7 +61,7 @@ class AnimeGANPipeline:
         folder = hub.find(style, revision)
         key = hub.fingerprint(folder / hub.CONFIG, hub.weights_file(folder), NETWORK_CODE)
         engine = open_engine(key, functools.partial(load_generator, folder), device)
-        return cls(engine, hub.describe(style, folder))
+        return cls(engine, hub.describe(style, folder), key)
 
     def __call__(
         self,
