@@ -33,7 +33,7 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
                 if stop.is_set():
                     break
             put((None, StopIteration()))
-        except BaseException as error:  # noqa: BLE001 - it is raised again, where it is heard
+        except BaseException as error:
             put((None, error))
         finally:
             if hasattr(source, "close"):

@@ -103,7 +103,7 @@ class Animation:
 def length(image: Image.Image) -> Fraction:
     """Milliseconds for which the frame that an image stands at is shown."""
     said = Fraction(image.info.get("duration") or 0).limit_denominator(65535)
-    if image.format == "GIF" and said <= 10 or said <= 0:
+    if (image.format == "GIF" and said <= 10) or said <= 0:
         return Fraction(_DEFAULT_MS)
     return said
 
