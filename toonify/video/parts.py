@@ -155,7 +155,7 @@ class Parts:
         finally:
             if writer is not None:
                 writer.container.close()
-                writer.file.unlink()
+                writer.file.unlink(missing_ok=True)  # made with the first packet
 
     def _finish(self, writer: "PieceWriter") -> None:
         writer.close()

@@ -66,7 +66,7 @@ class Film:
 
     about: what is known before reading. Rotation is undone and pixels are made square, so that
         `about.size` may differ from what the file says.
-    damaged: packets that could not be decoded, counted while reading.
+    damaged: packets and frames that could not be decoded, counted while reading.
     notes: what people should know of it.
     """
 
@@ -154,6 +154,7 @@ class Film:
             except av.FFmpegError:
                 self.damaged += 1
                 continue
+            self.damaged += sum(picture.is_corrupt for picture in pictures)
             yield from (picture for picture in pictures if not picture.is_corrupt)
 
     def _nothing_decoded(self, stream) -> str:
@@ -192,7 +193,13 @@ def pictures_of(container, path):
     for stream in container.streams.video:
         cover = stream.disposition & av.stream.Disposition.attached_pic
         if not cover and stream.codec_context is not None:
+            if stream.width * stream.height > MAX_PIXELS:
+                raise ClipError(
+                    f"{path}: its frames are {stream.width}x{stream.height}; expected at most"
+                    f" {MAX_PIXELS / 1e6:.0f} megapixels"
+                )
             stream.thread_type = "AUTO"
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # later ones may grow
             return stream
     raise ClipError(f"{path}: there are no moving pictures in it; expected {EXPECTED}")
 
