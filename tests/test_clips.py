@@ -245,7 +245,7 @@ def test_an_animation_becomes_a_film_and_back(tmp_path):
 
 
 def test_a_gif_is_small_and_slow_enough_for_browsers(tmp_path):
-    source = make_clip(tmp_path / "source.mp4", range(0, 12), 60, size=(640, 64), sound="aac")
+    source = make_clip(tmp_path / "source.mp4", range(12), 60, size=(640, 64), sound="aac")
     told = copied(source, tmp_path / "target.gif")
     assert told[0].startswith(".gif has no sound") and "frames left out" in told[1]
     clip = open_clip(tmp_path / "target.gif")
