@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.test_animegan_pipeline import face, pipeline
-from tests.toy_clips import make_clip, picture, pictures_of, sound_of, times_of
+from tests.toy_clips import SIZE, make_clip, picture, pictures_of, sound_of, times_of
 from toonify.pipelines import video
 from toonify.pipelines.video import Cancelled, ClipOptions, draw_clip
 from toonify.video import parts
@@ -50,7 +50,13 @@ def test_a_clip_is_drawn_with_its_times_and_sound(tmp_path, clip):
     told = []
     target = tmp_path / "new" / "out.mp4"
     drawn = draw_clip(draw, clip, target, ClipOptions(crf=10), progress=told.append)
-    assert (drawn.path, drawn.frames, drawn.drawn, drawn.faces) == (target, 10, 10, 0)
+    assert (drawn.path, drawn.frames, drawn.done, drawn.drawn, drawn.faces) == (
+        target,
+        10,
+        10,
+        10,
+        0,
+    )
     assert drawn.seconds == pytest.approx(10 * 1001 / 30000) and drawn.fps > 0
     assert (drawn.damaged, drawn.flicker, drawn.notes) == (0, None, ())
     assert times_of(target) == times_of(clip) == [Fraction(1001 * i, 30000) for i in range(10)]
@@ -98,6 +104,23 @@ def test_flicker_is_measured_and_reduced(tmp_path):
     found = draw_clip(pipeline(noisy)[0], clip, tmp_path / "out.mp4", measure=True).flicker
     assert 0 < found.source < found.drawn and found.steady < 0.6 * found.drawn
     assert found.ratio == pytest.approx(found.steady / found.source)
+
+
+def test_what_hardly_moves_is_drawn_every_third_time(tmp_path):
+    """The drawings in between move with the source; without stabilising every frame is drawn."""
+    wide = np.hstack([picture(0, (160, 64))] * 2)
+
+    def pan(number, size):
+        return np.ascontiguousarray(wide[:, number : number + size[0]])
+
+    clip = make_clip(tmp_path / "pan.mp4", sound=None, draw=pan)
+    draw, shapes = negative()
+    assert draw_clip(draw, clip, tmp_path / "a.mp4", ClipOptions(crf=10)).drawn == len(shapes) <= 6
+    for number, found in enumerate(pictures_of(tmp_path / "a.mp4")):
+        assert off(255 - pan(number, SIZE)[:, :80], found[:, :80]) < 12
+    draw, shapes = negative()
+    draw_clip(draw, clip, tmp_path / "b.mp4", OPTIONS)
+    assert len(shapes) == 10
 
 
 def test_a_repeated_frame_is_not_drawn_again(tmp_path):
@@ -170,7 +193,7 @@ def test_a_failed_run_goes_on(tmp_path, clip):
         kept.append(next(folder.glob("000000*")).stat().st_ino)
 
     drawn = draw_clip(negative()[0], clip, target, OPTIONS, progress=look)
-    assert (drawn.frames, drawn.drawn) == (10, 6) and set(kept) == {first}
+    assert (drawn.frames, drawn.done) == (10, 6) and set(kept) == {first}
     assert not folder.exists()
     draw_clip(negative()[0], clip, tmp_path / "whole.mp4", OPTIONS)
     pairs = zip(pictures_of(target), pictures_of(tmp_path / "whole.mp4"), strict=True)
@@ -184,7 +207,7 @@ def test_other_options_do_not_go_on(tmp_path, clip):
     with pytest.raises(ClipError, match="other settings"):
         draw_clip(negative()[0], clip, tmp_path / "out.mp4", ClipOptions(strength=0.5))
     drawn = draw_clip(negative()[0], clip, tmp_path / "out.mp4", ClipOptions(), overwrite=True)
-    assert drawn.drawn == 10
+    assert drawn.done == 10
 
 
 def test_without_resume_nothing_is_left(tmp_path, clip):
@@ -198,7 +221,7 @@ def test_a_cancelled_run_stops_its_threads(tmp_path, clip):
     with pytest.raises(Cancelled):
         draw_clip(negative()[0], clip, tmp_path / "out.mp4", cancelled=lambda: next(answers))
     assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
-    assert draw_clip(negative()[0], clip, tmp_path / "out.mp4").drawn == 6
+    assert draw_clip(negative()[0], clip, tmp_path / "out.mp4").done == 6
 
 
 def test_an_error_while_joining_leaves_the_old_clip(tmp_path, clip, monkeypatch):
@@ -226,7 +249,7 @@ video.find_faces = lambda photo: []
 def rule(batch):
     time.sleep(float(sys.argv[3]))
     return -batch
-print(video.draw_clip(pipeline(rule)[0], sys.argv[1], sys.argv[2], OPTIONS).drawn)
+print(video.draw_clip(pipeline(rule)[0], sys.argv[1], sys.argv[2], OPTIONS).done)
 """
 
 

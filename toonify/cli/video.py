@@ -164,7 +164,10 @@ def report(clip) -> None:
         print(f"note: {note}", file=sys.stderr)
     if clip.damaged:
         print(f"note: {clip.damaged} damaged packets were passed over", file=sys.stderr)
-    print(f"{clip.frames} frames, {clip.seconds:.2f} s; {clip.fps:.2f} frames drawn a second")
+    print(
+        f"{clip.frames} frames, {clip.seconds:.2f} s; {clip.drawn} drawn,"
+        f" {clip.fps:.2f} frames a second"
+    )
     if clip.flicker is not None:
         kinds = {"source": clip.flicker.source, "drawings": clip.flicker.drawn}
         kinds["clip"] = clip.flicker.steady

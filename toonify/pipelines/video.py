@@ -22,7 +22,7 @@ from toonify.video.ahead import ahead
 from toonify.video.frames import ClipError, Frame
 from toonify.video.parts import Parts
 from toonify.video.reading import open_clip
-from toonify.video.stable import Flicker, FlickerMeter, Scenes, Stabiliser
+from toonify.video.stable import Carrier, Flicker, FlickerMeter, Scenes, Stabiliser
 
 GLANCES = 8  # frames that are looked at for the drawing's scale
 WARM = 12  # frames drawn again when a run goes on, so that faces and lines go on where they were
@@ -37,9 +37,9 @@ class ClipOptions:
     """How a clip is drawn; what two runs must have in common for the second to go on.
 
     `faces`, `strength` and `keep_colour` are as for a photo. `stabilise` carries drawings on from
-    frame to frame where the source stays the same. `side_by_side` puts the source on the left.
-    `max_height` in pixels makes a larger clip smaller. `crf` is the quality of films: smaller is
-    better and larger in bytes, 18 shows no difference.
+    frame to frame where the source stays the same; where all of a frame does, it is not drawn.
+    `side_by_side` puts the source on the left. `max_height` in pixels makes a larger clip smaller.
+    `crf` is the quality of films: smaller is better and larger in bytes, 18 shows no difference.
     Raises ValueError for a number out of its range.
     """
 
@@ -75,8 +75,9 @@ class Progress:
 class DrawnClip:
     """A drawn clip.
 
-    `frames` and `seconds` are its length; `drawn` counts the frames of this run, and `fps` how
-    many of them it drew a second, all steps included. `faces` counts those followed, again after
+    `frames` and `seconds` are its length; `done` counts the frames of this run, `fps` how many of
+    them it did a second, all steps included, and `drawn` those that the network drew: the others
+    show the drawing before them. `faces` counts those followed, again after
     each cut. `damaged` packets of the source could not be read. `flicker` is there if it was asked
     for. `notes` are for people.
     """
@@ -84,6 +85,7 @@ class DrawnClip:
     path: Path
     frames: int
     seconds: float
+    done: int
     drawn: int
     fps: float
     faces: int
@@ -166,6 +168,7 @@ def draw_clip(
             parts.frames,
             float((last.at + last.duration - parts.pieces[0].start) * unit),
             parts.frames - done,
+            run.drawings,
             pace.fps,
             run.tracks.seen,
             clip.damaged,
@@ -183,6 +186,7 @@ class Run:
         self.scale = 1.0
         largest = options.faces == "largest"
         self.tracks = FaceTracks(find_faces, self.is_small, largest)
+        self.drawings = 0  # of the network, in this run
         self._start: int | None = None
 
     def prepare(self) -> None:
@@ -232,24 +236,33 @@ class Run:
                     yield frame
 
     def draw(self, frames: Iterator[Frame]) -> Iterator[Drawn]:
-        """The drawing of each frame. One that repeats the last is not drawn again."""
-        scenes, last = Scenes(), None
+        """The drawing of each frame: a new one, or the last carried on where nothing happens."""
+        scenes, carrier, last = Scenes(), Carrier(), None
         for frame in frames:
             if last is not None and np.array_equal(last.frame.pixels, frame.pixels):
                 last = Drawn(frame, last.toon, False)
-            else:
-                cut = scenes.cut(frame.pixels)
-                last = Drawn(frame, self.drawing(Image.fromarray(frame.pixels), cut), cut)
+                yield last
+                continue
+            photo, cut = Image.fromarray(frame.pixels), scenes.cut(frame.pixels)
+            tracks = [] if self.options.faces == "none" else self.tracks.update(photo, cut)
+            settled = all(track.weight == 1.0 for track in tracks)
+            carries = self.options.stabilise and settled and not cut
+            toon = carrier(frame.pixels) if carries else None
+            if toon is None:
+                toon = self.drawing(photo, tracks)
+                self.drawings += 1
+                if settled:
+                    carrier.drew(frame.pixels, toon)
+            last = Drawn(frame, toon, cut)
             yield last
 
-    def drawing(self, photo: Image.Image, cut: bool) -> np.ndarray:
+    def drawing(self, photo: Image.Image, tracks: list[Track]) -> np.ndarray:
         """One frame on the way of a photo, with faces that are followed instead of found."""
         canvas = photo
         if self.pipeline.style.scope == "photo":
             canvas = self.pipeline.draw(photo, self.scale)
-        if self.options.faces != "none":
-            for track in self.tracks.update(photo, cut):
-                canvas = self.with_face(photo, canvas, track)
+        for track in tracks:
+            canvas = self.with_face(photo, canvas, track)
         if self.options.keep_colour:
             canvas = with_colours_of(photo, canvas)
         if self.options.strength < 1:

@@ -9,6 +9,9 @@ _SIDE = 480  # px of the longer side at which motion is measured
 _HOLD = 0.75  # how much of the last picture stays where nothing changes
 _ALIKE = 5.0  # grey levels by which a place may differ and still be the same
 _STILL = 0.25  # px at that size below which motion is noise
+CARRIED = 2  # frames for which a drawing serves, after its own, where nothing happens
+_UNCHANGED = 8.0  # levels, after a blur: more is an event, less is noise
+_SLOW = 3.0  # px at that size that carried drawings may be moved
 _MARGIN = 10  # levels by which the last picture may leave the range of the new one
 _CUT_CHANGE, _CUT_LOST = 18.0, 0.5  # see is_cut
 _FOLLOWED = 0.01  # of the longer side: motion that is still slow
@@ -22,24 +25,63 @@ class Motion:
         self._before: np.ndarray | None = None
 
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """From uint8 RGB (H, W, 3) to flow (h, w, 2) in pixels of the small copy, and by how many
-        levels (h, w) the two differ along it, after a blur; None for the first picture."""
+        """From the last picture to this one, uint8 RGB (H, W, 3); None for the first."""
         small = shrunk(pixels, _SIDE)
         before, self._before = self._before, small
         if before is None or before.shape != small.shape:
             return None
-        if min(small.shape[:2]) < 16:  # too narrow for the flow's patches
-            flow = np.zeros((*small.shape[:2], 2), np.float32)
+        return self.between(before, small)
+
+    def between(self, before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Flow (h, w, 2) in pixels of small copies, uint8 RGB (h, w, 3): a place of `now` lay at
+        itself + flow. And by how many levels (h, w) the two differ along it, after a blur."""
+        if min(now.shape[:2]) < 16:  # too narrow for the flow's patches
+            flow = np.zeros((*now.shape[:2], 2), np.float32)
         else:
-            grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (small, before)]
+            grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before)]
             flow = self._flow.calc(*grey, None)
         length = np.linalg.norm(flow, axis=2)
         flow *= np.clip(2.0 * length / _STILL - 1.0, 0.0, 1.0)[..., None]
         then, now = (
             cv2.GaussianBlur(picture, (0, 0), 2.0).astype(np.float32)
-            for picture in (looked_up(before, flow), small)
+            for picture in (looked_up(before, flow), now)
         )
         return flow, np.abs(now - then).max(axis=2)
+
+
+class Carrier:
+    """Brings a drawing to the next frames as long as nothing but slow motion happens in them.
+
+    The network then has less to do, and what is not drawn again cannot flicker. A blink or a word
+    is enough for a new drawing: no place may change. What is carried is moved from where it was
+    drawn in one step, so that it does not blur, and never for more than `CARRIED` frames.
+    """
+
+    def __init__(self):
+        self._motion = Motion()
+        self._source: np.ndarray | None = None
+        self._drawn: np.ndarray | None = None
+        self._carried = 0
+
+    def drew(self, source: np.ndarray, drawn: np.ndarray) -> None:
+        """A frame was drawn; both are uint8 RGB (H, W, 3)."""
+        self._source, self._drawn, self._carried = shrunk(source, _SIDE), drawn, 0
+
+    def __call__(self, source: np.ndarray) -> np.ndarray | None:
+        """The last drawing as it is in this frame, or None where it has to be drawn again."""
+        small = shrunk(source, _SIDE)
+        if self._source is None or self._source.shape != small.shape or self._carried == CARRIED:
+            return None
+        flow, change = self._motion.between(self._source, small)
+        # At the border there is nothing to compare with what has just come in: a thin strip.
+        known = cv2.erode(inside(flow), np.ones((5, 5), np.uint8))
+        if (change * known).max() > _UNCHANGED or np.abs(flow).max() > _SLOW:
+            return None
+        self._carried += 1
+        if not flow.any():
+            return self._drawn
+        height, width = source.shape[:2]
+        return looked_up(self._drawn, enlarged(flow, width, height) * (width / flow.shape[1]))
 
 
 class Stabiliser:
