@@ -60,6 +60,7 @@ MAY_OPEN = {
         for room in ("images", "faces", "latents", "models", "hub", "folders", "cards", "publish")
     },
     "benchmarks.portrait": {"toonify.pipelines"},
+    "benchmarks.clip": {"toonify.pipelines", "toonify.hub", "toonify.images"},
     "benchmarks.inversion": {
         *("training", "toonify.images", "toonify.faces", "toonify.inversion", "toonify.pipelines")
     },
