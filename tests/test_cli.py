@@ -15,7 +15,7 @@ from PIL import Image
 from tests.odd_inputs import make_odd_inputs
 from tests.test_toongan import seed_toy
 from toonify import cli, hub, images
-from toonify.pipelines import animegan, stylegan, toongan
+from toonify.pipelines import animegan, batch, stylegan, toongan
 
 ROOT = Path(cli.__file__).parents[2]
 
@@ -34,6 +34,10 @@ class Inverter:
         self.options = options
         image = images.load(photo)
         return animegan.Toon(image.point(lambda value: 255 - value), [], {}, 0)
+
+    def map(self, photos, style=None, *, finish, **options):
+        given = options if style is None else options | {"style": style}
+        return batch.draw_all(lambda photo: self(photo, **given), photos, finish)
 
 
 @pytest.fixture
@@ -633,7 +637,7 @@ def test_interruption_leaves_whole_files_only(tmp_path, toy_style, photo):
         time.sleep(0.02)
     command.send_signal(signal.SIGINT)
     _, err = command.communicate(timeout=60)
-    assert command.returncode == 130 and "Traceback" not in err
+    assert command.returncode == 130 and "Traceback" not in err, err
     assert "interrupted" in err
     results = list((tmp_path / "toons").iterdir())
     assert 3 <= len(results) < 200
