@@ -224,14 +224,19 @@ def save(
         size = f"{image.width}x{image.height}"
         raise ImageError(f"{form} cannot hold a picture of {size} pixels: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_part_of(path)}{uuid.uuid4().hex[:8]}.part")
+    part = temporary(path)
     try:
-        with open(temporary, "xb") as file:
+        with open(part, "xb") as file:
             file.write(encoded.getbuffer())
-        os.replace(temporary, path)
+        os.replace(part, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     return path
+
+
+def temporary(path: Path) -> Path:
+    """A hidden name beside `path`, new each time, under which it is written."""
+    return path.with_name(f"{_part_of(path)}{uuid.uuid4().hex[:8]}.part")
 
 
 def discard_unfinished(paths: Iterable[Path]) -> None:
@@ -251,7 +256,7 @@ def discard_unfinished(paths: Iterable[Path]) -> None:
 
 
 def _part_of(path: Path) -> str:
-    """How the temporary names of a file begin: told from its name, and never too long."""
+    """How a file's temporary names begin; its own name in them could make them too long."""
     return f".{hashlib.blake2b(os.fsencode(path.name), digest_size=12).hexdigest()}-"
 
 
