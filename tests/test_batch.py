@@ -185,7 +185,7 @@ def test_a_pipeline_draws_many_as_it_draws_one(toy_style, photo, tmp_path, monke
     (tmp_path / "broken.jpg").write_bytes(b"broken")
     small = [photo.resize((96, 80)), photo.resize((64, 96)), photo.resize((72, 72))]
     photos = [*small[:2], tmp_path / "broken.jpg", small[2]]
-    options = {"faces": "none", "strength": 0.5}
+    options = {"faces": "none"}
     outcomes = list(pipe.map(iter(photos), **options))
     assert isinstance(outcomes[2].error, images.ImageError)
     for original, outcome in zip(small, [o for o in outcomes if o.error is None], strict=True):

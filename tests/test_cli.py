@@ -120,6 +120,14 @@ def test_globs_that_the_shell_left_alone(folder, inverter):
     assert files("toons") == ["a.jpg", "c.webp"]
 
 
+def test_a_glob_leaves_out_what_was_drawn(folder, inverter, capsys):
+    """Else a second run would draw drawings, and processes would disagree on their shares."""
+    for _ in range(2):
+        assert run("*", "*/*.jpg", "-o", "toons") == 0
+    assert sorted(inverter.drawn) == ["a.jpg", "b.png"]
+    assert "0 drawn, 2 skipped" in capsys.readouterr().out
+
+
 def test_a_name_with_a_star_is_that_name(folder, inverter):
     Path("photos/a.jpg").rename("photos/[a]*.jpg")
     assert run("photos/[a]*.jpg", "-o", "toon.jpg") == 0
@@ -182,6 +190,22 @@ def test_photos_are_never_replaced(folder, unopened, capsys):
         ("photos/a.jpg", "-o", "photos/../photos/", "--overwrite"),
     ):
         assert "photos are never replaced" in usage(capsys, *words)
+
+
+def test_the_share_of_a_process_does_not_depend_on_what_exists(folder, inverter, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    Path("toons").mkdir()
+    Path("toons/a.jpg").write_text("drawn before")  # the first one's, as a and c of three are
+    for rank, share in ("1", ["b.png"]), ("0", ["c.webp"]):
+        monkeypatch.setenv("RANK", rank)
+        inverter.drawn.clear()
+        assert run("photos", "-o", "toons", "--recursive") == 0
+        assert inverter.drawn == share
+
+
+def test_half_a_launch_is_a_usage_error(folder, unopened, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "WORLD_SIZE is set and RANK is not" in usage(capsys, "photos", "-o", "toons")
 
 
 # What people are told --------------------------------------------------------------------------

@@ -79,10 +79,10 @@ def add_up(counts: Sequence[int], at: Place) -> list[int] | None:
     """The sum of every process's counts, when all have come here; None if one did not.
 
     A launcher ends all processes when one ends with a failure, so none may end before the others
-    are done. Those that were started by hand, without MASTER_ADDR, do not wait for each other: of
-    them, and of one alone, the own counts come back.
+    are done. Those that were started by hand, without MASTER_ADDR and MASTER_PORT, do not wait for
+    each other: of them, and of one alone, the own counts come back.
     """
-    if at.world == 1 or "MASTER_ADDR" not in os.environ:
+    if at.world == 1 or not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         return list(counts)
     import torch
     from torch import distributed
