@@ -19,6 +19,7 @@ from toonify.lift import lift
 
 FACES = ("all", "largest", "none")
 MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of memory
+FINE_SCALE = 1 / 3  # a photo drawn smaller than this has detail for faces of their own
 MULTIPLE = 8  # of height and width: 8 for the lite generator, and right for the full one's 4
 SMALLEST = 32  # px a side, for the same reason
 NETWORK_CODE = Path(__file__).parents[1] / "models" / "animegan.py"
@@ -125,8 +126,12 @@ class AnimeGANPipeline:
         return toon if toon.size == size else lift(toon, size)
 
     def to_draw(self, found: list[Face], scale: float) -> list[Face]:
-        """Those of the faces that are too small in a drawing of the photo at `scale`."""
-        low = self.style.eye_distance[0] if self.style.scope == "photo" else float("inf")
+        """Those of the faces that are too small, or coarse, in a drawing of the photo at `scale`."""
+        low, high = self.style.eye_distance
+        if self.style.scope == "face":
+            low = float("inf")
+        elif scale < FINE_SCALE:  # such a drawing is enlarged so much that its strokes show
+            low = (low * high) ** 0.5
         return [face for face in found if frontal_eye_distance(face) * scale < low]
 
     def draw_faces(
