@@ -126,7 +126,7 @@ class AnimeGANPipeline:
         return toon if toon.size == size else lift(toon, size)
 
     def to_draw(self, found: list[Face], scale: float) -> list[Face]:
-        """Those of the faces that are too small, or coarse, in a drawing of the photo at `scale`."""
+        """Those of the faces that are too small, or coarse, in the photo drawn at `scale`."""
         low, high = self.style.eye_distance
         if self.style.scope == "face":
             low = float("inf")
