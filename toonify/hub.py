@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT_STYLE = "comic"
 DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
+DEFAULT_ENCODER = "portrait-encoder"  # finds faces in w of the base
 DEFAULT_TOON = "storybook"  # of the generators tuned from it
 DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
 TAG = "toonify"  # in every card, for those who look for our repositories
