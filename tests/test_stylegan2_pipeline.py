@@ -180,7 +180,7 @@ def test_parts_of_other_bases_are_refused(pipe, folder, photo, toy_portrait):
     with pytest.raises(ValueError, match="differ in channel_max: 8 and 16"):
         pipe(photo, folder / "stranger", refine_steps=1)
     wrong = StyleGANPipeline(folder / "base", folder / "wrong_encoder", "cpu")
-    with pytest.raises(ValueError, match="its num_ws is 12, and this base needs 10"):
+    with pytest.raises(ValueError, match="its num_ws is 12, and the base needs 10"):
         wrong(Image.new("RGB", (80, 60)), folder / "toon")
     bundled = StyleGANPipeline.from_pretrained(
         folder / "base", encoder=hub.DEFAULT_ENCODER, device="cpu"

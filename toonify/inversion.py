@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -38,11 +38,26 @@ class Guide:
     w_std: torch.Tensor
 
 
-def guide_for(generator, perceive, side: int) -> Guide:
-    """The guide of a generator that has no encoder, to compare pictures of `side` px."""
-    device = generator.mapping.w_avg.device
-    rows = torch.arange(generator.num_ws, device=device)
-    rows = rows.clamp(max=generator.synthesis.free_rows(side))
+def side_for(generator) -> int:
+    """Pixels a side at which a generator's pictures are compared with a face."""
+    return min(SIDE, generator.resolution)
+
+
+def check_encoder(settings: Mapping[str, object], generator) -> None:
+    """ValueError if an encoder built with `settings` cannot be one of `generator`."""
+    wanted = {"num_ws": generator.num_ws, "w_dim": generator.config.w_dim, "side": SIDE}
+    for name, value in wanted.items():
+        if settings.get(name, value) != value:
+            raise ValueError(
+                f"its {name} is {settings[name]}, and the base needs {value}; expected an encoder"
+                " that was trained with the base"
+            )
+
+
+def guide_for(generator, perceive) -> Guide:
+    """The guide of a generator that has no encoder."""
+    rows = torch.arange(generator.num_ws, device=generator.mapping.w_avg.device)
+    rows = rows.clamp(max=generator.synthesis.free_rows(side_for(generator)))
     return Guide(perceive, rows, spread_of_w(generator.mapping, generator.config.z_dim))
 
 

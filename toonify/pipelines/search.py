@@ -10,7 +10,6 @@ from PIL import Image
 from toonify import hub, images, inversion
 from toonify.engines import Engine, open_engine
 
-OWN_ENCODER = "encoder"  # in a base's folder
 FROM_MEAN = 300  # steps of refinement that do without an encoder
 NETWORK_CODE = Path(__file__).parents[1] / "models" / "encoder.py"
 
@@ -47,13 +46,10 @@ class Search:
         from toonify.models import Encoder
 
         _, said = hub.read_config(self.folder / hub.CONFIG, {"encoder": Encoder})
-        wanted = {"num_ws": base.num_ws, "w_dim": base.config.w_dim, "side": inversion.SIDE}
-        for name, value in wanted.items():
-            if said.get(name, value) != value:
-                raise ValueError(
-                    f"encoder={str(self.folder)!r}: its {name} is {said[name]}, and this base needs"
-                    f" {value}; expected an encoder that was trained with the base"
-                )
+        try:
+            inversion.check_encoder(said, base)
+        except ValueError as error:
+            raise ValueError(f"encoder={str(self.folder)!r}: {error}") from error
 
     def invert(
         self,
@@ -87,7 +83,7 @@ class Search:
                 base,
                 self.guide(base),
                 steps,
-                side=compared(base),
+                side=inversion.side_for(base),
                 whole=whole,
                 visible=visible,
                 progress=progress,
@@ -105,7 +101,7 @@ class Search:
         with self._lock:
             if self._guide is None:
                 eyes = self.load(hub.find(hub.DEFAULT_ENCODER))
-                self._guide = inversion.guide_for(base, eyes.perceive, compared(base))
+                self._guide = inversion.guide_for(base, eyes.perceive)
             return self._guide
 
     def encoder(self) -> torch.nn.Module:
@@ -131,27 +127,3 @@ class Search:
         from toonify.models import Encoder
 
         return hub.load_model(folder, {"encoder": Encoder}).requires_grad_(False).to(self.device)
-
-
-def compared(base: torch.nn.Module) -> int:
-    """Pixels a side at which refinement compares a base's pictures with a face."""
-    return min(inversion.SIDE, base.resolution)
-
-
-def encoder_of(base: Path) -> Path | None:
-    """The folder of a base's encoder, where nobody names one; None if there is none.
-
-    It is `encoder` in the base's folder, else the bundled one if the base is built as the bundled
-    base is.
-    """
-    own = base / OWN_ENCODER
-    if (own / hub.CONFIG).is_file():
-        return hub.find(own)
-    alike = built(base) == built(hub.find(hub.DEFAULT_BASE))
-    return hub.find(hub.DEFAULT_ENCODER) if alike else None
-
-
-def built(folder: Path) -> dict:
-    """The class and settings of a folder's network."""
-    config = hub.read_json(folder / hub.CONFIG)
-    return {key: value for key, value in config.items() if key != "_diffusers_version"}

@@ -16,7 +16,7 @@ from toonify.blend import morph, retone
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
-from toonify.pipelines.search import Search, compared, encoder_of
+from toonify.pipelines.search import Search
 from toonify.pipelines.swaps import LayerSwap, swap_for
 from toonify.video import write_clip
 
@@ -100,7 +100,7 @@ class StyleGANPipeline:
         what `hub.find` raises.
         """
         folder = named("base", base, revision)
-        found = named("encoder", encoder) if encoder else encoder_of(folder)
+        found = named("encoder", encoder) if encoder else hub.encoder_of(folder)
         return cls(folder, found, device)
 
     def __call__(
@@ -366,7 +366,7 @@ class StyleGANPipeline:
     @property
     def compared(self) -> int:
         """Pixels a side at which refinement compares the base's pictures with a face."""
-        return compared(self.network("base"))
+        return inversion.side_for(self.network("base"))
 
     @property
     def num_ws(self) -> int:
