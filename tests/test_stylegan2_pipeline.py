@@ -193,6 +193,14 @@ def test_parts_of_other_bases_are_refused(pipe, folder, photo, toy_portrait):
         StyleGANPipeline.from_pretrained(folder / "base", encoder="/nowhere")
 
 
+def test_directions_of_another_base_are_refused(folder, photo, tmp_path):
+    shutil.copytree(folder / "base", tmp_path / "base")
+    shutil.copy(hub.BUNDLED / hub.DEFAULT_BASE / hub.DIRECTIONS, tmp_path / "base")
+    pipe = StyleGANPipeline.from_pretrained(tmp_path / "base", device="cpu")
+    with pytest.raises(ValueError, match=r"'smile' moves row 9 of w\+ by 512 numbers"):
+        pipe(photo, folder / "toon", edits={"smile": 1.0}, refine_steps=1)
+
+
 def test_the_bundled_base_has_the_bundled_encoder():
     pipe = StyleGANPipeline.from_pretrained(device="cpu")
     assert pipe.search.folder == hub.BUNDLED / hub.DEFAULT_ENCODER

@@ -453,6 +453,14 @@ class StyleGANPipeline:
         if not (isinstance(refine_steps, int) and 0 <= refine_steps <= MOST_STEPS):
             raise ValueError(f"refine_steps={refine_steps!r}: expected 0 to {MOST_STEPS}")
         latents.check_edits(edits, self.directions)
+        for name in edits or ():
+            vector, (_, last) = self.directions[name].vector, self.directions[name].rows
+            if len(vector) != self._dimensions or last >= self.num_ws:
+                raise ValueError(
+                    f"edits: {name!r} moves row {last} of w+ by {len(vector)} numbers, and the base"
+                    f" has {self.num_ws} rows of {self._dimensions}: {hub.DIRECTIONS} in its folder"
+                    " is another base's"
+                )
         if given is not None:
             self.search.check(self.network("base"), refine_steps, needed=not given)
 
