@@ -344,7 +344,7 @@ class Portraits(Inverter):
         super().__init__()
         self.swaps = []
 
-    def check_options(self, faces, strength, truncation, refine_steps, edits):
+    def check_options(self, faces, strength, truncation, refine_steps, edits, given):
         if set(edits) - {"smile", "age"}:
             raise ValueError(f"edits: {', '.join(edits)}: expected smile or age")
 
