@@ -39,9 +39,7 @@ def ours(engine: bool) -> Job:
     pipe = StyleGANPipeline.from_pretrained(device="cpu")
     ws = torch.randn(1, pipe.num_ws, 512, generator=torch.Generator().manual_seed(0)) * 0.5
     draw = pipe.engine(None) if engine else pipe.network("base").synthesis
-    return Job(
-        torch.no_grad()(lambda: draw(ws).numpy()), {"faces": 1}, draw.name if engine else ""
-    )
+    return Job(torch.no_grad()(lambda: draw(ws).numpy()), {"faces": 1}, draw.name if engine else "")
 
 
 def plain() -> Job:

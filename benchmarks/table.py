@@ -9,9 +9,7 @@ from pathlib import Path
 from benchmarks import contenders
 from benchmarks.contenders import Figures, Race
 
-HEAD = (
-    "| | median time | a second | times as fast | peak memory | remarks |\n|---|---|---|---|---|---|"
-)
+HEAD = "| | median time | a second | times as fast | peak memory | remarks |\n|---|---|---|---|---|---|"
 NOTE = (
     "Times are medians, and the lowest and highest of them. *Times as fast* are ratios of medians"
     " within one group, whose contenders took turns in one run."
@@ -80,7 +78,9 @@ def rows(race: Race, figures: dict[str, Figures]) -> str:
         ratio = times_as_fast(race, figures, name)
         ratio = "" if ratio is None else f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.1f}×"
         remarks = "; ".join(found.remarks)
-        lines.append(f"| {name} | {times} | {rates} | {ratio} | {found.peak_mb:.0f} MB | {remarks} |")
+        lines.append(
+            f"| {name} | {times} | {rates} | {ratio} | {found.peak_mb:.0f} MB | {remarks} |"
+        )
     return "\n".join(lines)
 
 
