@@ -50,7 +50,10 @@ class Timed:
 
 @dataclass(frozen=True)
 class Contender:
-    """`compiles`: a first process fills the cache of compiled graphs, so that memory is a user's."""
+    """Its name, and what prepares it.
+
+    With `compiles` a process before fills the cache of compiled graphs: memory is to be a user's.
+    """
 
     name: str
     prepare: Callable[[], Job]

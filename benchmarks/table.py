@@ -9,7 +9,9 @@ from pathlib import Path
 from benchmarks import contenders
 from benchmarks.contenders import Figures, Race
 
-HEAD = "| | median time | a second | times as fast | peak memory | remarks |\n|---|---|---|---|---|---|"
+HEAD = """\
+| | median time | a second | times as fast | peak memory | remarks |
+|---|---|---|---|---|---|"""
 NOTE = (
     "Times are medians, and the lowest and highest of them. *Times as fast* are ratios of medians"
     " within one group, whose contenders took turns in one run."
