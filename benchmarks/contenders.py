@@ -12,7 +12,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,12 +32,14 @@ class Job:
 
     `run` does it once. It gives what it drew (a float32 array in [-1, 1]), a `Timed` if it took the
     time itself, or anything else, which is dropped. `amounts` says by unit how much one run does,
-    for example {"images": 4, "TFLOP": 0.8}; the first is what contenders are compared by.
+    for example {"images": 4, "TFLOP": 0.8}; the first is what contenders are compared by. A turn
+    is `again` runs, each of them timed: of a short one the first finds caches cold.
     """
 
     run: Callable[[], object]
     amounts: dict[str, float] = field(default_factory=dict)
     remark: str = ""
+    again: int = 1
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ class Worker:
         self.pipe.close()
 
     def turn(self, counts: bool) -> None:
-        """Lets the contender run once."""
+        """Lets the contender have a turn, whose times count or only warm it up."""
         if not self.figures.missing and (took := self.ask("turn")) and counts:
             seconds, self.figures.peak_mb = took
-            self.figures.seconds.append(seconds)
+            self.figures.seconds += seconds
 
     def show(self) -> None:
         """Fetches what the last run drew."""
@@ -165,15 +167,25 @@ def serve(pipe: Connection, prepare: Callable[[], Job]) -> None:
         return
     pipe.send((job.amounts, job.remark))
     result = None
-    while (order := pipe.recv()) != "end":
+    for order in orders(pipe):
         if order == "show":
             pipe.send(result if type(result).__name__ == "ndarray" else None)
             continue
-        begin = time.perf_counter()
-        result = job.run()
-        took = Timed(time.perf_counter() - begin)
-        took = result if isinstance(result, Timed) else took
-        pipe.send((took.seconds, peak_mb() if took.peak_mb is None else took.peak_mb))
+        taken = []
+        for _ in range(job.again):
+            begin = time.perf_counter()
+            result = job.run()
+            took = Timed(time.perf_counter() - begin)
+            took = result if isinstance(result, Timed) else took
+            taken.append(took.seconds)
+        pipe.send((taken, peak_mb() if took.peak_mb is None else took.peak_mb))
+
+
+def orders(pipe: Connection) -> Iterator[str]:
+    """What the race asks for, until it ends or its process is gone."""
+    with contextlib.suppress(EOFError):
+        while (order := pipe.recv()) != "end":
+            yield order
 
 
 def peak_mb() -> float:

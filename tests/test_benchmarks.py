@@ -35,7 +35,7 @@ def drawing(value: float) -> Job:
 
 def sleeping() -> Job:
     held = bytearray(50_000_000)
-    return Job(lambda: time.sleep(0.05) or held[0])
+    return Job(lambda: time.sleep(0.05) or held[0], again=3)
 
 
 def unavailable() -> Job:
@@ -74,7 +74,7 @@ def test_contenders_take_turns_and_the_first_is_the_measure(tmp_path):
 
 def test_time_and_memory_are_those_of_the_contender():
     figures = contenders.run(Race("Toys", (Contender("a", sleeping),)), rounds=1)["a"]
-    assert 0.05 <= figures.median < 5
+    assert len(figures.seconds) == 3 and 0.05 <= min(figures.seconds) < 5
     assert 50 < figures.peak_mb < 500
 
 
