@@ -64,9 +64,14 @@ class Contender:
 
 @dataclass
 class Figures:
-    """What was measured of a contender; `missing` says why if nothing was."""
+    """What was measured of a contender; `missing` says why if nothing was.
+
+    `cpu_seconds` are those of all threads, which other work on the machine changes less; there are
+    none of runs that measure themselves.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
     amounts: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -131,8 +136,9 @@ class Worker:
     def turn(self, counts: bool) -> None:
         """Lets the contender have a turn, whose times count or only warm it up."""
         if not self.figures.missing and (took := self.ask("turn")) and counts:
-            seconds, self.figures.peak_mb = took
+            seconds, cpu_seconds, self.figures.peak_mb = took
             self.figures.seconds += seconds
+            self.figures.cpu_seconds += cpu_seconds
 
     def show(self) -> None:
         """Fetches what the last run drew."""
@@ -171,14 +177,17 @@ def serve(pipe: Connection, prepare: Callable[[], Job]) -> None:
         if order == "show":
             pipe.send(result if type(result).__name__ == "ndarray" else None)
             continue
-        taken = []
+        seconds, cpu_seconds, peak = [], [], None
         for _ in range(job.again):
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             result = job.run()
-            took = Timed(time.perf_counter() - begin)
-            took = result if isinstance(result, Timed) else took
-            taken.append(took.seconds)
-        pipe.send((taken, peak_mb() if took.peak_mb is None else took.peak_mb))
+            took, cpu = time.perf_counter() - begin, time.process_time() - cpu
+            if isinstance(result, Timed):
+                took, peak = result.seconds, result.peak_mb
+            else:
+                cpu_seconds.append(cpu)
+            seconds.append(took)
+        pipe.send((seconds, cpu_seconds, peak or peak_mb()))
 
 
 def orders(pipe: Connection) -> Iterator[str]:

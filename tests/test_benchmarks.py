@@ -76,6 +76,7 @@ def test_time_and_memory_are_those_of_the_contender():
     figures = contenders.run(Race("Toys", (Contender("a", sleeping),)), rounds=1)["a"]
     assert len(figures.seconds) == 3 and 0.05 <= min(figures.seconds) < 5
     assert 50 < figures.peak_mb < 500
+    assert len(figures.cpu_seconds) == 3 and max(figures.cpu_seconds) < 5
 
 
 def test_a_judge_sees_what_was_drawn():
@@ -275,9 +276,10 @@ def test_clips_are_left_out_where_there_is_no_module_for_them(monkeypatch):
 
 
 def test_the_plain_loop_draws_a_clip(toy_style):
-    job = video.plain(str(toy_style), 2, (64, 48))
-    job.run()
-    assert job.amounts == {"frames": 2}
+    for short_side in (0, 24):
+        job = video.plain(str(toy_style), 2, (64, 48), short_side)
+        job.run()
+        assert job.amounts == {"frames": 2}
 
 
 def test_whole_processes_are_timed_and_their_failure_is_an_error():
