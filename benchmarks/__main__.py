@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         epilog="Benchmarks: " + "; ".join(f"{name}: {what}" for name, what in NAMES.items()),
     )
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help="benchmarks")
-    parser.add_argument("--quick", action="store_true", help="few rounds: within ten minutes")
+    parser.add_argument("--quick", action="store_true", help="few rounds: about ten minutes")
     parser.add_argument("--rounds", type=positive, help="turns of each contender that count")
     parser.add_argument("--style", default="comic", help="a style's name, or its folder")
     parser.add_argument("--json", type=Path, help="file to write the figures to")

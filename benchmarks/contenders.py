@@ -71,12 +71,12 @@ class Figures:
     """
 
     seconds: list[float] = field(default_factory=list)
-    cpu_seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
     amounts: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     missing: str = ""
     failed: bool = False
+    cpu_seconds: list[float] = field(default_factory=list)
     drawn: "np.ndarray | None" = None
 
     @property

@@ -69,7 +69,7 @@ def against_plain(quick: bool = False, style: str = hub.DEFAULT_STYLE, shape=SMA
         contenders.append(Contender(f"pipe(photo), {quality}", prepare, compiles=True))
     size, faces = shape
     title = f"A photo of {size[0]}x{size[1]} with {len(faces)} faces, style {Path(style).name}"
-    return Race(title, tuple(contenders), rounds=2 if quick else 5)
+    return Race(title, tuple(contenders), rounds=1 if quick else 5)
 
 
 def by_size(
@@ -85,7 +85,7 @@ def by_size(
         for shape in shapes
     )
     title = f"pipe(photo) by the photo's size, style {Path(style).name}"
-    return Race(title, contenders, rounds=2 if quick else 5, ratios=False, judge=growth)
+    return Race(title, contenders, rounds=1 if quick else 5, ratios=False, judge=growth)
 
 
 def growth(figures: dict[str, Figures]) -> None:

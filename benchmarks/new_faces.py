@@ -77,7 +77,7 @@ def race(count: int, quick: bool = False) -> Race:
         limits.MATMUL["bf16"],
     )
     title = f"ToonGAN, {count} new face{'s' if count > 1 else ''} of 128x128"
-    return Race(title, contenders, rounds=5 if quick else 15)
+    return Race(title, contenders, rounds=3 if quick else 15)
 
 
 def races(quick: bool = False) -> list[Race]:

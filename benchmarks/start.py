@@ -104,7 +104,7 @@ def first(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> Race:
         ),
     )
     title = f"The first photo of a process, 512x512, style {Path(style).name}"
-    return Race(title, contenders, rounds=2 if quick else 5)
+    return Race(title, contenders, rounds=1 if quick else 5)
 
 
 def races(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> list[Race]:

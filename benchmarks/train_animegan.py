@@ -119,7 +119,7 @@ def ours(batch: int, size: int, steps: int) -> Job:
 
 
 def race(quick: bool = False, batch: int = 4, size: int = 256, steps: int = 4) -> Race:
-    shape = (batch, size, 2 if quick else steps)
+    shape = (batch, size, 1 if quick else steps)
     contenders = (
         Contender("plain loop, fp32, VGG19", functools.partial(plain, vgg, *shape)),
         Contender("plain loop, fp32, MobileNetV2", functools.partial(plain, small, *shape)),

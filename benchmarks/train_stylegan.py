@@ -136,6 +136,7 @@ def race(
     most: int = 64,
     timed: int = 1,
 ) -> Race:
+    batch = batch // 2 if quick else batch
     shape = (batch, resolution, base, most, timed)
     contenders = (
         Contender("plain loop, fp32", partial(plain, *shape)),

@@ -84,30 +84,21 @@ def race(
     frames: int = 16,
     size: tuple[int, int] = SIZE,
 ) -> Race:
-    few = 2 if quick else 4  # eager frames take seconds each, and all the same
+    few = 1 if quick else 4  # eager frames take seconds each, and all the same
     strokes = hub.describe(style, hub.find(style)).short_side
-    contenders = (
+    contenders = [
         Contender(
             "plain loop: PyAV, eager PyTorch, fp32", functools.partial(plain, style, few, size)
-        ),
-        *(
-            Contender(
-                f"the same, drawn at {strokes:g} px of height",
-                functools.partial(plain, style, few, size, strokes),
-            )
-            for _ in range(int(0 < strokes < min(size)))
-        ),
-        *(
-            Contender(
-                f"draw_clip, {quality}",
-                functools.partial(ours, style, frames // 2 if quick else frames, size, quality),
-                compiles=True,
-            )
-            for quality in hub.QUALITIES
-        ),
-    )
+        )
+    ]
+    if 0 < strokes < min(size):
+        same_size = functools.partial(plain, style, few, size, strokes)
+        contenders.append(Contender(f"the same, drawn {strokes:g} px high", same_size))
+    for quality in hub.QUALITIES:
+        draw = functools.partial(ours, style, frames // 2 if quick else frames, size, quality)
+        contenders.append(Contender(f"draw_clip, {quality}", draw, compiles=True))
     title = f"A clip of {size[0]}x{size[1]}, style {Path(style).name}"
-    return Race(title, contenders, rounds=1 if quick else 3)
+    return Race(title, tuple(contenders), rounds=1 if quick else 3)
 
 
 def main() -> None:
