@@ -53,12 +53,14 @@ def positive(text: str) -> int:
 
 
 def said(machine: dict) -> str:
-    """The machine in a sentence, with a warning if it had other work."""
+    """The machine in a sentence, with a warning of what makes figures worth less."""
     units = " and ".join(n for n in ("avx512_bf16", "amx_bf16") if machine[n]) or "no bf16 units"
     text = (
         f"Measured on {machine['processor']}: {machine['cores']} cores ({machine['threads']} torch"
         f" threads), {units}, torch {machine['torch']}, openvino {machine.get('openvino', 'none')}."
     )
+    if machine["threads"] < machine["cores"]:
+        text += " **PyTorch had fewer threads than the engine**: unset OMP_NUM_THREADS to be fair."
     if machine["load"] > BUSY * machine["cores"]:
         text += f" **Other work was running** (load {machine['load']}): only ratios say something."
     return text

@@ -142,8 +142,9 @@ def test_without_ratios_none_is_measured_by_another():
 
 
 def test_a_busy_machine_is_named_as_busy():
-    about = contenders.machine() | {"load": 0.1, "processor": "Toy 3000"}
-    assert "Toy 3000" in table.said(about) and "Other work" not in table.said(about)
+    about = contenders.machine() | {"load": 0.1, "processor": "Toy 3000", "cores": 2, "threads": 2}
+    assert "Toy 3000: 2 cores" in table.said(about) and "**" not in table.said(about)
+    assert "**PyTorch had fewer threads" in table.said(about | {"threads": 1})
     assert "**Other work was running** (load 9.5)" in table.said(about | {"load": 9.5})
 
 
