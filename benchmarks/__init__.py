@@ -1,1 +1,1 @@
-"""Speed and memory beside reference implementations, each as a ratio in one run."""
+"""Speed and memory beside reference implementations."""

@@ -1,78 +1,255 @@
-"""Contenders of one race, each in processes of its own, taken in turns; and the table of it."""
+"""Races: contenders, each in a process of its own, take turns; time and memory of each.
 
-import argparse
-import json
+A contender is a function without arguments that prepares a `Job`; it is called in its own process,
+and the others sleep while it has its turn. Ratios are of medians within one race of one run.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import re
 import resource
 import statistics
-import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:  # not loaded: the processes that start others are to be small
+    import numpy as np
 
-from training import provenance, records
+
+class Unavailable(Exception):
+    """A contender cannot run here; the text says why, for the table."""
 
 
-def compare(
-    module: str,
-    parser: argparse.ArgumentParser,
-    names: tuple[str, ...],
-    shape: tuple[str, ...],
-    work: Callable[..., float],
-    title: str,
-) -> None:
-    """Parses the command line of `module`, runs its contenders and prints the table.
+@dataclass(frozen=True)
+class Job:
+    """What a contender does in one turn.
 
-    `work(name, *shape)` gives the images/s of one; the first of `names` is what the others are
-    measured by. `shape` are the options that say what is run, and may stand in `title`.
+    `run` does it once. It gives what it drew (a float32 array in [-1, 1]), a `Timed` if it took the
+    time itself, or anything else, which is dropped. `amounts` says by unit how much one run does,
+    for example {"images": 4, "TFLOP": 0.8}; the first is what contenders are compared by. A turn
+    is `again` runs, each of them timed: of a short one the first finds caches cold.
     """
-    parser.add_argument("--rounds", type=int, default=2, help="processes of each contender")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
-    parser.add_argument("--only", choices=names, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    chosen = {name: getattr(options, name) for name in shape}
-    if options.only:
-        rate = work(options.only, *chosen.values())
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"images_per_s": round(rate, 3), "peak_mb": round(peak)}))
+
+    run: Callable[[], object]
+    amounts: dict[str, float] = field(default_factory=dict)
+    remark: str = ""
+    again: int = 1
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Seconds that a run measured itself, and MB where the work was done by another process."""
+
+    seconds: float
+    peak_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Its name, and what prepares it.
+
+    With `compiles` a process before fills the cache of compiled graphs: memory is to be a user's.
+    """
+
+    name: str
+    prepare: Callable[[], Job]
+    compiles: bool = False
+
+
+@dataclass
+class Figures:
+    """What was measured of a contender; `missing` says why if nothing was.
+
+    `cpu_seconds` are those of all threads, which other work on the machine changes less; there are
+    none of runs that measure themselves.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    peak_mb: float = 0.0
+    amounts: dict[str, float] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    missing: str = ""
+    failed: bool = False
+    cpu_seconds: list[float] = field(default_factory=list)
+    drawn: "np.ndarray | None" = None
+
+    @property
+    def median(self) -> float:
+        """Seconds of a run."""
+        return statistics.median(self.seconds)
+
+    def rate(self, unit: str) -> float:
+        """How much of `unit` is done in a second."""
+        return self.amounts[unit] / self.median
+
+
+@dataclass(frozen=True)
+class Race:
+    """Contenders for one task; the first is the one that the others are measured by.
+
+    With `ratios` off they do different things, and none is measured by another. `warm` runs of each
+    are not counted. `judge` adds remarks to the figures of those that ran, by name.
+    """
+
+    title: str
+    contenders: tuple[Contender, ...]
+    rounds: int = 7
+    warm: int = 1
+    ratios: bool = True
+    judge: Callable[[dict[str, Figures]], None] | None = None
+
+
+class Worker:
+    """A contender's process; a context manager, after which the process has ended."""
+
+    def __init__(self, contender: Contender):
+        self.contender, self.figures = contender, Figures()
+
+    def __enter__(self) -> "Worker":
+        spawning = multiprocessing.get_context("spawn")  # a fork would begin with our memory
+        self.pipe, theirs = spawning.Pipe()
+        self.process = spawning.Process(target=serve, args=(theirs, self.contender.prepare))
+        self.process.start()
+        theirs.close()  # so that the pipe ends with the process
+        answer = self.receive()
+        if isinstance(answer, str):
+            self.figures.missing = answer
+        elif answer is not None:
+            self.figures.amounts, remark = answer
+            self.figures.remarks += [remark] if remark else []
+        return self
+
+    def __exit__(self, *error) -> None:
+        if not self.figures.missing and error[0] is None:
+            self.send("end")
+            self.process.join()
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+    def turn(self, counts: bool) -> None:
+        """Lets the contender have a turn, whose times count or only warm it up."""
+        if not self.figures.missing and (took := self.ask("turn")) and counts:
+            seconds, cpu_seconds, self.figures.peak_mb = took
+            self.figures.seconds += seconds
+            self.figures.cpu_seconds += cpu_seconds
+
+    def show(self) -> None:
+        """Fetches what the last run drew."""
+        if not self.figures.missing:
+            self.figures.drawn = self.ask("show")
+
+    def ask(self, order: str):
+        self.send(order)
+        return self.receive()
+
+    def send(self, order: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the process died; `receive` notes that
+            self.pipe.send(order)
+
+    def receive(self):
+        """The process's answer; None, and noted, if it has died."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            self.figures.missing = f"failed: its process ended with {self.process.exitcode}"
+            self.figures.failed = True
+            return None
+
+
+def serve(pipe: Connection, prepare: Callable[[], Job]) -> None:
+    """A contender's process: prepares, then runs whenever it is its turn."""
+    try:
+        job = prepare()
+    except Unavailable as reason:
+        pipe.send(str(reason))
         return
-    found: dict[str, list[dict]] = {name: [] for name in names}
-    for _ in range(options.rounds):
-        for name in names:
-            command = [sys.executable, "-m", module, "--only", name]
-            for option, value in chosen.items():
-                command += [f"--{option.replace('_', '-')}", str(value)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found[name].append(json.loads(done.stdout.splitlines()[-1]))
-    figures = {
-        name: {
-            "images_per_s": statistics.median(row["images_per_s"] for row in rows),
-            "peak_mb": max(row["peak_mb"] for row in rows),
-        }
-        for name, rows in found.items()
-    }
-    for row in figures.values():
-        row["times"] = round(row["images_per_s"] / figures[names[0]]["images_per_s"], 2)
-    print(title.format(**chosen))
-    print(f"{'':<12} {'images/s':>9} {'peak MB':>8} {'x ' + names[0]:>8}")
-    for name, row in figures.items():
-        print(f"{name:<12} {row['images_per_s']:>9} {row['peak_mb']:>8} {row['times']:>8}")
-    print(json.dumps(machine()))
-    if options.json:
-        report = {"machine": machine(), "shape": chosen, "figures": figures, "rounds": found}
-        records.write(report, options.json)
+    pipe.send((job.amounts, job.remark))
+    result = None
+    for order in orders(pipe):
+        if order == "show":
+            pipe.send(result if type(result).__name__ == "ndarray" else None)
+            continue
+        seconds, cpu_seconds, peak = [], [], None
+        for _ in range(job.again):
+            begin, cpu = time.perf_counter(), time.process_time()
+            result = job.run()
+            took, cpu = time.perf_counter() - begin, time.process_time() - cpu
+            if isinstance(result, Timed):
+                took, peak = result.seconds, result.peak_mb
+            else:
+                cpu_seconds.append(cpu)
+            seconds.append(took)
+        pipe.send((seconds, cpu_seconds, peak or peak_mb()))
+
+
+def orders(pipe: Connection) -> Iterator[str]:
+    """What the race asks for, until it ends or its process is gone."""
+    with contextlib.suppress(EOFError):
+        while (order := pipe.recv()) != "end":
+            yield order
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held.
+
+    Not by getrusage where Linux knows better: its figure begins with that of the parent.
+    """
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return int(found[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / rusage_unit()
+
+
+def rusage_unit() -> int:
+    """How many of getrusage's units are a MB: it counts bytes on macOS, kB elsewhere."""
+    return 2**20 if sys.platform == "darwin" else 2**10
+
+
+def run(race: Race, rounds: int | None = None) -> dict[str, Figures]:
+    """Runs a race, of `rounds` turns each if told so: figures by contender."""
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for contender in race.contenders:
+            if contender.compiles:
+                with Worker(contender):
+                    pass
+            workers.append(stack.enter_context(Worker(contender)))
+        for turn in range(race.warm + (rounds or race.rounds)):
+            for worker in workers:
+                worker.turn(counts=turn >= race.warm)
+        if race.judge:
+            for worker in workers:
+                worker.show()
+    figures = {worker.contender.name: worker.figures for worker in workers}
+    if race.judge:
+        race.judge({name: found for name, found in figures.items() if not found.missing})
+    return figures
 
 
 def machine() -> dict:
-    """What this was measured on."""
+    """What this is measured on, and how busy it was before."""
+    import torch
+
+    from toonify.engines import cores
+    from training import provenance
+
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     flags = next((row.split() for row in text.splitlines() if row.startswith("flags")), [])
     return {
         "processor": provenance.processor(torch.device("cpu")),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "avx512_bf16": "avx512_bf16" in flags,
         "amx_bf16": "amx_bf16" in flags,
-        "torch": torch.__version__,
+        **provenance.versions(("torch", "openvino")),
+        "load": round(os.getloadavg()[0], 1),
     }

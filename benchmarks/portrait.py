@@ -1,70 +1,73 @@
-"""Time and memory of one 1024 px face: plain eager torch in float32 beside the engine.
+"""One 1024 px face from w: plain eager torch in float32 beside the engine.
 
-    python -m benchmarks.portrait [--rounds 7]
+    python -m benchmarks.portrait [--rounds 7] [--json FILE]
 
-Both run in one process, turn by turn, on every core; the peak of resident memory is that of a
-process of its own for each, which only loads the network and draws.
+`plain` and `engine` draw with the bundled MobileStyleGAN, `published` is StyleGAN2 of that size as
+public toonify programs run it, with random weights: its time does not depend on them.
 """
 
 import argparse
-import json
-import resource
-import statistics
-import subprocess
-import sys
-import time
 
-import torch
+from benchmarks.contenders import Contender, Figures, Job, Race
+from benchmarks.likeness import largest_error
+from benchmarks.table import command
+
+PUBLISHED, PLAIN, ENGINE = (
+    "StyleGAN2, eager PyTorch, fp32",
+    "ours, eager PyTorch, fp32",
+    "ours, engine",
+)
 
 
-def runners(which: str) -> dict:
-    """Name -> function of w+ for what is to be timed: "torch", "engine" or "both"."""
+def published() -> Job:
+    """StyleGAN2 with the paper's channels."""
+    import torch
+
+    from toonify.models.stylegan2 import StyleGAN2Generator
+
+    network = StyleGAN2Generator(resolution=1024).eval()
+    ws = torch.randn(1, *network.synthesis.shape)
+    return Job(torch.no_grad()(lambda: network.synthesis(ws)), {"faces": 1}, "random weights")
+
+
+def ours(engine: bool) -> Job:
+    """The pipeline's base generator, as a torch network or as its engine."""
+    import torch
+
     from toonify.pipelines.stylegan import StyleGANPipeline
 
     pipe = StyleGANPipeline.from_pretrained(device="cpu")
-    found = {}
-    if which != "engine":
-        synthesis = pipe.network("base").synthesis
-        found["torch"] = torch.inference_mode()(lambda ws: synthesis(ws))
-    if which != "torch":
-        found["engine"] = pipe.engine(None)
-    return found
+    ws = torch.randn(1, pipe.num_ws, 512, generator=torch.Generator().manual_seed(0)) * 0.5
+    draw = pipe.engine(None) if engine else pipe.network("base").synthesis
+    return Job(torch.no_grad()(lambda: draw(ws).numpy()), {"faces": 1}, draw.name if engine else "")
+
+
+def plain() -> Job:
+    return ours(engine=False)
+
+
+def engine() -> Job:
+    return ours(engine=True)
+
+
+def judge(figures: dict[str, Figures]) -> None:
+    """Adds how far the engine's picture is from that of torch."""
+    if ENGINE in figures and PLAIN in figures:
+        error = largest_error(figures[ENGINE].drawn, figures[PLAIN].drawn)
+        figures[ENGINE].remarks.append(f"largest difference {error:.1e} to eager PyTorch")
+
+
+def race(quick: bool = False) -> Race:
+    contenders = (
+        Contender(PUBLISHED, published),
+        Contender(PLAIN, plain),
+        Contender(ENGINE, engine, compiles=True),
+    )
+    return Race("StyleGAN toon of 1024x1024", contenders, rounds=3 if quick else 7, judge=judge)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--alone", choices=("torch", "engine"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    ws = torch.randn(1, 23, 512, generator=torch.Generator().manual_seed(0)) * 0.5
-    if options.alone:
-        (run,) = runners(options.alone).values()
-        for _ in range(3):
-            run(ws)
-        print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
-        return
-    memory = {}
-    for name in ("torch", "engine"):
-        command = [sys.executable, "-m", "benchmarks.portrait", "--alone", name]
-        subprocess.run(command, check=True, capture_output=True)  # fills the cache of graphs
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        memory[name] = int(done.stdout.splitlines()[-1]) / 1024
-    found, seconds, drawn = runners("both"), {"torch": [], "engine": []}, {}
-    for turn in range(options.rounds + 1):
-        for name, run in found.items():
-            begin = time.perf_counter()
-            drawn[name] = run(ws)
-            if turn:  # the first warms up
-                seconds[name].append(time.perf_counter() - begin)
-    for name, took in seconds.items():
-        median, low, high = statistics.median(took), min(took), max(took)
-        print(
-            f"{name:<7} {median:.3f} s ({low:.3f} to {high:.3f}), peak {memory[name]:.0f} MB"
-            f" {found[name].name if name == 'engine' else 'eager float32'}"
-        )
-    ratios = [a / b for a, b in zip(seconds["torch"], seconds["engine"], strict=True)]
-    print(f"{statistics.median(ratios):.2f} times as fast")
-    print(f"largest difference {float((drawn['torch'] - drawn['engine']).abs().max()):.1e}")
+    command(argparse.ArgumentParser(description=__doc__.split("\n")[0]), lambda options: [race()])
 
 
 if __name__ == "__main__":

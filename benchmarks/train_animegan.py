@@ -2,13 +2,14 @@
 
     python -m benchmarks.train_animegan [--rounds 2] [--steps 4] [--json FILE]
 
-Each contender is a process of its own, taken in turns: `ours` is the package's own loop (its
-defaults: bf16 where a unit for it exists, channels last, MobileNetV2 as perceptual network),
-`plain` an ordinary PyTorch loop in fp32 with VGG19, `plain_small` the same with MobileNetV2.
-All are in the adversarial phase: generator, discriminator and perceptual network in every step.
+Ours is the package's own loop (its defaults: bf16 where a unit for it exists, channels last,
+MobileNetV2 as perceptual network), beside an ordinary PyTorch loop in fp32 with VGG19, as
+published, and the same with MobileNetV2. All are in the adversarial phase: generator, discriminator
+and perceptual network in every step.
 """
 
 import argparse
+import functools
 import json
 import statistics
 import tempfile
@@ -21,13 +22,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision.models import mobilenet_v2, vgg19
 
-from benchmarks import contenders
+from benchmarks.contenders import Contender, Job, Race, Timed
+from benchmarks.table import command
 from toonify import images
 from toonify.models.animegan import AnimeGANGenerator
 from training.discriminators import AnimeGANDiscriminator
 from training.prepare.edge_smooth import smooth_folder
-
-CONTENDERS = ("plain", "plain_small", "ours")
 
 
 def grey(image):
@@ -100,28 +100,43 @@ def our_loop(batch: int, size: int, steps: int) -> float:
     return statistics.median(np.diff(seconds))
 
 
-def work(contender: str, batch: int, size: int, steps: int) -> float:
-    """Images/s of one contender, in this process."""
-    if contender == "ours":
-        seconds = our_loop(batch, size, steps)
-    elif contender == "plain":
-        # conv4_4 before its ReLU, as published; random weights take as long as trained ones.
-        seconds = plain_loop(vgg19(weights=None).features[:26], batch, size, steps)
-    else:
-        seconds = plain_loop(mobilenet_v2(weights=None).features[:11], batch, size, steps)
-    return batch / seconds
+def vgg() -> torch.nn.Module:
+    """To conv4_4 before its ReLU, as published; random weights take as long as trained ones."""
+    return vgg19(weights=None).features[:26]
+
+
+def small() -> torch.nn.Module:
+    return mobilenet_v2(weights=None).features[:11]
+
+
+def plain(network, batch: int, size: int, steps: int) -> Job:
+    run = functools.partial(plain_loop, network(), batch, size, steps)
+    return Job(lambda: Timed(run()), {"images": batch})
+
+
+def ours(batch: int, size: int, steps: int) -> Job:
+    return Job(lambda: Timed(our_loop(batch, size, steps)), {"images": batch})
+
+
+def race(quick: bool = False, batch: int = 4, size: int = 256, steps: int = 4) -> Race:
+    shape = (batch, size, 1 if quick else steps)
+    contenders = (
+        Contender("plain loop, fp32, VGG19", functools.partial(plain, vgg, *shape)),
+        Contender("plain loop, fp32, MobileNetV2", functools.partial(plain, small, *shape)),
+        Contender("ours", functools.partial(ours, *shape)),
+    )
+    title = f"AnimeGANv2 training, {size} px, batch {batch}, adversarial phase"
+    return Race(title, contenders, rounds=1 if quick else 2, warm=0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=256, help="px of the square crops")
-    parser.add_argument(
-        "--steps", type=int, default=4, help="timed steps a process, after one more"
-    )
-    contenders.compare(
-        *("benchmarks.train_animegan", parser, CONTENDERS, ("batch", "size", "steps"), work),
-        "AnimeGANv2 training, {size} px, batch {batch}, adversarial phase",
+    parser.add_argument("--steps", type=int, default=4, help="timed steps a turn, after one more")
+    command(
+        parser,
+        lambda options: [race(batch=options.batch, size=options.size, steps=options.steps)],
     )
 
 

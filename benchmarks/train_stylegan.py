@@ -2,11 +2,11 @@
 
     python -m benchmarks.train_stylegan [--resolution 64] [--channel-base 2048] [--rounds 2]
 
-Each contender is a process of its own, taken in turns. `plain` is an ordinary PyTorch loop in fp32
-of what is published (Karras et al. 2020, and 2020a for the discriminator): a set of convolution
-weights for each sample, each network's pass and each penalty on its own, path lengths of half a
-batch every 4 steps, R1 of the batch every 16. `ours` is the package's own loop with the same
-networks, penalties and batch. Neither augments. Timed is a whole round of 16 steps.
+The plain loop is an ordinary one in fp32 of what is published (Karras et al. 2020, and 2020a for
+the discriminator): a set of convolution weights for each sample, each network's pass and each
+penalty on its own, path lengths of half a batch every 4 steps, R1 of the batch every 16. Ours is
+the package's own with the same networks, penalties and batch. Neither augments. Timed is a whole
+round of 16 steps.
 """
 
 import argparse
@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from benchmarks import contenders
+from benchmarks.contenders import Contender, Job, Race, Timed
+from benchmarks.table import command
 from toonify import images
 from toonify.models import stylegan2
 from training.discriminators import StyleGAN2Discriminator
@@ -31,7 +32,7 @@ LATENT, MAPPING, MIXING = 128, 2, 0.9
 
 
 def plain_loop(batch: int, resolution: int, base: int, most: int, rounds: int) -> float:
-    """Images/s of the published step, written as most people would."""
+    """Seconds a round of the published step, written as most people would."""
     torch.manual_seed(0)
     stylegan2.modulated_conv2d = partial(stylegan2.modulated_conv2d, grouped=True)
     shape = dict(resolution=resolution, channel_base=base, channel_max=most)
@@ -84,7 +85,7 @@ def plain_loop(batch: int, resolution: int, base: int, most: int, rounds: int) -
             for a, b in zip(slow.parameters(), G.parameters(), strict=True):
                 a.lerp_(b, 0.001)
         times.append(time.perf_counter() - started)
-    return batch * ROUND / float(np.median(by_round(times)))
+    return float(np.median(by_round(times)))
 
 
 def by_round(times: list[float]) -> list[float]:
@@ -93,7 +94,7 @@ def by_round(times: list[float]) -> list[float]:
 
 
 def our_loop(batch: int, resolution: int, base: int, most: int, rounds: int) -> float:
-    """Images/s of the package's own training, by its own log."""
+    """Seconds a round of the package's own training, by its own log."""
     from training.loop import train
     from training.presets import replace_settings
     from training.stylegan_presets import STYLEGAN_PRESETS
@@ -116,27 +117,46 @@ def our_loop(batch: int, resolution: int, base: int, most: int, rounds: int) -> 
         train(StyleGANObjective(settings, torch.device("cpu")), settings)
         lines = Path(folder, "run", "log.jsonl").read_text().splitlines()
     seconds = [json.loads(line)["seconds"] for line in lines]
-    return batch * ROUND / float(np.median(np.diff(seconds)))
+    return float(np.median(np.diff(seconds)))
 
 
-def work(contender: str, *shape: int) -> float:
-    """Images/s of one contender, in this process."""
-    return our_loop(*shape) if contender == "ours" else plain_loop(*shape)
+def plain(*shape: int) -> Job:
+    return Job(lambda: Timed(plain_loop(*shape)), {"images": shape[0] * ROUND})
+
+
+def ours(*shape: int) -> Job:
+    return Job(lambda: Timed(our_loop(*shape)), {"images": shape[0] * ROUND})
+
+
+def race(
+    quick: bool = False,
+    batch: int = 16,
+    resolution: int = 64,
+    base: int = 2048,
+    most: int = 64,
+    timed: int = 1,
+) -> Race:
+    batch = batch // 2 if quick else batch
+    shape = (batch, resolution, base, most, timed)
+    contenders = (
+        Contender("plain loop, fp32", partial(plain, *shape)),
+        Contender("ours", partial(ours, *shape)),
+    )
+    title = (
+        f"StyleGAN2 training, {resolution} px, batch {batch}, {base} / px channels, at most {most}"
+    )
+    return Race(title, contenders, rounds=1 if quick else 2, warm=0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--resolution", type=int, default=64)
-    parser.add_argument("--channel-base", type=int, default=2048)
-    parser.add_argument("--channel-max", type=int, default=64)
+    parser.add_argument("--channel-base", type=int, default=2048, dest="base")
+    parser.add_argument("--channel-max", type=int, default=64, dest="most")
     parser.add_argument("--timed", type=int, default=1, help="rounds of 16 steps, after one more")
-    shape = ("batch", "resolution", "channel_base", "channel_max", "timed")
-    contenders.compare(
-        *("benchmarks.train_stylegan", parser, ("plain", "ours"), shape, work),
-        "StyleGAN2 training, {resolution} px, batch {batch}, {channel_base} / px channels, "
-        "at most {channel_max}",
-    )
+    shape = ("batch", "resolution", "base", "most", "timed")
+    command(parser, lambda options: [race(**{name: getattr(options, name) for name in shape})])
 
 
 if __name__ == "__main__":

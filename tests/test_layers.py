@@ -62,12 +62,13 @@ MAY_OPEN = {
         f"toonify.{room}"
         for room in ("images", "faces", "latents", "models", "hub", "folders", "cards", "publish")
     },
-    "benchmarks.portrait": {"toonify.pipelines"},
-    "benchmarks.clip": {"toonify.pipelines", "toonify.hub", "toonify.images"},
     "benchmarks.inversion": {
         *("training", "toonify.images", "toonify.faces", "toonify.inversion", "toonify.pipelines")
     },
-    "benchmarks": {"training", "toonify.images", "toonify.models"},
+    "benchmarks": {
+        *("training", "toonify.images", "toonify.hub", "toonify.models", "toonify.engines"),
+        *("toonify.video", "toonify.pipelines"),
+    },
 }
 # Weights and pixels stay out of the screen and the front doors.
 HEAVY = {"torch", "torchvision", "diffusers", "openvino", "cv2", "numpy", "facenet_pytorch"}

@@ -121,7 +121,7 @@ class Redrawing(Trainee):
 
 
 def surprise(z, mean, log_variance, counted) -> torch.Tensor:
-    """Nats, but for a constant, of z (N, D) under N(mean, variance); the others than `counted` have 0.
+    """Nats, but for a constant, of z (N, D) under N(mean, variance); 0 where not `counted`.
 
     0 for a z that is hit at variance 1; below for one that is known more narrowly.
     """

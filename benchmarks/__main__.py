@@ -1,0 +1,79 @@
+"""All benchmarks in one table: `python -m benchmarks [--only NAME ...] [--quick] [--json FILE]`."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+NAMES = {
+    "limits": "matrix products, convolutions and memory",
+    "photo": "a photo of 512x512 through the generator",
+    "faces": "a photo with two faces, end to end; a large one",
+    "portrait": "a StyleGAN toon",
+    "new_faces": "ToonGAN, one face and 64",
+    "video": "frames of a clip",
+    "train_animegan": "training, AnimeGANv2",
+    "train_stylegan": "training, StyleGAN2",
+    "train_toongan": "training, ToonGAN",
+    "start": "imports, the command line, the first photo",
+}
+
+
+def races(names: list[str], quick: bool, style: str) -> Iterator:
+    """The races of the benchmarks that were asked for, in the table's order."""
+    from benchmarks import (
+        faces,
+        limits,
+        new_faces,
+        photo,
+        portrait,
+        start,
+        train_animegan,
+        train_stylegan,
+        train_toongan,
+        video,
+    )
+
+    found = {
+        "limits": lambda: [limits.race(quick)],
+        "photo": lambda: [photo.race(quick, style)],
+        "faces": lambda: faces.races(quick, style),
+        "portrait": lambda: [portrait.race(quick)],
+        "new_faces": lambda: new_faces.races(quick),
+        "video": lambda: [video.race(quick, style)],
+        "train_animegan": lambda: [train_animegan.race(quick)],
+        "train_stylegan": lambda: [train_stylegan.race(quick)],
+        "train_toongan": lambda: [train_toongan.race(quick)],
+        "start": lambda: start.races(quick, style),
+    }
+    for name in names:
+        yield from found[name]()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    from benchmarks.table import positive
+
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Our speed and memory beside references, as one table in Markdown.",
+        epilog="Benchmarks: " + "; ".join(f"{name}: {what}" for name, what in NAMES.items()),
+    )
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help="benchmarks")
+    parser.add_argument("--quick", action="store_true", help="few rounds: about ten minutes")
+    parser.add_argument("--rounds", type=positive, help="turns of each contender that count")
+    parser.add_argument("--style", default="comic", help="a style's name, or its folder")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    options = parser.parse_args(arguments)
+    from toonify import hub
+
+    try:
+        hub.find(options.style)
+    except ValueError as error:
+        parser.error(str(error))
+    from benchmarks.table import report
+
+    names = [name for name in NAMES if not options.only or name in options.only]
+    report(races(names, options.quick, options.style), options.rounds, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""A clip of 1280x720, in frames/s: a frame-by-frame loop in eager PyTorch beside ours.
+
+    python -m benchmarks.video [--style comic] [--rounds 2] [--json FILE]
+
+The plain loop reads with PyAV, draws each frame whole, and writes H.264, once at the clip's size
+and once drawing at that of the style's strokes, as ours does. Ours follows faces and steadies the
+drawing too.
+"""
+
+import argparse
+import functools
+import tempfile
+from pathlib import Path
+
+from benchmarks.contenders import Contender, Job, Race, Unavailable
+from benchmarks.faces import group_photo
+from benchmarks.photo import refuse_missing
+from benchmarks.table import command
+from toonify import hub
+
+SIZE = (1280, 720)
+FACES = (("random_001", 0.5, 0.1, 0.3), ("random_003", 0.3, 1.0, 0.3))
+STEP = 4  # px that the picture moves a frame
+
+
+def write_source(file: Path, frames: int, size: tuple[int, int]) -> None:
+    """A clip in which a group photo moves sideways."""
+    from toonify.video import write_clip
+
+    photo = group_photo((size[0] + STEP * frames, size[1]), FACES)
+    views = (photo.crop((STEP * i, 0, STEP * i + size[0], size[1])) for i in range(frames))
+    write_clip(views, file, fps=24)
+
+
+def plain(style: str, frames: int, size: tuple[int, int], short_side: float = 0) -> Job:
+    """Read, draw, write, one frame after the other; drawn with `short_side` px unless that is 0."""
+    import av
+
+    from benchmarks.plain import PlainPipeline
+
+    pipe, folder = PlainPipeline(style), tempfile.TemporaryDirectory()
+    source, target = (Path(folder.name, name) for name in ("source.mp4", "drawn.mp4"))
+    write_source(source, frames, size)
+
+    def run(folder=folder):  # which is there as long as it may run
+        with av.open(str(source)) as clip, av.open(str(target), "w") as drawn:
+            stream = drawn.add_stream("libx264", rate=24)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            for frame in clip.decode(video=0):
+                photo = frame.to_image()
+                if short_side:
+                    scale = short_side / min(size)
+                    photo = photo.resize([round(side * scale) for side in size])
+                toon = pipe.draw(photo).resize(size)
+                drawn.mux(stream.encode(av.VideoFrame.from_image(toon)))
+            drawn.mux(stream.encode())
+
+    return Job(run, {"frames": frames})
+
+
+def ours(style: str, frames: int, size: tuple[int, int], quality: str) -> Job:
+    """The pipeline's function for clips."""
+    try:
+        from toonify.pipelines.video import draw_clip
+    except ImportError as error:
+        raise Unavailable(f"left out: this Toonify draws no clips ({error.name})") from error
+    refuse_missing(style, quality)
+    from toonify.pipelines.animegan import AnimeGANPipeline
+
+    pipe = AnimeGANPipeline.from_pretrained(style, device="cpu", quality=quality)
+    folder = tempfile.TemporaryDirectory()
+    source, target = (Path(folder.name, name) for name in ("source.mp4", "drawn.mp4"))
+    write_source(source, frames, size)
+
+    def run(folder=folder):  # which is there as long as it may run
+        draw_clip(pipe, source, target, overwrite=True)
+
+    return Job(run, {"frames": frames})
+
+
+def race(
+    quick: bool = False,
+    style: str = hub.DEFAULT_STYLE,
+    frames: int = 16,
+    size: tuple[int, int] = SIZE,
+) -> Race:
+    few = 1 if quick else 4  # eager frames take seconds each, and all the same
+    strokes = hub.describe(style, hub.find(style)).short_side
+    contenders = [
+        Contender(
+            "plain loop: PyAV, eager PyTorch, fp32", functools.partial(plain, style, few, size)
+        )
+    ]
+    if 0 < strokes < min(size):
+        same_size = functools.partial(plain, style, few, size, strokes)
+        contenders.append(Contender(f"the same, drawn {strokes:g} px high", same_size))
+    for quality in hub.QUALITIES:
+        draw = functools.partial(ours, style, frames // 2 if quick else frames, size, quality)
+        contenders.append(Contender(f"draw_clip, {quality}", draw, compiles=True))
+    title = f"A clip of {size[0]}x{size[1]}, style {Path(style).name}"
+    return Race(title, tuple(contenders), rounds=1 if quick else 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--style", default=hub.DEFAULT_STYLE, help="a name, or a folder")
+    command(parser, lambda options: [race(style=options.style)])
+
+
+if __name__ == "__main__":
+    main()
