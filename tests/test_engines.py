@@ -1,6 +1,8 @@
 """Engines: the same picture as eager torch, at any size, and a start that builds nothing twice."""
 
 import os
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -197,3 +199,23 @@ def test_a_blob_for_one_input_does_not_serve_another(cache):
     fixed = engines.open_engine("key", lambda: network, "cpu", (1, 3, 8, 8))
     assert fixed(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
     assert len(list(cache.rglob("*.blob"))) == 2
+
+
+def test_threads_that_all_draw_first_do_not_wait_for_each_other_for_ever():
+    """OpenVINO alone hangs in one try of five when four threads ask for this first."""
+    code = """
+import sys, threading
+import toonify.engines
+import openvino
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(4)
+def ask():
+    together.wait()
+    openvino.Type.f32.to_dtype()
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    pytest.importorskip("openvino")
+    root = Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True, timeout=120)

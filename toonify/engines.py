@@ -25,6 +25,10 @@ try:
     import openvino
 except ImportError:  # No wheel for this platform: torch runs everything, only slower.
     openvino = None
+else:
+    # The first call of this, which every drawing makes, fills a table. Two threads that both come
+    # first wait for each other for ever: one has the table's lock, the other the interpreter's.
+    openvino.Type.f32.to_dtype()
 
 PICTURES = (-1, 3, -1, -1)  # any number of pictures of any height and width
 MOST_AT_ONCE = 4  # calls of an engine that is spread: each needs a drawing's memory
