@@ -116,6 +116,49 @@ def test_options_reach_the_pipeline(handlers, toys):
     assert toys.made["toy"].calls == [asked]
 
 
+def test_quality_chooses_the_generator(handlers, toys):
+    handlers.toonify(str(PORTRAIT), "toy", quality="fast")
+    assert len(toys.fast["toy"].calls) == 1 and not toys.made
+    handlers.show(str(PORTRAIT), "toy")
+    assert len(toys.made["toy"].calls) == 1
+    with pytest.raises(gr.Error, match="Mask has no fast generator"):
+        handlers.toonify(str(PORTRAIT), "mask", quality="fast")
+
+
+def test_quality_is_asked_for_where_there_is_a_choice(handlers):
+    assert boxes.quality(handlers.styles["toy"]).visible
+    assert not boxes.quality(handlers.styles["mask"]).visible
+    assert handlers.choose("toy")[1]["visible"]
+    hidden = handlers.choose("mask")[1]
+    assert (hidden["visible"], hidden["value"]) == (False, "best")
+    assert [style["fast"] for style in handlers.list_styles()] == [True, False]
+
+
+def test_the_pipelines_in_memory_are_those_used_last(monkeypatch):
+    made = []
+
+    def make(style, *, quality):
+        made.append((style, quality))
+        return object()
+
+    from toonify.pipelines.animegan import AnimeGANPipeline
+
+    monkeypatch.setattr(AnimeGANPipeline, "from_pretrained", make)
+    app.open_pipeline.cache_clear()
+    try:
+        first = app.load_pipeline("comic")
+        assert app.load_pipeline("comic", "fast") is not first
+        for number in range(app.MOST_PIPELINES - 1):
+            assert app.load_pipeline("comic") is first
+            app.load_pipeline(f"owner/{number}")
+        assert app.load_pipeline("comic") is first
+        assert app.open_pipeline.cache_info().currsize == app.MOST_PIPELINES
+        app.load_pipeline("comic", "fast")
+        assert made.count(("comic", "best")) == 1 and made.count(("comic", "fast")) == 2
+    finally:
+        app.open_pipeline.cache_clear()
+
+
 def test_the_screen_gets_before_and_after_download_report_and_faces(handlers):
     (before, after), download, report, found, boxes = handlers.show(str(PORTRAIT), "toy")
     assert before.size == after.size == boxes.size == (512, 512)
@@ -169,7 +212,7 @@ def test_an_unknown_style_is_refused(handlers):
 
 
 def test_a_hub_that_does_not_answer_is_explained(cache):
-    def away(style):
+    def away(style, quality):
         raise ConnectionError("the Hub does not answer")
 
     with pytest.raises(gr.Error, match="does not answer"):
@@ -430,6 +473,7 @@ def test_api_is_documented(http):
         "faces",
         "strength",
         "keep_colour",
+        "quality",
     ]
 
 
@@ -516,6 +560,18 @@ def test_api_refuses_options_that_are_not_on_the_screen(client, server, options)
     with pytest.raises(AppError, match=r"not in the list|greater than"):
         client.predict(handle_file(PORTRAIT), **{"style": "toy", **options}, api_name="/toonify")
     assert len(server[1]("toy").calls) == calls
+
+
+def test_api_takes_calls_of_programs_that_know_nothing_of_quality(server, client, http):
+    api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert api["/toonify"]["parameters"][-1]["parameter_default"] == "best"
+    with open(PORTRAIT, "rb") as photo:
+        [path] = http.post("/upload", files={"files": photo}).json()
+    calls = len(server[1]("toy").calls)
+    assert "event: complete" in post(http, {"path": path, "meta": FILE})  # five of six
+    assert len(server[1]("toy").calls) == calls + 1
+    client.predict(handle_file(PORTRAIT), "toy", "all", 1.0, False, "fast", api_name="/toonify")
+    assert len(server[1].fast["toy"].calls) == 1
 
 
 def test_odd_inputs_are_drawn_or_refused_in_words(http, tmp_path):

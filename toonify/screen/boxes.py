@@ -5,6 +5,7 @@ import binascii
 from pathlib import Path
 
 import gradio as gr
+from gradio.data_classes import ImageData
 
 from toonify import images
 from toonify.screen.visitors import refusal
@@ -14,6 +15,7 @@ EXAMPLES = [
     ROOT / "hub_cards" / "faces" / f"{name}.jpg"
     for name in ("random_021", "random_032", "random_012", "random_026", "random_069", "astronaut")
 ]
+QUALITIES = [("Best", "best"), ("Fast", "fast")]
 FACES = [("All faces", "all"), ("Largest face", "largest"), ("No faces", "none")]
 
 
@@ -58,6 +60,25 @@ def result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
     return compare, gr.Markdown(visible=False, elem_id=f"{prefix}report")
 
 
+def quality(style, prefix: str = "") -> gr.Radio:
+    """Which of a style's generators draws; not seen where there is only one."""
+    return gr.Radio(
+        QUALITIES,
+        value="best",
+        label="Quality",
+        info="Fast draws nearly the same in a fraction of the time",
+        visible=style is not None and style.fast,
+        elem_id=f"{prefix}quality",
+    )
+
+
+def quality_of(style) -> dict:
+    """The same after another style was chosen."""
+    if style is not None and style.fast:
+        return gr.update(visible=True)
+    return gr.update(value="best", visible=False)
+
+
 def closed(box, what: str):
     """A box for uploads that hands over the file as it came, unread, by its path or its bytes.
 
@@ -86,6 +107,12 @@ def closed(box, what: str):
 
     box.async_move_resource_to_block_cache = move_local
     box.preprocess = unread
+    return box
+
+
+def unsaved(box: gr.Image) -> gr.Image:
+    """A box that shows data: URLs as they are. Gradio's own would write a file for each of them."""
+    box.postprocess = lambda url: url and ImageData(url=url)
     return box
 
 

@@ -5,6 +5,11 @@ PRIVACY = (
     " and deleted with their cartoons within an hour."
 )
 
+LIVE_PRIVACY = (
+    "**Private.** Frames are drawn on this server in memory: none is written down, shown to others"
+    " or used for training."
+)
+
 
 def about(style) -> str:
     """What a `hub.Style` is, whose it is and where it comes from, as Markdown."""
@@ -15,7 +20,11 @@ def about(style) -> str:
 
 
 def drawn_in(seconds: float, size: tuple[int, int]) -> str:
-    return f"Drawn in {seconds:.1f} s · {size[0]} × {size[1]} px"
+    return f"Drawn in {seconds:.1f} s · {pixels(size)}"
+
+
+def pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]} px"
 
 
 def count(faces: int) -> str:
