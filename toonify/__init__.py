@@ -1,6 +1,6 @@
 """Cartoon portraits: `AnimeGANPipeline.from_pretrained()` turns a photo into a drawing of it,
 `StyleGANPipeline.from_pretrained()` draws its faces through w, where they can be changed, and
-`ToonGANPipeline.from_pretrained()` draws new cartoon faces."""
+`ToonGANPipeline.from_pretrained()` draws new cartoon faces. `draw_clip` draws films."""
 
 import importlib
 
@@ -8,22 +8,26 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AnimeGANPipeline": "toonify.pipelines.animegan",
+    "ClipOptions": "toonify.pipelines.video",
     "PortraitToon": "toonify.pipelines.stylegan",
     "StyleGANPipeline": "toonify.pipelines.stylegan",
     "Toon": "toonify.pipelines.animegan",
     "ToonGANPipeline": "toonify.pipelines.toongan",
     "Twin": "toonify.pipelines.toongan",
+    "draw_clip": "toonify.pipelines.video",
     "styles": "toonify.hub",
 }
 
 __all__ = [
     "AnimeGANPipeline",
+    "ClipOptions",
     "PortraitToon",
     "StyleGANPipeline",
     "Toon",
     "ToonGANPipeline",
     "Twin",
     "__version__",
+    "draw_clip",
     "styles",
 ]
 

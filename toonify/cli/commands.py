@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from toonify.cli import convert, deploy, imagine, photo, push, styles
+from toonify.cli import convert, deploy, imagine, photo, push, styles, video
 from toonify.cli.options import INTERRUPTED, UsageError
 
 
@@ -27,6 +27,6 @@ def make_parser() -> argparse.ArgumentParser:
         description="Turns photos of people into cartoons, and draws new cartoon faces.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (photo, imagine, styles, convert, push, deploy):
+    for command in (photo, video, imagine, styles, convert, push, deploy):
         command.add_to(commands)
     return parser

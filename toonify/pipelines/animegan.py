@@ -41,10 +41,11 @@ class Toon:
 class AnimeGANPipeline:
     """Draws photos in one style. Safe to share between threads; they take turns at the network."""
 
-    def __init__(self, engine: Engine, style: hub.Style, patch: int = 1):
+    def __init__(self, engine: Engine, style: hub.Style, patch: int = 1, key: str | None = None):
         self.engine = engine
         self.style = style
         self.patch = patch
+        self.key = key  # changes whenever the network does
 
     @classmethod
     def from_pretrained(
@@ -67,7 +68,7 @@ class AnimeGANPipeline:
         key = hub.fingerprint(inner / hub.CONFIG, hub.weights_file(inner), NETWORK_CODE)
         engine = open_engine(key, functools.partial(load_generator, inner), device)
         patch = hub.read_json(inner / hub.CONFIG).get("patch", 1)
-        return cls(engine, hub.describe(style, folder), patch)
+        return cls(engine, hub.describe(style, folder), patch, key)
 
     def __call__(
         self,

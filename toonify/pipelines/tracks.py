@@ -1,0 +1,171 @@
+"""Follows faces through a clip, so that what is drawn of them neither jumps nor pops."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from toonify.faces import Face
+
+EVERY = 8  # frames from one look for faces to the next
+FADE = 6  # frames in which the drawing of a face comes or goes
+MISSES = 2  # looks without a face until it is given up
+_SIDE = 480  # px of the longer side at which faces are followed between looks
+_SAME = 0.3  # overlap of boxes from which two are the same face
+_CALM = 0.06  # of the eyes' distance: what a look is off by is mostly its own error
+_MOST_FACES = 16
+
+
+@dataclass(eq=False)
+class Track:
+    """A face that is followed. `weight`, 0 to 1, is how much of its own drawing is seen.
+
+    `size` is that of its crop in pixels: kept by who draws it, so that it does not change with
+    every pixel that the face comes nearer.
+    """
+
+    face: Face
+    weight: float = 0.0
+    misses: int = 0
+    wanted: bool = True
+    size: int = 0
+
+
+class FaceTracks:
+    """The faces of a clip, frame by frame.
+
+    `detect` finds the faces of a frame, largest first, and is asked at every `EVERY`-th frame and
+    after a cut. In between points follow what is seen around them. `wants` says of a face and of
+    whether it was wanted before if it is to be drawn on its own.
+    """
+
+    def __init__(
+        self,
+        detect: Callable[[Image.Image], list[Face]],
+        wants: Callable[[Face, bool], bool] = lambda face, before: True,
+        largest: bool = False,
+    ):
+        self._detect, self._wants, self._largest = detect, wants, largest
+        self._grey: np.ndarray | None = None
+        self._count = 0
+        self.seen = 0  # faces that have been followed so far
+        self.tracks: list[Track] = []
+
+    def update(self, photo: Image.Image, cut: bool = False) -> list[Track]:
+        """The tracks in the next frame, those that are drawn at least in part, far ones first."""
+        grey, scale = grey_of(photo)
+        fresh = cut or self._grey is None
+        if fresh:
+            self.tracks, self._count = [], 0
+        else:
+            for track in self.tracks:
+                track.face = followed(track.face, self._grey, grey, scale)
+        self._grey = grey
+        if self._count % EVERY == 0:
+            self._look(photo, fresh)
+        self._count += 1
+        self._drop_lost(photo.size)
+        self._choose()
+        for track in self.tracks:
+            present = track.wanted and track.misses < MISSES
+            step = 1.0 if fresh else 1.0 / FADE
+            track.weight = min(1.0, max(0.0, track.weight + (step if present else -step)))
+        return sorted((t for t in self.tracks if t.weight > 0), key=lambda t: area(t.face))
+
+    def _look(self, photo: Image.Image, fresh: bool) -> None:
+        free = self._detect(photo)[:_MOST_FACES]
+        for track in self.tracks:
+            best = max(free, key=lambda face: overlap(face.box, track.face.box), default=None)
+            if best is not None and overlap(best.box, track.face.box) > _SAME:
+                free.remove(best)
+                track.face, track.misses = corrected(track.face, best), 0
+            else:
+                track.misses += 1
+        room = _MOST_FACES - len(self.tracks)
+        self.tracks += [Track(face, wanted=False) for face in free[:room]]
+        self.seen += len(free[:room])
+
+    def _drop_lost(self, size: tuple[int, int]) -> None:
+        def is_left(track: Track) -> bool:
+            x, y = track.face.points.mean(axis=0)
+            gone = track.misses >= MISSES and track.weight == 0
+            return 0 <= x < size[0] and 0 <= y < size[1] and not gone
+
+        self.tracks = [track for track in self.tracks if is_left(track)]
+
+    def _choose(self) -> None:
+        for track in self.tracks:
+            track.wanted = self._wants(track.face, track.wanted)
+        if self._largest and self.tracks:
+            # Who is drawn stays so until another is plainly larger.
+            chosen = max(self.tracks, key=lambda t: area(t.face) * (1.5 if t.weight > 0 else 1.0))
+            for track in self.tracks:
+                track.wanted = track.wanted and track is chosen
+
+
+def corrected(face: Face, seen: Face) -> Face:
+    """The followed face brought towards what a look says; the farther it is off, the more."""
+    calm = _CALM * max(1.0, seen.eye_distance)
+    off = float(np.linalg.norm(seen.points - face.points, axis=1).mean())
+    gain = off / (off + 2 * calm) if off < 8 * calm else 1.0
+    points = face.points + gain * (seen.points - face.points)
+    box = tuple(np.add(face.box, gain * np.subtract(seen.box, face.box)).tolist())
+    return Face(box, points, seen.score)
+
+
+def followed(face: Face, before: np.ndarray, now: np.ndarray, scale: float) -> Face:
+    """The face moved, turned and scaled as what is around its points was (Lucas and Kanade).
+
+    The pictures are grey and `scale` times as large as the frame. Where nothing can be followed,
+    the face stays.
+    """
+    x0, y0, x1, y1 = np.array(face.box) * scale
+    grid = np.stack(np.meshgrid(np.linspace(0.15, 0.85, 6), np.linspace(0.15, 0.85, 6)), axis=-1)
+    marks = grid.reshape(-1, 2) * [x1 - x0, y1 - y0] + [x0, y0]
+    marks = np.concatenate([marks, face.points * scale]).astype(np.float32)[:, None]
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, now, marks, None, winSize=(15, 15))
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(now, before, there, None, winSize=(15, 15))
+    true = (found & returned).ravel() > 0
+    true &= np.linalg.norm(back - marks, axis=2).ravel() < 1.0
+    if true.sum() < 8:
+        return face
+    matrix, agreed = cv2.estimateAffinePartial2D(
+        marks[true], there[true], method=cv2.RANSAC, ransacReprojThreshold=1.0, confidence=0.99
+    )
+    if matrix is None or agreed.sum() < 8:
+        return face
+    turn, shift = matrix[:, :2], matrix[:, 2] / scale
+    grown = abs(np.linalg.det(turn)) ** 0.5
+    if not 0.8 < grown < 1.25:
+        return face
+    points = face.points @ turn.T + shift
+    corners = np.array(face.box).reshape(2, 2)
+    middle = corners.mean(axis=0)
+    box = (middle @ turn.T + shift) + (corners - middle) * grown
+    return Face(tuple(box.ravel().tolist()), points, face.score)
+
+
+def grey_of(photo: Image.Image) -> tuple[np.ndarray, float]:
+    """A small grey copy, and how many of its pixels a pixel of the photo is."""
+    scale = min(1.0, _SIDE / max(photo.size))
+    size = tuple(max(1, round(side * scale)) for side in photo.size)
+    pixels = np.asarray(photo)
+    if scale < 1.0:
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), scale
+
+
+def area(face: Face) -> float:
+    """Of its box, in square pixels."""
+    x0, y0, x1, y1 = face.box
+    return max(0.0, x1 - x0) * max(0.0, y1 - y0)
+
+
+def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Intersection over union of two boxes: 1 for the same, 0 for separate ones."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    shared = float(np.prod(np.clip(high - low, 0, None)))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / max(sum(areas) - shared, 1e-6)

@@ -1,0 +1,377 @@
+"""A clip goes in, the same clip drawn comes out: same times, same sound, no flicker added."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from toonify.blend import keep_colour as with_colours_of
+from toonify.blend import morph
+from toonify.faces import align, detect, paste
+from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
+from toonify.pipelines.tracks import FaceTracks, Track
+from toonify.video import joining
+from toonify.video.ahead import ahead
+from toonify.video.frames import ClipError, Frame
+from toonify.video.parts import Parts
+from toonify.video.reading import open_clip
+from toonify.video.stable import Carrier, Flicker, FlickerMeter, Scenes, Stabiliser
+
+GLANCES = 8  # frames that are looked at for the drawing's scale
+WARM = 12  # frames drawn again when a run goes on, so that faces and lines go on where they were
+DETECT_SIDE = 640  # px of the longer side: drawing a frame takes several times as long as a look
+FIRM = 1.15  # how far a face's size must leave a limit before it counts as left
+FORMAT = 1  # part of every plan: raise it when the same options draw another clip
+_SAMPLE = 2**20  # bytes at either end of a source by which it is known again
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipOptions:
+    """How a clip is drawn; what two runs must have in common for the second to go on.
+
+    `faces`, `strength` and `keep_colour` are as for a photo. `stabilise` carries drawings on from
+    frame to frame where the source stays the same; where all of a frame does, it is not drawn.
+    `side_by_side` puts the source on the left. `max_height` in pixels makes a larger clip smaller.
+    `crf` is the quality of films: smaller is better and larger in bytes, 18 shows no difference.
+    Raises ValueError for a number out of its range.
+    """
+
+    faces: str = "all"
+    strength: float = 1.0
+    keep_colour: bool = False
+    stabilise: bool = True
+    side_by_side: bool = False
+    max_height: int | None = None
+    crf: int = 18
+
+    def __post_init__(self):
+        if not 0 <= self.crf <= 51:
+            raise ValueError(f"crf={self.crf}: expected 0 (best) to 51")
+        if self.max_height is not None and self.max_height < 16:
+            raise ValueError(f"max_height={self.max_height}: expected 16 px or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a clip is. `total` is 0 where the file does not say; `seconds_left` then too."""
+
+    frames: int
+    total: int
+    seconds_left: float
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, self.frames / self.total) if self.total else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnClip:
+    """A drawn clip.
+
+    `frames` and `seconds` are its length; `done` counts the frames of this run, `fps` how many of
+    them it did a second, all steps included, and `drawn` those that the network drew: the others
+    show the drawing before them. `faces` counts those followed, again after
+    each cut. `damaged` packets of the source could not be read. `flicker` is there if it was asked
+    for. `notes` are for people.
+    """
+
+    path: Path
+    frames: int
+    seconds: float
+    done: int
+    drawn: int
+    fps: float
+    faces: int
+    damaged: int
+    flicker: Flicker | None
+    notes: tuple[str, ...]
+
+
+class Cancelled(Exception):
+    """The run was asked to stop; its finished pieces are there if they were to be kept."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Drawn:
+    """A frame, its drawing as uint8 RGB (H, W, 3), and whether a scene begins with it."""
+
+    frame: Frame
+    toon: np.ndarray
+    cut: bool
+
+
+def draw_clip(
+    pipeline: AnimeGANPipeline,
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    options: ClipOptions = ClipOptions(),
+    *,
+    overwrite: bool = False,
+    resume: bool = True,
+    most_seconds: float | None = None,
+    measure: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> DrawnClip:
+    """Draws the clip `source` into `target`, whose suffix says what it becomes.
+
+    With `resume` a run that ends early, by whatever, leaves its finished pieces in a folder beside
+    `target`, and the next run with the same arguments goes on from there; without it nothing is
+    left, and a folder that is there is begun anew. `target` is replaced only with `overwrite`, and
+    by a whole clip only. A source that is longer than `most_seconds` is refused. `measure` reckons
+    the flicker of what is drawn in this run. `progress` is told after each frame; an error that it
+    raises ends the run. `cancelled` is asked between frames.
+
+    Raises ClipError (a ValueError) for what is no clip or cannot become one, ValueError for a wrong
+    option, OSError where the disk refuses, Cancelled.
+    """
+    source, target = Path(source), Path(target)
+    check_options(pipeline.style, options.faces, options.strength)
+    suffix = check_target(source, target, overwrite)
+    clip = open_clip(source, options.max_height)
+    notes = [*clip.notes, *joining.check_sound(clip, suffix)]
+    if most_seconds is not None and clip.about.seconds > most_seconds:
+        raise ClipError(too_long(source, most_seconds))
+    plan = plan_of(pipeline, source, suffix, options)
+    with Parts(target, plan, anew=overwrite or not resume, keep=resume) as parts:
+        run = Run(pipeline, clip, parts, options, suffix)
+        run.prepare()
+        done = parts.frames
+        pace = Pace(progress, done, clip.about.frames)
+        meter = FlickerMeter() if measure else None
+        with contextlib.closing(run.frames(meter)) as finished:
+            for frame in finished:
+                if most_seconds is not None and run.elapsed(frame) > most_seconds:
+                    raise ClipError(too_long(source, most_seconds))
+                pace.tick()
+                if cancelled():
+                    raise Cancelled(f"{target}: stopped after {parts.frames} frames")
+        if not parts.pieces:
+            raise ClipError(f"{source}: none of its frames could be read")
+        temporary = target.with_name(f".{uuid.uuid4().hex}.part{target.suffix}")
+        try:
+            notes += joining.join(parts, clip, temporary, suffix)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        unit = clip.about.time_base
+        last = parts.last(unit)
+        return DrawnClip(
+            target,
+            parts.frames,
+            float((last.at + last.duration - parts.pieces[0].start) * unit),
+            parts.frames - done,
+            run.drawings,
+            pace.fps,
+            run.tracks.seen,
+            clip.damaged,
+            meter.flicker if meter else None,
+            tuple(notes),
+        )
+
+
+class Run:
+    """One run over a clip: what its steps share."""
+
+    def __init__(self, pipeline, clip, parts: Parts, options: ClipOptions, suffix: str):
+        self.pipeline, self.clip, self.parts, self.options = pipeline, clip, parts, options
+        self.codec = joining.codec_for(suffix, options.crf)
+        self.scale = 1.0
+        largest = options.faces == "largest"
+        self.tracks = FaceTracks(find_faces, self.is_small, largest)
+        self.drawings = 0  # of the network, in this run
+        self._start: int | None = None
+
+    def prepare(self) -> None:
+        """Settles the scale of all drawings, as the first run did if this one goes on."""
+        if "scale" not in self.parts.found:
+            self.parts.note(scale=self.choose_scale())
+        self.scale = self.parts.found["scale"]
+
+    def choose_scale(self) -> float:
+        """One scale for the whole clip: that of a frame with the usual largest face.
+
+        With a scale for each frame, lines would grow and shrink as people move.
+        """
+        sizes, scales = [], []
+        for pixels in self.clip.glances(GLANCES):
+            photo = Image.fromarray(pixels)
+            found = [] if self.options.faces == "none" else find_faces(photo)
+            sizes.append(self.pipeline.drawing_scale(photo, []))
+            if found:
+                scales.append(self.pipeline.drawing_scale(photo, found))
+        return float(np.median(scales or sizes or [1.0]))
+
+    def frames(self, meter: FlickerMeter | None) -> Iterator[Frame]:
+        """Reads, draws, steadies and compresses, each ahead of the next on a thread of its own.
+
+        Yields every frame that has been compressed.
+        """
+        done = self.parts.frames
+        with contextlib.ExitStack() as stack:
+
+            def step(items):
+                return stack.enter_context(contextlib.closing(ahead(items)))
+
+            source = step(self.read(max(0, done - WARM)))
+            drawn = step(self.draw(source))
+            steady = stack.enter_context(contextlib.closing(self.steadied(drawn, meter)))
+            for _ in range(min(done, WARM)):
+                next(steady, None)
+            about = self.clip.about
+            yield from self.parts.write(steady, self.codec, about.time_base, about.colours)
+
+    def read(self, skip: int) -> Iterator[Frame]:
+        """The clip's frames but for the first ones."""
+        with contextlib.closing(self.clip.frames()) as frames:
+            for number, frame in enumerate(frames):
+                if number >= skip:
+                    yield frame
+
+    def draw(self, frames: Iterator[Frame]) -> Iterator[Drawn]:
+        """The drawing of each frame: a new one, or the last carried on where nothing happens."""
+        scenes, carrier, last = Scenes(), Carrier(), None
+        for frame in frames:
+            if last is not None and np.array_equal(last.frame.pixels, frame.pixels):
+                last = Drawn(frame, last.toon, False)
+                yield last
+                continue
+            photo, cut = Image.fromarray(frame.pixels), scenes.cut(frame.pixels)
+            tracks = [] if self.options.faces == "none" else self.tracks.update(photo, cut)
+            settled = all(track.weight == 1.0 for track in tracks)
+            carries = self.options.stabilise and settled and not cut
+            toon = carrier(frame.pixels) if carries else None
+            if toon is None:
+                toon = self.drawing(photo, tracks)
+                self.drawings += 1
+                if settled:
+                    carrier.drew(frame.pixels, toon)
+            last = Drawn(frame, toon, cut)
+            yield last
+
+    def drawing(self, photo: Image.Image, tracks: list[Track]) -> np.ndarray:
+        """One frame on the way of a photo, with faces that are followed instead of found."""
+        canvas = photo
+        if self.pipeline.style.scope == "photo":
+            canvas = self.pipeline.draw(photo, self.scale)
+        for track in tracks:
+            canvas = self.with_face(photo, canvas, track)
+        if self.options.keep_colour:
+            canvas = with_colours_of(photo, canvas)
+        if self.options.strength < 1:
+            canvas = morph(photo, canvas, self.options.strength)
+        return np.asarray(canvas)
+
+    def with_face(self, photo: Image.Image, canvas: Image.Image, track: Track) -> Image.Image:
+        """The canvas with the drawing of a face in it, as far as it has come in."""
+        wanted = self.pipeline.crop_size(track.face)
+        if not wanted / FIRM < track.size < wanted * FIRM:
+            track.size = wanted
+        crop = align(photo, track.face, track.size)
+        pasted = paste(canvas, crop, self.pipeline.draw(crop.image))
+        return pasted if track.weight == 1.0 else Image.blend(canvas, pasted, track.weight)
+
+    def is_small(self, face, before: bool) -> bool:
+        """Whether a face needs a drawing of its own; one that had it keeps it a little longer."""
+        if self.pipeline.style.scope != "photo":
+            return True
+        low = self.pipeline.style.eye_distance[0] * (FIRM if before else 1.0)
+        return frontal_eye_distance(face) * self.scale < low
+
+    def steadied(self, drawings: Iterator[Drawn], meter: FlickerMeter | None) -> Iterator[Frame]:
+        """The frames as they will be seen."""
+        stabiliser = Stabiliser() if self.options.stabilise else None
+        for drawn in drawings:
+            source, steady = drawn.frame.pixels, drawn.toon
+            if stabiliser is not None:
+                steady = stabiliser(source, drawn.toon, drawn.cut)
+            if meter is not None:
+                meter.add(source, drawn.toon, steady, drawn.cut)
+            if self.options.side_by_side:
+                steady = np.hstack([source, steady])
+            yield dataclasses.replace(drawn.frame, pixels=self.even(steady))
+
+    def even(self, pixels: np.ndarray) -> np.ndarray:
+        """Without the last row or column where the codec takes pixels in pairs only."""
+        if self.codec.form == "rgb24":
+            return pixels
+        height, width = (max(2, side - side % 2) for side in pixels.shape[:2])
+        return pixels[:height, :width]
+
+    def elapsed(self, frame: Frame) -> float:
+        """Seconds from the clip's first frame to the end of this one."""
+        if self._start is None:
+            self._start = self.parts.pieces[0].start if self.parts.pieces else frame.at
+        return float((frame.at + frame.duration - self._start) * self.clip.about.time_base)
+
+
+class Pace:
+    """Counts frames and tells how long the rest will take."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None, done: int, total: int):
+        self._progress, self._done, self._total = progress, done, total
+        self._begun = time.perf_counter()
+        self._drawn = 0
+
+    def tick(self) -> None:
+        """One frame more."""
+        self._drawn += 1
+        if self._progress is not None:
+            frames = self._done + self._drawn
+            left = max(0, self._total - frames) / self.fps
+            self._progress(Progress(frames, self._total, left))
+
+    @property
+    def fps(self) -> float:
+        """Frames a second since this run began."""
+        return self._drawn / max(time.perf_counter() - self._begun, 1e-9)
+
+
+def find_faces(photo: Image.Image) -> list:
+    """The upright faces of a frame, largest first."""
+    return detect(photo, max_side=DETECT_SIDE, try_rotations=False)
+
+
+def check_target(source: Path, target: Path, overwrite: bool) -> str:
+    """The target's suffix; ClipError where it cannot be the target of this source."""
+    suffix = joining.check_suffix(target)
+    if os.path.realpath(source) == os.path.realpath(target):
+        raise ClipError(f"{target} is the source itself, and clips are never replaced")
+    if target.is_dir():
+        raise ClipError(f"{target} is a folder: expected a file")
+    if target.exists() and not overwrite:
+        raise ClipError(f"{target} is there already; overwrite replaces it")
+    return suffix
+
+
+def plan_of(pipeline, source: Path, suffix: str, options: ClipOptions) -> dict:
+    """Everything that a clip's drawing depends on, as JSON holds it."""
+    return {
+        "format": FORMAT,
+        "source": fingerprint(source),
+        "style": [pipeline.style.name, pipeline.key],
+        "suffix": suffix,
+        "options": dataclasses.asdict(options),
+    }
+
+
+def fingerprint(file: Path) -> str:
+    """By which a source is known again: its length, and both ends of its content."""
+    size = file.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with open(file, "rb") as content:
+        digest.update(content.read(_SAMPLE))
+        content.seek(max(0, size - _SAMPLE))
+        digest.update(content.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def too_long(source: Path, most_seconds: float) -> str:
+    return f"{source} is too long: expected at most {most_seconds:g} seconds"

@@ -1,0 +1,74 @@
+"""What a clip is made of, whatever file it comes from."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+# AVCOL_SPC_*, AVCOL_PRI_* and AVCOL_TRC_* of FFmpeg; the numbers are those of ITU-T H.273.
+BT709, UNKNOWN, BT470BG, BT601, SMPTE240M, BT2020 = 1, 2, 5, 6, 7, 9
+PQ, HLG = 16, 18
+
+
+class ClipError(ValueError):
+    """The file cannot be used as a clip; the text is for people."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How numbers of a film mean colours: matrix, primaries and transfer by H.273, and whether
+    they use the full range of 0 to 255 instead of 16 to 235."""
+
+    matrix: int = BT709
+    primaries: int = BT709
+    transfer: int = BT709
+    full: bool = False
+
+    @property
+    def is_hdr(self) -> bool:
+        return self.transfer in (PQ, HLG)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One upright picture of a clip.
+
+    `at` and `duration` are whole numbers of the clip's `time_base`; `pixels` are uint8 RGB
+    (H, W, 3) with square pixels.
+    """
+
+    at: int
+    duration: int
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a clip before it is read.
+
+    size: (width, height) of its upright frames.
+    time_base: 1 / n seconds, the unit of all times.
+    rate: frames a second, on average.
+    frames: how many there should be, as far as the file knows; 0 where it says nothing.
+    plays: how often an animation is shown, 0 for ever.
+    """
+
+    size: tuple[int, int]
+    time_base: Fraction
+    rate: Fraction
+    frames: int
+    colours: Colours = Colours()
+    plays: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long it should last; 0 where the file does not say."""
+        return float(self.frames / self.rate)
+
+
+def fitted(size: tuple[int, int], max_height: int | None) -> tuple[int, int]:
+    """The size made smaller to be at most `max_height` high; never larger."""
+    width, height = size
+    if max_height is None or height <= max_height:
+        return size
+    return max(1, round(width * max_height / height)), max_height
