@@ -10,6 +10,8 @@ import gradio as gr
 from toonify import catalogue, hub, images
 from toonify.screen import (
     boxes,
+    clips,
+    clips_tab,
     events,
     files,
     live,
@@ -26,7 +28,7 @@ from toonify.screen import (
 LAUNCH = {
     "theme": look.THEME,
     "css": look.CSS,
-    "max_file_size": images.MAX_BYTES,
+    "max_file_size": max(images.MAX_BYTES, clips.MAX_BYTES),
     "show_error": False,  # what a handler did not foresee stays in the log
     "ssr_mode": False,
     "footer_links": ["api"],
@@ -96,12 +98,13 @@ def build(
     load_portraits: Callable | None = None,
     directions: Mapping[str, str] | None = None,
     faces: new_faces.Handlers | None = None,
+    films: clips.Handlers | None = None,
     camera: live.Handlers | None = None,
 ) -> gr.Blocks:
     """The whole page. `load_pipeline(name, quality)` gives a pipeline for one of the styles,
     `load_portraits()` that of all toons. `directions` are names and labels of ways in which faces
-    can be moved, `faces` draw new ones, and `camera` draws while it runs. There is no tab for what
-    is not given."""
+    can be moved, `faces` draw new ones, `films` draw clips, and `camera` draws while it runs. There
+    is no tab for what is not given."""
     handlers = photo.Handlers(styles, load_pipeline)
     with gr.Blocks(
         title="Toonify: cartoon portraits",
@@ -109,12 +112,15 @@ def build(
         delete_cache=(files.CLEAN_EVERY_S, files.KEEP_S),
     ) as demo:
         gr.HTML(look.HEADER, elem_id="header")
-        if not toons and faces is None and camera is None:
+        if not toons and not any((faces, films, camera)):
             photo_tab.lay_out(handlers)
         else:
             with gr.Tabs(elem_id="tabs") as tabs:
                 with gr.Tab("Photo"):
                     photo_tab.lay_out(handlers)
+                if films is not None:
+                    with gr.Tab("Clip", elem_id="clip-tab"):
+                        clips_tab.lay_out(films, demo)
                 if camera is not None:
                     with gr.Tab("Live", elem_id="live-tab"):
                         live_tab.lay_out(camera, demo)
@@ -143,10 +149,12 @@ def warm_up(style: str, portraits: bool, faces: bool) -> None:
 
 
 STYLES, TOONS, FACES = catalogue.styles(), catalogue.styles("stylegan"), faces_here()
-# Not where a GPU is lent by the call: each frame would wait for a loan, and take from the quota.
+# A GPU is lent for a minute: enough for a shorter clip.
+FILMS = clips.Handlers(STYLES, load_pipeline, 10 if LENT else clips.MOST_SECONDS)
+# Nothing for lent ones: each frame would wait for a loan, and take from the visitor's quota.
 CAMERA = None if LENT else live.Handlers(STYLES, load_pipeline)
 
-demo = build(STYLES, load_pipeline, TOONS, load_portraits, hub.directions(), FACES, CAMERA)
+demo = build(STYLES, load_pipeline, TOONS, load_portraits, hub.directions(), FACES, FILMS, CAMERA)
 
 if __name__ == "__main__":
     known = (hub.DEFAULT_STYLE, bool(TOONS), FACES is not None)

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance, ImageOps
 import app
 from toonify import images
 from toonify.hub import Style
-from toonify.screen import live, new_faces, photo
+from toonify.screen import clips, live, new_faces, photo
 from toonify.video import write_clip
 
 STYLES = [
@@ -54,21 +54,31 @@ def find_faces(photo):
 
 
 class ToyPipeline:
-    """Posterises, and remembers what it was asked for."""
+    """Posterises, and remembers what it was asked for: `calls` for photos, `drawn` sizes of frames
+    of clips."""
+
+    key = "toy"
 
     def __init__(self, style, quality="best"):
-        self.style = style
+        self.style = next(known for known in STYLES if known.name == style)
         self.quality = quality
-        self.calls = []
+        self.calls, self.drawn = [], []
 
     def __call__(self, photo, *, faces, strength, keep_colour, progress=None):
         progress = progress or (lambda fraction, text: None)
         self.calls.append({"faces": faces, "strength": strength, "keep_colour": keep_colour})
         progress(0.2, "Looking for faces")
         found = [] if faces == "none" else find_faces(photo)
-        toon = ImageOps.posterize(photo, 2) if self.style == "toy" or found else photo
+        toon = ImageOps.posterize(photo, 2) if self.style.scope == "photo" or found else photo
         progress(0.9, "Blending")
         return ToyToon(Image.blend(photo, toon, strength), found, {"draw": 0.5})
+
+    def drawing_scale(self, photo, found):
+        return 1.0
+
+    def draw(self, photo, scale):
+        self.drawn.append(photo.size)
+        return ImageOps.posterize(photo, 2)
 
 
 @dataclasses.dataclass
@@ -240,7 +250,7 @@ class Toys:
         return made.setdefault(style, ToyPipeline(style, quality))
 
 
-def build(toys, toons=True, faces=True, camera=True) -> "app.gr.Blocks":
+def build(toys, toons=True, faces=True, films=True, camera=True) -> "app.gr.Blocks":
     """The page with toys behind it; there is no tab for what is not wanted."""
     return app.build(
         STYLES,
@@ -249,6 +259,7 @@ def build(toys, toons=True, faces=True, camera=True) -> "app.gr.Blocks":
         toys.load_portraits,
         DIRECTIONS,
         new_faces.Handlers(toys.load_faces, FACE_DIRECTIONS, 64) if faces else None,
+        clips.Handlers(STYLES, toys) if films else None,
         live.Handlers(STYLES, toys) if camera else None,
     )
 
