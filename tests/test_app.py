@@ -459,7 +459,7 @@ def test_api_draws_a_portrait(client, tmp_path):
 
 def test_api_is_documented(http):
     api = http.get("/info").json()["named_endpoints"]
-    ours = {"/toonify", "/detect", "/styles", "/portrait", "/latent"}
+    ours = {"/toonify", "/detect", "/styles", "/portrait", "/latent", "/clip"}
     assert set(api) == ours | {"/faces", "/mix", "/loop", "/twin"}
     assert all(endpoint["description"] for endpoint in api.values())
     described = [*api["/portrait"]["parameters"], *api["/latent"]["parameters"]]
@@ -540,7 +540,7 @@ def test_hostile_faces_do_not_come_through_the_server(http, file):
 
 
 def test_without_toons_there_is_one_page_without_tabs(cache, toys):
-    demo = toy_app.build(toys, toons=False, faces=False)
+    demo = toy_app.build(toys, toons=False, faces=False, films=False, camera=False)
     assert not [block for block in demo.blocks.values() if isinstance(block, gr.Tab)]
     assert {fn.api_name for fn in demo.fns.values()} >= {"toonify", "detect", "styles"}
     assert "portrait" not in {fn.api_name for fn in demo.fns.values()}
@@ -549,7 +549,7 @@ def test_without_toons_there_is_one_page_without_tabs(cache, toys):
         for block in toy_app.build(toys, faces=False).blocks.values()
         if isinstance(block, gr.Tab)
     ]
-    assert titles == ["Photo", "Portrait toon"]
+    assert titles == ["Photo", "Clip", "Live", "Portrait toon"]
 
 
 @pytest.mark.parametrize(
@@ -626,7 +626,7 @@ def test_data_urls_are_read_within_the_size_limit(http, monkeypatch):
 
 
 def test_uploads_over_the_limit_are_refused(http):
-    big = io.BytesIO(b"\0" * (images.MAX_BYTES + 1))
+    big = io.BytesIO(b"\0" * (app.LAUNCH["max_file_size"] + 1))
     answer = http.post("/upload", files={"files": big})
     assert answer.status_code == 413
 

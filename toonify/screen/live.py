@@ -68,21 +68,25 @@ class Size:
 
 @dataclasses.dataclass(eq=False)
 class Session:
-    """A visitor whose camera runs. Times are of `time.monotonic`; `rate` is drawings a second."""
+    """A visitor whose camera runs. Times are of `time.monotonic`; `apart` is the usual time in
+    seconds from one drawing to the next, once there were two."""
 
     began: float
     seen: float
     sizes: dict[str, Size] = dataclasses.field(default_factory=dict)
-    rate: float = 0.0
+    drawn: int = 0
+    apart: float | None = None
 
     def size(self, quality: str) -> Size:
         """The size that suits a quality."""
         return self.sizes.setdefault(quality, Size(LARGEST[quality]))
 
     def shown(self, now: float) -> None:
-        """A drawing went out."""
-        rate = 1 / max(now - self.seen, 1e-3)
-        self.rate = rate if not self.rate else 0.8 * self.rate + 0.2 * rate
+        """A drawing is ready."""
+        if self.drawn:
+            apart = now - self.seen
+            self.apart = apart if self.apart is None else 0.8 * self.apart + 0.2 * apart
+        self.drawn += 1
         self.seen = now
 
 
@@ -108,7 +112,9 @@ class Handlers:
             pipeline = self.load(style.name, quality)
         drawing = self.draw(read(frame), pipeline, session.size(quality))
         session.shown(time.monotonic())
-        said = f"{session.rate:.0f} drawings a second · {words.pixels(drawing.size)}"
+        said = words.pixels(drawing.size)
+        if session.apart:
+            said = f"{1 / session.apart:.1f} drawings a second · {said}"
         return jpeg(drawing), gr.update(value=said, visible=True)
 
     def draw(self, frame: Image.Image, pipeline: Callable, size: Size) -> Image.Image:
@@ -138,16 +144,17 @@ class Handlers:
 
     def end(self, request: gr.Request):
         """The camera stopped, by the visitor or by the clock: why, where it is not plain."""
-        session = self.leave(request)
+        session = self.sessions.get(visitors.session_of(request))
+        self.leave(request)
         if session is None:
             return gr.skip()
         over = time.monotonic() - session.began > LASTS_S - 1
         return gr.update(value=OVER if over else "", visible=over)
 
-    def leave(self, request: gr.Request) -> Session | None:
-        """The visitor's place is free again. The session that was, if there was one."""
+    def leave(self, request: gr.Request):
+        """The visitor's place is free again."""
         with self._lock:
-            return self.sessions.pop(visitors.session_of(request), None)
+            self.sessions.pop(visitors.session_of(request), None)
 
     def about(self, style: str) -> str:
         """What a style is, whose it is and where it comes from, as Markdown."""

@@ -69,8 +69,7 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
             )
             report = gr.Markdown(visible=False, elem_id="live-report")
             gr.Markdown(
-                f"Small and quick: a few drawings a second, for {LASTS_S // 60} minutes at a time."
-                f" {words.LIVE_PRIVACY}",
+                f"Small and quick, for {LASTS_S // 60} minutes at a time. {words.LIVE_PRIVACY}",
                 elem_id="live-privacy",
             )
 
