@@ -72,7 +72,9 @@ CSS = """
 #tabs [role=tab][aria-selected=true] { background: #ffcf3f; color: #1d1a2b;
   border: 2px solid #1d1a2b; border-bottom: 0; border-radius: 14px 14px 0 0; }
 #tabs [role=tab]::after { display: none; }
-@media (max-width: 480px) { #tabs [role=tab] { padding: 0 7px; font-size: .85rem; } }
+/* All of them fit a phone; gradio measures a copy of the row, whose buttons are no tabs. */
+@media (max-width: 480px) {
+  #tabs .tab-container button { padding: 0 6px; font-size: .85rem; font-weight: 700; } }
 :is(#edits, #moves, #likeness) .form { border: 0; background: none; }
 :is(#edits, #moves) .form {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); }
