@@ -15,7 +15,7 @@ from PIL import Image
 from tests.odd_inputs import make_odd_inputs
 from tests.test_toongan import seed_toy
 from toonify import cli, hub, images
-from toonify.pipelines import animegan, stylegan, toongan
+from toonify.pipelines import animegan, batch, stylegan, toongan
 
 ROOT = Path(cli.__file__).parents[2]
 
@@ -34,6 +34,10 @@ class Inverter:
         self.options = options
         image = images.load(photo)
         return animegan.Toon(image.point(lambda value: 255 - value), [], {}, 0)
+
+    def map(self, photos, style=None, *, finish, **options):
+        given = options if style is None else options | {"style": style}
+        return batch.draw_all(lambda photo: self(photo, **given), photos, finish)
 
 
 @pytest.fixture
@@ -116,6 +120,14 @@ def test_globs_that_the_shell_left_alone(folder, inverter):
     assert files("toons") == ["a.jpg", "c.webp"]
 
 
+def test_a_glob_leaves_out_what_was_drawn(folder, inverter, capsys):
+    """Else a second run would draw drawings, and processes would disagree on their shares."""
+    for _ in range(2):
+        assert run("*", "*/*.jpg", "-o", "toons") == 0
+    assert sorted(inverter.drawn) == ["a.jpg", "b.png"]
+    assert "0 drawn, 2 skipped" in capsys.readouterr().out
+
+
 def test_a_name_with_a_star_is_that_name(folder, inverter):
     Path("photos/a.jpg").rename("photos/[a]*.jpg")
     assert run("photos/[a]*.jpg", "-o", "toon.jpg") == 0
@@ -178,6 +190,22 @@ def test_photos_are_never_replaced(folder, unopened, capsys):
         ("photos/a.jpg", "-o", "photos/../photos/", "--overwrite"),
     ):
         assert "photos are never replaced" in usage(capsys, *words)
+
+
+def test_the_share_of_a_process_does_not_depend_on_what_exists(folder, inverter, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    Path("toons").mkdir()
+    Path("toons/a.jpg").write_text("drawn before")  # the first one's, as a and c of three are
+    for rank, share in ("1", ["b.png"]), ("0", ["c.webp"]):
+        monkeypatch.setenv("RANK", rank)
+        inverter.drawn.clear()
+        assert run("photos", "-o", "toons", "--recursive") == 0
+        assert inverter.drawn == share
+
+
+def test_half_a_launch_is_a_usage_error(folder, unopened, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "WORLD_SIZE is set and RANK is not" in usage(capsys, "photos", "-o", "toons")
 
 
 # What people are told --------------------------------------------------------------------------
@@ -633,7 +661,7 @@ def test_interruption_leaves_whole_files_only(tmp_path, toy_style, photo):
         time.sleep(0.02)
     command.send_signal(signal.SIGINT)
     _, err = command.communicate(timeout=60)
-    assert command.returncode == 130 and "Traceback" not in err
+    assert command.returncode == 130 and "Traceback" not in err, err
     assert "interrupted" in err
     results = list((tmp_path / "toons").iterdir())
     assert 3 <= len(results) < 200

@@ -17,6 +17,8 @@ DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents",
 # Room -> rooms it may open, besides itself. A module belongs to its longest matching room.
 MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
+    "toonify.processes": set(),
+    "toonify.engines": {"toonify.processes"},
     "toonify.catalogue": {"toonify.hub"},
     "toonify.cards": {"toonify.hub"},
     "toonify.publish": {"toonify.hub", "toonify.cards"},
@@ -26,6 +28,7 @@ MAY_OPEN = {
     "toonify.cli": {
         *("toonify.pipelines", "toonify.images", "toonify.hub", "toonify.catalogue"),
         *("toonify.video", "toonify.convert", "toonify.publish", "toonify.space"),
+        "toonify.processes",
     },
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
@@ -62,6 +65,7 @@ MAY_OPEN = {
         for room in ("images", "faces", "latents", "models", "hub", "folders", "cards", "publish")
     },
     "benchmarks.portrait": {"toonify.pipelines"},
+    "benchmarks.clip": {"toonify.pipelines", "toonify.hub", "toonify.images"},
     "benchmarks.inversion": {
         *("training", "toonify.images", "toonify.faces", "toonify.inversion", "toonify.pipelines")
     },

@@ -140,9 +140,10 @@ MATTERS = dict(
     r2=True, mixing=0.0, augment="full", augment_p=0.7, ada_target=0.0, ada_images=16,
     ada_cap=0.25, critic="projected", redraw=0.5,
 )  # fmt: skip
-REDRAW_MATTERS = dict(
-    lr_init=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0, warm_images=8
-)  # where there is redrawing
+REDRAW_MATTERS = dict(  # where there is redrawing
+    lr_init=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0, weight_recover=1.0,
+    warm_images=8,
+)  # fmt: skip
 SEED_MATTERS = dict(
     seed=4, batch=2, z_dim=4, channels=(8, 8, 4, 4), critic_channels=(4, 4, 8), lr=0.01,
     beta1=0.0, beta2=0.9, epochs=2.0,

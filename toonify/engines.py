@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import queue
 import sys
 import tempfile
 import threading
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from toonify import processes
+
 # OpenVINO reports its use to Google Analytics from the moment it is imported, unless this module of
 # its is missing; then it uses a stub of its own. A photo app tells nobody that it runs.
 sys.modules.setdefault("openvino_telemetry", None)
@@ -24,6 +27,7 @@ except ImportError:  # No wheel for this platform: torch runs everything, only s
     openvino = None
 
 PICTURES = (-1, 3, -1, -1)  # any number of pictures of any height and width
+MOST_AT_ONCE = 4  # calls of an engine that is spread: each needs a drawing's memory
 EXAMPLE = (1, 3, 64, 96)  # what a free size is while the network is traced
 BLOB_FORMAT = 1  # part of every cache key: raise it when the graph is built in another way
 
@@ -32,23 +36,52 @@ class Engine:
     """A network ready to run: float32 of the shape it was opened for in, float32 pictures out.
 
     `name` says what runs it, for example "openvino-bf16" or "torch-cuda". Calls wait for each
-    other: one drawing uses every core already, and two at once would need twice the memory.
+    other: one drawing uses every core already, and two at once would need twice the memory. Who
+    draws many photos takes `spread()`.
+
+    `runs` are the functions that run it, each for one call at a time; `spread` opens the engine for
+    many calls, where there is one.
     """
 
     def __init__(
-        self, name: str, run: Callable[[torch.Tensor], torch.Tensor], shape: tuple = PICTURES
+        self,
+        name: str,
+        *runs: Callable[[torch.Tensor], torch.Tensor],
+        shape: tuple = PICTURES,
+        spread: Callable[[], "Engine"] | None = None,
     ):
         self.name = name
         self.shape = shape
-        self._run = run
+        self.at_once = len(runs)
+        self._free: queue.SimpleQueue = queue.SimpleQueue()
+        for run in runs:
+            self._free.put(run)
+        self._open_spread = spread
+        self._spread: Engine | None = None
         self._lock = threading.Lock()
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         fits = batch.ndim == len(self.shape) and batch.dtype == torch.float32
         fits = fits and all(b == s or s < 0 for b, s in zip(batch.shape, self.shape, strict=True))
         assert fits, (batch.shape, batch.dtype, self.shape)
+        run = self._free.get()  # waits for the first to be free
+        try:
+            return run(batch)
+        finally:
+            self._free.put(run)
+
+    def spread(self) -> "Engine":
+        """The same network for many calls at once, each on a core or few of its own; opened once.
+
+        One call takes longer there, and many together less: no core waits for another. Where that
+        gains nothing (a GPU, a single core), or the engine has no key, it is this engine.
+        """
+        if self._open_spread is None:
+            return self
         with self._lock:
-            return self._run(batch)
+            if self._spread is None:
+                self._spread = self._open_spread()
+            return self._spread
 
     def __repr__(self):
         return f"Engine({self.name!r})"
@@ -77,9 +110,12 @@ def open_engine(
 
 
 def choose_device(device: str) -> str:
-    """The device to run on: "auto" is the GPU where there is one, else the CPU."""
+    """The device to run on: "auto" is the GPU where there is one, else the CPU.
+
+    "cuda" is torch's current GPU; of several processes that were launched together, each its own.
+    """
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         return device
     kind, _, index = device.partition(":")
@@ -89,6 +125,9 @@ def choose_device(device: str) -> str:
         raise ValueError(f"device={device!r}: torch sees no CUDA GPU here; expected auto or cpu")
     if index and int(index) >= torch.cuda.device_count():
         raise ValueError(f"device={device!r}: expected an index below {torch.cuda.device_count()}")
+    rank, world = processes.local_place()
+    if not index and world > 1:
+        return f"cuda:{rank % torch.cuda.device_count()}"
     return device
 
 
@@ -109,7 +148,7 @@ def open_torch(network: nn.Module, device: str, shape: tuple[int, ...] = PICTURE
             drawn = network(batch)
         return drawn.float().cpu().contiguous()
 
-    return Engine(f"torch-{device}", run, shape)
+    return Engine(f"torch-{device}", run, shape=shape)
 
 
 def open_openvino(
@@ -128,29 +167,53 @@ def open_openvino(
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     parts = (BLOB_FORMAT, key, shape, openvino.__version__, torch.__version__, precision, processor)
     file = cache_folder() / "engines" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"
-    compiled = read_blob(core, file, settings) if key else None
-    if compiled is None:
-        compiled = core.compile_model(simplify(trace(build(), shape)), "CPU", settings)
-        if key:
-            write_blob(file, compiled)
-    request = compiled.create_infer_request()
 
-    def run(batch):
-        request.infer([batch.contiguous().numpy()], share_inputs=True)
-        return torch.from_numpy(request.get_output_tensor().data.copy())
+    def compiled(**more):
+        graph = read_blob(core, file, settings | more) if key else None
+        if graph is None:
+            graph = core.compile_model(simplify(trace(build(), shape)), "CPU", settings | more)
+            if key:
+                write_blob(file, graph)
+        return graph
 
-    return Engine(f"openvino-{precision}", run, shape)
+    name, streams = f"openvino-{precision}", min(cores(), MOST_AT_ONCE)
+
+    def spread():
+        many = compiled(PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=streams)
+        return Engine(name, *requests(many, streams), shape=shape)
+
+    # Without a key `build` may hold a network in memory, which is not kept for a spread to come.
+    later = spread if key and streams > 1 else None
+    return Engine(name, *requests(compiled(), 1), shape=shape, spread=later)
+
+
+def requests(compiled, count: int) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+    """`count` functions that run a compiled graph, each for one call at a time."""
+
+    def make():
+        request = compiled.create_infer_request()
+
+        def run(batch):
+            request.infer([batch.contiguous().numpy()], share_inputs=True)
+            return torch.from_numpy(request.get_output_tensor().data.copy())
+
+        return run
+
+    return [make() for _ in range(count)]
 
 
 def cores() -> int:
-    """Processor cores that this process may use: its affinity, cut by a container's quota."""
+    """Processor cores that this process may use: its affinity, cut by a container's quota.
+
+    Of several processes that were launched together on this machine, each has its part of them.
+    """
     count = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     with contextlib.suppress(OSError, ValueError):  # No such file, or "max" for no quota.
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         count = min(count, -(-int(quota) // int(period)))
-    return max(1, count)
+    return max(1, count // processes.local_place()[1])
 
 
 def trace(network: nn.Module, shape: tuple[int, ...] = PICTURES) -> "openvino.Model":

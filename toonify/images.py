@@ -8,13 +8,15 @@ changes no global setting of Pillow.
 
 from __future__ import annotations
 
+import collections
+import hashlib
 import io
 import math
 import os
 import struct
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -115,6 +117,24 @@ def load(
         return _upright(image, name, max_pixels, alpha)
 
 
+def count_pixels(source) -> int | None:
+    """Width times height of what `load` would take, from its header; None if that does not say.
+
+    A file that is open stays where it is, and is not looked at.
+    """
+    if isinstance(source, Image.Image):
+        return source.width * source.height
+    try:
+        if isinstance(source, bytes | bytearray | memoryview):
+            source = io.BytesIO(source)
+        elif not (isinstance(source, str | os.PathLike) and os.path.isfile(source)):
+            return None
+        with Image.open(source, formats=_formats()) as image:
+            return image.width * image.height
+    except _DAMAGED:
+        return None
+
+
 def to_tensor(image: Image.Image) -> torch.Tensor:
     """An RGB image as a float32 tensor (1, 3, H, W) in [-1, 1]."""
     import torch  # here, so that loading a photo costs no second of import
@@ -204,14 +224,40 @@ def save(
         size = f"{image.width}x{image.height}"
         raise ImageError(f"{form} cannot hold a picture of {size} pixels: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    part = temporary(path)
     try:
-        with open(temporary, "xb") as file:
+        with open(part, "xb") as file:
             file.write(encoded.getbuffer())
-        os.replace(temporary, path)
+        os.replace(part, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     return path
+
+
+def temporary(path: Path) -> Path:
+    """A hidden name beside `path`, new each time, under which it is written."""
+    return path.with_name(f"{_part_of(path)}{uuid.uuid4().hex[:8]}.part")
+
+
+def discard_unfinished(paths: Iterable[Path]) -> None:
+    """Removes what a killed process left of writing to these paths.
+
+    Nobody else may be writing to them; what others write into the same folders stays.
+    """
+    begins = collections.defaultdict(set)
+    for path in paths:
+        begins[path.parent].add(_part_of(path))
+    for folder, beginnings in begins.items():
+        if not folder.is_dir():
+            continue
+        for left in folder.glob(".*.part"):
+            if f"{left.name.partition('-')[0]}-" in beginnings:
+                left.unlink(missing_ok=True)
+
+
+def _part_of(path: Path) -> str:
+    """How a file's temporary names begin; its own name in them could make them too long."""
+    return f".{hashlib.blake2b(os.fsencode(path.name), digest_size=12).hexdigest()}-"
 
 
 def _encoded(image: Image.Image, form: str, quality: int) -> io.BytesIO:

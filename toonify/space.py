@@ -13,7 +13,7 @@ FOLDERS = ("toonify", "hub_cards/faces")  # faces: the app's examples
 KINDS = (".py", ".json", ".safetensors", ".md", ".jpg", ".png")
 # Packages that the app runs without: for tests, training and conversions.
 LEFT_OUT = (
-    *("accelerate", "dicebear-core", "dicebear-styles", "filelock", "jinja2", "onnx"),
+    *("accelerate", "dicebear-core", "dicebear-styles", "jinja2", "onnx"),
     *("onnxruntime", "playwright", "pytest", "resvg_py", "ruff"),
 )
 

@@ -2,7 +2,9 @@
 
 Larsen et al., "Autoencoding beyond pixels using a learned similarity metric" (VAE-GAN), ICML 2016.
 Redrawing gives every pixel a slope from the first step on, where the game alone takes long to find
-a face, and it keeps kinds of faces from being forgotten. Only the generator is exported.
+a face, and it keeps kinds of faces from being forgotten. The encoder is also to find the z of what
+was drawn from noise (Chen et al., InfoGAN, 2016): faces of unlike z must then differ in something
+that shows, where the game alone is content with one fringe for all. Only the generator is exported.
 """
 
 import torch
@@ -72,9 +74,9 @@ class Redrawing(Trainee):
     """A trainee whose first pictures of a batch redraw real ones; also gives what that cost.
 
     Of a batch with `redrawn` = k, pictures 0 to k - 1 are drawn from codes of the real ones, the
-    others from z. Gives pictures, their w+ and {"redraw", "prior", "match"}: the distance of the
-    first k to the real ones, in values and in features; the nats that their codes take; and how
-    far all codes together are from z.
+    others from z. Gives pictures, their w+ and {"redraw", "prior", "match", "recover"}: the
+    distance of the first k to the real ones, in values and in features; the nats that their codes
+    take; how far all codes together are from z; and how badly the others' z is read off them.
     """
 
     def __init__(self, generator):
@@ -99,12 +101,26 @@ class Redrawing(Trainee):
             follow=self.training,
         )
         picture = self.synthesise(ws)
-        first = picture[:k].float()
-        found = self.features(first)
+        found = self.features(picture.float())
+        first, ours = picture[:k].float(), {stage: f[:k] for stage, f in found.items()}
         parts = {
             "redraw": 10 * F.l1_loss(first, real[:k])
-            + feature_distance(list(found.values()), list(wanted.values())),
+            + feature_distance(list(ours.values()), list(wanted.values())),
             "prior": (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2,
             "match": self.spread(code, follow=self.training),
         }
+        if k < len(picture):
+            rest = {stage: f[k:] for stage, f in found.items()}
+            unmixed = batch["cut"][k:] == self.generator.num_ws
+            guess = self.encoder(picture[k:].float(), rest)
+            parts["recover"] = surprise(batch["z"][k:], *guess, unmixed)
         return picture, ws, parts
+
+
+def surprise(z, mean, log_variance, counted) -> torch.Tensor:
+    """Nats, but for a constant, of z (N, D) under N(mean, variance); mean over those `counted` (N).
+
+    0 for a z that is hit at variance 1; below for one that is known more narrowly.
+    """
+    nats = ((z - mean).square() * (-log_variance).exp() + log_variance).sum(1) / 2
+    return (nats * counted).sum() / counted.sum().clamp(min=1)

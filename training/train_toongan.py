@@ -66,6 +66,7 @@ class ToonGANObjective(GANObjective):
             "redraw": s.weight_redraw,
             "prior": s.weight_prior,
             "match": s.weight_match,
+            "recover": s.weight_recover,
         }
 
     def adversarial(self, images: int) -> bool:

@@ -1,16 +1,15 @@
 """`python -m toonify photo IN... -o OUT`: draws photos."""
 
 import argparse
-import dataclasses
-import glob
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from toonify import hub, images
+from toonify import hub, images, processes
 from toonify.cli.options import FAILED, OK, UsageError, edit, within
+from toonify.cli.plan import Job, names_one_file, plan
 
 HELP = """\
 Draws photos. With --model animegan, the default, the whole photo is drawn, and faces that would
@@ -21,7 +20,10 @@ IN is a photo, a folder (its photos; with --recursive those in deeper folders to
 OUT is a file where IN is one photo and OUT ends in .jpg, .png, .webp and so on; otherwise it is a
 folder, and every drawing in it has its photo's name. A suffix that cannot be written becomes .png,
 and of two drawings that would get the same name the second is called NAME-2. What exists already
-is skipped, and a photo is never replaced."""
+is skipped, and a photo is never replaced.
+
+Several photos are worked on at once. Under `accelerate launch`, `torchrun` or `mpirun` each process
+draws its share of them."""
 
 EXAMPLES = """\
 examples:
@@ -31,18 +33,11 @@ examples:
   python -m toonify photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
   python -m toonify photo me.jpg -o toon.png --model stylegan --refine-steps 100 \\
       --save-latent me.npz
+  torchrun --nproc_per_node 2 -m toonify photo holidays -o toons
 
 exit status: 0 all drawn or skipped, 1 some failed, 2 wrong usage"""
 
 MODELS = ("animegan", "stylegan")  # the families of styles that draw photos
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One photo and where its drawing goes."""
-
-    source: Path
-    target: Path
 
 
 def add_to(commands) -> None:
@@ -147,27 +142,54 @@ def add_stylegan_options(group) -> None:
 def run(options: argparse.Namespace) -> int:
     """Draws every photo that has no drawing yet; one that fails does not stop the others."""
     check_model(options)
+    try:
+        at = processes.place()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     jobs, failures = plan(options.inputs, options.output, options.recursive)
+    # Shared out before what exists is looked for: it becomes more while others draw.
+    jobs = at.share(jobs)
+    if at.local_rank:
+        failures = {}  # the inputs without photos: the first process of a machine tells them
     waiting = [job for job in jobs if options.overwrite or not os.path.lexists(job.target)]
     drawn = 0
     try:
         if waiting:
+            images.discard_unfinished(job.target for job in waiting)
             draw = OPENERS[options.model](options)
             with warnings.catch_warnings():
                 # Pillow's remarks on odd files: what matters of them is in the failures.
                 warnings.filterwarnings("ignore", module="PIL")
-                drawn = draw_all(waiting, draw, failures)
+                drawn = draw_all(waiting, draw, failures, quiet=at.local_rank > 0)
     except OSError as error:  # the style's weights cannot be had just now
         print(f"python -m toonify: {error}", file=sys.stderr)
         return FAILED
     for source, why in failures.items():
         print(f"failed: {source}: {why}", file=sys.stderr)
-    skipped = len(jobs) - len(waiting)
+    return report(drawn, len(jobs) - len(waiting), len(failures), at)
+
+
+def report(drawn: int, skipped: int, failed: int, at: processes.Place) -> int:
+    """Says what came of this process's photos, and the first one of all; the exit status."""
+    if at.world == 1:
+        print(summary(drawn, skipped, failed))
+        return FAILED if failed else OK
+    print(f"process {at.rank + 1} of {at.world}: {summary(drawn, skipped, failed)}", flush=True)
+    together = processes.add_up((drawn, skipped, failed), at)
+    if together is None:
+        print("another process did not finish; run this again to draw the rest", file=sys.stderr)
+        return FAILED
+    if at.rank == 0 and together != [drawn, skipped, failed]:
+        print(f"together: {summary(*together)}")
+    return FAILED if together[2] else OK
+
+
+def summary(drawn: int, skipped: int, failed: int) -> str:
+    """The three counts in words."""
     parts = [f"{drawn} drawn"]
     parts += [f"{skipped} skipped (there already; --overwrite draws them again)"] * bool(skipped)
-    parts += [f"{len(failures)} failed"] * bool(failures)
-    print(", ".join(parts))
-    return FAILED if failures else OK
+    parts += [f"{failed} failed"] * bool(failed)
+    return ", ".join(parts)
 
 
 def check_model(options: argparse.Namespace) -> None:
@@ -194,8 +216,12 @@ def check_model(options: argparse.Namespace) -> None:
             )
 
 
-def open_animegan(options: argparse.Namespace) -> Callable[[Path], "images.Image.Image"]:
-    """A function from a photo's path to its drawing, with the options that were typed."""
+def open_animegan(options: argparse.Namespace) -> Callable:
+    """A function that draws paths with the options that were typed, and yields their outcomes.
+
+    Its second argument `write(path, image)` is called with each drawing; the result of an outcome
+    is what there is to say of the photo.
+    """
     # Here and not above: torch takes seconds, and a wrong path is told at once.
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
 
@@ -210,11 +236,19 @@ def open_animegan(options: argparse.Namespace) -> Callable[[Path], "images.Image
         check_options(pipeline.style, options.faces, options.strength)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return lambda path: pipeline(path, **settings).image
+
+    def draw(paths, write):
+        def finish(path, toon):
+            write(path, toon.image)
+            return []
+
+        return pipeline.map(paths, finish=finish, **settings)
+
+    return draw
 
 
-def open_stylegan(options: argparse.Namespace) -> Callable[[Path], "images.Image.Image"]:
-    """The same through w. Says on stderr which faces of a photo were left alone, and why."""
+def open_stylegan(options: argparse.Namespace) -> Callable:
+    """The same through w; says which faces of a photo were left alone, and why."""
     from toonify.pipelines.stylegan import StyleGANPipeline, swap_for
 
     typed = {name: vars(options)[name] for name in STYLEGAN if vars(options)[name] is not None}
@@ -238,16 +272,16 @@ def open_stylegan(options: argparse.Namespace) -> Callable[[Path], "images.Image
     except ValueError as error:
         raise UsageError(str(error)) from error
 
-    def draw(path):
-        toon = pipeline(path, swap.style, latent=latent, **settings)
-        if not toon.faces:
-            print(f"{path}: no face found, the photo is unchanged", file=sys.stderr)
-        for _, reason in toon.left_alone:
-            print(f"{path}: a face was left alone: {reason}", file=sys.stderr)
-        if save is not None and toon.portraits:
-            Path(save).parent.mkdir(parents=True, exist_ok=True)
-            pipeline.save_latent(save, toon.portraits[0].latent)
-        return toon.image
+    def draw(paths, write):
+        def finish(path, toon):
+            if save is not None and toon.portraits:
+                Path(save).parent.mkdir(parents=True, exist_ok=True)
+                pipeline.save_latent(save, toon.portraits[0].latent)
+            write(path, toon.image)
+            remarks = [] if toon.faces else ["no face found, the photo is unchanged"]
+            return remarks + [f"a face was left alone: {reason}" for _, reason in toon.left_alone]
+
+        return pipeline.map(paths, swap.style, finish=finish, latent=latent, **settings)
 
     return draw
 
@@ -260,134 +294,30 @@ STYLEGAN = (
 )
 
 
-def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str]) -> int:
+def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str], quiet: bool) -> int:
     """Draws and saves; returns how many came out and adds the others to `failures`."""
     from tqdm import tqdm
 
+    targets = {job.source: job.target for job in jobs}
     drawn = 0
+    outcomes = draw(targets, lambda path, image: images.save(image, targets[path]))
     # disable=None: a bar on a terminal, nothing in a log file.
-    for job in tqdm(jobs, unit="photo", disable=None, file=sys.stderr):
-        try:
-            images.save(draw(job.source), job.target)
-            drawn += 1
-        except images.ImageError as error:
-            failures[str(job.source)] = str(error)
-        except OSError as error:
-            failures[str(job.source)] = f"cannot write {job.target}: {error.strerror or error}"
-        except (MemoryError, RuntimeError) as error:  # torch and OpenVINO run out of memory so
-            reason = (str(error) or "out of memory").splitlines()[0]
-            failures[str(job.source)] = f"could not be drawn: {reason}"
+    bar = {"disable": True if quiet else None, "file": sys.stderr}
+    for outcome in tqdm(outcomes, total=len(jobs), unit="photo", **bar):
+        if outcome.error is not None:
+            failures[str(outcome.photo)] = reason(outcome.error, targets[outcome.photo])
+            continue
+        drawn += 1
+        for remark in outcome.result:
+            tqdm.write(f"{outcome.photo}: {remark}", file=sys.stderr)
     return drawn
 
 
-def plan(inputs: list[str], output: str, recursive: bool) -> tuple[list[Job], dict[str, str]]:
-    """The jobs that inputs and output mean, and the inputs that mean nothing with the reason.
-
-    Raises UsageError where the output cannot be what it has to be, or would replace an input.
-    """
-    out = Path(output)
-    is_folder = out.is_dir() or output.endswith((os.sep, "/"))
-    if names_one_file(inputs) and out.suffix and not is_folder:
-        if out.suffix.lower() not in images.SAVES:
-            raise UsageError(
-                f"--output {output!r} ends in {out.suffix!r}: expected one of"
-                f" {', '.join(images.SAVES)}, or a / at the end for a folder"
-            )
-        found, failures = search(inputs, out, recursive)
-        jobs = [Job(source, out) for source, _ in found]
-    else:
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"--output {output!r} is a file: expected a folder for these inputs")
-        if out.suffix.lower() in images.SAVES and not is_folder:
-            raise UsageError(
-                f"--output {output!r} looks like one file, and the input is not one photo:"
-                " expected a folder (a / at the end makes it one)"
-            )
-        found, failures = search(inputs, out, recursive)
-        jobs = [Job(source, out / name) for source, name in name_results(found)]
-    sources = {os.path.realpath(job.source) for job in jobs}
-    for job in jobs:
-        if os.path.realpath(job.target) in sources:
-            raise UsageError(
-                f"--output {output!r}: {job.target} is one of the photos, and photos are never"
-                " replaced; choose another folder or name"
-            )
-    return jobs, failures
-
-
-def names_one_file(inputs: list[str]) -> bool:
-    """Whether what was typed is one file's name: not several, no folder, and no glob."""
-    text = inputs[0]
-    is_glob = glob.has_magic(text) and not os.path.lexists(text)
-    return len(inputs) == 1 and not is_glob and not os.path.isdir(text)
-
-
-def search(
-    inputs: list[str], out: Path, recursive: bool
-) -> tuple[list[tuple[Path, Path]], dict[str, str]]:
-    """Photos as (path, folder of the result below OUT), each once, and the inputs without any."""
-    found: dict[str, tuple[Path, Path]] = {}
-    failures = {}
-    for text in inputs:
-        # A name that exists is that name, even with a * in it.
-        exists = os.path.lexists(text)
-        matches = [text] if exists else sorted(glob.glob(text, recursive=True))
-        if not matches:
-            failures[text] = "nothing matches" if glob.has_magic(text) else "there is no such file"
-        for match in map(Path, matches):
-            below = [(match, Path())]
-            if match.is_dir():
-                try:
-                    paths = photos(match, recursive)
-                except OSError as error:
-                    failures[str(match)] = f"cannot be searched: {error.strerror}"
-                    continue
-                if inside(out, match):  # A second run must not draw the drawings.
-                    paths = [path for path in paths if not inside(path, out)]
-                below = [(path, path.parent.relative_to(match)) for path in paths]
-                if not below:
-                    deeper = "" if recursive else "; --recursive searches deeper folders too"
-                    failures[str(match)] = f"no photo in this folder{deeper}"
-            for path, at in below:
-                found.setdefault(os.path.realpath(path), (path, at))
-    return list(found.values()), failures
-
-
-def photos(folder: Path, recursive: bool) -> list[Path]:
-    """The files of a folder that have a photo's suffix, in order; hidden ones are left out."""
-    paths = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in images.EXTENSIONS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.is_dir()
-    )
-
-
-def inside(path: Path, folder: Path) -> bool:
-    """Whether the path lies in the folder or deeper."""
-    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
-
-
-def name_results(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """(photo, its drawing's path below OUT): the photo's name, with -2, -3 if that is taken."""
-
-    def key(name: str) -> str:  # Some file systems do not tell A from a.
-        return name.casefold()
-
-    wanted = []
-    for path, at in found:
-        suffix = path.suffix if path.suffix.lower() in images.SAVES else ".png"
-        wanted.append((path, at / path.stem, suffix))
-    natural = {key(f"{name}{suffix}") for _, name, suffix in wanted}
-    given: set[str] = set()
-    results = []
-    for path, name, suffix in wanted:
-        result, number = f"{name}{suffix}", 1
-        while key(result) in given or (number > 1 and key(result) in natural):
-            number += 1
-            result = f"{name}-{number}{suffix}"
-        given.add(key(result))
-        results.append((path, Path(result)))
-    return results
+def reason(error: Exception, target: Path) -> str:
+    """Why a photo could not be drawn, for people."""
+    if isinstance(error, images.ImageError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"cannot write {target}: {error.strerror or error}"
+    # torch and OpenVINO run out of memory
+    return f"could not be drawn: {(str(error) or 'out of memory').splitlines()[0]}"

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from toonify.blend import keep_colour as with_colours_of
 from toonify.blend import morph
 from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, paste
+from toonify.pipelines.batch import Outcome, draw_all, one_or_many
 
 FACES = ("all", "largest", "none")
 MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of memory
@@ -44,7 +45,7 @@ class AnimeGANPipeline:
     def __init__(self, engine: Engine, style: hub.Style, patch: int = 1, key: str | None = None):
         self.engine = engine
         self.style = style
-        self.patch = patch
+        self.patch = patch  # side of the pixel blocks that the network works on
         self.key = key  # changes whenever the network does
 
     @classmethod
@@ -108,6 +109,30 @@ class AnimeGANPipeline:
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
         return Toon(canvas, found, clock.seconds, len(chosen))
+
+    def map(
+        self,
+        photos: Iterable,
+        *,
+        finish: Callable[[object, Toon], object] | None = None,
+        faces: str = "all",
+        strength: float = 1.0,
+        keep_colour: bool = False,
+    ) -> Iterator[Outcome]:
+        """Draws many photos, several at once, and yields an `Outcome` for each in their order.
+
+        Its `result` is the `Toon`, or what `finish(photo, toon)` made of it in the thread that drew
+        it (such as writing the file, which then overlaps too); its `error` is why there is none. At
+        most some photos, of 50 million pixels together, are in memory. Raises as a call does for
+        wrong options.
+        """
+        check_options(self.style, faces, strength)
+        photos, many = one_or_many(photos)
+        engine = self.engine.spread() if many else self.engine
+        draw = functools.partial(
+            type(self)(engine, self.style), faces=faces, strength=strength, keep_colour=keep_colour
+        )
+        return draw_all(draw, photos, finish)
 
     def drawing_scale(self, photo: Image.Image, found: list[Face]) -> float:
         """The scale, at most 1, that bounds the pixels and suits strokes and the largest face."""

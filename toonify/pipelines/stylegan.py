@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from toonify.blend import morph, retone
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
+from toonify.pipelines.batch import Outcome, draw_all
 from toonify.video import write_clip
 
 BASE, ENCODER = hub.DEFAULT_BASE, "portrait-encoder"  # what `from_pretrained` opens
@@ -194,6 +195,29 @@ class StyleGANPipeline:
         return PortraitToon(
             canvas, found, clock.seconds, len(portraits), portraits=portraits, left_alone=left_alone
         )
+
+    def map(
+        self,
+        photos: Iterable,
+        style: str | Path | None = None,
+        *,
+        finish: Callable[[object, PortraitToon], object] | None = None,
+        **options,
+    ) -> Iterator[Outcome]:
+        """Draws many photos, and yields an `Outcome` for each in their order.
+
+        `options` are those of a call, which also says what is raised for wrong ones; `finish` and
+        the outcomes are as in `AnimeGANPipeline.map`. The networks use every core for one face
+        after the other; what is done to the rest of a photo overlaps.
+        """
+        defaults = {"faces": "all", "strength": 1.0, "truncation": 1.0, "refine_steps": 0}
+        defaults |= {"edits": None}
+        self.check_options(*(options.get(name, value) for name, value in defaults.items()))
+        stop = threading.Event()
+        draw = functools.partial(self, style=style, cancelled=stop.is_set, **options)
+        # Refinement is torch's, for one face at a time.
+        threads = None if options.get("refine_steps") else 1
+        return draw_all(draw, photos, finish, threads=threads, stop=stop)
 
     # w --------------------------------------------------------------------------------------
 

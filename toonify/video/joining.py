@@ -97,7 +97,11 @@ def join(parts: Parts, clip, file: Path, suffix: str) -> list[str]:
 
 
 def mux(parts: Parts, about: About, file: Path, suffix: str, source) -> None:
-    """The pieces' packets and the source's sound and subtitles, in the order of their times."""
+    """The pieces' packets and the source's sound and subtitles, in the order of their times.
+
+    The bytes of sound are the source's. Out of MPEG-TS and ADTS, whose packets begin with a header
+    of their own, FFmpeg takes that header away for files that have one for all.
+    """
     copied = []
     if source is not None:
         others = usable([*source.streams.audio, *source.streams.subtitles])

@@ -167,7 +167,8 @@ class Flicker:
 
     @property
     def ratio(self) -> float:
-        """The finished clip's flicker against the source's."""
+        """The finished clip's flicker against the source's. Of a source without noise, a cartoon or
+        a screen, it says little: that changes by hundredths of a level."""
         return ratio(self.steady, self.source)
 
 

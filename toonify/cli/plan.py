@@ -1,0 +1,138 @@
+"""What the photos and the output of a command mean: which photo is drawn into which file."""
+
+import dataclasses
+import glob
+import os
+from pathlib import Path
+
+from toonify import images
+from toonify.cli.options import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One photo and where its drawing goes."""
+
+    source: Path
+    target: Path
+
+
+def plan(inputs: list[str], output: str, recursive: bool) -> tuple[list[Job], dict[str, str]]:
+    """The jobs that inputs and output mean, and the inputs that mean nothing with the reason.
+
+    Raises UsageError where the output cannot be what it has to be, or would replace an input.
+    """
+    out = Path(output)
+    is_folder = out.is_dir() or output.endswith((os.sep, "/"))
+    if names_one_file(inputs) and out.suffix and not is_folder:
+        if out.suffix.lower() not in images.SAVES:
+            raise UsageError(
+                f"--output {output!r} ends in {out.suffix!r}: expected one of"
+                f" {', '.join(images.SAVES)}, or a / at the end for a folder"
+            )
+        found, failures = search(inputs, out, recursive)
+        jobs = [Job(source, out) for source, _ in found]
+    else:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--output {output!r} is a file: expected a folder for these inputs")
+        if out.suffix.lower() in images.SAVES and not is_folder:
+            raise UsageError(
+                f"--output {output!r} looks like one file, and the input is not one photo:"
+                " expected a folder (a / at the end makes it one)"
+            )
+        found, failures = search(inputs, out, recursive)
+        jobs = [Job(source, out / name) for source, name in name_results(found)]
+    sources = {os.path.realpath(job.source) for job in jobs}
+    for job in jobs:
+        if os.path.realpath(job.target) in sources:
+            raise UsageError(
+                f"--output {output!r}: {job.target} is one of the photos, and photos are never"
+                " replaced; choose another folder or name"
+            )
+    return jobs, failures
+
+
+def names_one_file(inputs: list[str]) -> bool:
+    """Whether what was typed is one file's name: not several, no folder, and no glob."""
+    text = inputs[0]
+    is_glob = glob.has_magic(text) and not os.path.lexists(text)
+    return len(inputs) == 1 and not is_glob and not os.path.isdir(text)
+
+
+def search(
+    inputs: list[str], out: Path, recursive: bool
+) -> tuple[list[tuple[Path, Path]], dict[str, str]]:
+    """Photos as (path, folder of the result below OUT), each once, and the inputs without any."""
+    found: dict[str, tuple[Path, Path]] = {}
+    failures = {}
+    for text in inputs:
+        # A name that exists is that name, even with a * in it.
+        exists = os.path.lexists(text)
+        matches = [text] if exists else outside(out, sorted(glob.glob(text, recursive=True)))
+        if not matches:
+            failures[text] = "nothing matches" if glob.has_magic(text) else "there is no such file"
+        for match in map(Path, matches):
+            below = [(match, Path())]
+            if match.is_dir():
+                try:
+                    paths = photos(match, recursive)
+                except OSError as error:
+                    failures[str(match)] = f"cannot be searched: {error.strerror}"
+                    continue
+                if inside(out, match):  # A second run must not draw the drawings.
+                    paths = [path for path in paths if not inside(path, out)]
+                below = [(path, path.parent.relative_to(match)) for path in paths]
+                if not below:
+                    deeper = "" if recursive else "; --recursive searches deeper folders too"
+                    failures[str(match)] = f"no photo in this folder{deeper}"
+            for path, at in below:
+                found.setdefault(os.path.realpath(path), (path, at))
+    return list(found.values()), failures
+
+
+def outside(out: Path, matches: list[str]) -> list[str]:
+    """A glob's matches that are not drawings in OUT; all, where nothing else matches."""
+    own = os.path.realpath(out)
+    return [
+        m for m in matches if os.path.realpath(m) != own and not inside(Path(m), out)
+    ] or matches
+
+
+def photos(folder: Path, recursive: bool) -> list[Path]:
+    """The files of a folder that have a photo's suffix, in order; hidden ones are left out."""
+    paths = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in images.EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not path.is_dir()
+    )
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Whether the path lies in the folder or deeper."""
+    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
+
+
+def name_results(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """(photo, its drawing's path below OUT): the photo's name, with -2, -3 if that is taken."""
+
+    def key(name: str) -> str:  # Some file systems do not tell A from a.
+        return name.casefold()
+
+    wanted = []
+    for path, at in found:
+        suffix = path.suffix if path.suffix.lower() in images.SAVES else ".png"
+        wanted.append((path, at / path.stem, suffix))
+    natural = {key(f"{name}{suffix}") for _, name, suffix in wanted}
+    given: set[str] = set()
+    results = []
+    for path, name, suffix in wanted:
+        result, number = f"{name}{suffix}", 1
+        while key(result) in given or (number > 1 and key(result) in natural):
+            number += 1
+            result = f"{name}-{number}{suffix}"
+        given.add(key(result))
+        results.append((path, Path(result)))
+    return results
