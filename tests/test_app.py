@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from PIL import Image
 import app
 from tests import toy_app
 from tests.odd_inputs import make_odd_inputs
+from tests.toy_clips import make_clip
 from toonify import hub, images
-from toonify.screen import boxes, files, photo, portrait, visitors
+from toonify.screen import boxes, clips, files, photo, portrait, visitors
 
 ROOT = Path(app.__file__).parent
 PORTRAIT = boxes.EXAMPLES[0]
@@ -675,13 +677,30 @@ def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
         examples = kept()
         client = Client(url, verbose=False, download_files=tmp_path / "client")
         client.predict(handle_file(plain(tmp_path)), api_name="/toonify")
+        clip = handle_file(make_clip(tmp_path / "me.mp4"))
+        client.predict(clip, "toy", faces="none", api_name="/clip")
         httpx.post(f"{url}/gradio_api/upload", files={"files": ("unused.jpg", b"bytes")})
-        assert len(kept() - examples) >= 3
+        assert len(kept() - examples) >= 5
         deadline = time.monotonic() + 10
         while kept() - examples and time.monotonic() < deadline:
             time.sleep(0.1)
         assert kept() == examples
         assert {path.name for path in boxes.EXAMPLES} <= examples
+
+
+def test_the_browser_is_not_told_to_keep_what_was_drawn(http):
+    """Gradio's history of runs would hold photos, and every frame of a camera."""
+    assert http.get("/../config").json()["run_history"] is False
+    assert http.get("/runs").status_code == 404
+
+
+def test_where_gpus_are_lent_clips_are_shorter_and_no_camera_runs(monkeypatch):
+    assert app.CAMERA is not None and app.FILMS.most_seconds == clips.MOST_SECONDS
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    lent = runpy.run_path(app.__file__)
+    assert lent["CAMERA"] is None and lent["FILMS"].most_seconds == 10
+    tabs = {b.label for b in lent["demo"].blocks.values() if isinstance(b, gr.Tab)}
+    assert {"Photo", "Clip"} <= tabs and "Live" not in tabs
 
 
 def test_python_app_py_serves_and_draws_without_a_network(tmp_path):

@@ -42,6 +42,7 @@ BACK = "() => ({__type__: 'update', visible: true})"
 def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
     """The tab's widgets, and which handler each of them calls."""
     choices = [(style.title, style.name) for style in handlers.styles.values()]
+    default = choices[0][1] if choices else None
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300, elem_id="live-left"):
             with gr.Column(elem_id="live-camera-place"):
@@ -61,8 +62,8 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
                 )
             gr.HTML("<p id='camera-trouble' role='alert'></p>", elem_id="live-trouble")
             with gr.Group(elem_id="live-settings"):
-                style = gr.Radio(choices, value=choices[0][1], label="Style")
-                about = gr.Markdown(handlers.about(choices[0][1]), elem_id="live-about")
+                style = gr.Radio(choices, value=default, label="Style")
+                about = gr.Markdown(handlers.about(default), elem_id="live-about")
         with gr.Column(scale=7, min_width=300):
             toon = boxes.unsaved(
                 gr.Image(label="Drawing", interactive=False, buttons=[], elem_id="live-toon")
