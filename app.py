@@ -112,6 +112,7 @@ def build(
         delete_cache=(files.CLEAN_EVERY_S, files.KEEP_S),
     ) as demo:
         gr.HTML(look.HEADER, elem_id="header")
+        demo.load(None, js=boxes.CAMERA_TROUBLE)
         if not toons and not any((faces, films, camera)):
             photo_tab.lay_out(handlers)
         else:

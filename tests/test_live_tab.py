@@ -175,7 +175,7 @@ def test_who_goes_on_for_ever_is_stopped(handlers, clock):
 
 
 def test_visitors_take_turns_one_at_a_time(handlers, monkeypatch):
-    """Each comes back at once: nobody is drawn twice while another waits."""
+    """Each comes back at once, and nobody is drawn three times in a row."""
     drawing, drawn, together = threading.Lock(), [], threading.Barrier(3)
 
     def draw(self, photo, **options):

@@ -15,6 +15,18 @@ EXAMPLES = [
     ROOT / "hub_cards" / "faces" / f"{name}.jpg"
     for name in ("random_021", "random_032", "random_012", "random_026", "random_069", "astronaut")
 ]
+# Gradio says nothing where a camera is refused or missing: an error is left lying in the browser.
+CAMERA_TROUBLE = """() => addEventListener('unhandledrejection', (event) => {
+const said = {
+    NotAllowedError: 'The camera may not be used: allow it in the address bar, and try again.',
+    NotFoundError: 'There is no camera here.',
+    NotReadableError: 'The camera is in use by another program.',
+}[event.reason?.name];
+if (!said) return;
+for (const place of document.querySelectorAll('.camera-trouble p')) {
+    place.textContent = said;
+    setTimeout(() => { place.textContent = '' }, 20000);
+} })"""
 QUALITIES = [("Best", "best"), ("Fast", "fast")]
 FACES = [("All faces", "all"), ("Largest face", "largest"), ("No faces", "none")]
 
@@ -32,6 +44,7 @@ def photo(prefix: str = "") -> tuple[gr.Image, gr.Dataset]:
         buttons=[],
         elem_id=f"{prefix}photo",
     )
+    camera_trouble()
     examples = gr.Dataset(
         components=[photo],
         samples=[[str(path)] for path in EXAMPLES],
@@ -40,6 +53,11 @@ def photo(prefix: str = "") -> tuple[gr.Image, gr.Dataset]:
         elem_id=f"{prefix}examples",
     )
     return closed(photo, "photo"), examples
+
+
+def camera_trouble() -> gr.HTML:
+    """A line below a camera that says for a while why there is none: see `CAMERA_TROUBLE`."""
+    return gr.HTML("<p role='alert'></p>", elem_classes="camera-trouble")
 
 
 def example(index: int) -> str:

@@ -31,6 +31,7 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
                 ),
                 "clip",
             )
+            boxes.camera_trouble()
             gr.Markdown(limits, elem_id="clip-limits")
             with gr.Group(elem_id="clip-settings"):
                 style = gr.Radio(choices, value=default, label="Style")

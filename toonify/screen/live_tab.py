@@ -22,17 +22,6 @@ window.fetch = (address, options) => {
     [before, until] = [shown, performance.now() + 3000];
     return send(address, options);
 };
-const trouble = {
-    NotAllowedError: 'The camera may not be used: allow it in the address bar, and try again.',
-    NotFoundError: 'There is no camera here.',
-    NotReadableError: 'The camera is in use by another program.',
-};
-addEventListener('unhandledrejection', (event) => {
-    const said = trouble[event.reason?.name];
-    if (!said) return;
-    event.preventDefault();
-    document.querySelector('#camera-trouble').textContent = said;
-});
 }"""
 # Its widget goes and comes back: the only way by which gradio lets go of the camera.
 GONE = "() => ({__type__: 'update', visible: false})"
@@ -60,7 +49,7 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
                     ),
                     "frame",
                 )
-            gr.HTML("<p id='camera-trouble' role='alert'></p>", elem_id="live-trouble")
+            boxes.camera_trouble()
             with gr.Group(elem_id="live-settings"):
                 style = gr.Radio(choices, value=default, label="Style")
                 about = gr.Markdown(handlers.about(default), elem_id="live-about")

@@ -97,9 +97,9 @@ CSS = """
   #live-left { display: contents; }
   #live-left > * { flex: 1 1 100%; }
   #live-settings { order: 1; } }
-#live-trouble { padding: 0 4px; color: #c2321f; font-weight: 600; }
-.dark #live-trouble { color: #ff8d80; }
-#live-trouble:has(p:empty) { display: none; }
+.camera-trouble { padding: 0 4px; color: #c2321f; font-weight: 600; }
+.dark .camera-trouble { color: #ff8d80; }
+.camera-trouble:has(p:empty) { display: none; }
 #blend label { padding: 4px 8px; }
 footer .divider { display: none; }
 """

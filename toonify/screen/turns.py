@@ -18,6 +18,10 @@ class Turns:
         self._line: list[object] = []
         self._moved = threading.Condition()
 
+    def _before(self, place: object) -> int:
+        with self._moved:
+            return self._line.index(place)
+
     @contextlib.contextmanager
     def turn(self, waiting: Callable[[int], None] = lambda before: None):
         """The turn of this thread, when it comes. Until then `waiting` is told twice a second how
@@ -28,7 +32,7 @@ class Turns:
                 raise refusal(self.full)
             self._line.append(place)
         try:
-            while before := self._line.index(place):
+            while before := self._before(place):
                 waiting(before)
                 with self._moved:
                     self._moved.wait_for(lambda: self._line[0] is place, 0.5)
