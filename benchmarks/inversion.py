@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--mean-side", type=int, choices=(SIDE, 1024), default=1024)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--base", default="portrait")
-    parser.add_argument("--encoder", default="portrait-encoder")
+    parser.add_argument("--encoder", help="default: the base's own")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"))
     options = parser.parse_args(arguments)
     pipe = StyleGANPipeline.from_pretrained(options.base, encoder=options.encoder, device="cpu")

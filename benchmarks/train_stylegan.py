@@ -53,7 +53,7 @@ def plain_loop(batch: int, resolution: int, base: int, most: int, rounds: int) -
         if torch.rand(()) < MIXING:
             cut = int(torch.randint(1, G.num_ws, ()))
             ws = torch.cat((ws[:, :cut], other[:, None].expand(-1, G.num_ws - cut, -1)), 1)
-        return G.synthesis(ws, "random"), ws
+        return G.synthesis(ws, noise="random"), ws
 
     def take(optimiser, loss) -> None:
         optimiser.zero_grad()

@@ -216,6 +216,32 @@ def test_small_faces_are_drawn_on_their_own(found, photo):
     assert draw(photo, faces="none").faces == []
 
 
+def test_in_a_photo_drawn_very_small_coarse_faces_are_drawn_on_their_own(found):
+    """Eyes drawn 40 px apart will do, unless the photo is large and has detail for more."""
+    draw, shapes = pipeline(style=dataclasses.replace(STYLE, short_side=240.0))
+    found += [face(400, 250, 80)]
+    assert draw(Image.new("RGB", (800, 480))).drawn_faces == 0
+    found[:] = [face(800, 500, 160)]
+    assert draw(Image.new("RGB", (1600, 960))).drawn_faces == 1
+    assert shapes[-1] == (1, 3, 440, 440)  # at the finest that the style draws
+    found[:] = [face(800, 500, 240)]  # 60 px in the drawing, the middle of the style's range
+    assert draw(Image.new("RGB", (1600, 960))).drawn_faces == 0
+
+
+def test_drawings_of_faces_are_lifted_to_their_size_in_the_photo(found, monkeypatch):
+    pasted = []
+    monkeypatch.setattr(
+        animegan, "paste", lambda canvas, crop, toon: pasted.append((crop, toon)) or canvas
+    )
+    draw, shapes = pipeline(style=FACE_STYLE)
+    found += [face(600, 500, 200), face(100, 100, 20)]
+    draw(Image.new("RGB", (1200, 1000)))
+    assert shapes == [(1, 3, 232, 232), (1, 3, 440, 440)]
+    small, large = pasted
+    assert small[1].width == 232  # never below the size it was drawn at
+    assert large[1].width == pytest.approx(large[0].side, abs=1) and large[1].width > 790
+
+
 def test_face_style_touches_faces_only(found, photo):
     draw, shapes = pipeline(lambda batch: -batch, FACE_STYLE)
     found.append(face(224, 102, 41))

@@ -44,7 +44,12 @@ class Inverter:
 def inverter(monkeypatch):
     """The pipeline of every style is an `Inverter`."""
     pipeline = Inverter()
-    opened = {"from_pretrained": staticmethod(lambda style, device: pipeline)}
+
+    def opened(style, device, quality):
+        pipeline.quality = quality
+        return pipeline
+
+    opened = {"from_pretrained": staticmethod(opened)}
     monkeypatch.setattr(animegan, "AnimeGANPipeline", type("Opened", (), opened))
     return pipeline
 
@@ -271,6 +276,14 @@ def test_usage_errors(folder, capsys, words, message):
 def test_options_reach_the_pipeline(folder, inverter):
     run("photos/a.jpg", "-o", "t/", "--strength", "0.25", "--faces", "largest", "--keep-colour")
     assert inverter.options == {"faces": "largest", "strength": 0.25, "keep_colour": True}
+    assert inverter.quality == "best"
+    run("photos/a.jpg", "-o", "fast/", "--quality", "fast")
+    assert inverter.quality == "fast"
+
+
+def test_a_style_without_a_fast_generator_is_a_usage_error(folder, toy_style, capsys):
+    message = usage(capsys, "photos", "-o", "t", "--style", toy_style, "--quality", "fast")
+    assert "toy has no fast generator" in message
 
 
 def test_wrong_device_is_a_usage_error(folder, toy_style, capsys):
@@ -331,7 +344,7 @@ class Portraits(Inverter):
         super().__init__()
         self.swaps = []
 
-    def check_options(self, faces, strength, truncation, refine_steps, edits):
+    def check_options(self, faces, strength, truncation, refine_steps, edits, given):
         if set(edits) - {"smile", "age"}:
             raise ValueError(f"edits: {', '.join(edits)}: expected smile or age")
 
@@ -415,6 +428,7 @@ def test_faces_left_alone_are_told_and_no_failure(folder, portraits, capsys):
         ("--blend 64 --edit smile=1", "--blend, --edit: --model animegan does not know that"),
         ("--save-latent me.npz", "--save-latent: --model animegan does not know that"),
         ("--model stylegan --faces none", "--faces none: --model stylegan draws faces only"),
+        ("--model stylegan --quality fast", "--quality fast: --model stylegan does not know that"),
         ("--model stylegan --blend 33", "--blend: invalid choice: 33"),
         ("--model stylegan --blend-width 3", "--blend-width: '3': expected a number from 0 to 2"),
         ("--model stylegan --edit smile", "'smile': expected a name and a number"),

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from toonify import latents
+from toonify import hub, latents
+from toonify.models import MobileStyleGAN, StyleGAN2Generator
+from toonify.models.layer_swap import rows_between
 from training import directions
 
 POINTS = np.array([[98, 120], [158, 120], [128, 155], [104, 190], [152, 190]], float)
@@ -63,12 +65,13 @@ def test_planted_traits_become_directions_with_a_unit_effect():
     w, measured = planted()
     names = list(measured)
     traits = {
-        "one": directions.Trait("One", {names[0]: 1.0}, (0, 2)),
-        "both": directions.Trait("Both", {names[0]: 1.0, names[1]: 1.0}, (1, 3), ("one",)),
-        "judged": directions.Trait("Judged", {}, (0, 1)),
-        "unknown": directions.Trait("Unknown", {}, (0, 1)),
+        "one": directions.Trait("One", {names[0]: 1.0}, (4, 8)),
+        "both": directions.Trait("Both", {names[0]: 1.0, names[1]: 1.0}, (8, 8), ("one",)),
+        "judged": directions.Trait("Judged", {}, (4, 4)),
+        "unknown": directions.Trait("Unknown", {}, (4, 4)),
     }
-    found = directions.learn(w, measured, traits, {"judged": (w, w[:, 5].sign())})
+    rows = dict.fromkeys(traits, (0, 2)) | {"both": (1, 3)}
+    found = directions.learn(w, measured, traits, rows, {"judged": (w, w[:, 5].sign())})
     assert set(found) == {"one", "both", "judged"}
     one, both = found["one"], found["both"]
     assert one.vector[0] == pytest.approx(1, abs=0.15) and one.vector[1:].abs().max() < 0.15
@@ -92,19 +95,10 @@ def test_scaling_makes_the_effect_one_within_bounds():
     assert directions.scaled(direction, float("nan")) is direction
 
 
-class ToyFaces(torch.nn.Module):
+def toy_faces(resolution: int = 256) -> StyleGAN2Generator:
     """A model of no faces at all, of the shapes that the command asks for."""
-
-    def __init__(self, rows=23, size=12):
-        super().__init__()
-        self.num_ws = rows
-        self.config = type("Config", (), {"w_dim": size, "z_dim": size})
-        self.mapping = torch.nn.Linear(size, size)
-        self.mapping.register_buffer("w_avg", torch.zeros(size))
-
-    def synthesis(self, ws, resolution):
-        colour = ws.mean((1, 2)).tanh()[:, None, None, None]
-        return colour.expand(-1, 3, resolution, resolution)
+    torch.manual_seed(0)
+    return StyleGAN2Generator(resolution, 12, 12, 2, 512, 2).requires_grad_(False)
 
 
 @pytest.fixture
@@ -120,25 +114,25 @@ def test_the_whole_way_writes_directions_that_load(tmp_path, looked):
     w, _ = planted(40)
     np.savez(tmp_path / "judged.npz", w=w.numpy(), age=w[:, 3].numpy())
     traits = {"smile": directions.TRAITS["smile"], "age": directions.TRAITS["age"]}
-    traits = {name: directions.Trait(t.label, t.cues, t.rows) for name, t in traits.items()}
+    traits = {name: directions.Trait(t.label, t.cues, t.sides) for name, t in traits.items()}
     out, kept = tmp_path / "new" / "directions.safetensors", tmp_path / "measured.npz"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(directions, "TRAITS", traits)
         patch.setattr(directions, "TRIED", 3)
         effects = directions.make(
-            ToyFaces(), out, 30, 0, kept, tmp_path / "judged.npz", tmp_path / "sheets"
+            toy_faces(), out, 30, 0, kept, tmp_path / "judged.npz", tmp_path / "sheets"
         )
         first = latents.load_directions(out)
-        directions.make(ToyFaces(), out, 30, 0, kept, tmp_path / "judged.npz")
+        directions.make(toy_faces(), out, 30, 0, kept, tmp_path / "judged.npz")
     assert set(effects) == {"smile"} and set(first) == {"smile", "age"}
-    assert first["smile"].rows == traits["smile"].rows and first["smile"].label == "Smile"
+    assert first["smile"].rows == (3, 6) and first["smile"].label == "Smile"
     assert {file.name for file in (tmp_path / "sheets").iterdir()} == {"smile.png", "age.png"}
     assert torch.equal(latents.load_directions(out)["age"].vector, first["age"].vector)
 
 
 def test_what_does_not_fit_the_model_is_told(tmp_path):
-    with pytest.raises(ValueError, match="rows"):
-        directions.make(ToyFaces(rows=4), tmp_path / "out", 3, 0)
+    with pytest.raises(ValueError, match="model draws 128 px; expected at least 256"):
+        directions.make(toy_faces(128), tmp_path / "out", 3, 0)
     file = tmp_path / "judged.npz"
     for arrays, said in (
         ({"age": np.zeros(4)}, r"\(N, 12\)"),
@@ -147,21 +141,30 @@ def test_what_does_not_fit_the_model_is_told(tmp_path):
     ):
         np.savez(file, **arrays)
         with pytest.raises(ValueError, match=said):
-            directions.make(ToyFaces(), tmp_path / "out", 3, 0, judged_file=file)
+            directions.make(toy_faces(), tmp_path / "out", 3, 0, judged_file=file)
 
 
 def test_pictures_without_a_face_are_left_out(monkeypatch):
     monkeypatch.setattr(directions, "look", lambda pixels: None)
     with pytest.raises(ValueError, match="0 faces"):
-        directions.collect(ToyFaces(), 4, 0)
+        directions.collect(toy_faces(), 4, 0)
 
 
 def test_a_trait_that_is_only_kept_is_not_written():
     w, measured = planted()
     names = list(measured)
     traits = {
-        "hidden": directions.Trait("Hidden", {names[0]: 1.0}, (0, 2), written=False),
-        "shown": directions.Trait("Shown", dict.fromkeys(names[:2], 1.0), (0, 2), ("hidden",)),
+        "hidden": directions.Trait("Hidden", {names[0]: 1.0}, (4, 8), written=False),
+        "shown": directions.Trait("Shown", dict.fromkeys(names[:2], 1.0), (4, 8), ("hidden",)),
     }
-    found = directions.learn(w, measured, traits)
+    found = directions.learn(w, measured, traits, dict.fromkeys(traits, (0, 2)))
     assert set(found) == {"shown"} and found["shown"].vector.argmax() == 1
+
+
+def test_the_bundled_base_moves_the_rows_that_its_directions_name():
+    """In sizes of features, so that they are found for other generators too."""
+    with torch.device("meta"):
+        network = MobileStyleGAN()
+    rows = {n: rows_between(network, *t.sides) for n, t in directions.TRAITS.items() if t.written}
+    bundled = latents.load_directions(hub.BUNDLED / hub.DEFAULT_BASE / hub.DIRECTIONS)
+    assert rows == {name: direction.rows for name, direction in bundled.items()}

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 GROUND = {
     *("images", "faces", "attributes", "blend", "models", "engines", "hub", "latents"),
-    *("inversion", "video", "folders"),
+    *("inversion", "video", "folders", "lift"),
 }
 
 # What a tool that draws a generator's faces opens: through an engine it takes a fifth of the time.

@@ -86,6 +86,15 @@ def test_every_weight_gets_a_gradient_and_noise_is_fixed():
     assert not [k for k, p in network.named_parameters() if p.requires_grad == ("noise" in k)]
 
 
+@pytest.mark.parametrize("side", [16, 32, 64])
+def test_a_picture_reads_its_free_rows_and_the_last(side):
+    network = toy()
+    ws = torch.randn(1, network.num_ws, 16, requires_grad=True)
+    network.synthesis(ws, side).square().sum().backward()
+    read = (ws.grad[0].abs().amax(1) > 0).nonzero().flatten().tolist()
+    assert read == [*range(network.synthesis.free_rows(side)), network.num_ws - 1]
+
+
 def test_noise_modes():
     network = toy()
     for name, parameter in network.named_parameters():

@@ -7,7 +7,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 
 from toonify import hub, images, latents
-from toonify.models import MobileStyleGAN
+from toonify.models import MobileStyleGAN, StyleGAN2Generator
 from training import one_shot
 from training.one_shot import OneShotDraws, aligned
 
@@ -70,6 +70,28 @@ def test_a_drawing_becomes_a_generator_and_a_stopped_run_goes_on(drawing, base, 
     again = hub.load_model(out / "fine" / "model", {"MobileStyleGAN": MobileStyleGAN})
     assert any(not torch.equal(v, trained.state_dict()[k]) for k, v in again.state_dict().items())
     assert torch.equal(w, latents.load_latent(out / "reference.npz", trained.num_ws, 16))
+
+
+def test_a_stylegan2_without_an_encoder_learns_a_drawing_too(drawing, tmp_path, capsys):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.manual_seed(0)
+    base, out = tmp_path / "base", tmp_path / "run"
+    StyleGAN2Generator(64, 16, 16, 2, 512, 16).save_pretrained(base)
+    words = [str(drawing), "--out", str(out), "--base", str(base), "--shape-images", "4"]
+    for more, said in (
+        (["--refine-steps", "0"], "the base has no encoder"),
+        (["--encoder", "portrait-encoder"], "its num_ws is 23, and the base needs 10"),
+    ):
+        with pytest.raises(SystemExit):
+            one_shot.main([*words, *more])
+        assert said in capsys.readouterr().err
+    one_shot.main([*words, "--refine-steps", "2"])
+    assert str(out / "shape" / "model") in capsys.readouterr().out
+    classes = {"StyleGAN2Generator": StyleGAN2Generator}
+    trained, old = (hub.load_model(path, classes) for path in (out / "shape" / "model", base))
+    moved = [k for k, v in old.state_dict().items() if not torch.equal(v, trained.state_dict()[k])]
+    assert {k.split(".")[1] for k in moved} >= {"b4", "b64"}
+    assert latents.load_latent(out / "reference.npz", 10, 16).shape == (1, 10, 16)
 
 
 @pytest.mark.parametrize("wrong", [["--mix", "2"], ["--shape-images", "1"], ["--seed", "x"]])

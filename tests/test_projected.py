@@ -11,7 +11,7 @@ from training.discriminators import as_buffers
 from training.gan_objective import Trainee
 from training.perceptual import MobileNetV2Features
 from training.projected import STAGES, ProjectedDiscriminator, without_norms
-from training.redraw import Redrawing, Spread
+from training.redraw import Redrawing, Spread, lost_variety, surprise
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,9 @@ def test_the_first_pictures_redraw_and_the_others_are_drawn_from_noise():
     expected, expected_ws = plain(batch)
     assert torch.allclose(picture[2:], expected[2:], atol=1e-5)
     assert not torch.allclose(picture[:2], expected[:2], atol=1e-3)
-    assert ws.shape == expected_ws.shape and set(parts) == {"redraw", "prior", "match"}
+    assert ws.shape == expected_ws.shape and set(parts) == {
+        *("redraw", "prior", "match", "recover", "variety")
+    }
     # What is redrawn follows the real picture, and no other picture of the batch does.
     batch["real"][0] = 1 - batch["real"][0]
     again, _, _ = trainee(batch)
@@ -122,6 +124,29 @@ def test_redrawing_teaches_the_encoder_and_the_generator():
     for part in (trainee.encoder.out.weight, trainee.generator.synthesis.b4.const):
         assert part.grad.abs().max() > 0
     assert not [name for name, _ in trainee.named_parameters() if name.startswith("features")]
+
+
+def test_faces_that_are_all_alike_have_lost_their_variety():
+    real = [torch.randn(6, 3, 4, 4), torch.randn(6, 2, 2, 2)]
+    same = [features[:1].expand(6, -1, -1, -1) for features in real]
+    assert lost_variety(real, real).item() == 0
+    assert lost_variety([f.flip(0) + 3 for f in real], real).item() == pytest.approx(0, abs=1e-5)
+    assert lost_variety(same, real).item() == pytest.approx(1, abs=2e-3)
+    drawn = [features.clone().requires_grad_() for features in real]
+    shrunk = [features / 2 for features in drawn]
+    lost = lost_variety(shrunk, real)
+    assert lost.item() == pytest.approx(0.5, abs=1e-3)
+    lost.backward()  # descent makes what differs differ more
+    assert ((drawn[0] - drawn[0].mean(0)) * drawn[0].grad).sum() < 0
+
+
+def test_a_z_that_is_read_well_costs_less():
+    z = torch.tensor([[1.0, -2.0], [3.0, 0.0]])
+    flat, all_of_them = torch.zeros(2, 2), torch.tensor([True, True])
+    assert surprise(z, z, flat, all_of_them).item() == 0
+    assert surprise(z, z, flat - 2, all_of_them).item() == pytest.approx(-2)
+    assert surprise(z, flat, flat, all_of_them).item() == pytest.approx((5 + 9) / 4)
+    assert surprise(z, flat, flat, torch.tensor([False, True])).item() == pytest.approx(9 / 4)
 
 
 def test_codes_as_a_whole_are_pulled_towards_z():

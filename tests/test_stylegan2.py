@@ -311,6 +311,31 @@ def test_saved_and_loaded_it_draws_the_same(tmp_path):
         assert torch.equal(network(z, truncation=0.6), again(z, truncation=0.6))
 
 
+@torch.inference_mode()
+def test_a_small_picture_is_the_large_one_without_what_its_other_layers_add():
+    network = toy()
+    ws = torch.randn(2, network.num_ws, 8)
+    small = network.synthesis(ws, 8)
+    assert small.shape == (2, 3, 8, 8) and network.synthesis.heads == (4, 8, 16, 32)
+    for side in (16, 32):
+        head = getattr(network.synthesis, f"b{side}").torgb
+        head.weight.zero_()
+        head.bias.zero_()
+    assert torch.allclose(network.synthesis(ws), double(double(small)), atol=1e-5)
+    assert torch.equal(network.synthesis(ws, 32), network.synthesis(ws))
+    with pytest.raises(ValueError, match="resolution=48"):
+        network.synthesis(ws, 48)
+
+
+@pytest.mark.parametrize("side", [4, 8, 16, 32])
+def test_a_picture_reads_its_free_rows_and_one_more(side):
+    network = toy()
+    ws = torch.randn(1, network.num_ws, 8, requires_grad=True)
+    network.synthesis(ws, side).square().sum().backward()
+    read = ws.grad[0].abs().amax(1) > 0
+    assert read.nonzero().flatten().tolist() == list(range(network.synthesis.free_rows(side) + 1))
+
+
 def test_first_rows_of_w_are_those_of_the_sizes():
     synthesis = StyleGAN2Generator(resolution=32, channel_base=128, w_dim=8, z_dim=8).synthesis
     assert [synthesis.first_row(side) for side in (4, 8, 16, 32)] == [0, 1, 3, 5]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from toonify import faces, hub, images, inversion
 from toonify.faces import Face
-from toonify.pipelines import stylegan
+from toonify.pipelines import stylegan, swaps
 from toonify.pipelines.stylegan import LayerSwap, StyleGANPipeline
 
 
@@ -302,7 +302,7 @@ def test_every_bundled_part_says_what_it_is():
         for path in hub.BUNDLED.glob(f"*/{hub.CONFIG}")
     }
     assert names[stylegan.BASE] == "stylegan-base"
-    assert names[stylegan.ENCODER] == "stylegan-encoder"
+    assert names[hub.DEFAULT_ENCODER] == "stylegan-encoder"
     shown = {style.name for family in ("animegan", "stylegan") for style in hub.styles(family)}
     assert shown == {n for n, family in names.items() if family in ("animegan", "stylegan")}
 
@@ -310,4 +310,4 @@ def test_every_bundled_part_says_what_it_is():
 def test_no_toon_bundled_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(hub, "BUNDLED", tmp_path)
     with pytest.raises(ValueError, match="no toon generator is bundled"):
-        stylegan.default_toon()
+        swaps.default_toon()

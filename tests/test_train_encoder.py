@@ -18,7 +18,7 @@ from safetensors import safe_open
 from tests.test_processes import finish, log_of, state_of
 from toonify import hub, images
 from toonify.inversion import SIDE
-from toonify.models import Encoder, MobileStyleGAN
+from toonify.models import Encoder, MobileStyleGAN, StyleGAN2Generator
 from toonify.models.encoder import FROZEN
 from toonify.pipelines.stylegan import StyleGANPipeline
 from training import loop, train_encoder
@@ -210,6 +210,18 @@ def test_what_was_trained_opens_in_the_pipeline_and_finds_the_same_w(make, base,
     assert torch.equal(further.G.unit, objective.G.unit.half().float())
 
 
+def test_a_stylegan2_gets_an_encoder_too(faces, tmp_path):
+    torch.manual_seed(0)
+    folder = tmp_path / "base"
+    StyleGAN2Generator(64, 16, 16, 2, 512, 16).save_pretrained(folder)
+    trained = run(settings(faces, folder, tmp_path / "run", free_rows=16))
+    assert trained.G.config.free_rows == 9  # of ten rows each is told from the others at 64 px
+    (tmp_path / "run" / "model").rename(folder / "encoder")
+    pipe = StyleGANPipeline.from_pretrained(folder, device="cpu")
+    first, second = (pipe.invert(images.to_pil(face)) for face in trained.sample_faces[:2])
+    assert first.shape == (1, 10, 16) and not torch.allclose(first, second, atol=0.01)
+
+
 def test_draws_depend_on_their_number_alone(faces):
     def draws(share: float, length: int = 20, seed: int = 1) -> EncoderDraws:
         return EncoderDraws(str(faces), length, share, seed, True)
@@ -351,7 +363,7 @@ def test_rates_rise_then_fall_and_go_by_the_size_of_the_linear_path(make):
         ({"photos": ""}, "--photos: expected aligned faces"),
         ({"photos": "/nowhere/at/all"}, "/nowhere/at/all: expected a folder of aligned pictures"),
         ({"base": "no-such-base"}, "--base no-such-base"),
-        ({"base": "portrait-encoder"}, "expected one of MobileStyleGAN"),
+        ({"base": "portrait-encoder"}, "expected one of StyleGAN2Generator, MobileStyleGAN"),
         ({"start_from": "portrait-encoder"}, r"23 rows of 512, and --base .* from 14 of 16"),
         ({"heads": "0:32,4:256"}, r"image heads of .*toybase, 32, 64, 128 px"),
         ({"heads": "2:32"}, "growing pairs"),

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 def toy(monkeypatch):
     """The pipeline of every style turns pictures into negatives; the shapes it was given."""
     draw, shapes = pipeline(lambda batch: -batch, STYLE)
-    opened = {"from_pretrained": staticmethod(lambda style, device: draw)}
+    opened = {"from_pretrained": staticmethod(lambda style, device, quality: draw)}
     monkeypatch.setattr(animegan, "AnimeGANPipeline", type("Opened", (), opened))
     monkeypatch.setattr(video, "find_faces", lambda photo: [])
     return shapes

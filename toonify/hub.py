@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT_STYLE = "comic"
 DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
+DEFAULT_ENCODER = "portrait-encoder"  # finds faces in w of the base
 DEFAULT_TOON = "storybook"  # of the generators tuned from it
 DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
 TAG = "toonify"  # in every card, for those who look for our repositories
@@ -27,6 +28,7 @@ TRAINING = "training.json"  # how it was trained
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
 # Data only: no code and no pickle is fetched.
 DIRECTIONS = "directions.safetensors"
+OWN_ENCODER = "encoder"  # in the folder of a base generator
 LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
 LITE = (
     "lite"  # folder in a style's: a generator that draws nearly the same in a fraction of the time
@@ -222,6 +224,25 @@ def away(error: Exception) -> str:
 def complete(folder: Path) -> bool:
     """Whether the folder has what a style needs: settings and weights."""
     return (folder / CONFIG).is_file() and any((folder / name).is_file() for name in WEIGHTS)
+
+
+def encoder_of(base: Path) -> Path | None:
+    """The folder of a base's encoder, where nobody names one; None if there is none.
+
+    It is `encoder` in the base's folder, else the bundled one if the base is built as the bundled
+    base is.
+    """
+    own = base / OWN_ENCODER
+    if (own / CONFIG).is_file():
+        return find(own)
+    alike = built(base) == built(find(DEFAULT_BASE))
+    return find(DEFAULT_ENCODER) if alike else None
+
+
+def built(folder: Path) -> dict:
+    """The class and settings of a folder's network."""
+    config = read_json(folder / CONFIG)
+    return {key: value for key, value in config.items() if key != "_diffusers_version"}
 
 
 def weights_file(folder: Path) -> Path:

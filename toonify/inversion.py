@@ -2,32 +2,80 @@
 
 The projection of StyleGAN2 (Karras et al. 2020, appendix D) started from an encoder (Richardson et
 al. 2021) and measured at 256 px, which takes a small part of the steps and of the time of one that
-starts from the mean face and draws 1024 px. The noise maps stay as they are: a latent that leaves
-likeness to them can be neither edited nor drawn as a toon.
+starts from the mean face and draws 1024 px. Where a generator has no encoder, the mean face is the
+start nevertheless. The noise maps stay as they are: a latent that leaves likeness to them can be
+neither edited nor drawn as a toon.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 
-SIDE = 256  # px of the pictures that are compared
+SIDE = 256  # px of the pictures that are compared; of a smaller generator all it draws
 LEARNING_RATE = 0.12  # of w in units of its spread
 PIXELS, PULL = 1.0, 0.01  # weights beside the perceptual distance, which has 1
 LOOKS = (0.0, 1 / 3, 2 / 3)  # parts of the way at which the full picture is drawn
 BACKDROP = 0.2  # what a place far from the face counts, beside 1 on it
+SPREAD_DRAWS = 20_000  # of w, to know its spread
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Guide:
+    """What leads a refinement: an encoder of the generator, or this where there is none.
+
+    perceive: pictures (N, 3, H, W) in [-1, 1] -> a list of features to compare them by.
+    row_of: (L,) whole numbers from 0 on; rows of w+ that have the same one move together.
+    w_std: (D,) how far w spreads.
+    """
+
+    perceive: Callable[[torch.Tensor], list[torch.Tensor]]
+    row_of: torch.Tensor
+    w_std: torch.Tensor
+
+
+def side_for(generator) -> int:
+    """Pixels a side at which a generator's pictures are compared with a face."""
+    return min(SIDE, generator.resolution)
+
+
+def check_encoder(settings: Mapping[str, object], generator) -> None:
+    """ValueError if an encoder built with `settings` cannot be one of `generator`."""
+    wanted = {"num_ws": generator.num_ws, "w_dim": generator.config.w_dim, "side": SIDE}
+    for name, value in wanted.items():
+        if settings.get(name, value) != value:
+            raise ValueError(
+                f"its {name} is {settings[name]}, and the base needs {value}; expected an encoder"
+                " that was trained with the base"
+            )
+
+
+def guide_for(generator, perceive) -> Guide:
+    """The guide of a generator that has no encoder."""
+    rows = torch.arange(generator.num_ws, device=generator.mapping.w_avg.device)
+    rows = rows.clamp(max=generator.synthesis.free_rows(side_for(generator)))
+    return Guide(perceive, rows, spread_of_w(generator.mapping, generator.config.z_dim))
+
+
+@torch.no_grad()
+def spread_of_w(mapping, z_dim: int, seed: int = 0) -> torch.Tensor:
+    """Standard deviation (D,) of w, on the mapping's device."""
+    z = torch.randn(SPREAD_DRAWS, z_dim, generator=torch.Generator().manual_seed(seed))
+    return mapping(z.to(mapping.w_avg.device)).std(0)
 
 
 def refine(
     face: torch.Tensor,
     start: torch.Tensor,
     generator,
-    encoder,
+    guide,
     steps: int,
     *,
+    side: int = SIDE,
     whole: Callable[[torch.Tensor], torch.Tensor] | None = None,
     visible: torch.Tensor | None = None,
     progress: Callable[[float], None] | None = None,
@@ -37,13 +85,13 @@ def refine(
 ) -> torch.Tensor:
     """w+ (1, L, D), refined from `start` (1, L, D) so that it draws `face` (1, 3, H, W) in [-1, 1].
 
-    `generator` draws 256 px with `generator.synthesis(ws, 256)`; `encoder.perceive` compares, and
-    its `row_of`, `w_std` say which rows move together and how far w spreads. `whole(ws)` draws at
-    full size, (1, 3, R, R): a few times on the way, what it shows more than the head is added to
-    the head's pictures, so that it is the full picture that comes to fit. `visible` (256, 256) is 0
-    where `face` shows nothing to compare with, 1 elsewhere. `progress` is told a fraction
-    before each step. When `cancelled()` is true, what has been reached is returned. `log` gets the
-    distances of each step.
+    `generator` draws `side` px with `generator.synthesis(ws, side)`; `guide`, an encoder or a
+    `Guide`, compares by `perceive`, and its `row_of`, `w_std` say which rows move together and how
+    far w spreads. `whole(ws)` draws at full size, (1, 3, R, R): a few times on the way, what it
+    shows more than the head is added to the head's pictures, so that it is the full picture that
+    comes to fit. `visible` (side, side) is 0 where `face` shows nothing to compare with, 1
+    elsewhere. `progress` is told a fraction before each step. When `cancelled()` is true, what has
+    been reached is returned. `log` gets the distances of each step.
 
     Raises:
         ValueError: steps below 0, or shapes that do not fit.
@@ -58,14 +106,14 @@ def refine(
     if not steps:
         return start
     device = start.device
-    target = F.interpolate(face.float(), size=(SIDE, SIDE), mode="bilinear", antialias=True)
+    target = F.interpolate(face.float(), size=(side, side), mode="bilinear", antialias=True)
     target = target.to(device)
-    weight = face_weight(SIDE, device)
+    weight = face_weight(side, device)
     if visible is not None:
         weight = weight * visible.to(device)
     with torch.no_grad():
-        wanted = encoder.perceive(target)
-    rows = encoder.row_of
+        wanted = guide.perceive(target)
+    rows = guide.row_of
     first = torch.tensor([int((rows == row).nonzero()[0]) for row in range(int(rows.max()) + 1)])
     origin = start.detach()[:, first]
     offset = torch.zeros_like(origin, requires_grad=True)  # in units of the spread of w
@@ -78,19 +126,19 @@ def refine(
         if cancelled and cancelled():
             break
         optimiser.param_groups[0]["lr"] = learning_rate * ramp(step / steps)
-        w = (origin + offset * encoder.w_std)[:, rows]
-        drawn = generator.synthesis(w, SIDE)
+        w = (origin + offset * guide.w_std)[:, rows]
+        drawn = generator.synthesis(w, side)
         if step in looks:
             with torch.no_grad():
-                more = F.interpolate(whole(w), size=(SIDE, SIDE), mode="area") - drawn
+                more = F.interpolate(whole(w), size=(side, side), mode="area") - drawn
         drawn = drawn + more
-        parts = distances(drawn, target, encoder.perceive(drawn), wanted, weight)
+        parts = distances(drawn, target, guide.perceive(drawn), wanted, weight)
         loss = parts["perceptual"] + PIXELS * parts["pixels"] + PULL * offset.square().mean()
         (offset.grad,) = torch.autograd.grad(loss, offset)
         optimiser.step()
         if log is not None:
             log.append({name: float(part) for name, part in parts.items()})
-    return (origin + offset.detach() * encoder.w_std)[:, rows]
+    return (origin + offset.detach() * guide.w_std)[:, rows]
 
 
 def ramp(fraction: float) -> float:

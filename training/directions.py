@@ -34,7 +34,8 @@ from tqdm import tqdm
 from toonify import faces as face_room
 from toonify import hub, images, latents
 from toonify.attributes import Measured
-from toonify.models import MODELS
+from toonify.models import FACE_MODELS
+from toonify.models.layer_swap import rows_between
 from training import sheets
 
 SIDE = 256  # px at which faces are drawn and measured
@@ -49,7 +50,8 @@ class Trait:
 
     cues: measurement -> weight; their weighted sum, each in standard deviations, is the signal.
         Without cues only a person can judge it.
-    rows: first and last row of w+ that show it without changing who it is.
+    sides: smallest and largest features, in px, that show it without changing who it is; None is no
+        limit.
     keep: traits to which the direction is made orthogonal.
     written: False for one that serves only to be kept: moving along it breaks the face, or changes
         the light instead.
@@ -57,19 +59,19 @@ class Trait:
 
     label: str
     cues: dict[str, float]
-    rows: tuple[int, int]
+    sides: tuple[int, int | None]
     keep: tuple[str, ...] = ()
     written: bool = True
 
 
 TRAITS = {
-    "smile": Trait("Smile", {"teeth": 1.0, "mouth_width": 1.0}, (4, 9), ("yaw", "pitch")),
-    "yaw": Trait("Turn", {"nose_aside": 1.0}, (0, 6), ("smile", "pitch")),
-    "pitch": Trait("Nod", {"nose_down": 1.0}, (0, 6), ("smile", "yaw")),
-    "age": Trait("Age", {}, (0, 15), ("smile", "yaw", "pitch", "glasses", "skin_light")),
-    "glasses": Trait("Glasses", {"bridge": 1.0}, (0, 9), ("smile", "yaw"), written=False),
-    "hair_light": Trait("Fair hair", {"hair_lightness": 1.0}, (7, 22), ("skin_light",), False),
-    "skin_light": Trait("Fair skin", {"skin_lightness": 1.0}, (7, 22), ("hair_light",), False),
+    "smile": Trait("Smile", {"teeth": 1.0, "mouth_width": 1.0}, (16, 32), ("yaw", "pitch")),
+    "yaw": Trait("Turn", {"nose_aside": 1.0}, (4, 16), ("smile", "pitch")),
+    "pitch": Trait("Nod", {"nose_down": 1.0}, (4, 16), ("smile", "yaw")),
+    "age": Trait("Age", {}, (4, 128), ("smile", "yaw", "pitch", "glasses", "skin_light")),
+    "glasses": Trait("Glasses", {"bridge": 1.0}, (4, 32), ("smile", "yaw"), written=False),
+    "hair_light": Trait("Fair hair", {"hair_lightness": 1.0}, (32, None), ("skin_light",), False),
+    "skin_light": Trait("Fair skin", {"skin_lightness": 1.0}, (32, None), ("hair_light",), False),
 }
 
 
@@ -181,10 +183,12 @@ def learn(
     w: torch.Tensor,
     measured: dict[str, torch.Tensor],
     traits: dict[str, Trait],
+    rows: dict[str, tuple[int, int]],
     judged: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> dict[str, latents.Direction]:
     """Directions by name from samples w (N, D) and their measurements (N,).
 
+    `rows` are the first and the last row of w+ that each trait is to move.
     `judged` has other samples w (M, D) and values (M,) for traits that a person judged; a trait
     that is neither measured nor judged, or not to be written, is left out.
     """
@@ -200,7 +204,7 @@ def learn(
             continue
         others = [normals[other] for other in trait.keep if other in normals]
         vector, scale = latents.fit_direction(*sample, others)
-        directions[name] = latents.Direction(name, trait.label, vector * scale, trait.rows)
+        directions[name] = latents.Direction(name, trait.label, vector * scale, rows[name])
     return directions
 
 
@@ -300,11 +304,11 @@ def make(
     """Measures, learns, scales and writes; direction -> the effect of amount 1 before scaling.
 
     Raises:
-        ValueError: the network has too few rows of w+, no faces, or a file does not fit it.
+        ValueError: the network draws too small or no faces, or a file does not fit it.
     """
-    least = max(trait.rows[1] for trait in TRAITS.values()) + 1
-    if network.num_ws < least:
-        raise ValueError(f"model has {network.num_ws} rows of w+; expected at least {least}")
+    if network.resolution < SIDE:
+        raise ValueError(f"model draws {network.resolution} px; expected at least {SIDE}")
+    rows = {name: rows_between(network, *trait.sides) for name, trait in TRAITS.items()}
     dimensions = network.config.w_dim
     judged = read_judged(judged_file, dimensions) if judged_file else {}
     if measured_file and measured_file.exists():
@@ -314,7 +318,7 @@ def make(
         w, measured = collect(network, count, seed)
         if measured_file:
             np.savez(measured_file, w=w.numpy(), **{k: v.numpy() for k, v in measured.items()})
-    directions = learn(w, measured, TRAITS, judged)
+    directions = learn(w, measured, TRAITS, rows, judged)
     fresh = sample_w(network, TRIED, seed + 1)
     effects = {}
     for name, direction in directions.items():
@@ -346,7 +350,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.samples < 3:
         parser.error(f"--samples {options.samples}: expected 3 or more")
     try:
-        network = hub.load_model(hub.find(options.model), MODELS)
+        network = hub.load_model(hub.find(options.model), FACE_MODELS)
         effects = make(
             network,
             options.out,

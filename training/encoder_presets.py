@@ -10,7 +10,7 @@ class EncoderSettings(RunSettings):
     """A run that teaches an encoder to find faces in w+ of a base generator."""
 
     photos: str = setting("", "FFHQ-aligned faces: folder, zip, tar, or owner/name on the Hub")
-    base: str = setting("portrait", "generator that draws from w+: folder or name")
+    base: str = setting("portrait", "MobileStyleGAN or StyleGAN2 of faces: folder or name")
     start_from: str = setting("", "encoder to start from: folder or name; empty: a new one")
     title: str = setting("", "what the trained encoder is called")
     licence: str = setting("", "licence of the trained encoder, written into its style.json")

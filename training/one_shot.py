@@ -7,7 +7,8 @@ of that latent whose finer rows are those of random people are all taught to dra
 perceptual features and pixels. What the rows share, pose and identity, is kept for others; what the
 drawing does to a face becomes the generator's way to draw any. First the layers up to 256 px learn
 (`runs/mine/shape`), then, on windows of the full picture, the finest: `runs/mine/fine/model` is the
-generator for the pipeline. `--resume` goes on where it stopped.
+generator for the pipeline. A StyleGAN2 learns all at once, on full pictures: then it is
+`runs/mine/shape/model`. `--resume` goes on where it stopped.
 """
 
 import argparse
@@ -22,7 +23,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from toonify import faces, hub, images, inversion, latents
+from toonify.models import FACE_MODELS
 from toonify.models.encoder import Encoder
+from toonify.models.layer_swap import Generator
 from toonify.models.mobile_stylegan import MobileStyleGAN
 from training.aligned import normals, seed_of
 from training.folders import open_network
@@ -76,21 +79,53 @@ def aligned(drawing: Image.Image) -> Image.Image:
     )
 
 
+def open_encoder(options: argparse.Namespace, base: Generator) -> Encoder | None:
+    """The encoder that was named, else the base's own; None where it has none.
+
+    Raises:
+        ValueError: it is another base's, or there is none and nothing to do without it.
+    """
+    source = options.encoder or hub.encoder_of(hub.find(options.base))
+    if source is None:
+        if not options.refine_steps:
+            raise ValueError("--refine-steps 0: the base has no encoder; expected steps, or one")
+        return None
+    encoder = open_network("--encoder", source, {"encoder": Encoder})
+    try:
+        inversion.check_encoder(encoder.config, base)
+    except ValueError as error:
+        raise ValueError(f"--encoder {source}: {error}") from error
+    return encoder.requires_grad_(False)
+
+
 def find_latent(
-    crop: Image.Image, base: MobileStyleGAN, encoder: Encoder, steps: int
+    crop: Image.Image, base: Generator, encoder: Encoder | None, steps: int
 ) -> torch.Tensor:
-    """w+ (L, D) of a drawing's crop: the encoder's answer, refined by `steps`."""
+    """w+ (L, D) of a drawing's crop: the encoder's answer, refined by `steps`.
+
+    Without an encoder the steps begin at the mean face.
+    """
     small = crop.resize((inversion.SIDE, inversion.SIDE), Image.Resampling.LANCZOS)
     face = images.to_tensor(small)
-    with torch.no_grad():
-        start = encoder(face)
-    return inversion.refine(face, start, base, encoder, steps)[0]
+    if encoder is None:
+        eyes = open_network("--encoder", hub.DEFAULT_ENCODER, {"encoder": Encoder})
+        guide = inversion.guide_for(base, eyes.requires_grad_(False).perceive)
+        start = base.mapping.w_avg.expand(1, base.num_ws, -1)
+    else:
+        guide = encoder
+        with torch.no_grad():
+            start = encoder(face)
+    return inversion.refine(face, start, base, guide, steps, side=inversion.side_for(base))[0]
 
 
-def settings_of(options: argparse.Namespace, stage: str, base: MobileStyleGAN) -> StyleGANSettings:
-    """Settings of one of the two stages: the largest small image head, then windows."""
+def settings_of(options: argparse.Namespace, stage: str, base: Generator) -> StyleGANSettings:
+    """Settings of one of the two stages: the largest small image head, then windows.
+
+    StyleGAN2, which draws no windows, has only the first, on full pictures.
+    """
     fine = stage == "fine"
-    full, heads = base.resolution, base.synthesis.heads
+    full = base.resolution
+    side = base.synthesis.heads[-2] if isinstance(base, MobileStyleGAN) and not fine else full
     count = options.fine_images if fine else options.shape_images
     return replace_settings(
         TOON,
@@ -100,7 +135,7 @@ def settings_of(options: argparse.Namespace, stage: str, base: MobileStyleGAN) -
         data=str(options.drawing),
         look="reference",
         start_from=str(options.out / "shape" / "model") if fine else options.base,
-        resolution=full if fine else heads[-2],
+        resolution=side,
         window=full // 4 if fine else 0,
         seed=options.seed,
         lr_g=options.lr,
@@ -121,7 +156,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("drawing", type=Path, help="picture of one drawn portrait")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--base", default=hub.DEFAULT_BASE, help="generator to start from")
-    parser.add_argument("--encoder", default="portrait-encoder", help="encoder of its w+")
+    parser.add_argument(
+        "--encoder", help="encoder of its w+ (default: its own; without one, steps)"
+    )
     parser.add_argument("--title", default="", help="what it is called in menus")
     parser.add_argument("--licence", default="", help="licence of the drawing")
     parser.add_argument("--refine-steps", type=int, default=60, help="to find the drawing's latent")
@@ -150,17 +187,17 @@ def main(arguments: list[str] | None = None) -> None:
 def teach(options: argparse.Namespace) -> None:
     """Finds the drawing's latent, then trains the two stages."""
     crop = aligned(images.load(options.drawing))
-    base = open_network("--base", options.base, {"mobile-stylegan": MobileStyleGAN})
-    stages = ["shape", *(["fine"] if options.fine_images else [])]
+    base = open_network("--base", options.base, FACE_MODELS)
+    fine = options.fine_images and isinstance(base, MobileStyleGAN)
+    stages = ["shape", "fine"] if fine else ["shape"]
     if not options.resume and checkpoints(options.out / "shape"):
         raise ValueError(f"--out {options.out}: holds a run; add --resume or name another folder")
     kept = options.out / LATENT
     if options.resume and kept.exists():
         w = latents.load_latent(kept, base.num_ws, base.config.w_dim)[0]
     else:
-        encoder = open_network("--encoder", options.encoder, {"encoder": Encoder})
-        networks = base.requires_grad_(False), encoder.requires_grad_(False)
-        w = find_latent(crop, *networks, options.refine_steps)
+        encoder = open_encoder(options, base)
+        w = find_latent(crop, base.requires_grad_(False), encoder, options.refine_steps)
         options.out.mkdir(parents=True, exist_ok=True)
         latents.save_latent(kept, w[None], Path(options.base).name)
         images.save(crop, options.out / "reference.png")

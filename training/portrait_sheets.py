@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from toonify import images
-from toonify.pipelines.stylegan import BASE, ENCODER, StyleGANPipeline
+from toonify.pipelines.stylegan import BASE, StyleGANPipeline
 from training.sheets import sheet
 
 CELL = 256  # px of a picture
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=30, help="of refinement (default 30)")
     parser.add_argument("--base", default=BASE)
-    parser.add_argument("--encoder", default=ENCODER)
+    parser.add_argument("--encoder", help="default: the base's own")
     options = parser.parse_args(arguments)
     pipe = StyleGANPipeline.from_pretrained(options.base, encoder=options.encoder)
     name = Path(options.style).name

@@ -74,9 +74,10 @@ class Redrawing(Trainee):
     """A trainee whose first pictures of a batch redraw real ones; also gives what that cost.
 
     Of a batch with `redrawn` = k, pictures 0 to k - 1 are drawn from codes of the real ones, the
-    others from z. Gives pictures, their w+ and {"redraw", "prior", "match", "recover"}: the
-    distance of the first k to the real ones, in values and in features; the nats that their codes
-    take; how far all codes together are from z; and how badly the others' z is read off them.
+    others from z. Gives pictures, their w+ and {"redraw", "prior", "match", "recover", "variety"}:
+    the distance of the first k to the real ones, in values and in features; the nats that their
+    codes take; how far all codes together are from z; how badly the others' z is read off them;
+    and how unlike the others' differences are to those of real ones.
     """
 
     def __init__(self, generator):
@@ -109,18 +110,37 @@ class Redrawing(Trainee):
             "prior": (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2,
             "match": self.spread(code, follow=self.training),
         }
+        rest = {stage: f[k:] for stage, f in found.items()}
         if k < len(picture):
-            rest = {stage: f[k:] for stage, f in found.items()}
             unmixed = batch["cut"][k:] == self.generator.num_ws
             guess = self.encoder(picture[k:].float(), rest)
             parts["recover"] = surprise(batch["z"][k:], *guess, unmixed)
+        if min(k, len(picture) - k) > 1:
+            parts["variety"] = lost_variety(list(rest.values()), list(wanted.values()))
         return picture, ws, parts
 
 
 def surprise(z, mean, log_variance, counted) -> torch.Tensor:
-    """Nats, but for a constant, of z (N, D) under N(mean, variance); mean over those `counted` (N).
+    """Nats, but for a constant, of z (N, D) under N(mean, variance), where `counted` (N); their mean.
 
     0 for a z that is hit at variance 1; below for one that is known more narrowly.
     """
     nats = ((z - mean).square() * (-log_variance).exp() + log_variance).sum(1) / 2
-    return (nats * counted).sum() / counted.sum().clamp(min=1)
+    return (nats * counted).mean()
+
+
+def lost_variety(ours: list[torch.Tensor], real: list[torch.Tensor]) -> torch.Tensor:
+    """How much pictures differ at each place, against real ones; 0 if as much, 1 if not at all.
+
+    Of features (N, C, H, W) of some stages: the mean absolute difference of deviations over the
+    batch, over the mean deviation of real ones; the mean of the stages. Two pictures or more each.
+    """
+
+    def deviation(features):
+        return (features.float().var(0) + 1e-6).sqrt()
+
+    lost = [
+        (deviation(a) - deviation(b)).abs().mean() / deviation(b).mean()
+        for a, b in zip(ours, real, strict=True)
+    ]
+    return torch.stack(lost).mean()

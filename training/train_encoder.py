@@ -25,9 +25,10 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from toonify import hub, images
-from toonify.inversion import SIDE, distances, face_weight
+from toonify.inversion import SIDE, distances, face_weight, spread_of_w
+from toonify.models import FACE_MODELS
 from toonify.models.encoder import FROZEN, Encoder
-from toonify.models.mobile_stylegan import MobileStyleGAN
+from toonify.models.layer_swap import Generator
 from training import front_door, losses, perceptual, records
 from training.aligned import AlignedDraws, normals, pixels, seed_of
 from training.discriminators import NoCritic
@@ -40,7 +41,6 @@ from training.provenance import told
 from training.sheets import sheet
 from training.sources import open_pictures
 
-BASES = {"mobile-stylegan": MobileStyleGAN}
 SAMPLES = 8
 VALIDATED = 24  # photos that a score looks at
 CALIBRATED = 32  # photos that the perceptual stages get their units from
@@ -49,7 +49,6 @@ LAST_RATE = 0.03  # of the learning rate, at the end
 RIDGE = "ridge.safetensors"  # in the run's folder
 RIDGE_DRAWS = 2**40  # numbers of the ridge's faces begin here, so that no training draw is one
 RIDGE_FLOOR = 0.05  # added to a feature's spread: one that hardly varies would be blown up
-SPREAD_DRAWS = 20_000  # of w, to know its spread
 Z, MIX, FRAME, SOFT, NOISE = range(5)  # salts of a sample's numbers
 
 
@@ -90,7 +89,7 @@ def uniforms(seeds: torch.Tensor, salt: int, *shape: int) -> torch.Tensor:
 
 @torch.no_grad()
 def generate(
-    base: MobileStyleGAN,
+    base: Generator,
     row_of: torch.Tensor,
     seeds: torch.Tensor,
     truncation: tuple[float, float] = (0.5, 1.0),
@@ -238,7 +237,7 @@ def low_rank_ridge(features: torch.Tensor, targets: torch.Tensor, rank: int, pen
 @torch.no_grad()
 def fit_ridge(
     encoder: Encoder,
-    base: MobileStyleGAN,
+    base: Generator,
     faces: int,
     rank: int,
     penalty: float,
@@ -268,26 +267,22 @@ def fit_ridge(
 
 
 @torch.no_grad()
-def spread_of_w(mapping: nn.Module, z_dim: int, seed: int) -> torch.Tensor:
-    """Standard deviation (D,) of w."""
-    z = torch.randn(SPREAD_DRAWS, z_dim, generator=torch.Generator().manual_seed(seed))
-    return mapping(z.to(mapping.w_avg.device)).std(0)
-
-
-@torch.no_grad()
 def calibrate(encoder: Encoder, faces: list[torch.Tensor]) -> None:
     """Brings each perceptual stage to a mean absolute value of 1 over faces (1, 3, H, W)."""
     sizes = [[x.abs().mean() for x in encoder.look(face).values()] for face in faces]
     encoder.unit.copy_(1 / torch.tensor(sizes).mean(0))
 
 
-def new_encoder(settings: EncoderSettings, base: MobileStyleGAN) -> Encoder:
-    """An encoder for `base` whose backbone is that of ImageNet and whose w are spread as its w."""
+def new_encoder(settings: EncoderSettings, base: Generator) -> Encoder:
+    """An encoder for `base` whose backbone is that of ImageNet and whose w are spread as its w.
+
+    Rows of w+ that no picture of SIDE px tells apart share an offset.
+    """
     s = settings
     encoder = Encoder(
         num_ws=base.num_ws,
         w_dim=base.config.w_dim,
-        free_rows=min(s.free_rows, base.num_ws - 1),
+        free_rows=min(s.free_rows, base.synthesis.free_rows(min(SIDE, base.resolution))),
         linear=s.linear,
         hidden=s.hidden,
         squeezed=s.squeezed,
@@ -319,7 +314,7 @@ class EncoderObjective:
             raise ValueError(
                 "--photos: expected aligned faces, as training/prepare/align_faces.py writes them"
             )
-        self.base = open_network("--base", s.base, BASES).requires_grad_(False)
+        self.base = open_network("--base", s.base, FACE_MODELS).requires_grad_(False)
         heads = self.base.synthesis.heads
         for _, px in s.heads:
             if px not in heads:

@@ -108,9 +108,7 @@ class Trainee(gan_objective.Trainee):
     def synthesise(self, ws: torch.Tensor) -> torch.Tensor:
         """Pictures (N, 3, side, side) of w+."""
         noise = self.noise if self.training else "const"
-        if isinstance(self.generator, MobileStyleGAN):
-            return self.generator.synthesis(ws, self.side, noise)
-        return self.generator.synthesis(ws, noise)
+        return self.generator.synthesis(ws, self.side, noise)
 
     def windows(self, ws: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
         """A window of each full picture, from its corner (row, column) on."""

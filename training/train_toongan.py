@@ -67,6 +67,7 @@ class ToonGANObjective(GANObjective):
             "prior": s.weight_prior,
             "match": s.weight_match,
             "recover": s.weight_recover,
+            "variety": s.weight_variety,
         }
 
     def adversarial(self, images: int) -> bool:

@@ -34,6 +34,8 @@ examples:
   python -m toonify photo me.jpg -o toon.png --model stylegan --refine-steps 100 \\
       --save-latent me.npz
   torchrun --nproc_per_node 2 -m toonify photo holidays -o toons
+  python -m toonify photo me.jpg -o toon.png --model stylegan --base models/ffhq256 \\
+      --style models/toon256 --refine-steps 300
 
 exit status: 0 all drawn or skipped, 1 some failed, 2 wrong usage"""
 
@@ -81,6 +83,13 @@ def add_to(commands) -> None:
     photo.add_argument("--recursive", action="store_true", help="search folders to any depth")
     photo.add_argument("--overwrite", action="store_true", help="draw again what exists")
     photo.add_argument(
+        "--quality",
+        choices=hub.QUALITIES,
+        default="best",
+        help="fast: the style's lite generator, where it has one, in a fraction of the time"
+        " (default: %(default)s)",
+    )
+    photo.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
 
@@ -89,6 +98,18 @@ def add_to(commands) -> None:
 
 def add_stylegan_options(group) -> None:
     """What only --model stylegan understands. None: not typed, so that the other can refuse it."""
+    group.add_argument(
+        "--base",
+        metavar="NAME",
+        help="the generator that faces are found in, MobileStyleGAN or StyleGAN2: a name, a folder"
+        f" or owner/repo (default: {hub.DEFAULT_BASE}); --style is a toon tuned from it",
+    )
+    group.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="the base's encoder, likewise (default: the folder `encoder` in the base's); without"
+        " one, --refine-steps finds faces",
+    )
     group.add_argument(
         "--blend",
         type=int,
@@ -202,6 +223,10 @@ def check_model(options: argparse.Namespace) -> None:
                 f"{', '.join(typed)}: --model animegan does not know that; add --model stylegan"
             )
         return
+    if options.quality != "best":
+        raise UsageError(
+            f"--quality {options.quality}: --model stylegan does not know that; expected best"
+        )
     if options.faces == "none":
         raise UsageError("--faces none: --model stylegan draws faces only; expected all, largest")
     if options.save_latent is not None:
@@ -232,7 +257,9 @@ def open_animegan(options: argparse.Namespace) -> Callable:
     }
     try:
         style = options.style or hub.DEFAULT_STYLE
-        pipeline = AnimeGANPipeline.from_pretrained(style, device=options.device)
+        pipeline = AnimeGANPipeline.from_pretrained(
+            style, device=options.device, quality=options.quality
+        )
         check_options(pipeline.style, options.faces, options.strength)
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -254,18 +281,20 @@ def open_stylegan(options: argparse.Namespace) -> Callable:
     typed = {name: vars(options)[name] for name in STYLEGAN if vars(options)[name] is not None}
     source, save = typed.pop("latent", None), typed.pop("save_latent", None)
     typed["edits"] = dict(typed.get("edits", ()))
+    networks = {name: typed.pop(name) for name in ("base", "encoder") if name in typed}
     mix = {name: typed[name] for name in ("blend", "blend_width", "shape_from") if name in typed}
     settings = {"faces": options.faces, "strength": options.strength, **typed}
     settings["keep_colour"] = options.keep_colour
     try:
         swap = swap_for(options.style, **mix)
-        pipeline = StyleGANPipeline.from_pretrained(device=options.device)
+        pipeline = StyleGANPipeline.from_pretrained(**networks, device=options.device)
         pipeline.check_options(
             options.faces,
             options.strength,
             typed.get("truncation", 1.0),
             typed.get("refine_steps", 0),
             typed["edits"],
+            given=int(source is not None),
         )
         pipeline.engine(swap)
         latent = None if source is None else pipeline.load_latent(source)
@@ -289,8 +318,8 @@ def open_stylegan(options: argparse.Namespace) -> Callable:
 # What --model names -> what opens it, and the options of the second that the first does not know.
 OPENERS = {"animegan": open_animegan, "stylegan": open_stylegan}
 STYLEGAN = (
-    *("blend", "blend_width", "shape_from", "truncation", "refine_steps", "edits"),
-    *("latent", "save_latent"),
+    *("base", "encoder", "blend", "blend_width", "shape_from", "truncation", "refine_steps"),
+    *("edits", "latent", "save_latent"),
 )
 
 

@@ -80,6 +80,13 @@ def add_to(commands) -> None:
     )
     video.add_argument("--overwrite", action="store_true", help="draw again what exists")
     video.add_argument(
+        "--quality",
+        choices=hub.QUALITIES,
+        default="best",
+        help="fast: the style's lite generator, where it has one, in a fraction of the time"
+        " (default: %(default)s)",
+    )
+    video.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
 
@@ -118,7 +125,9 @@ def draw(options: argparse.Namespace) -> int:
     from toonify.pipelines.video import ClipOptions, draw_clip
 
     try:
-        pipeline = AnimeGANPipeline.from_pretrained(options.style, device=options.device)
+        pipeline = AnimeGANPipeline.from_pretrained(
+            options.style, device=options.device, quality=options.quality
+        )
         check_options(pipeline.style, options.faces, options.strength)
         settings = ClipOptions(
             options.faces,

@@ -161,6 +161,13 @@ class Synthesis(nn.Module):
             raise ValueError(f"side={side}: expected one of {(4, *self.blocks)}")
         return 0 if side == 4 else 3 * self.blocks.index(side) + 1
 
+    def free_rows(self, side: int) -> int:
+        """How many rows of w+ a picture of `side` px tells apart; of those after, it reads one.
+
+        ValueError for a size of which there are no features.
+        """
+        return self.num_ws - 1 if side == self.resolution else self.first_row(side)
+
     def forward(self, ws, resolution: int | None = None, noise: str = "const"):
         side = resolution or self.resolution
         if side not in self.heads:

@@ -216,14 +216,16 @@ class Synthesis(nn.Module):
     """w+ (N, num_ws, w_dim) -> pictures (N, 3, R, R), about [-1, 1], not clipped.
 
     The rows of w+: one for each convolution and one for the last image head; every other head
-    reads the row of the convolution after it. Runs in autocast's type if that is on, else in the
-    parameters'; styles and the picture are at least float32.
+    reads the row of the convolution after it. Drawn at one of the `heads`, smaller than R, it stops
+    early: the picture so far is about the full one, made smaller. Runs in autocast's type if that
+    is on, else in the parameters'; styles and the picture are at least float32.
     """
 
     def __init__(self, resolution, w_dim, channel_base, channel_max, limit=None):
         super().__init__()
         self.shape = (2 * resolution.bit_length() - 4, w_dim)  # of w+
         self.sizes = [side for side in (8, 16, *RESOLUTIONS) if side <= resolution]
+        self.heads = (4, *self.sizes)  # px that it can draw at
         inputs = min(channel_base // 4, channel_max)
         self.b4 = Start(inputs, w_dim, limit)
         for side in self.sizes:
@@ -237,7 +239,17 @@ class Synthesis(nn.Module):
             raise ValueError(f"side={side}: expected one of {(4, *self.sizes)}")
         return 0 if side == 4 else 2 * self.sizes.index(side) + 1
 
-    def forward(self, ws, noise: str = "const"):
+    def free_rows(self, side: int) -> int:
+        """How many rows of w+ a picture of `side` px tells apart; of those after, it reads one.
+
+        ValueError for a size that it cannot draw.
+        """
+        return self.first_row(side) + (1 if side == 4 else 2)
+
+    def forward(self, ws, resolution: int | None = None, noise: str = "const"):
+        drawn = resolution or self.heads[-1]
+        if drawn not in self.heads:
+            raise ValueError(f"resolution={drawn}: expected one of {self.heads}")
         if noise not in NOISE:
             raise ValueError(f"noise={noise!r}: expected one of {', '.join(NOISE)}")
         assert ws.shape[1:] == self.shape, (ws.shape, self.shape)
@@ -249,6 +261,8 @@ class Synthesis(nn.Module):
             ws = ws.to(torch.promote_types(ws.dtype, torch.float32))
             x, image = self.b4(ws[:, :2], noise, dtype)
             for i, side in enumerate(self.sizes):
+                if side > drawn:
+                    break
                 rows = ws[:, 2 * i + 1 : 2 * i + 4]
                 x, image = getattr(self, f"b{side}")(x, image, rows, noise)
         return image
@@ -294,4 +308,5 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
             raise ValueError(f"cutoff={cutoff}: expected 0 to {self.num_ws}")
         w = self.mapping(z)
         near = self.mapping.w_avg.to(w.dtype).lerp(w, truncation)
-        return self.synthesis(torch.stack([near] * rows + [w] * (self.num_ws - rows), 1), noise)
+        ws = torch.stack([near] * rows + [w] * (self.num_ws - rows), 1)
+        return self.synthesis(ws, noise=noise)

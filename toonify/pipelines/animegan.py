@@ -15,10 +15,12 @@ from toonify.blend import keep_colour as with_colours_of
 from toonify.blend import morph
 from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, paste
+from toonify.lift import lift
 from toonify.pipelines.batch import Outcome, draw_all, one_or_many
 
 FACES = ("all", "largest", "none")
 MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of memory
+FINE_SCALE = 1 / 3  # a photo drawn smaller than this has detail for faces of their own
 # Of height and width, and px a side: those of the lite generator on single pixels, which are right
 # for the full one too; a network that works on patches takes so many times as many.
 MULTIPLE, SMALLEST = 8, 32
@@ -143,8 +145,10 @@ class AnimeGANPipeline:
             scale = min(scale, self.style.eye_distance[1] / frontal_eye_distance(found[0]))
         return scale
 
-    def draw(self, photo: Image.Image, scale: float = 1.0) -> Image.Image:
-        """The whole photo drawn at `scale`, and back at its own size."""
+    def draw(
+        self, photo: Image.Image, scale: float = 1.0, size: tuple[int, int] | None = None
+    ) -> Image.Image:
+        """The whole photo drawn at `scale`, and lifted to `size`: its own unless told otherwise."""
         width, height = (max(1, round(side * scale)) for side in photo.size)
         small = photo
         if (width, height) != photo.size:
@@ -152,13 +156,16 @@ class AnimeGANPipeline:
         sides = (padded(side, self.patch) for side in (height, width))
         drawn = self.engine(reflect_to(images.to_tensor(small), *sides))
         toon = images.to_pil(drawn[..., :height, :width])
-        if toon.size != photo.size:
-            toon = toon.resize(photo.size, Image.Resampling.LANCZOS)
-        return toon
+        size = photo.size if size is None else size
+        return toon if toon.size == size else lift(toon, size)
 
     def to_draw(self, found: list[Face], scale: float) -> list[Face]:
-        """Those of the faces that are too small in a drawing of the photo at `scale`."""
-        low = self.style.eye_distance[0] if self.style.scope == "photo" else float("inf")
+        """Those of the faces that are too small, or coarse, in the photo drawn at `scale`."""
+        low, high = self.style.eye_distance
+        if self.style.scope == "face":
+            low = float("inf")
+        elif scale < FINE_SCALE:  # such a drawing is enlarged so much that its strokes show
+            low = (low * high) ** 0.5
         return [face for face in found if frontal_eye_distance(face) * scale < low]
 
     def draw_faces(
@@ -167,7 +174,8 @@ class AnimeGANPipeline:
         """The canvas with each chosen face of the photo drawn on its own and pasted in."""
         for face in reversed(chosen):  # The small ones are the far ones: near faces cover them.
             crop = align(photo, face, self.crop_size(face))
-            canvas = paste(canvas, crop, self.draw(crop.image))
+            side = max(crop.image.width, round(crop.side))  # the face's own resolution
+            canvas = paste(canvas, crop, self.draw(crop.image, size=(side, side)))
         return canvas
 
     def crop_size(self, face: Face) -> int:

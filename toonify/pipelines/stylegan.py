@@ -17,9 +17,11 @@ from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
 from toonify.pipelines.batch import Outcome, draw_all
+from toonify.pipelines.search import Search
+from toonify.pipelines.swaps import LayerSwap, swap_for
 from toonify.video import write_clip
 
-BASE, ENCODER = hub.DEFAULT_BASE, "portrait-encoder"  # what `from_pretrained` opens
+BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens
 FACES = ("all", "largest")
 FEATHER = 0.4  # of the way from the crop's edge to its centre, over which the toon fades in
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
@@ -28,7 +30,7 @@ SMALLEST_CROP = 48  # px a side in the photo; there is nothing to find in fewer
 KEPT_ENGINES = 2  # the base and one blend; each takes about 750 MB at 1024 px
 NETWORK_CODE = [
     Path(__file__).parents[1] / "models" / name
-    for name in ("mobile_stylegan.py", "stylegan2.py", "encoder.py", "layer_swap.py")
+    for name in ("mobile_stylegan.py", "stylegan2.py", "layer_swap.py")
 ]
 
 
@@ -61,33 +63,23 @@ class PortraitToon(Toon):
     left_alone: list[tuple[Face, str]] = dataclasses.field(default_factory=list)
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerSwap:
-    """Which generator draws a toon, out of the base and the toon generator `style`.
+class StyleGANPipeline:
+    """Draws faces through w. Safe to share between threads; they take turns at the networks.
 
-    Layers below `resolution` px are those of the one that `shape_from` names ("toon" or "base"),
-    the others the other's; the passage is `width` octaves wide, 0 a hard switch.
+    `base` and `encoder` are the folders of two networks; with an encoder of None faces are found by
+    refinement alone, from the mean face.
     """
 
-    style: str
-    resolution: int = hub.Style.blend
-    width: float = 0.0
-    shape_from: str = "toon"
-
-
-class StyleGANPipeline:
-    """Draws faces through w. Safe to share between threads; they take turns at the networks."""
-
-    def __init__(self, base: Path, encoder: Path, device: str = "auto"):
-        self.folders = {"base": base, "encoder": encoder}
+    def __init__(self, base: Path, encoder: Path | None, device: str = "auto"):
+        self.folder = base
         self.device = choose_device(device)
         self.directions: dict[str, latents.Direction] = {}
         if (base / hub.DIRECTIONS).is_file():
             self.directions = latents.load_directions(base / hub.DIRECTIONS)
-        self._networks: dict[str | Path, torch.nn.Module] = {}
+        self._networks: dict[Path, torch.nn.Module] = {}
         self._engines: collections.OrderedDict[LayerSwap | None, Engine] = collections.OrderedDict()
-        self._encoder: Engine | None = None
         self._lock = threading.RLock()
+        self.search = Search(encoder, self.device, self._lock)
         settings = hub.read_json(base / hub.CONFIG)
         self.name = hub.fingerprint(hub.weights_file(base))[:16]
         self._dimensions = int(settings.get("w_dim", 512))
@@ -97,16 +89,20 @@ class StyleGANPipeline:
         cls,
         base: str | Path = BASE,
         *,
-        encoder: str | Path = ENCODER,
+        encoder: str | Path | None = None,
         revision: str | None = None,
         device: str = "auto",
     ) -> "StyleGANPipeline":
-        """The pipeline for a base generator and its encoder.
+        """The pipeline for a base generator, MobileStyleGAN or StyleGAN2, and its encoder.
 
         Each is a bundled name, a folder, or owner/repo on the Hub; `revision` is one of the base's.
-        Nothing is loaded until it draws. Raises what `hub.find` raises.
+        An encoder of None is the folder `encoder` in the base's, else the bundled one for a base
+        that is built as the bundled one is, else none. Nothing is loaded until it draws. Raises
+        what `hub.find` raises.
         """
-        return cls(hub.find(base, revision), hub.find(encoder), device)
+        folder = named("base", base, revision)
+        found = named("encoder", encoder) if encoder else hub.encoder_of(folder)
+        return cls(folder, found, device)
 
     def __call__(
         self,
@@ -132,7 +128,7 @@ class StyleGANPipeline:
         `faces` is "all" or "largest". `blend`, `blend_width` and `shape_from` mix base and toon
         (see `LayerSwap`; a `blend` of None is the style's own). `strength` goes from 0 (the photo)
         to 1. `truncation` 1 keeps the face, 0 draws the mean face. `refine_steps` of optimisation
-        bring the inversion nearer to the photo.
+        bring the inversion nearer to the photo; they are needed where the base has no encoder.
         `edits` moves along named directions (`pipe.directions`), in standard deviations. `latent`
         (1, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
         largest faces'. `progress` gets a fraction and a text; `cancelled` is asked between
@@ -141,9 +137,9 @@ class StyleGANPipeline:
         Faces turned far aside or too small are left alone, and listed with the reason. Raises
         images.ImageError for what is not a usable photo, ValueError for a wrong option.
         """
-        self.check_options(faces, strength, truncation, refine_steps, edits)
-        swap = swap_for(style, blend, blend_width, shape_from)
         given = latent if isinstance(latent, (list, tuple)) else [latent] * (latent is not None)
+        self.check_options(faces, strength, truncation, refine_steps, edits, len(given))
+        swap = swap_for(style, blend, blend_width, shape_from)
         given = [self.rows(one) for one in given]
         for one in given:
             if len(one) != 1:
@@ -154,6 +150,9 @@ class StyleGANPipeline:
         with clock("detect", 0.02, "Looking for faces"):
             found = detect(photo)
         chosen, left_alone = self.choose(found[:1] if faces == "largest" else found)
+        if not self.search.possible(refine_steps):
+            left_alone += [(face, "needs refinement to be found") for face in chosen[len(given) :]]
+            chosen = chosen[: len(given)]
         with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
             draw_toon = self.engine(swap) if chosen else None
         portraits = []
@@ -166,9 +165,12 @@ class StyleGANPipeline:
                     found_w = given[number]
                 else:
                     told = functools.partial(tell_refining, clock.progress, begin, share)
-                    visible = torch.from_numpy(inside(crop, photo.size, inversion.SIDE))
+                    visible = torch.from_numpy(inside(crop, photo.size, self.compared))
+                    # A small base draws less of the face than is looked at.
+                    small = self.resolution < inversion.SIDE
+                    seen = align(photo, face, inversion.SIDE) if small else crop
                     found_w = self.invert(
-                        crop.image,
+                        seen.image,
                         refine_steps,
                         visible=visible,
                         progress=told,
@@ -244,30 +246,20 @@ class StyleGANPipeline:
     ) -> torch.Tensor:
         """w+ (1, L, D) of an FFHQ-aligned face: the encoder's, refined by `steps` of optimisation.
 
-        `crop` is square RGB of any size, and looked at with 256 px; refinement leaves out where
-        `visible` (256, 256) is 0. `progress` is told a fraction; when `cancelled()` turns true,
-        what is reached is returned. ValueError for steps below 0.
+        Without an encoder the steps begin at the mean face. `crop` is square RGB of any size, and
+        looked at with 256 px; refinement compares `compared` px, and leaves out where `visible`
+        (compared, compared) is 0. `progress` is told a fraction; when `cancelled()` turns true,
+        what is reached is returned. ValueError for steps below 0, or 0 without an encoder.
         """
-        side = inversion.SIDE
-        small = crop.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        face = images.to_tensor(small)
-        start = self.encoder_engine()(face)
-        if not steps:
-            return start
-        base, encoder = self.network("base"), self.network("encoder")
-        with self._lock:
-            refined = inversion.refine(
-                face,
-                start.to(self.device),
-                base,
-                encoder,
-                steps,
-                whole=lambda ws: self.base(ws.cpu()).to(self.device),
-                visible=visible,
-                progress=progress,
-                cancelled=cancelled,
-            )
-        return refined.cpu()
+        return self.search.invert(
+            self.network("base"),
+            crop,
+            steps,
+            whole=lambda ws: self.base(ws.cpu()).to(self.device),
+            visible=visible,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
     def edited(
         self, w: torch.Tensor, truncation: float = 1.0, edits: Mapping[str, float] | None = None
@@ -396,6 +388,11 @@ class StyleGANPipeline:
         return self.network("base").resolution
 
     @property
+    def compared(self) -> int:
+        """Pixels a side at which refinement compares the base's pictures with a face."""
+        return inversion.side_for(self.network("base"))
+
+    @property
     def num_ws(self) -> int:
         """Rows of w+."""
         return self.network("base").num_ws
@@ -407,15 +404,16 @@ class StyleGANPipeline:
 
     def network(self, part: str | Path) -> torch.nn.Module:
         """The network of a part, "base" or "encoder", or in a toon's folder; loaded once."""
+        if part == "encoder":
+            return self.search.encoder()
+        folder = self.folder if part == "base" else part
         with self._lock:
-            if part not in self._networks:
-                from toonify.models import FACE_MODELS, MODELS
+            if folder not in self._networks:
+                from toonify.models import FACE_MODELS
 
-                folder = part if isinstance(part, Path) else self.folders[part]
-                classes = {"encoder": MODELS["encoder"]} if part == "encoder" else FACE_MODELS
-                network = hub.load_model(folder, classes).requires_grad_(False)
-                self._networks[part] = network.to(self.device)
-            return self._networks[part]
+                network = hub.load_model(folder, FACE_MODELS).requires_grad_(False)
+                self._networks[folder] = network.to(self.device)
+            return self._networks[folder]
 
     def engine(self, swap: LayerSwap | None) -> Engine:
         """What draws w+ (1, L, D): the base for None, else the blend of base and toon."""
@@ -430,7 +428,7 @@ class StyleGANPipeline:
     def open(self, swap: LayerSwap | None) -> Engine:
         """An engine made anew. The common ones are kept on disk, others would fill it."""
         shape = (1, self.num_ws, self._dimensions)
-        files = [hub.weights_file(self.folders["base"])]
+        files = [hub.weights_file(self.folder), self.folder / hub.CONFIG]
         common = swap is None or swap == swap_for(swap.style)
         if swap is not None:
             files.append(hub.weights_file(hub.find(swap.style)))
@@ -443,20 +441,14 @@ class StyleGANPipeline:
             return self.network("base")
         from toonify.models.layer_swap import blend
 
-        toon = self.network(hub.find(swap.style))
-        return blend(self.network("base"), toon, swap.resolution, swap.width, swap.shape_from)
-
-    def encoder_engine(self) -> Engine:
-        """What finds w+ (1, L, D) of a face (1, 3, 256, 256)."""
-        with self._lock:
-            if self._encoder is None:
-                folder = self.folders["encoder"]
-                key = hub.fingerprint(hub.weights_file(folder), *NETWORK_CODE)
-                shape = (1, 3, inversion.SIDE, inversion.SIDE)
-                self._encoder = open_engine(
-                    key, lambda: self.network("encoder"), self.device, shape
-                )
-        return self._encoder
+        base, toon = self.network("base"), self.network(hub.find(swap.style))
+        try:
+            return blend(base, toon, swap.resolution, swap.width, swap.shape_from)
+        except ValueError as error:
+            raise ValueError(
+                f"style={swap.style!r} and this base cannot be mixed: {error}; expected a toon"
+                " generator that was tuned from the base"
+            ) from error
 
     def choose(self, found: list[Face]) -> tuple[list[Face], list[tuple[Face, str]]]:
         """The faces that can be drawn, and the others with the reason."""
@@ -470,8 +462,13 @@ class StyleGANPipeline:
                 chosen.append(face)
         return chosen, left_alone
 
-    def check_options(self, faces, strength, truncation, refine_steps, edits) -> None:
-        """ValueError for an option that no photo can be drawn with."""
+    def check_options(
+        self, faces, strength, truncation, refine_steps, edits, given: int | None = None
+    ) -> None:
+        """ValueError for an option that no photo can be drawn with.
+
+        Faces are to be found in w, all but the `given` largest; None: none.
+        """
         if faces not in FACES:
             raise ValueError(f"faces={faces!r}: expected one of {', '.join(FACES)}")
         for name, value in (("strength", strength), ("truncation", truncation)):
@@ -480,39 +477,24 @@ class StyleGANPipeline:
         if not (isinstance(refine_steps, int) and 0 <= refine_steps <= MOST_STEPS):
             raise ValueError(f"refine_steps={refine_steps!r}: expected 0 to {MOST_STEPS}")
         latents.check_edits(edits, self.directions)
+        for name in edits or ():
+            vector, (_, last) = self.directions[name].vector, self.directions[name].rows
+            if len(vector) != self._dimensions or last >= self.num_ws:
+                raise ValueError(
+                    f"edits: {name!r} moves row {last} of w+ by {len(vector)} numbers, and the base"
+                    f" has {self.num_ws} rows of {self._dimensions}: {hub.DIRECTIONS} in its folder"
+                    " is another base's"
+                )
+        if given is not None:
+            self.search.check(self.network("base"), refine_steps, needed=not given)
 
 
-def swap_for(
-    style: str | Path | None = None,
-    blend: int | None = None,
-    blend_width: float = 0.0,
-    shape_from: str = "toon",
-) -> LayerSwap:
-    """The layer swap that a caller's options mean; ValueError for options that mean none.
-
-    A `blend` of None is what the style asks for.
-    """
-    from toonify.models.layer_swap import check_switch
-
-    style = str(style or default_toon())
-    if blend is None:
-        blend = own_blend(style)
-    check_switch(blend, blend_width, shape_from)
-    return LayerSwap(style, blend, blend_width, shape_from)
-
-
-def own_blend(style: str) -> int:
-    """The size in pixels up to which a toon generator's layers are best its own."""
-    known = {toon.name: toon for toon in hub.styles("stylegan")}
-    return (known.get(style) or hub.describe(style, hub.find(style))).blend
-
-
-def default_toon() -> str:
-    """The name of the first bundled toon generator."""
-    toons = hub.styles("stylegan")
-    if not toons:
-        raise ValueError("no toon generator is bundled: give style= a folder or owner/repo")
-    return toons[0].name
+def named(option: str, source: str | Path, revision: str | None = None) -> Path:
+    """As `hub.find`; what it says of a wrong source begins with the option's name."""
+    try:
+        return hub.find(source, revision)
+    except ValueError as error:
+        raise ValueError(f"{option}={str(source)!r}: {error}") from error
 
 
 def turned(face: Face) -> float:
