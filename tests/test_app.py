@@ -541,6 +541,21 @@ def test_hostile_faces_do_not_come_through_the_server(http, file):
     assert "event: error" in answer and "passwd" not in answer
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"path": "/etc/passwd", "meta": FILE},
+        {"path": "/etc/passwd"},
+        {"path": "http://127.0.0.1:1/me.mp4", "meta": FILE},
+        {"path": "me.mp4", "url": "data:video/mp4;base64,AAAA", "meta": FILE},
+    ],
+)
+def test_hostile_clips_do_not_come_through_the_server(http, file):
+    event = http.post("/call/clip", json={"data": [file, "toy"]}).json()["event_id"]
+    answer = http.get(f"/call/clip/{event}").text
+    assert "event: error" in answer and "passwd" not in answer
+
+
 def test_without_toons_there_is_one_page_without_tabs(cache, toys):
     demo = toy_app.build(toys, toons=False, faces=False, films=False, camera=False)
     assert not [block for block in demo.blocks.values() if isinstance(block, gr.Tab)]
