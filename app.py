@@ -1,5 +1,6 @@
 """The screen, and its API: a photo goes in, its cartoon comes out."""
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -9,7 +10,12 @@ import gradio as gr
 from toonify import catalogue, hub, images
 from toonify.screen import (
     boxes,
+    clips,
+    clips_tab,
+    events,
     files,
+    live,
+    live_tab,
     look,
     new_faces,
     new_faces_tab,
@@ -22,10 +28,11 @@ from toonify.screen import (
 LAUNCH = {
     "theme": look.THEME,
     "css": look.CSS,
-    "max_file_size": images.MAX_BYTES,
+    "max_file_size": max(images.MAX_BYTES, clips.MAX_BYTES),
     "show_error": False,  # what a handler did not foresee stays in the log
     "ssr_mode": False,
     "footer_links": ["api"],
+    "run_history": False,  # would keep photos in the visitor's browser, and each frame of a camera
     "state_session_capacity": 1000,  # visitors whose latents are kept
 }
 
@@ -33,18 +40,25 @@ LAUNCH = {
 # place a network on one, and has to before the first copy of the process: locks are copied as held.
 LENT = "SPACES_ZERO_GPU" in os.environ
 
+MOST_PIPELINES = 6  # of styles, in memory: an owner may have a hundred on the Hub
+
 loading = threading.RLock()
 pipelines = {}
 
 
-def load_pipeline(style: str):
-    """The pipeline of a style, made on first use: torch and OpenVINO are imported here."""
+def load_pipeline(style: str, quality: str = "best"):
+    """The pipeline of a style, made on first use: torch and OpenVINO are imported here. Of many,
+    those used last stay."""
+    with loading:
+        return open_pipeline(style, quality)
+
+
+@functools.lru_cache(MOST_PIPELINES)
+def open_pipeline(style: str, quality: str):
+    """A pipeline, unless it is one of those that stay."""
     from toonify.pipelines.animegan import AnimeGANPipeline
 
-    with loading:
-        if style not in pipelines:
-            pipelines[style] = AnimeGANPipeline.from_pretrained(style)
-        return pipelines[style]
+    return AnimeGANPipeline.from_pretrained(style, quality=quality)
 
 
 def load_portraits():
@@ -84,10 +98,13 @@ def build(
     load_portraits: Callable | None = None,
     directions: Mapping[str, str] | None = None,
     faces: new_faces.Handlers | None = None,
+    films: clips.Handlers | None = None,
+    camera: live.Handlers | None = None,
 ) -> gr.Blocks:
-    """The whole page. `load_pipeline(name)` gives a pipeline for one of the styles,
+    """The whole page. `load_pipeline(name, quality)` gives a pipeline for one of the styles,
     `load_portraits()` that of all toons. `directions` are names and labels of ways in which faces
-    can be moved, and `faces` draw new ones. Without toons or `faces` there is no tab for them."""
+    can be moved, `faces` draw new ones, `films` draw clips, and `camera` draws while it runs. There
+    is no tab for what is not given."""
     handlers = photo.Handlers(styles, load_pipeline)
     with gr.Blocks(
         title="Toonify: cartoon portraits",
@@ -95,12 +112,19 @@ def build(
         delete_cache=(files.CLEAN_EVERY_S, files.KEEP_S),
     ) as demo:
         gr.HTML(look.HEADER, elem_id="header")
-        if not toons and faces is None:
+        demo.load(None, js=boxes.CAMERA_TROUBLE)
+        if not toons and not any((faces, films, camera)):
             photo_tab.lay_out(handlers)
         else:
             with gr.Tabs(elem_id="tabs") as tabs:
                 with gr.Tab("Photo"):
                     photo_tab.lay_out(handlers)
+                if films is not None:
+                    with gr.Tab("Clip", elem_id="clip-tab"):
+                        clips_tab.lay_out(films, demo)
+                if camera is not None:
+                    with gr.Tab("Live", elem_id="live-tab"):
+                        live_tab.lay_out(camera, demo)
                 if toons:
                     portraits = portrait.Handlers(toons, load_portraits, directions or {})
                     with gr.Tab("Portrait toon", elem_id="portrait-tab"):
@@ -110,7 +134,7 @@ def build(
                     with gr.Tab("New faces", id=new_faces.TAB, elem_id="new-faces-tab"):
                         new_faces_tab.lay_out(faces, demo, tabs)
     # Closed to direct calls, which would step past the queue and its limits.
-    return demo.queue(max_size=20, api_open=False)
+    return events.fill_in(demo).queue(max_size=20, api_open=False)
 
 
 def warm_up(style: str, portraits: bool, faces: bool) -> None:
@@ -125,9 +149,13 @@ def warm_up(style: str, portraits: bool, faces: bool) -> None:
         load_faces()(1, 0)
 
 
-TOONS, FACES = catalogue.styles("stylegan"), faces_here()
+STYLES, TOONS, FACES = catalogue.styles(), catalogue.styles("stylegan"), faces_here()
+# A GPU is lent for a minute: enough for a shorter clip.
+FILMS = clips.Handlers(STYLES, load_pipeline, 10 if LENT else clips.MOST_SECONDS)
+# Nothing for lent ones: each frame would wait for a loan, and take from the visitor's quota.
+CAMERA = None if LENT else live.Handlers(STYLES, load_pipeline)
 
-demo = build(catalogue.styles(), load_pipeline, TOONS, load_portraits, hub.directions(), FACES)
+demo = build(STYLES, load_pipeline, TOONS, load_portraits, hub.directions(), FACES, FILMS, CAMERA)
 
 if __name__ == "__main__":
     known = (hub.DEFAULT_STYLE, bool(TOONS), FACES is not None)

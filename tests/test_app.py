@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from PIL import Image
 import app
 from tests import toy_app
 from tests.odd_inputs import make_odd_inputs
+from tests.toy_clips import make_clip
 from toonify import hub, images
-from toonify.screen import boxes, files, photo, portrait, visitors
+from toonify.screen import boxes, clips, files, photo, portrait, visitors
 
 ROOT = Path(app.__file__).parent
 PORTRAIT = boxes.EXAMPLES[0]
@@ -116,6 +118,49 @@ def test_options_reach_the_pipeline(handlers, toys):
     assert toys.made["toy"].calls == [asked]
 
 
+def test_quality_chooses_the_generator(handlers, toys):
+    handlers.toonify(str(PORTRAIT), "toy", quality="fast")
+    assert len(toys.fast["toy"].calls) == 1 and not toys.made
+    handlers.show(str(PORTRAIT), "toy")
+    assert len(toys.made["toy"].calls) == 1
+    with pytest.raises(gr.Error, match="Mask has no fast generator"):
+        handlers.toonify(str(PORTRAIT), "mask", quality="fast")
+
+
+def test_quality_is_asked_for_where_there_is_a_choice(handlers):
+    assert boxes.quality(handlers.styles["toy"]).visible
+    assert not boxes.quality(handlers.styles["mask"]).visible
+    assert handlers.choose("toy")[1]["visible"]
+    hidden = handlers.choose("mask")[1]
+    assert (hidden["visible"], hidden["value"]) == (False, "best")
+    assert [style["fast"] for style in handlers.list_styles()] == [True, False]
+
+
+def test_the_pipelines_in_memory_are_those_used_last(monkeypatch):
+    made = []
+
+    def make(style, *, quality):
+        made.append((style, quality))
+        return object()
+
+    from toonify.pipelines.animegan import AnimeGANPipeline
+
+    monkeypatch.setattr(AnimeGANPipeline, "from_pretrained", make)
+    app.open_pipeline.cache_clear()
+    try:
+        first = app.load_pipeline("comic")
+        assert app.load_pipeline("comic", "fast") is not first
+        for number in range(app.MOST_PIPELINES - 1):
+            assert app.load_pipeline("comic") is first
+            app.load_pipeline(f"owner/{number}")
+        assert app.load_pipeline("comic") is first
+        assert app.open_pipeline.cache_info().currsize == app.MOST_PIPELINES
+        app.load_pipeline("comic", "fast")
+        assert made.count(("comic", "best")) == 1 and made.count(("comic", "fast")) == 2
+    finally:
+        app.open_pipeline.cache_clear()
+
+
 def test_the_screen_gets_before_and_after_download_report_and_faces(handlers):
     (before, after), download, report, found, boxes = handlers.show(str(PORTRAIT), "toy")
     assert before.size == after.size == boxes.size == (512, 512)
@@ -169,7 +214,7 @@ def test_an_unknown_style_is_refused(handlers):
 
 
 def test_a_hub_that_does_not_answer_is_explained(cache):
-    def away(style):
+    def away(style, quality):
         raise ConnectionError("the Hub does not answer")
 
     with pytest.raises(gr.Error, match="does not answer"):
@@ -416,7 +461,7 @@ def test_api_draws_a_portrait(client, tmp_path):
 
 def test_api_is_documented(http):
     api = http.get("/info").json()["named_endpoints"]
-    ours = {"/toonify", "/detect", "/styles", "/portrait", "/latent"}
+    ours = {"/toonify", "/detect", "/styles", "/portrait", "/latent", "/clip"}
     assert set(api) == ours | {"/faces", "/mix", "/loop", "/twin"}
     assert all(endpoint["description"] for endpoint in api.values())
     described = [*api["/portrait"]["parameters"], *api["/latent"]["parameters"]]
@@ -430,6 +475,7 @@ def test_api_is_documented(http):
         "faces",
         "strength",
         "keep_colour",
+        "quality",
     ]
 
 
@@ -495,8 +541,23 @@ def test_hostile_faces_do_not_come_through_the_server(http, file):
     assert "event: error" in answer and "passwd" not in answer
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"path": "/etc/passwd", "meta": FILE},
+        {"path": "/etc/passwd"},
+        {"path": "http://127.0.0.1:1/me.mp4", "meta": FILE},
+        {"path": "me.mp4", "url": "data:video/mp4;base64,AAAA", "meta": FILE},
+    ],
+)
+def test_hostile_clips_do_not_come_through_the_server(http, file):
+    event = http.post("/call/clip", json={"data": [file, "toy"]}).json()["event_id"]
+    answer = http.get(f"/call/clip/{event}").text
+    assert "event: error" in answer and "passwd" not in answer
+
+
 def test_without_toons_there_is_one_page_without_tabs(cache, toys):
-    demo = toy_app.build(toys, toons=False, faces=False)
+    demo = toy_app.build(toys, toons=False, faces=False, films=False, camera=False)
     assert not [block for block in demo.blocks.values() if isinstance(block, gr.Tab)]
     assert {fn.api_name for fn in demo.fns.values()} >= {"toonify", "detect", "styles"}
     assert "portrait" not in {fn.api_name for fn in demo.fns.values()}
@@ -505,7 +566,7 @@ def test_without_toons_there_is_one_page_without_tabs(cache, toys):
         for block in toy_app.build(toys, faces=False).blocks.values()
         if isinstance(block, gr.Tab)
     ]
-    assert titles == ["Photo", "Portrait toon"]
+    assert titles == ["Photo", "Clip", "Live", "Portrait toon"]
 
 
 @pytest.mark.parametrize(
@@ -516,6 +577,18 @@ def test_api_refuses_options_that_are_not_on_the_screen(client, server, options)
     with pytest.raises(AppError, match=r"not in the list|greater than"):
         client.predict(handle_file(PORTRAIT), **{"style": "toy", **options}, api_name="/toonify")
     assert len(server[1]("toy").calls) == calls
+
+
+def test_api_takes_calls_of_programs_that_know_nothing_of_quality(server, client, http):
+    api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert api["/toonify"]["parameters"][-1]["parameter_default"] == "best"
+    with open(PORTRAIT, "rb") as photo:
+        [path] = http.post("/upload", files={"files": photo}).json()
+    calls = len(server[1]("toy").calls)
+    assert "event: complete" in post(http, {"path": path, "meta": FILE})  # five of six
+    assert len(server[1]("toy").calls) == calls + 1
+    client.predict(handle_file(PORTRAIT), "toy", "all", 1.0, False, "fast", api_name="/toonify")
+    assert len(server[1].fast["toy"].calls) == 1
 
 
 def test_odd_inputs_are_drawn_or_refused_in_words(http, tmp_path):
@@ -570,7 +643,7 @@ def test_data_urls_are_read_within_the_size_limit(http, monkeypatch):
 
 
 def test_uploads_over_the_limit_are_refused(http):
-    big = io.BytesIO(b"\0" * (images.MAX_BYTES + 1))
+    big = io.BytesIO(b"\0" * (app.LAUNCH["max_file_size"] + 1))
     answer = http.post("/upload", files={"files": big})
     assert answer.status_code == 413
 
@@ -619,13 +692,30 @@ def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
         examples = kept()
         client = Client(url, verbose=False, download_files=tmp_path / "client")
         client.predict(handle_file(plain(tmp_path)), api_name="/toonify")
+        clip = handle_file(make_clip(tmp_path / "me.mp4"))
+        client.predict(clip, "toy", faces="none", api_name="/clip")
         httpx.post(f"{url}/gradio_api/upload", files={"files": ("unused.jpg", b"bytes")})
-        assert len(kept() - examples) >= 3
+        assert len(kept() - examples) >= 5
         deadline = time.monotonic() + 10
         while kept() - examples and time.monotonic() < deadline:
             time.sleep(0.1)
         assert kept() == examples
         assert {path.name for path in boxes.EXAMPLES} <= examples
+
+
+def test_the_browser_is_not_told_to_keep_what_was_drawn(http):
+    """Gradio's history of runs would hold photos, and every frame of a camera."""
+    assert http.get("/../config").json()["run_history"] is False
+    assert http.get("/runs").status_code == 404
+
+
+def test_where_gpus_are_lent_clips_are_shorter_and_no_camera_runs(monkeypatch):
+    assert app.CAMERA is not None and app.FILMS.most_seconds == clips.MOST_SECONDS
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    lent = runpy.run_path(app.__file__)
+    assert lent["CAMERA"] is None and lent["FILMS"].most_seconds == 10
+    tabs = {b.label for b in lent["demo"].blocks.values() if isinstance(b, gr.Tab)}
+    assert {"Photo", "Clip"} <= tabs and "Live" not in tabs
 
 
 def test_python_app_py_serves_and_draws_without_a_network(tmp_path):

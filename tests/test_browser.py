@@ -1,12 +1,14 @@
 """The screen in a real browser: headless Chromium does what a visitor does."""
 
 import shutil
+import threading
 import time
 
 import pytest
 from PIL import Image
 
 from tests import toy_app
+from tests.toy_clips import make_clip
 from toonify.screen import boxes
 
 CHROMIUM = next(
@@ -20,6 +22,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that shows a clock
+    "--use-fake-ui-for-media-stream",  # and may be used
 ]
 PORTRAIT = boxes.EXAMPLES[0]
 
@@ -163,6 +167,60 @@ def test_the_second_tab_draws_a_portrait_and_follows_a_slider(visit, site):
     page.click("#nobody button")
     page.wait_for_selector("#portrait-report :text('does not exist')")
     page.wait_for_function("document.querySelectorAll('#strip img').length === 2")
+
+
+def test_a_clip_is_drawn_with_progress_and_played(visit, monkeypatch, tmp_path):
+    draw, seen = toy_app.ToyPipeline.draw, threading.Event()
+
+    def slow(self, *args):
+        if len(self.drawn) >= 5:
+            seen.wait(60)
+        return draw(self, *args)
+
+    monkeypatch.setattr(toy_app.ToyPipeline, "draw", slow)
+    page = visit(390, 844)
+    page.get_by_role("tab", name="Clip").click()
+    page.locator("#clip-source input[type=file]").set_input_files(make_clip(tmp_path / "me.mp4"))
+    page.wait_for_selector("#clip-source video")
+    page.click("#clip-draw")
+    page.wait_for_selector("#clip-film :text-matches('Frame [1-5] of 10, about')")
+    seen.set()
+    page.wait_for_selector("#clip-report :text('10 frames drawn')")
+    page.wait_for_function("document.querySelector('#clip-film video')?.duration > 0.3")
+    page.wait_for_selector("#clip-stop", state="hidden")
+    with page.expect_download() as download:
+        page.click("#clip-download")
+    assert download.value.suggested_filename == "me-toy.mp4"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_camera_is_drawn_frame_for_frame_and_let_go(visit, site):
+    page = visit(390, 844)
+    frames = []
+    page.on("request", lambda request: frames.append(1) if "/stream/" in request.url else None)
+    page.get_by_role("tab", name="Live").click()
+    page.click("#live-camera :text('Click to Access Webcam')")
+    page.click("#live-camera :text('Record')")
+    page.wait_for_selector("#live-report :text('drawings a second')")
+    shown = page.get_attribute("#live-toon img", "src")
+    assert shown.startswith("data:image/jpeg")
+    page.wait_for_function(f"document.querySelector('#live-toon img').src !== {shown!r}")
+    page.wait_for_timeout(1000)
+    drawn = len(site[1].fast["toy"].calls)
+    assert 1 <= len(frames) <= drawn + 2  # one is sent when the last has been drawn
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.click("#live-camera :text('Stop')")
+    page.wait_for_selector("#live-camera :text('Click to Access Webcam')")
+    page.wait_for_selector("#live-report", state="hidden")
+
+
+def test_a_camera_that_is_refused_is_explained(visit):
+    page = visit()
+    page.evaluate("""() => navigator.mediaDevices.getUserMedia = () =>
+        Promise.reject(new DOMException('denied', 'NotAllowedError'))""")
+    page.get_by_role("tab", name="Live").click()
+    page.click("#live-camera :text('Click to Access Webcam')")
+    page.wait_for_selector("#live-left :text('allow it in the address bar')")
 
 
 def test_stop_draws_what_was_reached(visit, site, monkeypatch):

@@ -57,6 +57,18 @@ def test_an_owners_styles_are_offered_with_licence_and_source(server, offer, fil
     assert not [r for r in server.requests if "safetensors" in r or r.endswith("file")]
 
 
+def test_the_list_tells_which_styles_have_a_fast_generator():
+    row = {"id": "me/toy", "sha": "0" * 40, "siblings": [{"rfilename": "style.json"}]}
+    lite = [{"rfilename": f"lite/{hub.WEIGHTS[0]}"}]
+    assert not catalogue.lists_lite(row) and not catalogue.lists_lite({"id": "me/toy"})
+    assert catalogue.lists_lite({**row, "siblings": row["siblings"] + lite})
+
+
+def test_a_folder_tells_of_its_fast_generator(toy_style, fast_style):
+    assert hub.describe(fast_style, fast_style).fast
+    assert not hub.describe(toy_style, toy_style).fast
+
+
 def test_a_list_costs_one_request_once_the_styles_are_known(server, offer, files):
     server.put("me/toy", files)
     first = offer("animegan")

@@ -287,7 +287,7 @@ def test_the_visitor_is_told_where_the_link_is(handlers, monkeypatch):
 @pytest.mark.parametrize("toons", [True, False])
 @pytest.mark.parametrize("faces", [True, False])
 def test_the_tab_is_there_if_its_network_is(toys, toons, faces):
-    demo = toy_app.build(toys, toons, faces)
+    demo = toy_app.build(toys, toons, faces, films=False, camera=False)
     titles = [block.label for block in demo.blocks.values() if isinstance(block, gr.Tab)]
     others = ["Photo"] * (toons or faces) + ["Portrait toon"] * toons
     assert titles == others + ["New faces"] * faces

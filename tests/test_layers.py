@@ -32,7 +32,9 @@ MAY_OPEN = {
     },
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},
-    "toonify.screen": {"toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub"},
+    "toonify.screen": {
+        *("toonify.pipelines", "toonify.images", "toonify.faces", "toonify.hub", "toonify.video"),
+    },
     "app": {f"toonify.{n}" for n in ("screen", "pipelines", "images", "hub", "catalogue")},
     "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
     "training.portrait_sheets": {"training", "toonify.images", "toonify.pipelines"},

@@ -12,11 +12,11 @@ from PIL import Image, ImageEnhance, ImageOps
 import app
 from toonify import images
 from toonify.hub import Style
-from toonify.screen import new_faces, photo
+from toonify.screen import clips, live, new_faces, photo
 from toonify.video import write_clip
 
 STYLES = [
-    Style("toy", "Toy", "Flat colours.", licence="CC0-1.0", source="bundled"),
+    Style("toy", "Toy", "Flat colours.", licence="CC0-1.0", source="bundled", fast=True),
     Style("mask", "Mask", "Paints faces.", "face", "CC0-1.0", "hub someone/mask@0123456789ab"),
 ]
 TOONS = [
@@ -54,20 +54,31 @@ def find_faces(photo):
 
 
 class ToyPipeline:
-    """Posterises, and remembers what it was asked for."""
+    """Posterises, and remembers what it was asked for: `calls` for photos, `drawn` sizes of frames
+    of clips."""
 
-    def __init__(self, style):
-        self.style = style
-        self.calls = []
+    key = "toy"
+
+    def __init__(self, style, quality="best"):
+        self.style = next(known for known in STYLES if known.name == style)
+        self.quality = quality
+        self.calls, self.drawn = [], []
 
     def __call__(self, photo, *, faces, strength, keep_colour, progress=None):
-        progress = progress or print
+        progress = progress or (lambda fraction, text: None)
         self.calls.append({"faces": faces, "strength": strength, "keep_colour": keep_colour})
         progress(0.2, "Looking for faces")
         found = [] if faces == "none" else find_faces(photo)
-        toon = ImageOps.posterize(photo, 2) if self.style == "toy" or found else photo
+        toon = ImageOps.posterize(photo, 2) if self.style.scope == "photo" or found else photo
         progress(0.9, "Blending")
         return ToyToon(Image.blend(photo, toon, strength), found, {"draw": 0.5})
+
+    def drawing_scale(self, photo, found):
+        return 1.0
+
+    def draw(self, photo, scale):
+        self.drawn.append(photo.size)
+        return ImageOps.posterize(photo, 2)
 
 
 @dataclasses.dataclass
@@ -217,11 +228,11 @@ class ToyFaces:
 
 
 class Toys:
-    """Stands in for `app.load_pipeline`; `made` has the pipelines by style. `load_portraits` and
-    `load_faces` stand in for those of `app`."""
+    """Stands in for `app.load_pipeline`; `made` has the pipelines by style, `fast` those of fast
+    generators. `load_portraits` and `load_faces` stand in for those of `app`."""
 
     def __init__(self):
-        self.made = {}
+        self.made, self.fast = {}, {}
         self.portraits = ToyPortraits()
 
     @functools.cached_property
@@ -234,16 +245,23 @@ class Toys:
     def load_portraits(self):
         return self.portraits
 
-    def __call__(self, style):
-        return self.made.setdefault(style, ToyPipeline(style))
+    def __call__(self, style, quality="best"):
+        made = self.fast if quality == "fast" else self.made
+        return made.setdefault(style, ToyPipeline(style, quality))
 
 
-def build(toys, toons=True, faces=True) -> "app.gr.Blocks":
-    """The page with toys behind it; without `toons` or `faces` there is none of their tab."""
-    new = new_faces.Handlers(toys.load_faces, FACE_DIRECTIONS, 64) if faces else None
-    if not toons:
-        return app.build(STYLES, toys, faces=new)
-    return app.build(STYLES, toys, TOONS, toys.load_portraits, DIRECTIONS, new)
+def build(toys, toons=True, faces=True, films=True, camera=True) -> "app.gr.Blocks":
+    """The page with toys behind it; there is no tab for what is not wanted."""
+    return app.build(
+        STYLES,
+        toys,
+        TOONS if toons else [],
+        toys.load_portraits,
+        DIRECTIONS,
+        new_faces.Handlers(toys.load_faces, FACE_DIRECTIONS, 64) if faces else None,
+        clips.Handlers(STYLES, toys) if films else None,
+        live.Handlers(STYLES, toys) if camera else None,
+    )
 
 
 @contextlib.contextmanager

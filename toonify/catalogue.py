@@ -57,15 +57,16 @@ def ask(owner: str) -> Found:
 
     try:
         listed = listing(owner)
-        found = [described(repo, commit) for repo, commit in listed]
+        found = [described(*row) for row in listed]
     except (OSError, httpx2.HTTPError) as error:
         note = f"{owner}'s styles are those on this machine: {hub.away(error)}"
         return Found(tuple(on_this_machine(owner)), note)
     return Found(tuple(style for style in found if style is not None))
 
 
-def listing(owner: str) -> list[tuple[str, str]]:
-    """(owner/name, commit) of the owner's repositories with our tag: one request, no retries."""
+def listing(owner: str) -> list[tuple[str, str, bool]]:
+    """The owner's repositories with our tag, by one request without retries: owner/name, commit,
+    and whether there are files of a fast generator."""
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
@@ -84,11 +85,17 @@ def listing(owner: str) -> list[tuple[str, str]]:
         timeout=hub.HUB_TIMEOUT,
     )
     hf_raise_for_status(answer)
-    rows = [(row.get("id", ""), row.get("sha") or "") for row in answer.json()]
-    return [(repo, commit) for repo, commit in rows if re.fullmatch(r"[0-9a-f]{40}", commit)]
+    rows = [(row.get("id", ""), row.get("sha") or "", lists_lite(row)) for row in answer.json()]
+    return [row for row in rows if re.fullmatch(r"[0-9a-f]{40}", row[1])]
 
 
-def described(repo: str, commit: str) -> Style | None:
+def lists_lite(row: dict) -> bool:
+    """Whether a repository, as the Hub lists it, has weights of a fast generator."""
+    names = {file.get("rfilename") for file in row.get("siblings") or ()}
+    return any(f"{hub.LITE}/{name}" in names for name in hub.WEIGHTS)
+
+
+def described(repo: str, commit: str, fast: bool) -> Style | None:
     """The style that a repository holds at a commit; None if it describes none to this visitor.
 
     Only style.json is fetched, and only once for each commit.
@@ -98,7 +105,8 @@ def described(repo: str, commit: str) -> Style | None:
 
     try:
         file = Path(hf_hub_download(repo, hub.STYLE, revision=commit))
-        return hub.read_style(file.parent, repo, f"hub {repo}@{commit[:12]}")
+        style = hub.read_style(file.parent, repo, f"hub {repo}@{commit[:12]}")
+        return dataclasses.replace(style, fast=fast)
     except (EntryNotFoundError, RepositoryNotFoundError, ValueError):  # gated ones are the second
         return None
 

@@ -57,6 +57,7 @@ class Style:
     `source` says where the weights come from: "bundled", "folder ..." or "hub owner/repo@revision".
     `family` says which pipeline draws it, or what part of one it is: see `FAMILIES`. `blend` is the
     size in pixels up to which a toon generator's layers are its own, unless told otherwise.
+    `fast` is whether it has a lite generator too, which no `style.json` says.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Style:
     data: str = ""
     family: str = "animegan"
     blend: int = 128
+    fast: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,6 +307,7 @@ def styles(family: str = "animegan") -> list[Style]:
             source=f"hub {pinned.repo_id or f'$TOONIFY_HUB_OWNER/{pinned.repo}'}"
             f"@{pinned.revision[:12]}",
             family=pinned.family,
+            fast=any(name.startswith(f"{LITE}/") for name in pinned.files),
         )
         for name, pinned in REGISTRY.items()
         if pinned.family == family and name not in {style.name for style in bundled}
@@ -325,7 +328,7 @@ def read_style(folder: Path, name: str, source: str) -> Style:
     """What `style.json` says, with the defaults of `Style` where it is silent or missing."""
     file = folder / STYLE
     said = read_json(file) if file.is_file() else {}
-    fields = {f.name for f in dataclasses.fields(Style)} - {"name", "source"}
+    fields = {f.name for f in dataclasses.fields(Style)} - {"name", "source", "fast"}
     said = {key: value for key, value in said.items() if key in fields}
     for key, value in said.items():
         if key not in ("eye_distance", "short_side", "blend") and not isinstance(value, str):
@@ -345,7 +348,7 @@ def read_style(folder: Path, name: str, source: str) -> Style:
         raise ValueError(
             f"{file}: blend is {said['blend']!r}, expected one of {', '.join(map(str, BLENDS))}"
         )
-    return Style(name=name, source=source, **{"title": name, **said})
+    return Style(name=name, source=source, fast=has_lite(folder), **{"title": name, **said})
 
 
 def eye_range(value, file: Path) -> tuple[float, float]:

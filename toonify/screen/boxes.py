@@ -5,6 +5,7 @@ import binascii
 from pathlib import Path
 
 import gradio as gr
+from gradio.data_classes import ImageData
 
 from toonify import images
 from toonify.screen.visitors import refusal
@@ -14,6 +15,19 @@ EXAMPLES = [
     ROOT / "hub_cards" / "faces" / f"{name}.jpg"
     for name in ("random_021", "random_032", "random_012", "random_026", "random_069", "astronaut")
 ]
+# Gradio says nothing where a camera is refused or missing: an error is left lying in the browser.
+CAMERA_TROUBLE = """() => addEventListener('unhandledrejection', (event) => {
+const said = {
+    NotAllowedError: 'The camera may not be used: allow it in the address bar, and try again.',
+    NotFoundError: 'There is no camera here.',
+    NotReadableError: 'The camera is in use by another program.',
+}[event.reason?.name];
+if (!said) return;
+for (const place of document.querySelectorAll('.camera-trouble p')) {
+    place.textContent = said;
+    setTimeout(() => { place.textContent = '' }, 20000);
+} })"""
+QUALITIES = [("Best", "best"), ("Fast", "fast")]
 FACES = [("All faces", "all"), ("Largest face", "largest"), ("No faces", "none")]
 
 
@@ -30,6 +44,7 @@ def photo(prefix: str = "") -> tuple[gr.Image, gr.Dataset]:
         buttons=[],
         elem_id=f"{prefix}photo",
     )
+    camera_trouble()
     examples = gr.Dataset(
         components=[photo],
         samples=[[str(path)] for path in EXAMPLES],
@@ -38,6 +53,11 @@ def photo(prefix: str = "") -> tuple[gr.Image, gr.Dataset]:
         elem_id=f"{prefix}examples",
     )
     return closed(photo, "photo"), examples
+
+
+def camera_trouble() -> gr.HTML:
+    """A line below a camera that says for a while why there is none: see `CAMERA_TROUBLE`."""
+    return gr.HTML("<p role='alert'></p>", elem_classes="camera-trouble")
 
 
 def example(index: int) -> str:
@@ -56,6 +76,25 @@ def result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
         elem_id=f"{prefix}compare",
     )
     return compare, gr.Markdown(visible=False, elem_id=f"{prefix}report")
+
+
+def quality(style, prefix: str = "") -> gr.Radio:
+    """Which of a style's generators draws; not seen where there is only one."""
+    return gr.Radio(
+        QUALITIES,
+        value="best",
+        label="Quality",
+        info="Fast draws nearly the same in a fraction of the time",
+        visible=style is not None and style.fast,
+        elem_id=f"{prefix}quality",
+    )
+
+
+def quality_of(style) -> dict:
+    """The same after another style was chosen."""
+    if style is not None and style.fast:
+        return gr.update(visible=True)
+    return gr.update(value="best", visible=False)
 
 
 def closed(box, what: str):
@@ -86,6 +125,12 @@ def closed(box, what: str):
 
     box.async_move_resource_to_block_cache = move_local
     box.preprocess = unread
+    return box
+
+
+def unsaved(box: gr.Image) -> gr.Image:
+    """A box that shows data: URLs as they are. Gradio's own would write a file for each of them."""
+    box.postprocess = lambda url: url and ImageData(url=url)
     return box
 
 

@@ -51,20 +51,30 @@ CSS = """
   display: grid; grid-template-columns: repeat(6, 1fr); }
 :is(#examples, #portrait-examples, #twin-examples) .gallery :is(button, span, div, img) {
   display: block; width: 100%; height: auto; max-width: none; max-height: none; aspect-ratio: 1; }
-:is(#settings, #portrait-settings, #new-settings, #nobody) { border: 0; }
-:is(#settings, #portrait-settings, #new-settings, #nobody) > .styler {
+:is(#settings, #clip-settings, #live-settings, #portrait-settings, #new-settings, #nobody) {
+  border: 0; }
+:is(#settings, #clip-settings, #live-settings, #portrait-settings, #new-settings, #nobody)
+  > .styler {
   border: 2px solid var(--block-border-color); border-radius: 14px; }
-:is(#draw, #download, #portrait-draw, #portrait-download, #npz, #new-draw, #new-download) {
+:is(#draw, #download, #clip-draw, #clip-download, #portrait-draw, #portrait-download, #npz,
+    #new-draw, #new-download) {
   box-shadow: 3px 3px 0 #1d1a2b; }
-:is(#draw, #download, #portrait-draw, #portrait-download, #npz, #new-draw, #new-download):active {
+:is(#draw, #download, #clip-draw, #clip-download, #portrait-draw, #portrait-download, #npz,
+    #new-draw, #new-download):active {
   transform: translate(3px, 3px); box-shadow: none; }
 :is(#compare, #portrait-compare) .empty { min-height: min(380px, 80vw); }
-:is(#about, #portrait-about) { padding: 0 12px 8px; background: var(--block-background-fill); }
-:is(#report, #privacy, #portrait-report, #portrait-privacy) { padding: 0 4px; }
+:is(#about, #clip-about, #live-about, #portrait-about) {
+  padding: 0 12px 8px; background: var(--block-background-fill); }
+:is(#report, #privacy, #clip-limits, #clip-report, #clip-privacy, #live-report, #live-privacy,
+    #portrait-report, #portrait-privacy) { padding: 0 4px; }
+#clip-limits { font-size: .9rem; opacity: .8; }
 #tabs [role=tab] { font-weight: 700; color: var(--body-text-color); }
 #tabs [role=tab][aria-selected=true] { background: #ffcf3f; color: #1d1a2b;
   border: 2px solid #1d1a2b; border-bottom: 0; border-radius: 14px 14px 0 0; }
 #tabs [role=tab]::after { display: none; }
+/* All of them fit a phone; gradio measures a copy of the row, whose buttons are no tabs. */
+@media (max-width: 480px) {
+  #tabs .tab-container button { padding: 0 6px; font-size: .85rem; font-weight: 700; } }
 :is(#edits, #moves, #likeness) .form { border: 0; background: none; }
 :is(#edits, #moves) .form {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); }
@@ -78,6 +88,18 @@ CSS = """
 :is(#new-face, #forms, #colours, #moving) .image-frame { width: min(100%, 384px); }
 :is(#new-face, #forms, #colours, #moving) img {
   width: 100%; height: auto; aspect-ratio: 1; object-fit: contain; }
+#clip-source video { max-height: 240px; }
+/* Drawn small, shown large; and the page does not jump while the camera comes and goes. */
+#live-toon :is(.image-container, .image-frame, img) { width: 100%; }
+#live-toon :is(img, .empty) { aspect-ratio: 4/3; height: auto; object-fit: contain; }
+#live-camera-place { min-height: 300px; }
+@media (max-width: 700px) { /* The drawing right below the camera, and settings last. */
+  #live-left { display: contents; }
+  #live-left > * { flex: 1 1 100%; }
+  #live-settings { order: 1; } }
+.camera-trouble { padding: 0 4px; color: #c2321f; font-weight: 600; }
+.dark .camera-trouble { color: #ff8d80; }
+.camera-trouble:has(p:empty) { display: none; }
 #blend label { padding: 4px 8px; }
 footer .divider { display: none; }
 """

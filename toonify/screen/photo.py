@@ -6,7 +6,7 @@ from collections.abc import Callable
 import gradio as gr
 from PIL import Image, ImageDraw
 
-from toonify.screen import events, files, visitors, words
+from toonify.screen import boxes, events, files, visitors, words
 from toonify.screen.look import INK, YELLOW
 
 
@@ -31,24 +31,26 @@ class Handlers:
         self.styles = {style.name: style for style in styles}
         self.load = load
 
-    def toon(self, photo: Image.Image, style: str, faces: str, strength: float, keep_colour: bool):
+    def toon(self, photo: Image.Image, style: str, quality: str, **options):
         """The `Toon`, with a word to the visitor where it may not be what they expect."""
-        if style not in self.styles:
-            raise visitors.refusal(f"There is no style {style!r} here.")
-        face_style = self.styles[style].scope == "face"
-        if face_style and faces == "none":
-            raise visitors.refusal("This style draws faces only: choose all faces or the largest.")
-        options = {"faces": faces, "strength": strength, "keep_colour": keep_colour}
-        toon = draw(functools.partial(self.load, style), photo, **options)
-        if faces != "none" and not toon.faces:
-            if face_style:
+        style = visitors.style(self.styles, style, quality, options["faces"])
+        toon = draw(functools.partial(self.load, style.name, quality), photo, **options)
+        if options["faces"] != "none" and not toon.faces:
+            if style.scope == "face":
                 gr.Warning("No face found. This style draws faces only: the photo is unchanged.")
             else:
                 gr.Info("No face found: the photo was drawn as a whole.")
         return toon
 
     def toonify(
-        self, photo, style, faces="all", strength=1.0, keep_colour=False, progress=events.TRACKED
+        self,
+        photo,
+        style,
+        faces="all",
+        strength=1.0,
+        keep_colour=False,
+        quality="best",
+        progress=events.TRACKED,
     ):
         """Draw the cartoon of a photo. Returns a PNG of the photo's size, upright.
 
@@ -60,9 +62,11 @@ class Handlers:
             faces: "all", "largest" or "none": which faces get a drawing of their own.
             strength: from 0, the photo, to 1, the full cartoon.
             keep_colour: keep the colours of the photo.
+            quality: "best", or "fast" where /styles says that the style has it.
         """
         source, photo = photo, visitors.read_photo(photo)
-        toon = self.toon(photo, style, faces, strength, keep_colour)
+        options = {"faces": faces, "strength": strength, "keep_colour": keep_colour}
+        toon = self.toon(photo, style, quality, **options)
         return str(files.saved(toon.image, source, style))
 
     def detect(self, photo):
@@ -85,11 +89,19 @@ class Handlers:
         ]
 
     def show(
-        self, photo, style, faces="all", strength=1.0, keep_colour=False, progress=events.TRACKED
+        self,
+        photo,
+        style,
+        faces="all",
+        strength=1.0,
+        keep_colour=False,
+        quality="best",
+        progress=events.TRACKED,
     ):
         """The same for the screen: before and after, download, a line of text, the faces found."""
         source, photo = photo, visitors.read_photo(photo)
-        toon = self.toon(photo, style, faces, strength, keep_colour)
+        options = {"faces": faces, "strength": strength, "keep_colour": keep_colour}
+        toon = self.toon(photo, style, quality, **options)
         found = len(toon.faces)
         return (
             (files.small(photo), files.small(toon.image)),
@@ -108,9 +120,14 @@ class Handlers:
         """What a style is, whose it is and where it comes from, as Markdown."""
         return words.about(self.styles.get(style))
 
+    def choose(self, style: str):
+        """What a style is, as Markdown, and the choice of quality where it has a fast generator."""
+        return self.about(style), boxes.quality_of(self.styles.get(style))
+
     def list_styles(self) -> list:
-        """The styles that /toonify draws: name, title, description, scope, licence and source."""
-        keys = ("name", "title", "description", "scope", "licence", "source")
+        """The styles that /toonify draws: name, title, description, scope, licence, source and
+        whether it draws fast, too."""
+        keys = ("name", "title", "description", "scope", "licence", "source", "fast")
         return [{key: getattr(style, key) for key in keys} for style in self.styles.values()]
 
 

@@ -16,6 +16,7 @@ def lay_out(handlers: Handlers) -> None:
             with gr.Group(elem_id="settings"):
                 style = gr.Radio(choices, value=default, label="Style")
                 about = gr.Markdown(handlers.about(default), elem_id="about")
+                quality = boxes.quality(handlers.styles.get(default))
                 strength = gr.Slider(
                     0, 1, 1, step=0.05, label="Strength", info="0 is the photo, 1 the full cartoon"
                 )
@@ -38,7 +39,7 @@ def lay_out(handlers: Handlers) -> None:
         found_json = gr.JSON(label="Faces", visible=False)
         styles_json = gr.JSON(label="Styles", visible=False)
 
-    inputs = [photo, style, faces, strength, keep_colour]
+    inputs = [photo, style, faces, strength, keep_colour, quality]
     result = [compare, download, report, found, framed]
     show = {"fn": handlers.show, "inputs": inputs, "outputs": result}
     show |= {"show_progress_on": compare, **events.ONE_AT_A_TIME, **events.PRIVATE}
@@ -46,7 +47,7 @@ def lay_out(handlers: Handlers) -> None:
     for shown in (button.click(**show), picked.then(**show)):
         shown.success(None, js=boxes.scroll_to("compare"))  # on a phone the result is further down
     gr.on([photo.input, photo.clear], handlers.forget, None, result, **events.LIGHT)
-    style.change(handlers.about, style, about, **events.LIGHT)
+    style.change(handlers.choose, style, [about, quality], **events.LIGHT)
     gr.on([], handlers.toonify, inputs, png, api_name="toonify", **events.ONE_AT_A_TIME)
     gr.on([], handlers.detect, photo, found_json, api_name="detect", **events.ONE_AT_A_TIME)
     gr.on([], handlers.list_styles, None, styles_json, api_name="styles", queue=False)

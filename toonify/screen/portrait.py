@@ -1,7 +1,6 @@
 """Portrait to toon by way of w: what happens when somebody presses something."""
 
 import collections
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from toonify.screen import events, files, visitors, words
+from toonify.screen.stops import Stops
 
 FARTHEST = 3  # standard deviations that a face may be moved; beyond, it looks like nobody
 REFINE_S = 120  # of refinement, for one photo
@@ -67,19 +67,17 @@ class Handlers:
         self.toons = {style.name: style for style in toons}
         self.load = load
         self.directions = directions
-        self.running: dict[str, Path] = {}  # session -> the file that stops its refinement
+        self.running = Stops()
         self.stopped: set[str] = set()  # sessions that pressed Stop while they waited
 
     def draw(self, request, photo, latent, save: Path, edits: Mapping, **options):
         """The `PortraitToon`, with a word to the visitor where it may not be what they expect."""
         if options["style"] not in self.toons:
             raise visitors.refusal(f"There is no toon style {options['style']!r} here.")
-        session, file = visitors.session_of(request), files.folder() / "stop"
+        session = visitors.session_of(request)
         options["refine_steps"] = 0 if session in self.stopped else int(options["refine_steps"])
         self.stopped.discard(session)
-        self.running[session] = files.made(file)
-        stop = Stop(file, time.monotonic() + REFINE_S)
-        try:
+        with self.running.during(session, REFINE_S) as stop:
             toon = draw(
                 self.load,
                 photo,
@@ -89,11 +87,6 @@ class Handlers:
                 cancelled=stop,
                 **options,
             )
-        finally:
-            self.running.pop(session, None)
-            file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                file.parent.rmdir()
         if not toon.portraits:
             why = f" ({left_alone(toon)})" if toon.left_alone else ""
             gr.Warning(f"No face found that can be drawn{why}: the photo is unchanged.")
@@ -234,17 +227,15 @@ class Handlers:
 
     def stop(self, request: gr.Request):
         """Stop was pressed: what has been reached is drawn. Again, or too late: nothing more."""
-        self.leave(request)
-        if visitors.session_of(request) not in self.running:
-            self.stopped.add(visitors.session_of(request))
+        session = visitors.session_of(request)
+        if not self.running.press(session):
+            self.stopped.add(session)
         return gr.Button("Stopping", interactive=False)
 
     def leave(self, request: gr.Request):
         """The visitor went: nobody waits for the likeness."""
         self.stopped.discard(visitors.session_of(request))
-        if file := self.running.get(visitors.session_of(request)):
-            with contextlib.suppress(FileNotFoundError):  # it ended just now
-                file.touch()
+        self.running.press(visitors.session_of(request))
 
     def about(self, style: str) -> str:
         """What a style is, whose it is and where it comes from, as Markdown."""
@@ -263,17 +254,6 @@ class Kept:
     photo: str | None = None
     latents: list = dataclasses.field(default_factory=list)
     seed: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Stop:
-    """True when its file is there or its time is over. Other processes can be asked too."""
-
-    file: Path
-    until: float
-
-    def __call__(self) -> bool:
-        return self.file.exists() or time.monotonic() > self.until
 
 
 def result(pair: tuple, png: Path, npz: Path | None, parts: list[str], faces: list) -> tuple:

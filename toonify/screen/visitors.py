@@ -24,6 +24,18 @@ def read_photo(source: str | bytes | None) -> Image.Image:
         raise refusal(str(error)) from error
 
 
+def style(styles: Mapping, name: str, quality: str = "best", faces: str = "all"):
+    """The `hub.Style` of a name; refused if there is none, or it does not draw like that."""
+    if name not in styles:
+        raise refusal(f"There is no style {name!r} here.")
+    style = styles[name]
+    if quality == "fast" and not style.fast:
+        raise refusal(f"{style.title} has no fast generator: choose best quality.")
+    if style.scope == "face" and faces == "none":
+        raise refusal("This style draws faces only: choose all faces or the largest.")
+    return style
+
+
 def number(said, what: str) -> int:
     """The number of somebody who does not exist; anybody's where nothing is said."""
     text = str("" if said is None else said).strip() or str(secrets.randbelow(1_000_000))

@@ -1,8 +1,15 @@
 """Sentences that several tabs say."""
 
-PRIVACY = (
-    "**Private.** Photos are drawn on this server, never shown to others or used for training,"
-    " and deleted with their cartoons within an hour."
+PRIVATE = (
+    "**Private.** {what} are drawn on this server, never shown to others or used for training,"
+    " and deleted with their {their} within an hour."
+)
+PRIVACY = PRIVATE.format(what="Photos", their="cartoons")
+
+CLIP_PRIVACY = PRIVATE.format(what="Clips", their="drawings")
+LIVE_PRIVACY = (
+    "**Private.** Frames are drawn on this server in memory: none is written down, shown to others"
+    " or used for training."
 )
 
 
@@ -15,7 +22,28 @@ def about(style) -> str:
 
 
 def drawn_in(seconds: float, size: tuple[int, int]) -> str:
-    return f"Drawn in {seconds:.1f} s · {size[0]} × {size[1]} px"
+    return f"Drawn in {seconds:.1f} s · {pixels(size)}"
+
+
+def pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]} px"
+
+
+def frames_done(frames: int, total: int, seconds_left: float) -> str:
+    """How far a clip is. Recorded ones do not say how many frames they have: total is 0."""
+    if not total:
+        return f"Frame {frames}"
+    return f"Frame {min(frames, total)} of {total}, {left(seconds_left)}"
+
+
+def left(seconds: float) -> str:
+    if seconds >= 90:
+        return f"about {seconds / 60:.0f} minutes left"
+    return f"about {seconds:.0f} s left"
+
+
+def clips(count: int) -> str:
+    return "1 clip" if count == 1 else f"{count} clips"
 
 
 def count(faces: int) -> str:
