@@ -62,7 +62,17 @@ MAY_OPEN = {
     },
     "training": {
         f"toonify.{room}"
-        for room in ("images", "faces", "latents", "models", "hub", "folders", "cards", "publish")
+        for room in (
+            "images",
+            "faces",
+            "latents",
+            "models",
+            "hub",
+            "folders",
+            "cards",
+            "publish",
+            "engines",
+        )
     },
     "benchmarks.inversion": {
         *("training", "toonify.images", "toonify.faces", "toonify.inversion", "toonify.pipelines")

@@ -4,8 +4,10 @@ Every random choice of draw `i` comes from generators seeded with (seed, i). A r
 on more processes and a run with more loader workers therefore all see the same pictures.
 """
 
+import functools
 import json
 import math
+import os
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from tqdm import tqdm
 from training.pictures import Picture
 from training.prepare.edge_smooth import smooth_edges
 from training.sources import open_pictures
+
+# A loader's worker is a fork, in which OpenCV's threads are not: it is not to wait for them.
+os.register_at_fork(after_in_child=functools.partial(cv2.setNumThreads, 0))
 
 SMALLEST = 64  # px, short side of a picture that is taken
 LARGEST = 1024  # px, short side that a picture is kept at, unless the crops need more
