@@ -142,7 +142,7 @@ MATTERS = dict(
 )  # fmt: skip
 REDRAW_MATTERS = dict(  # where there is redrawing
     lr_init=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0, weight_recover=1.0,
-    weight_variety=9.0, warm_images=8,
+    weight_variety=2.0, warm_images=8,
 )  # fmt: skip
 SEED_MATTERS = dict(
     seed=4, batch=2, z_dim=4, channels=(8, 8, 4, 4), critic_channels=(4, 4, 8), lr=0.01,

@@ -30,8 +30,8 @@ class ToonGANSettings(GANSettings):
     weight_redraw: float = setting(3.0, "of the distance between redrawn and real pictures")
     weight_prior: float = setting(0.01, "of the nats that codes of redrawn pictures take")
     weight_match: float = setting(0.1, "of the nats by which codes as a whole differ from z")
-    weight_variety: float = setting(2.0, "of how unlike noise's faces differ, to how real ones do")
-    weight_recover: float = setting(0.02, "of the nats that z keeps to itself in pictures of noise")
+    weight_variety: float = setting(8.0, "of how unlike noise's faces differ, to how real ones do")
+    weight_recover: float = setting(0.05, "of the nats that z keeps to itself in pictures of noise")
     channels: tuple[int, ...] = setting(
         (256, 256, 128, 64, 40, 16, 8),
         "of the generator at 4, 8, ... px, past --resolution left out; of seed's by layer",
@@ -83,6 +83,7 @@ LAPTOP = replace(
     augment="none",
     warm_images=12_000,
     redraw=0.5,
+    decay_images=100_000,  # faces come out clean only as rates fall
 )
 
 # github.com/Abdullah-Khan-47/Toon-Generator, `this_toon_does_not_exist.py`. What has no setting is
