@@ -7,6 +7,7 @@ import shutil
 import jinja2
 import pytest
 import yaml
+from accelerate.state import AcceleratorState
 from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 
@@ -49,6 +50,7 @@ def test_faults_of_cards_are_seen():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A ToonGAN and a style as training leaves them, by name."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
     place = tmp_path_factory.mktemp("runs")
     faces, data = toy_data.write_faces(place / "faces"), toy_data.write_pairs(place / "data")
     toon = toy_data.options(toy_data.TOONGAN_TOY, data=faces, out=place / "heads", max_images=8)
