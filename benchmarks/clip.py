@@ -128,16 +128,13 @@ def main() -> None:
         make_clip(source, options.seconds)
     pipeline = AnimeGANPipeline.from_pretrained(device="cpu")
     pipeline.draw(Image.new("RGB", SIZE), 0.5)  # warms up
+
+    def draw(**more):
+        chosen = ClipOptions(stabilise=not options.draw_all)
+        return draw_clip(pipeline, source, target, chosen, overwrite=True, resume=False, **more)
+
     memory, begun = [], clocks()
-    clip = draw_clip(
-        pipeline,
-        source,
-        target,
-        ClipOptions(stabilise=not options.draw_all),
-        overwrite=True,
-        resume=False,
-        progress=lambda progress: memory.append(resident()),
-    )
+    clip = draw(progress=lambda progress: memory.append(resident()))
     ours = Spent.since(begun, clip.frames)
     loops = {"same size": int(pipeline.style.short_side) or None}
     loops |= {"full size": None} if options.full_size else {}
@@ -146,15 +143,7 @@ def main() -> None:
         for name, side in loops.items()
     }
     # Apart from the timing: measuring takes time of its own.
-    measured = draw_clip(
-        pipeline,
-        source,
-        target,
-        ClipOptions(stabilise=not options.draw_all),
-        overwrite=True,
-        resume=False,
-        measure=True,
-    )
+    measured = draw(measure=True)
     third = len(memory) // 3
     found = {
         "frames": clip.frames,

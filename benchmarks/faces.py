@@ -8,13 +8,12 @@ have their weight, and faces again where they are too small for that. The photos
 in `hub_cards/`, and all begin as a decoded picture.
 """
 
-import argparse
 import functools
 from pathlib import Path
 
 from benchmarks.contenders import Contender, Figures, Job, Race
 from benchmarks.photo import refuse_missing
-from benchmarks.table import command
+from benchmarks.table import style_command
 from toonify import hub
 
 CARDS = Path(__file__).parents[1] / "hub_cards"
@@ -100,9 +99,7 @@ def races(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> list[Race]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--style", default=hub.DEFAULT_STYLE, help="a name, or a folder")
-    command(parser, lambda options: races(style=options.style))
+    style_command(__doc__, lambda style: races(style=style))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@
 All draw with the same weights, but for the fast generator of a style that has one.
 """
 
-import argparse
 import functools
 from pathlib import Path
 
 from benchmarks import limits
 from benchmarks.contenders import Contender, Figures, Job, Race, Unavailable
 from benchmarks.likeness import mean_error, psnr
-from benchmarks.table import command
+from benchmarks.table import style_command
 from toonify import hub
 
 PHOTO = Path(__file__).parents[1] / "hub_cards" / "faces" / "astronaut.jpg"
@@ -111,9 +110,7 @@ def race(quick: bool = False, style: str = hub.DEFAULT_STYLE, side: int = 512) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--style", default=hub.DEFAULT_STYLE, help="a name, or a folder")
-    command(parser, lambda options: [race(style=options.style)])
+    style_command(__doc__, lambda style: [race(style=style)])
 
 
 if __name__ == "__main__":

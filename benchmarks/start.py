@@ -5,7 +5,6 @@
 The first photo is 512x512. With a cold cache the network is compiled; a warm one has it compiled.
 """
 
-import argparse
 import functools
 import os
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.contenders import Contender, Job, Race, Timed, rusage_unit
 from benchmarks.photo import PHOTO
-from benchmarks.table import command
+from benchmarks.table import style_command
 from toonify import hub
 
 ROOT = Path(__file__).parents[1]
@@ -112,9 +111,7 @@ def races(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> list[Race]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--style", default=hub.DEFAULT_STYLE, help="a name, or a folder")
-    command(parser, lambda options: races(style=options.style))
+    style_command(__doc__, lambda style: races(style=style))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import contenders
 from benchmarks.contenders import Figures, Race
+from toonify import hub
 
 HEAD = """\
 | | median time | a second | times as fast | peak memory | remarks |
@@ -25,6 +26,13 @@ def command(parser: argparse.ArgumentParser, races: Callable[..., Iterable[Race]
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     report(races(options), options.rounds, options.json)
+
+
+def style_command(about: str, races: Callable[[str], Iterable[Race]]) -> None:
+    """The command of a benchmark with an option for the style; `about` is its docstring."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    parser.add_argument("--style", default=hub.DEFAULT_STYLE, help="a name, or a folder")
+    command(parser, lambda options: races(options.style))
 
 
 def report(races: Iterable[Race], rounds: int | None, file: Path | None) -> None:

@@ -7,7 +7,6 @@ and once drawing at that of the style's strokes, as ours does. Ours follows face
 drawing too.
 """
 
-import argparse
 import functools
 import tempfile
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from benchmarks.contenders import Contender, Job, Race, Unavailable
 from benchmarks.faces import group_photo
 from benchmarks.photo import refuse_missing
-from benchmarks.table import command
+from benchmarks.table import style_command
 from toonify import hub
 
 SIZE = (1280, 720)
@@ -102,9 +101,7 @@ def race(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--style", default=hub.DEFAULT_STYLE, help="a name, or a folder")
-    command(parser, lambda options: [race(style=options.style)])
+    style_command(__doc__, lambda style: [race(style=style)])
 
 
 if __name__ == "__main__":

@@ -144,6 +144,21 @@ def toy_faces(tmp_path_factory) -> Path:
 ROWS = {"smile": [0, 9], "glasses": [2, 4]}  # of w+ that the toy's directions move
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Gradio's folder for what comes in and goes out, for this test alone."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def toys():
+    """Toy pipelines for the app's handlers, and what they were asked for."""
+    from tests import toy_app
+
+    return toy_app.Toys()
+
+
 @pytest.fixture(autouse=True)
 def children_may_end():
     """Takes back the SIGCHLD handler that torch's loader workers leave in the process.

@@ -15,22 +15,10 @@ from toonify.screen import boxes, clips, visitors
 WANTED = ("toy", "best", "none", False)  # style, quality, faces, side by side
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """Gradio's folder for what comes in and goes out, for this test alone."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 @pytest.fixture(scope="module")
 def me(tmp_path_factory) -> str:
     """Ten frames of a third of a second, with sound."""
     return str(make_clip(tmp_path_factory.mktemp("clips") / "me.mp4"))
-
-
-@pytest.fixture
-def toys():
-    return toy_app.Toys()
 
 
 @pytest.fixture

@@ -28,13 +28,6 @@ def toys():
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """Gradio's folder for what comes in and goes out, for this test alone."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def handlers(cache, toys):
     return new_faces.Handlers(toys.load_faces, toy_app.FACE_DIRECTIONS, 64)
 

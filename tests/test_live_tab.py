@@ -20,18 +20,6 @@ FILE = {"_type": "gradio.FileData"}
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """Gradio's folder for what comes in and goes out, for this test alone."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def toys():
-    return toy_app.Toys()
-
-
-@pytest.fixture
 def handlers(cache, toys):
     return live.Handlers(toy_app.STYLES, toys)
 

@@ -2,9 +2,10 @@
 
 Larsen et al., "Autoencoding beyond pixels using a learned similarity metric" (VAE-GAN), ICML 2016.
 Redrawing gives every pixel a slope from the first step on, where the game alone takes long to find
-a face, and it keeps kinds of faces from being forgotten. The encoder is also to find the z of what
-was drawn from noise (Chen et al., InfoGAN, 2016): faces of unlike z must then differ in something
-that shows, where the game alone is content with one fringe for all. Only the generator is exported.
+a face, and it keeps kinds of faces from being forgotten. The game alone is content with one fringe
+for all faces of noise. Therefore the encoder is also to find the z of what was drawn from noise
+(Chen et al., InfoGAN, 2016), and features of such faces are to differ at each place as much as
+those of real ones do. Only the generator is exported.
 """
 
 import torch

@@ -1,9 +1,11 @@
-"""What the commands share: exit statuses, and how a word that was typed is read."""
+"""What the commands share: exit statuses, options, and how a word that was typed is read."""
 
 import argparse
 import math
 import sys
 from collections.abc import Callable
+
+from toonify import hub
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -54,3 +56,25 @@ def edit(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(
             f"{text!r}: expected a name and a number, like smile=1.5"
         ) from None
+
+
+def add_drawing_options(parser: argparse.ArgumentParser, source: str) -> None:
+    """How a drawing looks and what draws it; `source` is the word for what is drawn."""
+    parser.add_argument(
+        "--strength",
+        type=within(0, 1),
+        default=1.0,
+        metavar="0..1",
+        help=f"from the {source} (0) to the drawing (1, the default)",
+    )
+    parser.add_argument("--keep-colour", action="store_true", help=f"keep the {source}'s colours")
+    parser.add_argument(
+        "--quality",
+        choices=hub.QUALITIES,
+        default="best",
+        help="fast: the style's lite generator, where it has one, in a fraction of the time"
+        " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )

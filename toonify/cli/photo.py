@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toonify import hub, images, processes
-from toonify.cli.options import FAILED, OK, UsageError, edit, within
+from toonify.cli.options import FAILED, OK, UsageError, add_drawing_options, edit, within
 from toonify.cli.plan import Job, names_one_file, plan
 
 HELP = """\
@@ -72,26 +72,9 @@ def add_to(commands) -> None:
         help="which faces get a drawing of their own; none, with --model animegan only, does not"
         " look for faces (default: %(default)s)",
     )
-    photo.add_argument(
-        "--strength",
-        type=within(0, 1),
-        default=1.0,
-        metavar="0..1",
-        help="from the photo (0) to the drawing (1, the default)",
-    )
-    photo.add_argument("--keep-colour", action="store_true", help="keep the photo's colours")
+    add_drawing_options(photo, "photo")
     photo.add_argument("--recursive", action="store_true", help="search folders to any depth")
     photo.add_argument("--overwrite", action="store_true", help="draw again what exists")
-    photo.add_argument(
-        "--quality",
-        choices=hub.QUALITIES,
-        default="best",
-        help="fast: the style's lite generator, where it has one, in a fraction of the time"
-        " (default: %(default)s)",
-    )
-    photo.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
-    )
 
     add_stylegan_options(photo.add_argument_group("with --model stylegan"))
 

@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 
 from toonify import hub
-from toonify.cli.options import INTERRUPTED, OK, UsageError, failed, whole, within
+from toonify.cli.options import (
+    INTERRUPTED,
+    OK,
+    UsageError,
+    add_drawing_options,
+    failed,
+    whole,
+)
 
 HELP = """\
 Draws a clip: a film with its sound, or an animated GIF, WebP or PNG. Every frame keeps its exact
@@ -51,14 +58,7 @@ def add_to(commands) -> None:
         help="which faces get a drawing of their own where they are small; none does not look for"
         " faces (default: %(default)s)",
     )
-    video.add_argument(
-        "--strength",
-        type=within(0, 1),
-        default=1.0,
-        metavar="0..1",
-        help="from the clip (0) to the drawing (1, the default)",
-    )
-    video.add_argument("--keep-colour", action="store_true", help="keep the clip's colours")
+    add_drawing_options(video, "clip")
     video.add_argument(
         "--side-by-side", action="store_true", help="the clip on the left, its drawing on the right"
     )
@@ -79,16 +79,6 @@ def add_to(commands) -> None:
         "--measure", action="store_true", help="say how much the drawings flicker; takes longer"
     )
     video.add_argument("--overwrite", action="store_true", help="draw again what exists")
-    video.add_argument(
-        "--quality",
-        choices=hub.QUALITIES,
-        default="best",
-        help="fast: the style's lite generator, where it has one, in a fraction of the time"
-        " (default: %(default)s)",
-    )
-    video.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
-    )
 
 
 def run(options: argparse.Namespace) -> int:
