@@ -471,9 +471,8 @@ def _mask(
     y = np.arange(size[1], dtype=np.float32)[band, None]
     across = (unit[0, 0] * x + unit[0, 1] * y + unit[0, 2]).astype(np.float32)
     down = (unit[1, 0] * x + unit[1, 1] * y + unit[1, 2]).astype(np.float32)
-    fourth = np.square(np.square(across)) + np.square(
-        np.square(down)
-    )  # ** 4 takes ten times as long
+    # Not ** 4, which takes ten times as long.
+    fourth = np.square(np.square(across)) + np.square(np.square(down))
     from_centre = np.sqrt(np.sqrt(fourth))  # 1 on a rounded square that touches the edge
     inside = np.clip((1.0 - from_centre) / feather, 0.0, 1.0)
     return inside * inside * (3.0 - 2.0 * inside)

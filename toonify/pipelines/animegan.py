@@ -161,22 +161,32 @@ class AnimeGANPipeline:
 
     def to_draw(self, found: list[Face], scale: float) -> list[Face]:
         """Those of the faces that are too small, or coarse, in the photo drawn at `scale`."""
+        least = self.least_eye_distance(scale)
+        return [face for face in found if frontal_eye_distance(face) * scale < least]
+
+    def least_eye_distance(self, scale: float) -> float:
+        """Pixels between the eyes in a photo drawn at `scale`, below which a face is drawn anew."""
         low, high = self.style.eye_distance
         if self.style.scope == "face":
-            low = float("inf")
-        elif scale < FINE_SCALE:  # such a drawing is enlarged so much that its strokes show
-            low = (low * high) ** 0.5
-        return [face for face in found if frontal_eye_distance(face) * scale < low]
+            return float("inf")
+        # Below `FINE_SCALE` a drawing is enlarged so much that its strokes show.
+        return (low * high) ** 0.5 if scale < FINE_SCALE else low
 
     def draw_faces(
         self, photo: Image.Image, canvas: Image.Image, chosen: list[Face]
     ) -> Image.Image:
         """The canvas with each chosen face of the photo drawn on its own and pasted in."""
         for face in reversed(chosen):  # The small ones are the far ones: near faces cover them.
-            crop = align(photo, face, self.crop_size(face))
-            side = max(crop.image.width, round(crop.side))  # the face's own resolution
-            canvas = paste(canvas, crop, self.draw(crop.image, size=(side, side)))
+            canvas = self.draw_face(photo, canvas, face, self.crop_size(face))
         return canvas
+
+    def draw_face(
+        self, photo: Image.Image, canvas: Image.Image, face: Face, size: int
+    ) -> Image.Image:
+        """The canvas with a face of the photo drawn from a crop of `size` px a side, pasted in."""
+        crop = align(photo, face, size)
+        side = max(size, round(crop.side))  # the face's own resolution
+        return paste(canvas, crop, self.draw(crop.image, size=(side, side)))
 
     def crop_size(self, face: Face) -> int:
         """Pixels a side of a face's crop: its own resolution, within what the style draws well."""

@@ -14,7 +14,7 @@ from PIL import Image
 
 from toonify.blend import keep_colour as with_colours_of
 from toonify.blend import morph
-from toonify.faces import align, detect, paste
+from toonify.faces import detect
 from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
 from toonify.pipelines.tracks import FaceTracks, Track
 from toonify.video import joining
@@ -274,16 +274,13 @@ class Run:
         wanted = self.pipeline.crop_size(track.face)
         if not wanted / FIRM < track.size < wanted * FIRM:
             track.size = wanted
-        crop = align(photo, track.face, track.size)
-        pasted = paste(canvas, crop, self.pipeline.draw(crop.image))
+        pasted = self.pipeline.draw_face(photo, canvas, track.face, track.size)
         return pasted if track.weight == 1.0 else Image.blend(canvas, pasted, track.weight)
 
     def is_small(self, face, before: bool) -> bool:
         """Whether a face needs a drawing of its own; one that had it keeps it a little longer."""
-        if self.pipeline.style.scope != "photo":
-            return True
-        low = self.pipeline.style.eye_distance[0] * (FIRM if before else 1.0)
-        return frontal_eye_distance(face) * self.scale < low
+        least = self.pipeline.least_eye_distance(self.scale) * (FIRM if before else 1.0)
+        return frontal_eye_distance(face) * self.scale < least
 
     def steadied(self, drawings: Iterator[Drawn], meter: FlickerMeter | None) -> Iterator[Frame]:
         """The frames as they will be seen."""
