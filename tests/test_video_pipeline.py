@@ -14,6 +14,7 @@ import pytest
 
 from tests.test_animegan_pipeline import face, pipeline
 from tests.toy_clips import SIZE, make_clip, picture, pictures_of, sound_of, times_of
+from toonify.hub import Style
 from toonify.pipelines import video
 from toonify.pipelines.video import Cancelled, ClipOptions, draw_clip
 from toonify.video import parts
@@ -67,6 +68,18 @@ def test_a_clip_is_drawn_with_its_times_and_sound(tmp_path, clip):
     assert [(p.frames, p.total) for p in told] == [(i, 10) for i in range(1, 11)]
     assert told[-1].fraction == 1 and told[-1].seconds_left == 0 < told[0].seconds_left
     assert [path.name for path in target.parent.iterdir()] == ["out.mp4"]
+
+
+def test_faces_of_clips_get_drawings_by_the_rule_of_photos(tmp_path, clip, faceless):
+    """Drawn at a quarter of its size, a face is coarse that would be large enough otherwise."""
+    style = Style("small", "Small", eye_distance=(6.0, 24.0), short_side=SIZE[1] / 4)
+    draw, shapes = pipeline(lambda batch: -batch, style)
+    found = face(SIZE[0] / 2, SIZE[1] / 3, 40)  # 10 px in the drawing, between 6 and their middle
+    faceless.append(found)
+    assert draw.to_draw([found], 0.25) == [found] and draw.to_draw([found], 0.5) == []
+    draw_clip(draw, clip, tmp_path / "out.mp4", ClipOptions(stabilise=False))
+    side = draw.crop_size(found)
+    assert shapes.count((1, 3, side, side)) == 10
 
 
 def test_side_by_side_and_smaller(tmp_path, clip):
