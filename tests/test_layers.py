@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 GROUND = {
     *("images", "faces", "attributes", "blend", "models", "engines", "hub", "latents"),
-    *("inversion", "video", "folders", "lift"),
+    *("inversion", "video", "folders", "lift", "cascade"),
 }
 
 # What a tool that draws a generator's faces opens: through an engine it takes a fifth of the time.
@@ -17,6 +17,7 @@ DRAWS = {f"toonify.{n}" for n in ("images", "faces", "hub", "models", "latents",
 # Room -> rooms it may open, besides itself. A module belongs to its longest matching room.
 MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
+    "toonify.faces": {"toonify.cascade"},
     "toonify.processes": set(),
     "toonify.engines": {"toonify.processes"},
     "toonify.catalogue": {"toonify.hub"},

@@ -7,7 +7,6 @@ Points are (x, y) in pixels of the upright photo with the centre of the first pi
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-# Below this the cascade has nothing to look at; it raises instead of answering.
+from toonify import cascade
+
+# Below this the cascade has nothing to look at.
 _SMALLEST_SIDE = 20
 _SMALLEST_FACE = 0.08  # of the photo's short side
 _CERTAIN = 0.97  # scores below are confirmed by a second look
@@ -24,9 +25,6 @@ _PLAIN = 0.9995  # an upright face scores above; one upside down may be mistaken
 _NEAR = 256  # pixels of the view that the second look sees
 _BAND_PIXELS = 2_000_000  # of what is mixed at once
 _FINER = 1.25  # how much finer than the drawn picture a source is left
-
-_detector = None
-_detector_lock = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,19 +81,17 @@ def detect(
     upright, the photo is looked at lying on either side and upside down too. Whatever the photo's
     size or mode, this gives an answer and no error.
     """
-    pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
-    height, width = pixels.shape[:2]
+    width, height = photo.size
     shrink = min(1.0, max_side / max(height, width, 1))
     if min(height, width) * shrink < _SMALLEST_SIDE:
         return []
-    if shrink < 1.0:
-        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    scale = np.array([width / pixels.shape[1], height / pixels.shape[0]])
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    view = cascade.View(_shrunk(photo, size))
+    scale = np.array([width / size[0], height / size[1]])
 
-    found = _look(pixels, min_score)
+    found = _look(view, min_score)
     if try_rotations and _best(found) < _PLAIN:
-        turned = [_look(pixels, min_score, quarter_turns) for quarter_turns in (1, 3, 2)]
+        turned = [_look(view, min_score, quarter_turns) for quarter_turns in (1, 3, 2)]
         rivals = [faces for faces in turned if len(faces) >= len(found)]
         found = max([found, *rivals], key=_best)  # the photo as it stands wins a tie
     faces = [_scaled(face, scale) for face in found]
@@ -185,40 +181,54 @@ def paste_order(crops: Sequence[Crop]) -> list[int]:
     return sorted(range(len(crops)), key=lambda index: crops[index].side)
 
 
-def _look(pixels: np.ndarray, min_score: float, quarter_turns: int = 0) -> list[Face]:
-    """Faces of uint8 pixels (H, W, 3), looked for after turning them counter-clockwise."""
-    view = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
-    smallest = max(_SMALLEST_SIDE, int(_SMALLEST_FACE * min(pixels.shape[:2])))
+def _shrunk(photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """uint8 RGB pixels of a photo, scaled down to size (width, height)."""
+    photo = photo if photo.mode == "RGB" else photo.convert("RGB")
+    if photo.size == size:
+        return np.asarray(photo)
+    times = min(photo.width // size[0], photo.height // size[1])
+    if times < 2:
+        return cv2.resize(np.asarray(photo), size, interpolation=cv2.INTER_AREA)
+    # By a whole number first, where the pixels lie: to copy a large photo takes longer than all
+    # that follows. What is left is less than half and needs no other filter.
+    return cv2.resize(np.asarray(photo.reduce(times)), size, interpolation=cv2.INTER_LINEAR)
+
+
+def _look(upright: cascade.View, min_score: float, quarter_turns: int = 0) -> list[Face]:
+    """Faces of a view, looked for after turning it counter-clockwise."""
+    view = upright.turned(quarter_turns)
+    smallest = max(_SMALLEST_SIDE, int(_SMALLEST_FACE * min(view.size)))
     faces = []
     for first in _candidates(view, smallest):
         # An upright photo seems to show a face lying down here and there: there is less reason to
         # believe one, so it must be seen twice.
         doubtful = quarter_turns != 0
-        face = _second_look(view, first, doubtful) if first.score >= min_score else None
+        face = _second_look(view.pixels, first, doubtful) if first.score >= min_score else None
         if face is None:
             continue
-        corners = _unturned(np.array(face.box).reshape(2, 2), quarter_turns, pixels.shape)
-        points = _unturned(face.points, quarter_turns, pixels.shape)
+        corners = _unturned(np.array(face.box).reshape(2, 2), quarter_turns, upright.size)
+        points = _unturned(face.points, quarter_turns, upright.size)
         box = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
         faces.append(Face(box, points, face.score))
     return faces
 
 
-def _candidates(pixels: np.ndarray, smallest: int) -> list[Face]:
-    """Faces in uint8 pixels (H, W, 3), with points that hold at the border too.
+def _candidates(view: cascade.View, smallest: int) -> list[Face]:
+    """Faces in a view, with points that hold at the border too.
 
     The detector stretches a face that the border cuts until the part it sees is a whole one. With
     a grey margin around the picture it does not.
     """
-    faces = _said(pixels, smallest)
-    beyond = [face for face in faces if _reaches_out(face.box, pixels.shape)]
+    faces = _said(view, smallest)
+    beyond = [face for face in faces if _reaches_out(face.box, view.size)]
     if not beyond:
         return faces
     margin = round(max(max(f.box[2] - f.box[0], f.box[3] - f.box[1]) for f in beyond) / 2)
+    pixels = np.ascontiguousarray(view.pixels)
     wide = cv2.copyMakeBorder(pixels, *[margin] * 4, cv2.BORDER_CONSTANT, value=(128,) * 3)
     again = [
         Face(tuple(edge - margin for edge in face.box), face.points - margin, face.score)
-        for face in _said(wide, smallest)
+        for face in _said(cascade.View(wide), smallest)
     ]
     for place, face in enumerate(faces):
         if face in beyond and again:
@@ -243,28 +253,11 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     return shared / max(sum(areas) - shared, 1e-6)
 
 
-def _said(pixels: np.ndarray, smallest: int) -> list[Face]:
-    """What the detector says of uint8 pixels (H, W, 3), as it says it."""
-    import torch
-
-    with _detector_lock, torch.inference_mode():
-        mtcnn = _mtcnn()
-        mtcnn.min_face_size = smallest
-        # Its many tiny layers gain nothing from a second thread, and on a busy machine they lose a
-        # factor of twenty by waiting for it.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            boxes, scores, points = mtcnn.detect(pixels, landmarks=True)
-        except (ValueError, RuntimeError, IndexError):
-            return []  # its way of saying that no candidate was left between two of its stages
-        finally:
-            torch.set_num_threads(threads)
-    if boxes is None:
-        return []
+def _said(view: cascade.View, smallest: int) -> list[Face]:
+    """What the detector says of a view, as it says it."""
     faces = [
-        Face(tuple(float(value) for value in box), np.asarray(marks, np.float64), float(score))
-        for box, score, marks in zip(boxes, scores, points, strict=True)
+        Face(tuple(box.tolist()), points.astype(np.float64), float(score))
+        for box, points, score in zip(*cascade.find(view, smallest), strict=True)
     ]
     return [face for face in faces if np.isfinite(face.box).all() and _is_face(face.points)]
 
@@ -284,14 +277,14 @@ def _second_look(pixels: np.ndarray, face: Face, doubtful: bool) -> Face | None:
         matrix = _ffhq_matrix(points, _NEAR // 2)
         matrix[:, 2] += _NEAR / 4  # the face's square in the middle half of the view
         try:
-            view = _cut(pixels, matrix, _NEAR)
+            near = cascade.View(_cut(pixels, matrix, _NEAR))
         except ValueError:  # points outside of the photo
             return None
         middle = np.full(2, _NEAR / 2)
-        again = [near for near in _candidates(view, _NEAR // 8) if _covers(near.box, middle)]
+        again = [seen for seen in _candidates(near, _NEAR // 8) if _covers(seen.box, middle)]
         if not again:
             break
-        best = max(again, key=lambda near: near.score)
+        best = max(again, key=lambda seen: seen.score)
         weak, score = best.score < certain, max(score, best.score)
         if tilted:
             points = (best.points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
@@ -308,16 +301,6 @@ def _roll(points: np.ndarray) -> float:
 
 def _covers(box: tuple[float, float, float, float], point: np.ndarray) -> bool:
     return bool(box[0] < point[0] < box[2] and box[1] < point[1] < box[3])
-
-
-def _mtcnn():
-    """The one detector of this process; call with the lock held."""
-    global _detector
-    if _detector is None:
-        from facenet_pytorch import MTCNN  # here, since it takes seconds to import
-
-        _detector = MTCNN(keep_all=True, post_process=False, device="cpu").eval()
-    return _detector
 
 
 def _unturned(points: np.ndarray, quarter_turns: int, shape: tuple[int, ...]) -> np.ndarray:

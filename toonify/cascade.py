@@ -1,0 +1,255 @@
+"""The cascade that finds faces: three small networks, each looking closer where the last saw one.
+
+Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
+Networks". Networks, thresholds and scales are those of facenet-pytorch, and `find` says of a
+picture what its `MTCNN.detect` says. Only the way there is shorter: whatever a network is shown is
+a mean over windows of the picture, and a table of sums gives any of them from four numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+CELL = 12  # pixels a side of what the first network sees
+FACTOR = 0.709  # from one scale of the pyramid to the next
+THRESHOLDS = (0.6, 0.7, 0.7)  # what the networks must score
+# Candidates at once: more do not stay in the processor's cache, and take longer each.
+BATCHES = {24: 16, 48: 8}
+# Network -> sides of the pools after its convolutions (0 for none; step 2), dense layer, heads.
+PARTS = {
+    "pnet": ((2, 0, 0), None, ("conv4_1", "conv4_2")),
+    "rnet": ((3, 3, 0), 4, ("dense5_1", "dense5_2")),
+    "onet": ((3, 3, 2, 0), 5, ("dense6_1", "dense6_2", "dense6_3")),
+}
+
+ANSWERS = {"pnet": 4, "rnet": 4, "onet": 14}  # numbers besides the score: box, then points
+
+_lock = threading.Lock()
+
+
+class View:
+    """A picture to be looked at, uint8 RGB (H, W, 3), and the same turned without another copy."""
+
+    def __init__(self, pixels: np.ndarray):
+        self.pixels = pixels
+        self.size = pixels.shape[:2]
+        # Sums over all pixels above and left of each corner; larger ones than 2 ** 31 wrap, which
+        # leaves their differences right.
+        self._sums = cv2.integral(pixels).reshape(-1, 3)
+        self._origin, self._down, self._across = 0, pixels.shape[1] + 1, 1
+
+    def turned(self, quarter_turns: int) -> View:
+        """What `np.rot90(pixels, quarter_turns)` shows."""
+        view = object.__new__(View)
+        view.__dict__.update(self.__dict__, pixels=np.rot90(self.pixels, quarter_turns))
+        for _ in range(quarter_turns % 4):
+            view._origin += view._across * view.size[1]
+            view._down, view._across = -view._across, view._down
+            view.size = view.size[::-1]
+        return view
+
+    def means(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Boxes (N, 4) of whole pixels in the picture, scaled to size (h, w): float32 (N, h, w, 3).
+
+        As torch scales by mode "area": each number is the mean of all pixels that it touches.
+        """
+        left, top, right, bottom = boxes.T.astype(np.int64)
+        y0, y1 = _windows(top, bottom, size[0])
+        x0, x1 = _windows(left, right, size[1])
+
+        def corner(y, x):
+            places = (self._origin + y * self._down)[:, :, None] + (x * self._across)[:, None, :]
+            return self._sums.take(places, axis=0)
+
+        sums = corner(y1, x1)
+        sums -= corner(y0, x1)
+        sums -= corner(y1, x0)
+        sums += corner(y0, x0)
+        # A table of sums with rows and columns turned the one for the other counts below zero.
+        heights = (y1 - y0 if self._down * self._across > 0 else y0 - y1).astype(np.float32)
+        widths = np.repeat((x1 - x0).astype(np.float32), 3, axis=1)  # once for each colour
+        means = sums.reshape(len(boxes), size[0], -1).astype(np.float32)
+        means /= heights[:, :, None] * widths[:, None, :]
+        return means.reshape(sums.shape)
+
+
+def find(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Faces from `smallest` pixels on, the largest first: boxes (N, 4), points (N, 5, 2), scores.
+
+    Boxes are (x0, y0, x1, y1) and may reach over the border; points are the eyes, the nose and the
+    corners of the mouth.
+    """
+    import torch  # here, since it takes a second to import
+
+    with _lock, torch.inference_mode():
+        # The many tiny layers gain nothing from a second thread, and on a busy machine they lose a
+        # factor of twenty by waiting for it.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return _cascade(view, smallest)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _cascade(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    boxes, scores, shifts = _everywhere(view, smallest)
+    kept = _apart(boxes, scores, 0.7)
+    boxes = _squares(_shifted(boxes[kept], shifts[kept], 0))
+
+    boxes, scores, answers = _closer(view, boxes, 24, "rnet", THRESHOLDS[1])
+    kept = _apart(boxes, scores, 0.7)
+    boxes = _squares(_shifted(boxes[kept], answers[kept], 1))
+
+    boxes, scores, answers = _closer(view, boxes, 48, "onet", THRESHOLDS[2])
+    corner, length = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2] + 1
+    points = answers[:, 4:].reshape(-1, 2, 5).transpose(0, 2, 1) * length + corner - 1
+    boxes = _shifted(boxes, answers[:, :4], 1)
+    kept = _outside_of_others(boxes, scores, 0.7)
+    kept = kept[np.argsort(-_areas(boxes[kept]), kind="stable")]
+    return boxes[kept], points[kept], scores[kept]
+
+
+def _everywhere(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the first network takes for faces at all scales: boxes, scores, shifts of the edges."""
+    height, width = view.size
+    whole = np.array([[0, 0, width, height]])
+    found = [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
+    scale = CELL / smallest
+    while min(height, width) * scale >= CELL:
+        shown = view.means(whole, (int(height * scale + 1), int(width * scale + 1)))
+        scores, shifts = (answer[0] for answer in _answers("pnet", shown))
+        y, x = np.nonzero(scores >= THRESHOLDS[0])
+        cells = np.stack([x, y], axis=1).astype(np.float32) * 2  # the network's step is 2 pixels
+        boxes = np.floor(np.hstack([cells + 1, cells + CELL]) / np.float32(scale))
+        kept = _apart(boxes, scores[y, x], 0.5)
+        found.append((boxes[kept], scores[y, x][kept], shifts[y, x][kept]))
+        scale *= FACTOR
+    boxes, scores, shifts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return boxes, scores, shifts
+
+
+def _closer(
+    view: View, boxes: np.ndarray, side: int, network: str, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The boxes that a network takes for faces when they are scaled to `side` pixels, its scores
+    and what else it says of each."""
+    # The networks were trained with pixels counted from 1, both ends of a box in it.
+    height, width = view.size
+    seen = np.trunc(boxes)
+    seen[:, :2] = np.maximum(seen[:, :2], 1) - 1
+    seen[:, 2:] = np.minimum(seen[:, 2:], (width, height))
+    there = (seen[:, 2:] > seen[:, :2]).all(axis=1)
+    boxes, seen = boxes[there], seen[there]
+
+    told = [(np.zeros(0, np.float32), np.zeros((0, ANSWERS[network]), np.float32))]
+    for start in range(0, len(boxes), BATCHES[side]):
+        shown = view.means(seen[start : start + BATCHES[side]], (side, side))
+        told.append(_answers(network, shown))
+    scores, answers = (np.concatenate(parts) for parts in zip(*told, strict=True))
+    faces = scores > threshold
+    return boxes[faces], scores[faces], answers[faces]
+
+
+def _answers(network: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A network's scores (N, ...) of pictures (N, h, w, 3) from 0 to 255, and its other answers
+    (N, ..., 4 or 14)."""
+    import torch
+
+    batch = torch.from_numpy((shown - 127.5) * 0.0078125).permute(0, 3, 1, 2)
+    told = _network(network)(batch).numpy()
+    return 1.0 / (1.0 + np.exp(told[..., 0] - told[..., 1])), told[..., 2:]
+
+
+@functools.cache
+def _network(name: str) -> Callable:
+    """One of the three networks: pictures (N, 3, h, w) -> all that its heads say (N, ..., 6 or 16).
+
+    The package that has the weights stays closed: it opens torchvision, which takes seconds. In
+    torch's own order of channels the pools take longer than all else together.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    folder = importlib.util.find_spec("facenet_pytorch").submodule_search_locations[0]
+    weights = torch.load(Path(folder, "data", f"{name}.pt"), weights_only=True)
+    pools, dense, heads = PARTS[name]
+
+    def layer(name):
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        return weight.contiguous(memory_format=torch.channels_last), bias
+
+    convolutions = [
+        (layer(f"conv{n}"), weights[f"prelu{n}.weight"], pool) for n, pool in enumerate(pools, 1)
+    ]
+    head = [
+        torch.cat([weights[f"{name}.weight"].flatten(1) for name in heads]),
+        torch.cat([weights[f"{name}.bias"] for name in heads]),
+    ]
+
+    def run(batch):
+        for convolution, slope, pool in convolutions:
+            batch = F.prelu(F.conv2d(batch, *convolution), slope)
+            if pool:
+                batch = F.max_pool2d(batch, pool, 2, ceil_mode=True)
+        if dense is None:
+            return F.linear(batch.permute(0, 2, 3, 1), *head)
+        batch = batch.permute(0, 3, 2, 1).flatten(1)
+        batch = F.linear(batch, weights[f"dense{dense}.weight"], weights[f"dense{dense}.bias"])
+        return F.linear(F.prelu(batch, weights[f"prelu{dense}.weight"]), *head)
+
+    return run
+
+
+def _windows(low: np.ndarray, high: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """First pixels and ends, both (N, count), of `count` windows over each stretch of pixels."""
+    low, length, place = low[:, None], (high - low)[:, None], np.arange(count)
+    return low + place * length // count, low - (-(place + 1) * length) // count
+
+
+def _apart(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
+    """Indices of the best boxes, best first, none of which shares more than `most` with a better
+    one (intersection over union)."""
+    corners = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64)
+    return np.asarray(cv2.dnn.NMSBoxes(corners, scores, 0.0, most), np.int64).reshape(-1)
+
+
+def _outside_of_others(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
+    """Indices of the best boxes, none of which shares more than `most` of the smaller of two with
+    a better one."""
+    areas, kept = _areas(boxes + np.float32([0, 0, 1, 1])), []
+    order = np.argsort(scores, kind="stable")[::-1]
+    while len(order):
+        first, order = order[0], order[1:]
+        kept.append(first)
+        low = np.maximum(boxes[first, :2], boxes[order, :2])
+        high = np.minimum(boxes[first, 2:], boxes[order, 2:]) + 1
+        shared = np.prod(np.maximum(high - low, 0), axis=1)
+        order = order[shared <= most * np.minimum(areas[first], areas[order])]
+    return np.array(kept, np.int64)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _shifted(boxes: np.ndarray, shifts: np.ndarray, ends: int) -> np.ndarray:
+    """Boxes with each edge moved by a share of their length and height; `ends` is 1 where both end
+    pixels count."""
+    length = boxes[:, 2:] - boxes[:, :2] + ends
+    return boxes + shifts * np.hstack([length, length])
+
+
+def _squares(boxes: np.ndarray) -> np.ndarray:
+    """The boxes' shorter sides made as long as the longer ones, about the same centre."""
+    length = boxes[:, 2:] - boxes[:, :2]
+    side = length.max(axis=1, keepdims=True)
+    low = boxes[:, :2] + length * 0.5 - side * 0.5
+    return np.hstack([low, low + side])
