@@ -105,6 +105,23 @@ def test_points_are_in_the_frame_of_the_photo(astronaut, factor):
     assert np.abs(scaled.points - expected).max() < 0.06 * face.eye_distance * factor
 
 
+@pytest.mark.parametrize("size", [(700, 500), (1499, 1100), (2048, 1536), (4001, 2999)])
+def test_a_photo_is_shrunk_without_a_shift(size):
+    """The brightness at a pixel's place is that of the same place in the photo, to a level."""
+    across, down = (np.linspace(0, 255, side, dtype=np.float32) for side in size)
+    pixels = np.empty((size[1], size[0], 3), np.uint8)
+    pixels[..., 0], pixels[..., 1:] = across[None, :] + 0.5, down[:, None, None] + 0.5
+    shrink = 1024 / max(1024, *size)
+    small = round(size[0] * shrink), round(size[1] * shrink)
+    seen = faces._shrunk(Image.fromarray(pixels), small).astype(np.float32)
+    assert seen.shape == (small[1], small[0], 3)
+    for axis, colour in enumerate((0, 1)):
+        places = (np.arange(small[axis]) + 0.5) * size[axis] / small[axis] - 0.5
+        expected = np.interp(places, np.arange(size[axis]), (across, down)[axis])
+        means = seen[..., colour].mean(axis=axis)
+        assert np.abs(means - expected).max() < 1.0
+
+
 def test_largest_face_comes_first(astronaut):
     group = Image.new("RGB", (900, 512), "gray")
     group.paste(astronaut.resize((340, 340)), (0, 60))

@@ -163,7 +163,9 @@ def _answers(network: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (N, ..., 4 or 14)."""
     import torch
 
-    batch = torch.from_numpy((shown - 127.5) * 0.0078125).permute(0, 3, 1, 2)
+    shown -= 127.5
+    shown *= 0.0078125
+    batch = torch.from_numpy(shown).permute(0, 3, 1, 2)
     told = _network(network)(batch).numpy()
     return 1.0 / (1.0 + np.exp(told[..., 0] - told[..., 1])), told[..., 2:]
 

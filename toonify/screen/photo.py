@@ -18,7 +18,7 @@ def draw(load: Callable, photo: Image.Image, **options):
 
 
 def find_faces(photo: Image.Image) -> list:
-    """The faces of an upright RGB photo; MTCNN and torch are imported here."""
+    """The faces of an upright RGB photo; torch is imported here."""
     from toonify import faces
 
     return faces.detect(photo)
