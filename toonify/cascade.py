@@ -28,7 +28,6 @@ PARTS = {
     "rnet": ((3, 3, 0), 4, ("dense5_1", "dense5_2")),
     "onet": ((3, 3, 2, 0), 5, ("dense6_1", "dense6_2", "dense6_3")),
 }
-
 ANSWERS = {"pnet": 4, "rnet": 4, "onet": 14}  # numbers besides the score: box, then points
 
 _lock = threading.Lock()
@@ -159,8 +158,8 @@ def _closer(
 
 
 def _answers(network: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A network's scores (N, ...) of pictures (N, h, w, 3) from 0 to 255, and its other answers
-    (N, ..., 4 or 14)."""
+    """A network's scores (N, ...) of pictures (N, h, w, 3) from 0 to 255, which it changes, and
+    its other answers (N, ..., 4 or 14)."""
     import torch
 
     shown -= 127.5
@@ -184,16 +183,16 @@ def _network(name: str) -> Callable:
     weights = torch.load(Path(folder, "data", f"{name}.pt"), weights_only=True)
     pools, dense, heads = PARTS[name]
 
-    def layer(name):
-        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    def layer(part):
+        weight, bias = weights[f"{part}.weight"], weights[f"{part}.bias"]
         return weight.contiguous(memory_format=torch.channels_last), bias
 
     convolutions = [
         (layer(f"conv{n}"), weights[f"prelu{n}.weight"], pool) for n, pool in enumerate(pools, 1)
     ]
     head = [
-        torch.cat([weights[f"{name}.weight"].flatten(1) for name in heads]),
-        torch.cat([weights[f"{name}.bias"] for name in heads]),
+        torch.cat([weights[f"{part}.weight"].flatten(1) for part in heads]),
+        torch.cat([weights[f"{part}.bias"] for part in heads]),
     ]
 
     def run(batch):
