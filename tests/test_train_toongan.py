@@ -31,7 +31,10 @@ from training.train_toongan import objective_of, summed_entropy
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory) -> Path:
-    return write_faces(tmp_path_factory.mktemp("faces"))
+    folder = write_faces(tmp_path_factory.mktemp("faces"))
+    rows = [f"{i}.png,toy,0:{i},{i % 3},{i % 2}" for i in range(6)]
+    (folder / "attributes.csv").write_text("\n".join(["file,style,seed,eyes,hair", *rows]))
+    return folder
 
 
 def settings(out: Path, preset: str = "stylegan2", **changes):
@@ -67,7 +70,12 @@ def checkpoint(out: Path) -> dict[str, bytes]:
 
 
 # Preset -> what makes a short run meet everything that a resumed one must know.
-EVERYTHING = {"stylegan2": {"augment_p": 0.3}, "laptop": {"warm_images": 8}, "seed": {}}
+EVERYTHING = {
+    "stylegan2": {"augment_p": 0.3},
+    "laptop": {"warm_images": 8},
+    "table": {"warm_images": 8},
+    "seed": {},
+}
 
 
 @pytest.fixture(scope="module", params=EVERYTHING)
@@ -81,7 +89,7 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
     before = weights(objective_of(trained.settings, torch.device("cpu")))
     after = weights(trained)
     still = [k for k, v in before.items() if torch.equal(v, after[k])]
-    frozen = ("G.features", "D.features", "D.across", "D.down")
+    frozen = ("G.features", "G.generator.mapping.chances", "D.features", "D.across", "D.down")
     single = "0._u"  # the one row of a last layer, which is 1 whatever it learns
     assert [k for k in still if not k.startswith(frozen) and not k.endswith(single)] == []
     out = Path(trained.settings.out)
@@ -102,6 +110,7 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
     parts = {
         "stylegan2": {"d_r1", "d_p", "d_sign", "g_adversarial"},
         "laptop": {"d_sign", "g_adversarial", "g_redraw", "g_prior"},
+        "table": {"d_sign", "g_adversarial", "g_redraw"},
         "seed": {"d_loss", "g_loss"},
     }
     assert parts[preset] <= set().union(*lines)
@@ -142,7 +151,7 @@ MATTERS = dict(
 )  # fmt: skip
 REDRAW_MATTERS = dict(  # where there is redrawing
     lr_init=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0, weight_recover=1.0,
-    weight_variety=2.0, warm_images=8,
+    weight_variety=2.0, warm_images=8, attributes=True,
 )  # fmt: skip
 SEED_MATTERS = dict(
     seed=4, batch=2, z_dim=4, channels=(8, 8, 4, 4), critic_channels=(4, 4, 8), lr=0.01,

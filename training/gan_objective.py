@@ -41,11 +41,15 @@ class Trainee(nn.Module):
 
     def latents(self, batch: dict[str, torch.Tensor], follow: bool = False) -> torch.Tensor:
         """w+ (N, num_ws, D) of z, from row `cut` on of another z."""
-        w, other = self.generator.mapping(torch.cat((batch["z"], batch["other"]))).chunk(2)
+        w, other = self.mapped(batch).chunk(2)
         if follow:
             self.track(w)
         first = torch.arange(self.generator.num_ws, device=w.device)[None] < batch["cut"][:, None]
         return torch.where(first[..., None], w[:, None], other[:, None])
+
+    def mapped(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """w (2N, D) of z and of the other z."""
+        return self.generator.mapping(torch.cat((batch["z"], batch["other"])))
 
     @torch.no_grad()
     def track(self, w: torch.Tensor) -> None:

@@ -106,8 +106,7 @@ class Redrawing(Trainee):
         found = self.features(picture.float())
         first, ours = picture[:k].float(), {stage: f[:k] for stage, f in found.items()}
         parts = {
-            "redraw": 10 * F.l1_loss(first, real[:k])
-            + feature_distance(list(ours.values()), list(wanted.values())),
+            "redraw": distance(first, real[:k], ours, wanted),
             "prior": (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2,
             "match": self.spread(code, follow=self.training),
         }
@@ -119,6 +118,12 @@ class Redrawing(Trainee):
         if min(k, len(picture) - k) > 1:
             parts["variety"] = lost_variety(list(rest.values()), list(wanted.values()))
         return picture, ws, parts
+
+
+def distance(ours: torch.Tensor, real: torch.Tensor, seen: dict, wanted: dict) -> torch.Tensor:
+    """How far pictures are from real ones, in values and in features by stage; 0 for the same."""
+    apart = feature_distance(list(seen.values()), list(wanted.values()))
+    return 10 * F.l1_loss(ours, real) + apart
 
 
 def surprise(z, mean, log_variance, counted) -> torch.Tensor:
@@ -138,7 +143,8 @@ def lost_variety(ours: list[torch.Tensor], real: list[torch.Tensor]) -> torch.Te
     """
 
     def deviation(features):
-        return (features.float().var(0) + 1e-6).sqrt()
+        apart = features.float() - features.float().mean(0)  # `var` takes six times as long
+        return (apart.square().sum(0) / (len(apart) - 1) + 1e-6).sqrt()
 
     lost = [
         (deviation(a) - deviation(b)).abs().mean() / deviation(b).mean()

@@ -22,6 +22,7 @@ from toonify.models.toon_generator import SeedGenerator
 from toonify.models.toongan import ToonGANGenerator
 from training import front_door, losses
 from training.aligned import AlignedDraws, normals
+from training.attributed import AttributedDraws, AttributedRedrawing, Table
 from training.discriminators import SeedDiscriminator
 from training.gan_objective import JITTER, GANObjective, NoiseObjective, Trainee, new_critic
 from training.loop import pick_device
@@ -44,6 +45,7 @@ class ToonGANObjective(GANObjective):
 
     def __init__(self, settings: ToonGANSettings, device: torch.device):
         s = refuse_nonsense(settings)
+        table = Table(s.data, s.z_dim) if s.attributes else None
         torch.manual_seed(s.seed)
         generator = ToonGANGenerator(
             resolution=s.resolution,
@@ -51,17 +53,23 @@ class ToonGANObjective(GANObjective):
             w_dim=s.w_dim,
             mapping_layers=s.mapping_layers,
             channels=s.channels,
+            variants=table.sizes if table else (),
         )
         if s.critic == "projected":
             critic = ProjectedDiscriminator(s.resolution)
         else:
             critic = new_critic(s, s.critic_base, s.critic_max)
-        data = AlignedDraws(s.data, s.resolution, s.max_images, s.seed, s.mirror)
+        draws = (s.data, s.resolution, s.max_images)
+        self.redraws = bool(s.redraw)
+        if table:
+            data = AttributedDraws(*draws, s.seed, table)
+            G = AttributedRedrawing(generator.train(), table.chances)
+        else:
+            data = AlignedDraws(*draws, s.seed, s.mirror)
+            G = (Redrawing if self.redraws else Trainee)(generator.train())
         # On CPUs a pass of the generator takes half the time in this layout.
         layout = dict(memory_format=torch.channels_last)
-        self.redraws = bool(s.redraw)
-        G = (Redrawing if self.redraws else Trainee)(generator.train()).to(**layout)
-        super().__init__(s, device, G, critic.to(**layout), data)
+        super().__init__(s, device, G.to(**layout), critic.to(**layout), data)
         self.weights |= {
             "redraw": s.weight_redraw,
             "prior": s.weight_prior,
@@ -92,8 +100,10 @@ class ToonGANObjective(GANObjective):
 
         Its weights are stored as they are used, the generator's at unit size.
         """
-        generator, encoder = self.G.generator.parameters(), self.G.encoder.parameters()
-        return [{"params": list(generator)}, {"params": list(encoder), "share": 0.1}]
+        groups = [{"params": list(self.G.generator.parameters())}]
+        if isinstance(self.G, Redrawing):
+            groups.append({"params": list(self.G.encoder.parameters()), "share": 0.1})
+        return groups
 
     def schedule(self, images: int) -> dict[str, float]:
         rates = super().schedule(images)
@@ -101,7 +111,13 @@ class ToonGANObjective(GANObjective):
 
     def noise(self, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
         drawn = super().noise(seeds)
-        return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if self.redraws else {})
+        encodes = isinstance(self.G, Redrawing)
+        return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if encodes else {})
+
+    def unpack(self, batch):
+        """Also what the pictures show, if a table says it."""
+        choice = {"choice": batch["choice"]} if "choice" in batch else {}
+        return super().unpack(batch) | choice
 
     def draw(self, G, batch):
         """Pictures and their latents, and what redrawing some of them cost."""

@@ -99,11 +99,44 @@ class Synthesis(nn.Module):
         return image
 
 
+class ChoosingMapping(MappingNetwork):
+    """A mapping network before which z's first numbers choose a variant of each attribute.
+
+    An attribute of n variants has n numbers of z: the one that wins becomes n ** 0.5, the others
+    0, and the rest of z stays. Variant i wins as often as `chances` (sum of all n,) say, which
+    training fills in: it has the largest log chance plus Gumbel noise. So each z is plainly of one
+    kind, where a mapping that is smooth has to draw what lies between two.
+    """
+
+    def __init__(self, z_dim: int, w_dim: int, layers: int, variants: tuple[int, ...]):
+        # As fast as the rest: what a variant looks like is to be learnt, and noise only to be bent.
+        super().__init__(z_dim, w_dim, layers, lr_mul=1.0)
+        self.variants = tuple(variants)
+        chances = [torch.full((count,), 1 / count) for count in variants]
+        self.register_buffer("chances", torch.cat(chances))
+
+    def choose(self, z: torch.Tensor) -> torch.Tensor:
+        """The variant of each attribute (N, attributes), int64, that z (N, z_dim) chooses."""
+        even = torch.special.ndtr(z[:, : len(self.chances)].float()).clamp(1e-7, 1 - 1e-7)
+        scores = self.chances.float().clamp_min(1e-30).log() - (-even.log()).log()
+        return torch.stack([part.argmax(1) for part in scores.split(self.variants, 1)], 1)
+
+    def forward(self, z, choice: torch.Tensor | None = None):
+        """w of z (N, z_dim), by `choice` (N, attributes) instead of what z chooses, if given."""
+        choice = self.choose(z) if choice is None else choice
+        chosen = [
+            F.one_hot(number, count) * count**0.5
+            for number, count in zip(choice.unbind(1), self.variants, strict=True)
+        ]
+        return super().forward(torch.cat((*chosen, z[:, len(self.chances) :].float()), 1))
+
+
 class ToonGANGenerator(ModelMixin, ConfigMixin):
     """z (N, z_dim) -> w (N, w_dim) -> cartoon faces (N, 3, R, R), about [-1, 1], not clipped.
 
     R is 64, 128 or 256; `channels` are those at 4, 8, ... px, of which a smaller picture leaves the
     last out. Mixing styles means mixing rows of w+ (N, num_ws, w_dim) and calling `synthesis`.
+    `variants` are the numbers of variants of the attributes that z chooses: see `ChoosingMapping`.
 
     At 64, 128 and 256 px it has 3.16, 3.19 and 3.20 M parameters and takes 0.25, 0.32 and 0.37
     GMAC a face. In OpenVINO (float32, AVX2) a 128 px face costs one core 10 ms, a tenth of the
@@ -118,6 +151,7 @@ class ToonGANGenerator(ModelMixin, ConfigMixin):
         w_dim: int = 256,
         mapping_layers: int = 4,
         channels: tuple[int, ...] = (256, 256, 128, 64, 40, 16, 8),
+        variants: tuple[int, ...] = (),
     ):
         super().__init__()
         if resolution not in RESOLUTIONS:
@@ -125,7 +159,15 @@ class ToonGANGenerator(ModelMixin, ConfigMixin):
         blocks = resolution.bit_length() - 2
         if len(channels) < blocks:
             raise ValueError(f"channels={channels}: expected {blocks} or more at {resolution} px")
-        self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers)
+        if any(count < 2 for count in variants) or sum(variants) > z_dim:
+            raise ValueError(
+                f"variants={variants}: expected 2 or more of each attribute, and at most"
+                f" z_dim={z_dim} in all"
+            )
+        if variants:
+            self.mapping = ChoosingMapping(z_dim, w_dim, mapping_layers, tuple(variants))
+        else:
+            self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers)
         self.synthesis = Synthesis(resolution, tuple(channels), w_dim)
         self.num_ws = self.synthesis.shape[0]
         self.resolution = resolution
