@@ -104,7 +104,7 @@ def test_the_table_says_what_a_picture_shows(data):
 
 
 def test_a_column_of_countless_variants_is_no_attribute(tmp_path):
-    rows = [ROWS[i % 4] for i in range(70)]
+    rows = [ROWS[i % 4] for i in range(130)]
     table = Table(write_table(tmp_path, rows, extra=[("name", lambda i: f"n{i}")]), 8)
     assert list(table.variants) == ["colour", "shade"]
 

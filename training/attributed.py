@@ -21,7 +21,7 @@ from training.prepare.cartoon_faces import attributes
 from training.projected import without_norms
 from training.redraw import STAGES, distance
 
-MOST = 64  # variants of a column that is taken for an attribute
+MOST = 128  # variants of a column that is taken for an attribute
 
 
 class Table:
