@@ -130,7 +130,7 @@ def test_a_picture_without_a_row_is_named(data):
 
 
 def test_pictures_are_redrawn_from_their_rows_and_the_others_from_noise(data):
-    objective = objective_of(settings(data, mixing=0.0), torch.device("cpu"))
+    objective = objective_of(settings(data, mixing=0.0, redraw=0.5), torch.device("cpu"))
     assert objective.adversarial(10**9)
     batch = batch_of(objective)
     picture, ws, parts = objective.draw(objective.G, batch)

@@ -221,6 +221,9 @@ def note(name):
 # In torch's place: what is asked here is in which order, not what is drawn.
 pipeline = types.SimpleNamespace(from_pretrained=note("load"))
 sys.modules["toonify.pipelines.animegan"] = types.SimpleNamespace(AnimeGANPipeline=pipeline)
+class Faces:
+    from_pretrained = lambda **_: note("faces")
+sys.modules["toonify.pipelines.toongan"] = types.SimpleNamespace(ToonGANPipeline=Faces)
 gradio.Blocks.launch, gradio.Blocks.block_thread = note("launch"), note("wait")
 runpy.run_path("app.py", run_name="__main__")
 print(json.dumps([sys.modules["spaces"].lent, order]))
@@ -243,4 +246,4 @@ def test_on_zerogpu_functions_are_lent_a_gpu_and_networks_placed_before_anybody_
     assert told.returncode == 0, told.stderr
     lent, order = json.loads(told.stdout.splitlines()[-1])
     assert {"toonify.screen.photo.draw", "toonify.screen.portrait.draw"} <= set(lent)
-    assert order == [["load", "MainThread"], ["launch", "MainThread"], ["wait", "MainThread"]]
+    assert order == [[step, "MainThread"] for step in ("load", "faces", "launch", "wait")]

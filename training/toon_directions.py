@@ -4,8 +4,8 @@
 
 DATA is what `training.prepare.cartoon_faces` wrote: pictures and their table. A reader of
 attributes is learnt from it (`training.attribute_reader`) and reads the faces of random w; a
-direction is what predicts a trait from w, made orthogonal to those of all other traits. It is tried
-out on faces that were not learnt from: it moves the rows of w+ that move least of the other traits,
+direction is how w changes with a trait while all other traits stay as they are. It is tried out on
+faces that were not learnt from: it moves the rows of w+ that move least of the other traits,
 and amount 1 is brought towards one standard deviation, as for portraits. Traits that the data do
 not have, that are not read well enough, that generated faces do not show, or whose direction does
 not move them are left out, and it is said why.
@@ -151,11 +151,14 @@ def fit(
 ) -> tuple[dict[str, latents.Direction], list[str]]:
     """Directions by name, in all rows up to the `last`, from samples w (n, D) and their scores.
 
-    Only samples that are at either end of a trait speak of it. The notes say which traits are left
-    out.
+    A direction is how w changes, on average, with one deviation of its trait while the others stay:
+    a regression of w on the traits, not of a trait on w. The latter finds what tells a trait best,
+    which may be where w hardly varies and the generator answers to nothing (Haufe et al., "On the
+    interpretation of weight vectors of linear models", NeuroImage 2014). The notes say which traits
+    are left out.
     """
     numbers = {column: reader.read(column, scores) for column in reader.variants}
-    samples, notes = {}, []
+    signals, notes = {}, []
     for name, trait in traits.items():
         told = trait.told(reader, numbers)
         ends = int((told > 0).sum()), int((told < 0).sum())
@@ -165,14 +168,20 @@ def fit(
                 f" expected {FEWEST} each"
             )
             continue
-        known = told.isfinite()
-        samples[name] = w[known], trait.signal(reader, scores)[known]
-    normals = {name: latents.fit_direction(*sample)[0] for name, sample in samples.items()}
+        signal = trait.signal(reader, scores).double()
+        signals[name] = (signal - signal.mean()) / signal.std()
+    if not signals:
+        return {}, notes
+    centred = w.double() - w.double().mean(0)
+    changes = torch.linalg.lstsq(torch.stack(list(signals.values()), 1), centred).solution
     found = {}
-    for name, sample in samples.items():
-        others = [normal for other, normal in normals.items() if other != name]
-        vector, size = latents.fit_direction(*sample, others)
-        found[name] = latents.Direction(name, traits[name].label, vector * size, (0, last))
+    for (name, signal), change in zip(signals.items(), changes.float(), strict=True):
+        # As far as a trait that is predicted from w changes by one deviation: further than w does
+        # on average, for a trait that is there or not.
+        normal, size = latents.fit_direction(w, signal)
+        further = size / max(float(normal @ change), 1e-9)
+        vector = change * min(max(further, 1.0), 2.0)
+        found[name] = latents.Direction(name, traits[name].label, vector, (0, last))
     return found, notes
 
 
