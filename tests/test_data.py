@@ -569,7 +569,8 @@ def test_draws_are_the_same_from_any_source_and_in_any_order(style, data, tmp_pa
     for index in (31, 2, 17, 31):
         assert same(folders[index], archives[index])
     assert not same(folders[2], make(data, style, seed=6)[2])
-    loader = DataLoader(archives, 4, sampler=range(8), num_workers=2, multiprocessing_context="spawn")
+    workers = {"num_workers": 2, "multiprocessing_context": "spawn"}
+    loader = DataLoader(archives, 4, sampler=range(8), **workers)
     batches = [{k: v[i] for k, v in batch.items()} for batch in loader for i in range(4)]
     assert all(same(folders[i], batch) for i, batch in enumerate(batches))
 
