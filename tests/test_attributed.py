@@ -12,7 +12,7 @@ from toonify import hub, images
 from toonify.models import NOISE_MODELS, ToonGANGenerator
 from toonify.models.toongan import ChoosingMapping
 from toonify.pipelines.toongan import ToonGANPipeline
-from training.attributed import AttributedDraws, Table
+from training.attributed import AttributedDraws, AttributeTable
 from training.presets import replace_settings
 from training.toongan_presets import TOONGAN_PRESETS, refuse_nonsense
 from training.train_toongan import objective_of
@@ -89,7 +89,7 @@ def test_variants_that_do_not_fit_z_are_named(variants):
 
 
 def test_the_table_says_what_a_picture_shows(data):
-    table = Table(data, 8)
+    table = AttributeTable(data, 8)
     assert table.variants == {"colour": ["blue", "grey", "red"], "shade": ["dark", "none"]}
     assert table.sizes == (3, 2)
     assert table.chances.tolist() == [0.5, 0.25, 0.25, 0.75, 0.25]
@@ -105,7 +105,7 @@ def test_the_table_says_what_a_picture_shows(data):
 
 def test_a_column_of_countless_variants_is_no_attribute(tmp_path):
     rows = [ROWS[i % 4] for i in range(130)]
-    table = Table(write_table(tmp_path, rows, extra=[("name", lambda i: f"n{i}")]), 8)
+    table = AttributeTable(write_table(tmp_path, rows, extra=[("name", lambda i: f"n{i}")]), 8)
     assert list(table.variants) == ["colour", "shade"]
 
 

@@ -14,34 +14,36 @@ import torch.nn.functional as F
 
 from training.aligned import AlignedDraws
 from training.attribute_reader import variants_of
-from training.discriminators import as_buffers
 from training.gan_objective import Trainee
-from training.losses import feature_distance
-from training.perceptual import MobileNetV2Features
 from training.prepare.cartoon_faces import attributes
-from training.projected import without_norms
-from training.redraw import STAGES
+from training.projected import frozen_features
+from training.redraw import STAGES, distance, unmixed
 
-MOST = 128  # variants of a column that is taken for an attribute
+MOST_VARIANTS = 128  # variants of a column that is taken for an attribute
 
 
-class Table:
-    """What a set's table says: the variant of each attribute, by picture.
+class AttributeTable:
+    """What a set's `attributes.csv` says: the variant of each attribute, by picture.
 
-    variants: attribute -> its variants. sizes: how many.
-    chances: how often each variant is seen (sum of sizes,).
+    variants: attribute -> its variants. sizes: how many of each attribute.
+    chances: how often each variant is seen, 0 to 1, (sum of sizes,) float32.
 
     Raises:
-        ValueError: the folder has no such table, it names no attribute, or z is too short.
+        ValueError: the folder has no such table, no column of it has variants to choose among, or
+            z is too short for a number for each.
     """
 
     def __init__(self, folder: str | Path, z_dim: int):
         names, table = attributes(folder)
         found = variants_of(table, ["style", *names])
-        self.variants = {name: among for name, among in found.items() if len(among) <= MOST}
+        self.variants = {
+            name: among for name, among in found.items() if len(among) <= MOST_VARIANTS
+        }
         self.sizes = tuple(map(len, self.variants.values()))
         if not self.variants:
-            raise ValueError(f"{folder}: no column of attributes.csv has 2 to {MOST} variants")
+            raise ValueError(
+                f"{folder}: no column of attributes.csv has 2 to {MOST_VARIANTS} variants"
+            )
         if sum(self.sizes) > z_dim:
             raise ValueError(
                 f"--z-dim {z_dim}: expected {sum(self.sizes)} or more, a number for each variant of"
@@ -65,7 +67,7 @@ class Table:
 class AttributedDraws(AlignedDraws):
     """Draws as those of `AlignedDraws`, with the "choice" (attributes,) that each picture shows."""
 
-    def __init__(self, data: str, side: int, length: int, seed: int, table: Table):
+    def __init__(self, data: str, side: int, length: int, seed: int, table: AttributeTable):
         super().__init__(data, side, length, seed, mirror=False)
         self.choices = [table[picture.name] for picture in self.pictures]
 
@@ -84,32 +86,22 @@ class AttributedRedrawing(Trainee):
     def __init__(self, generator, chances: torch.Tensor):
         super().__init__(generator)
         generator.mapping.chances.copy_(chances)
-        self.features = as_buffers(without_norms(MobileNetV2Features(STAGES)))
+        self.features = frozen_features(STAGES)
 
     def forward(self, batch: dict[str, torch.Tensor]):
         k = batch["redrawn"]
-        rows = torch.full_like(batch["cut"][:k], self.generator.num_ws)
-        ws = self.latents(
-            batch | {"cut": torch.cat((rows, batch["cut"][k:]))}, follow=self.training
-        )
+        ws = self.latents(unmixed(batch, self.generator.num_ws), follow=self.training)
         picture = self.synthesise(ws)
         first, real = picture[:k].float(), batch["real"][:k]
         with torch.no_grad():
             wanted = self.features(real)
-        return picture, ws, {"redraw": distance(first, real, self.features(first), wanted)}
+        # Small parts are to count: of a brow that has five shapes, absolute values alone first
+        # learn the skin that most often is in its place.
+        apart = distance(first, real, self.features(first), wanted, squares=1.0, features=4.0)
+        return picture, ws, {"redraw": apart}
 
     def mapped(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """w of both z, by what the table says for those that redraw."""
         k, mapping = batch["redrawn"], self.generator.mapping
         z = torch.cat((batch["z"], batch["other"]))
         return mapping(z, torch.cat((batch["choice"][:k], mapping.choose(z[k:]))))
-
-
-def distance(ours: torch.Tensor, real: torch.Tensor, seen: dict, wanted: dict) -> torch.Tensor:
-    """How far pictures are from real ones, in values and in features by stage; 0 for the same.
-
-    Small parts count: of a brow that has five shapes, absolute values alone first learn the skin
-    that most often is in its place.
-    """
-    values = F.l1_loss(ours, real) + F.mse_loss(ours, real)
-    return 10 * values + 4 * feature_distance(list(seen.values()), list(wanted.values()))

@@ -32,6 +32,14 @@ def without_norms(network: nn.Module) -> nn.Module:
     return network
 
 
+def frozen_features(stages: tuple[int, ...]) -> nn.Module:
+    """MobileNetV2 up to the last of `stages`, without batch norms, as buffers: nothing is learnt.
+
+    Image (N, 3, R, R) in [-1, 1] -> {stage: (N, C, h, w)}.
+    """
+    return as_buffers(without_norms(MobileNetV2Features(stages)))
+
+
 def random_convolution(inputs: int, outputs: int, kernel: int) -> nn.Module:
     """A convolution that stays as it is drawn: Kaiming's normal numbers, no bias."""
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
@@ -74,7 +82,7 @@ class ProjectedDiscriminator(nn.Module):
     def __init__(self, resolution: int = 128, channels: int = 64):
         super().__init__()
         self.resolution = resolution
-        self.features = as_buffers(without_norms(MobileNetV2Features(tuple(STAGES))))
+        self.features = frozen_features(tuple(STAGES))
         self.across = nn.ModuleList(
             random_convolution(c, width, 1) for c, width in zip(STAGES.values(), MIXED, strict=True)
         )

@@ -13,11 +13,9 @@ import torch.nn.functional as F
 from accelerate.utils import reduce
 from torch import nn
 
-from training.discriminators import as_buffers
 from training.gan_objective import Trainee
 from training.losses import feature_distance
-from training.perceptual import MobileNetV2Features
-from training.projected import without_norms
+from training.projected import frozen_features
 
 STAGES = (1, 3, 6, 13)  # of MobileNetV2: what pictures are compared by
 
@@ -83,7 +81,7 @@ class Redrawing(Trainee):
 
     def __init__(self, generator):
         super().__init__(generator)
-        self.features = as_buffers(without_norms(MobileNetV2Features(STAGES)))
+        self.features = frozen_features(STAGES)
         self.encoder = Encoder(self.side, generator.config.z_dim)
         self.spread = Spread(generator.config.z_dim)
 
@@ -93,15 +91,9 @@ class Redrawing(Trainee):
             wanted = self.features(real[:k])
         mean, log_variance = self.encoder(real[:k], wanted)
         code = mean + (log_variance / 2).exp() * batch["jitter"][:k]
-        rows = torch.full_like(batch["cut"][:k], self.generator.num_ws)
-        ws = self.latents(
-            batch
-            | {
-                "z": torch.cat((code, batch["z"][k:])),
-                "cut": torch.cat((rows, batch["cut"][k:])),
-            },
-            follow=self.training,
-        )
+        z = torch.cat((code, batch["z"][k:]))
+        batch = unmixed(batch, self.generator.num_ws) | {"z": z}
+        ws = self.latents(batch, follow=self.training)
         picture = self.synthesise(ws)
         found = self.features(picture.float())
         first, ours = picture[:k].float(), {stage: f[:k] for stage, f in found.items()}
@@ -112,18 +104,35 @@ class Redrawing(Trainee):
         }
         rest = {stage: f[k:] for stage, f in found.items()}
         if k < len(picture):
-            unmixed = batch["cut"][k:] == self.generator.num_ws
+            of_one = batch["cut"][k:] == self.generator.num_ws
             guess = self.encoder(picture[k:].float(), rest)
-            parts["recover"] = surprise(batch["z"][k:], *guess, unmixed)
+            parts["recover"] = surprise(batch["z"][k:], *guess, of_one)
         if min(k, len(picture) - k) > 1:
             parts["variety"] = lost_variety(list(rest.values()), list(wanted.values()))
         return picture, ws, parts
 
 
-def distance(ours: torch.Tensor, real: torch.Tensor, seen: dict, wanted: dict) -> torch.Tensor:
-    """How far pictures are from real ones, in values and in features by stage; 0 for the same."""
-    apart = feature_distance(list(seen.values()), list(wanted.values()))
-    return 10 * F.l1_loss(ours, real) + apart
+def unmixed(batch: dict[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
+    """The batch with the pictures that redraw drawn from one latent in all `rows` of w+."""
+    k, cut = batch["redrawn"], batch["cut"]
+    return batch | {"cut": torch.cat((torch.full_like(cut[:k], rows), cut[k:]))}
+
+
+def distance(
+    ours: torch.Tensor,
+    real: torch.Tensor,
+    seen: dict[int, torch.Tensor],
+    wanted: dict[int, torch.Tensor],
+    squares: float = 0.0,
+    features: float = 1.0,
+) -> torch.Tensor:
+    """How far pictures (N, 3, R, R) in [-1, 1] are from real ones; 0 for the same.
+
+    Ten times the mean absolute difference of values, with `squares` times the mean square, and
+    `features` times that of features by stage, `seen` in ours and `wanted`.
+    """
+    values = F.l1_loss(ours, real) + squares * F.mse_loss(ours, real)
+    return 10 * values + features * feature_distance(list(seen.values()), list(wanted.values()))
 
 
 def surprise(z, mean, log_variance, counted) -> torch.Tensor:
@@ -143,7 +152,7 @@ def lost_variety(ours: list[torch.Tensor], real: list[torch.Tensor]) -> torch.Te
     """
 
     def deviation(features):
-        apart = features.float() - features.float().mean(0)  # `var` takes six times as long
+        apart = features.float() - features.float().mean(0)  # `var` takes five times as long
         return (apart.square().sum(0) / (len(apart) - 1) + 1e-6).sqrt()
 
     lost = [

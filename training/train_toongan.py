@@ -22,7 +22,7 @@ from toonify.models.toon_generator import SeedGenerator
 from toonify.models.toongan import ToonGANGenerator
 from training import front_door, losses
 from training.aligned import AlignedDraws, normals
-from training.attributed import AttributedDraws, AttributedRedrawing, Table
+from training.attributed import AttributedDraws, AttributedRedrawing, AttributeTable
 from training.discriminators import SeedDiscriminator
 from training.gan_objective import JITTER, GANObjective, NoiseObjective, Trainee, new_critic
 from training.loop import pick_device
@@ -45,7 +45,7 @@ class ToonGANObjective(GANObjective):
 
     def __init__(self, settings: ToonGANSettings, device: torch.device):
         s = refuse_nonsense(settings)
-        table = Table(s.data, s.z_dim) if s.attributes else None
+        table = AttributeTable(s.data, s.z_dim) if s.attributes else None
         torch.manual_seed(s.seed)
         generator = ToonGANGenerator(
             resolution=s.resolution,
@@ -61,12 +61,13 @@ class ToonGANObjective(GANObjective):
             critic = new_critic(s, s.critic_base, s.critic_max)
         draws = (s.data, s.resolution, s.max_images)
         self.redraws = bool(s.redraw)
+        self.encodes = self.redraws and table is None
         if table:
             data = AttributedDraws(*draws, s.seed, table)
             G = AttributedRedrawing(generator.train(), table.chances)
         else:
             data = AlignedDraws(*draws, s.seed, s.mirror)
-            G = (Redrawing if self.redraws else Trainee)(generator.train())
+            G = (Redrawing if self.encodes else Trainee)(generator.train())
         # On CPUs a pass of the generator takes half the time in this layout.
         layout = dict(memory_format=torch.channels_last)
         super().__init__(s, device, G.to(**layout), critic.to(**layout), data)
@@ -96,12 +97,12 @@ class ToonGANObjective(GANObjective):
         return found
 
     def groups(self) -> list[dict]:
-        """Parameters of the generator and of the encoder, which is to learn more slowly.
+        """Parameters of the generator and of an encoder, which is to learn more slowly.
 
         Its weights are stored as they are used, the generator's at unit size.
         """
         groups = [{"params": list(self.G.generator.parameters())}]
-        if isinstance(self.G, Redrawing):
+        if self.encodes:
             groups.append({"params": list(self.G.encoder.parameters()), "share": 0.1})
         return groups
 
@@ -111,8 +112,7 @@ class ToonGANObjective(GANObjective):
 
     def noise(self, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
         drawn = super().noise(seeds)
-        encodes = isinstance(self.G, Redrawing)
-        return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if encodes else {})
+        return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if self.encodes else {})
 
     def unpack(self, batch):
         """Also what the pictures show, if a table says it."""

@@ -104,8 +104,9 @@ class ChoosingMapping(MappingNetwork):
 
     An attribute of n variants has n numbers of z: the one that wins becomes n ** 0.5, the others
     0, and the rest of z stays. Variant i wins as often as `chances` (sum of all n,) say, which
-    training fills in: it has the largest log chance plus Gumbel noise. So each z is plainly of one
-    kind, where a mapping that is smooth has to draw what lies between two.
+    training fills in: it has the largest log chance plus Gumbel noise (the Gumbel-max trick,
+    Maddison et al., "A* Sampling", NeurIPS 2014). So each z is plainly of one kind, where a mapping
+    that is smooth has to draw what lies between two.
     """
 
     def __init__(self, z_dim: int, w_dim: int, layers: int, variants: tuple[int, ...]):
@@ -122,7 +123,11 @@ class ChoosingMapping(MappingNetwork):
         return torch.stack([part.argmax(1) for part in scores.split(self.variants, 1)], 1)
 
     def forward(self, z, choice: torch.Tensor | None = None):
-        """w of z (N, z_dim), by `choice` (N, attributes) instead of what z chooses, if given."""
+        """w (N, w_dim) of z (N, z_dim), float32.
+
+        `choice` (N, attributes), int64, each below its number of variants, takes the place of what
+        z chooses.
+        """
         choice = self.choose(z) if choice is None else choice
         chosen = [
             F.one_hot(number, count) * count**0.5

@@ -84,6 +84,8 @@ CSS = """
   grid-template-rows: none; grid-auto-rows: auto; }
 :is(#crowd, #favourites) :is(.gallery-item, .thumbnail-item) {
   width: 100%; height: auto; aspect-ratio: 1; }
+:is(#crowd, #favourites) .caption-label {
+  padding: 0 4px; font-size: 10px; line-height: 1.4; } /* it lies over the mouth otherwise */
 /* Small pictures, shown large. */
 :is(#new-face, #forms, #colours, #moving) .image-frame { width: min(100%, 384px); }
 :is(#new-face, #forms, #colours, #moving) img {
