@@ -88,7 +88,8 @@ def faces_here() -> new_faces.Handlers | None:
     if not (folder / hub.CONFIG).is_file():
         return None
     side = hub.read_json(folder / hub.CONFIG).get("resolution", 128)
-    return new_faces.Handlers(load_faces, hub.directions(hub.DEFAULT_FACES), side)
+    attributes = hub.describe(hub.DEFAULT_FACES, folder).attributes
+    return new_faces.Handlers(load_faces, hub.directions(hub.DEFAULT_FACES), side, attributes)
 
 
 def build(

@@ -141,6 +141,26 @@ def toy_faces(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def choosing_faces(tmp_path_factory) -> Path:
+    """The same of another network, whose faces have a mouth and a hair colour to be chosen."""
+    import torch
+
+    from toonify.models import ToonGANGenerator
+
+    torch.manual_seed(4)
+    network = ToonGANGenerator(64, 7, 8, 2, (8, 8, 8, 8, 4), variants=(3, 2))
+    for name, weight in network.named_parameters():
+        if "torgb" in name and name.endswith("weight"):
+            weight.data.mul_(30)  # untrained ones draw all but grey
+    folder = tmp_path_factory.mktemp("choosing")
+    network.save_pretrained(folder)
+    said = {"title": "Choosing", "family": "toongan", "attributes": CHOICES}
+    (folder / "style.json").write_text(json.dumps(said))
+    return folder
+
+
+CHOICES = {"mouth": ["laugh", "sad", "wideOpen"], "hair_colour": ["#2c1b18", "#d6b370"]}
 ROWS = {"smile": [0, 9], "glasses": [2, 4]}  # of w+ that the toy's directions move
 
 

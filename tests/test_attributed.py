@@ -82,6 +82,18 @@ def test_only_the_choice_and_what_is_left_of_z_count():
     assert torch.equal(mapping(z), mapping(other, torch.tensor([[0, 1]])))
 
 
+def test_each_variant_has_its_own_share_of_w():
+    """As large for a brow as for hair, whatever the layers make of them."""
+    mapping = ChoosingMapping(9, 16, 2, (3, 2))
+    mapping.fc1.weight.data.zero_()
+    z = torch.randn(1, 9)
+    w = torch.cat([mapping(z, torch.tensor([[i, j]])) for i in range(3) for j in range(2)])
+    apart = torch.cdist(w, w)
+    one, both = apart[0, [1, 2, 4]], apart[0, [3, 5]]
+    assert torch.allclose(one, torch.tensor(2**0.5), atol=1e-4)
+    assert torch.allclose(both, torch.tensor(2.0), atol=1e-4)
+
+
 @pytest.mark.parametrize("variants", [(1, 2), (4, 5), (0,)])
 def test_variants_that_do_not_fit_z_are_named(variants):
     with pytest.raises(ValueError, match="variants="):
@@ -169,6 +181,7 @@ def test_a_folder_draws_what_was_trained(data, tmp_path):
     objective.export(objective.G, tmp_path / "model", 16)
     network = hub.load_model(tmp_path / "model", NOISE_MODELS)
     assert tuple(network.config.variants) == (3, 2)
+    assert torch.equal(network.mapping.embedding, objective.G.generator.mapping.embedding.half())
     z = torch.randn(64, 8)
     chosen = objective.G.generator.mapping.choose(z)
     assert torch.equal(network.mapping.choose(z), chosen) and len(chosen.unique(dim=0)) > 4
@@ -177,3 +190,4 @@ def test_a_folder_draws_what_was_trained(data, tmp_path):
     with torch.inference_mode():
         theirs = network(pipe._noise(4, 9)).clamp(-1, 1)
     assert (ours - theirs).abs().mean() < 0.01
+    assert pipe.attributes == {"colour": ("blue", "grey", "red"), "shade": ("dark", "none")}

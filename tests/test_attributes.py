@@ -90,6 +90,16 @@ def test_skin_between_light_and_dark_is_left_out_and_so_is_half_a_shadow():
     assert "skin_light" not in values(Image.fromarray(half))
 
 
+def test_the_nearest_colour_is_that_to_the_eye():
+    skins = ("#5c3829", "#a36b4f", "#f1c3a5")
+    assert attributes.nearest("#8a5a44", skins) == "#a36b4f"
+    assert attributes.nearest("#f0d0c0", skins) == "#f1c3a5"
+    # In RGB, dark blue is nearer to black than to light blue; to the eye it is blue.
+    assert attributes.nearest("#00008b", ("#000000", "#4040ff")) == "#4040ff"
+    for colour, variants in ((None, skins), ("#8a5a44", ()), ("#8a5a44", ("none", "#a36b4f"))):
+        assert attributes.nearest(colour, variants) is None
+
+
 def test_what_lies_beyond_the_photo_is_not_read():
     visible = np.ones((SIDE, SIDE), np.float32)
     assert "hair_light" in values(paint(), visible=visible)

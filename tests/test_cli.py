@@ -522,6 +522,25 @@ def test_new_faces_in_a_folder_have_their_seeds_as_names(faces, capsys):
     assert Path("faces/7.png").read_bytes() != before and len(files("faces")) == 16
 
 
+def test_what_faces_are_to_have_is_chosen(tmp_path, monkeypatch, choosing_faces, capsys):
+    monkeypatch.chdir(tmp_path)
+    faces = ("--model", choosing_faces, "--device", "cpu")
+    wish = ("--choose", "mouth=sad", "--choose", "hair_colour=#d6b370")
+    assert imagine("-n", 2, "--seed", 5, *wish, "-o", "faces/", *faces) == 0
+    pipeline = toongan.ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
+    choices = {"mouth": "sad", "hair_colour": "#d6b370"}
+    wanted = [picture.tobytes() for picture in pipeline(2, 5, choices=choices)]
+    assert [images.load(f"faces/{n}.png").tobytes() for n in (5, 6)] == wanted
+    assert wanted != [picture.tobytes() for picture in pipeline(2, 5)]
+    assert imagine("--mix", "5:6", *wish, "-o", "mix.png", *faces) == 0
+    mixed = pipeline.mix(*pipeline.latents(2, 5, choices=choices).split(1))
+    assert images.load("mix.png").tobytes() == pipeline.draw(mixed)[0].tobytes()
+    assert imagine("--interpolate", 2, "--seed", 5, *wish, "-o", "loop.gif", *faces) == 0
+    said = refusal(capsys, "-o", "g.png", "--choose", "mouth=grin", *faces)
+    assert "mouth='grin': expected one of laugh, sad, wideOpen" in said
+    assert "'sad': expected two names" in refusal(capsys, "-o", "g.png", "--choose", "sad", *faces)
+
+
 def test_faces_are_mixed(faces, toy_faces):
     mixes = ("--mix", "7:12", "--mix", "12:7", "--at", 8)
     assert imagine(*mixes, "-o", "faces/", *faces) == 0

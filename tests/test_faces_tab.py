@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import gradio as gr
 import httpx
@@ -13,7 +14,7 @@ from PIL import Image
 import app
 from tests import toy_app
 from toonify import hub
-from toonify.screen import boxes, new_faces
+from toonify.screen import boxes, new_faces, words
 from toonify.screen.new_faces import Face
 
 PORTRAIT = str(boxes.EXAMPLES[0])
@@ -77,6 +78,56 @@ def test_the_real_pipeline_does_all_that_the_tab_asks(toy_faces, cache):
     assert handlers.looped(kept, "GIF", 0.5).stat().st_size > 0
     face, note = handlers.twin_of(PORTRAIT)
     assert face.picture(pipeline).size == (64, 64) and note
+
+
+def test_what_a_face_is_to_have_is_chosen(choosing_faces, cache):
+    from toonify import ToonGANPipeline
+
+    pipeline = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
+    # A direction may have an attribute's name.
+    handlers = new_faces.Handlers(lambda: pipeline, {"mouth": "Mouth"}, 64, pipeline.attributes)
+    names = (*SEEN, "amount", "mouth", "hair")
+    drawn = handlers.draw(5, 2, 0.8, [])
+    face = named(DRAWN[:4] + names, drawn)["face"]
+    said = named(DRAWN[:4] + names, drawn)
+    assert said["mouth"]["value"] == said["hair"]["value"] == "" and said["mouth"]["interactive"]
+    sad = named(SEEN, handlers.move(face, [], 0, "sad", ""))
+    assert sad["picture"].tobytes() == pipeline(1, 5, 0.8, choices={"mouth": "sad"})[0].tobytes()
+    assert "Face 5 · Mouth: sad · " in sad["report"]["value"].replace("Sad", "sad")
+    assert sad["link"] == "?seed=5&truncation=0.8&choose.mouth=sad" and sad["face"].same(
+        sad["face"]
+    )
+    assert not sad["face"].same(face)
+    back = named(names, handlers.shown(sad["face"], []))
+    assert back["mouth"]["value"] == "sad"
+    linked = handlers.linked({"seed": "5", "choose.hair_colour": "#d6b370", "mouth": "2"})
+    assert linked.choices == {"hair_colour": "#d6b370"} and linked.edits == {"mouth": 2.0}
+    assert linked.link.endswith("&mouth=2&choose.hair_colour=%23d6b370")
+    mix = handlers.mixed(face, sad["face"], 8)
+    shown = named(names, handlers.shown(mix, []))
+    assert not shown["mouth"]["interactive"]
+    moved = named(SEEN, handlers.move(mix, [], 0, "sad", ""))
+    assert moved["face"].choices == {} and moved["picture"].tobytes() == shown["picture"].tobytes()
+    twin, _ = handlers.twin_of(PORTRAIT)
+    assert handlers.linked(dict(parse_qsl(twin.link[1:]))).same(twin)
+    faces = handlers.faces(1, 5, 0.8, None, {"mouth": "sad"})
+    assert Image.open(faces[0]).tobytes() == sad["picture"].tobytes()
+    for wrong in ({"mouth": "grin"}, {"nose": "long"}, ["mouth"], {"mouth": 3}):
+        with pytest.raises(gr.Error, match=r"choices: expected variants by name \(mouth: laugh"):
+            handlers.faces(1, 5, 0.8, None, wrong)
+
+
+@pytest.mark.parametrize(
+    "name, label",
+    [
+        ("rear_hair", "Rear hair"),
+        ("longStraight", "Long straight"),
+        ("#a55728", "Brown #a55728"),
+        ("#0b3286", "Blue #0b3286"),
+    ],
+)
+def test_names_of_a_table_are_written_for_people(name, label):
+    assert words.label(name) == label
 
 
 # Handlers -------------------------------------------------------------------------------------
@@ -212,8 +263,9 @@ def test_a_twin_is_played_on_from(handlers, tmp_path):
     note, *shown = handlers.show_twin(PORTRAIT, [])
     shown = named(SHOWN, shown)
     assert "brown hair" in note["value"] and note["visible"]
-    assert shown["report"]["value"].startswith("Twin · ")
-    assert named(SEEN, handlers.move(shown["face"], [], 1, 0))["face"].latent is not None
+    assert shown["smile"] == 1.2 and " · Smile +1.2 · " in shown["report"]["value"]
+    moved = named(SEEN, handlers.move(shown["face"], [], 1, 0))
+    assert moved["link"] == f"?seed={shown['face'].seed}&truncation=0.5&smile=1"
     plain = tmp_path / "plain.png"
     Image.new("RGB", (80, 60), "#7799cc").save(plain)
     assert "No face" in handlers.show_twin(str(plain), [])[0]["value"]
@@ -309,7 +361,7 @@ def test_api_is_documented(server):
         for name in ("/faces", "/mix", "/loop", "/twin")
     }
     assert parameters == {
-        "/faces": ["n", "seed", "truncation", "edits"],
+        "/faces": ["n", "seed", "truncation", "edits", "choices"],
         "/mix": ["coarse", "fine", "size", "truncation"],
         "/loop": ["seeds", "form", "seconds", "truncation"],
         "/twin": ["photo"],

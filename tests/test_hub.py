@@ -201,6 +201,11 @@ def test_damaged_files_are_named(style):
         {"short_side": "large"},
         {"eye_distance": [True, "x"]},
         {"title": 3},
+        {"attributes": ["mouth"]},
+        {"attributes": {"mouth": "laugh"}},
+        {"attributes": {"mouth": ["laugh"]}},
+        {"attributes": {"mouth": ["laugh", "laugh"]}},
+        {"attributes": {"mouth": ["laugh", 2]}},
         [],
     ],
 )

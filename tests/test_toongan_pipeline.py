@@ -95,6 +95,51 @@ def test_wrong_options_are_named(pipe, options, words):
         pipe(**options)
 
 
+def test_choices_replace_what_the_seed_chose_and_nothing_else(choosing_faces):
+    pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
+    assert list(pipe.attributes) == ["mouth", "hair_colour"]
+    chosen = pipe.generator.mapping.choose(pipe._noise(12, 5))
+    assert len(chosen.unique(dim=0)) > 2
+    plain, laughing = pipe.latents(12, 5), pipe.latents(12, 5, choices={"mouth": "laugh"})
+    for before, after, choice in zip(plain, laughing, chosen, strict=True):
+        assert torch.equal(before, after) == (choice[0] == 0)
+    as_it_was = {"mouth": pipe.attributes["mouth"][chosen[0, 0]]}
+    assert torch.equal(pipe.latents(1, 5, choices=as_it_was), plain[:1])
+    both = {"mouth": "sad", "hair_colour": "#d6b370"}
+    wanted = pipe.generator.mapping(pipe._noise(12, 5), torch.tensor([[1, 1]]).expand(12, -1))
+    assert torch.allclose(pipe.latents(12, 5, choices=both)[:, 0], wanted, atol=1e-5)
+    assert content(pipe(2, 5, choices=both)) == content(pipe.draw(pipe.latents(2, 5, 1.0, both)))
+    half = pipe.latents(1, 5, 0.5, both)
+    mean = pipe.generator.mapping.w_avg
+    assert torch.allclose(half[0, 0], mean + (wanted[0] - mean) / 2, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "choices, words",
+    [
+        ({"nose": "long"}, "'nose' is no attribute; expected one of mouth, hair_colour"),
+        ({"mouth": "grin"}, "mouth='grin': expected one of laugh, sad, wideOpen"),
+    ],
+)
+def test_choices_that_there_are_not_are_named(choosing_faces, pipe, choices, words):
+    with pytest.raises(ValueError, match=words):
+        ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")(choices=choices)
+    with pytest.raises(ValueError, match="expected one of none, for these faces"):
+        pipe(choices=choices)
+
+
+@pytest.mark.parametrize("attributes", [{"mouth": ["a", "b"]}, {"x": ["a", "b"], "y": ["a", "b"]}])
+def test_names_of_other_attributes_than_the_networks_are_refused(
+    choosing_faces, tmp_path, attributes
+):
+    folder = shutil.copytree(choosing_faces, tmp_path / "other")
+    (folder / "style.json").write_text(json.dumps({"family": "toongan", "attributes": attributes}))
+    with pytest.raises(
+        ValueError, match=r"style\.json: attributes have .* the network's: \[3, 2\]"
+    ):
+        ToonGANPipeline.from_pretrained(folder, device="cpu")
+
+
 def test_the_most_faces_and_the_largest_seed_are_taken(pipe):
     pipe.check_options(MOST_FACES, LARGEST_SEED - MOST_FACES + 1)
 
@@ -236,6 +281,15 @@ def test_a_twin_without_directions_says_so(toy_faces, photo, tmp_path):
     assert twin.note.startswith("A face by chance: it cannot be moved by what was read (light skin")
 
 
+def test_a_twin_gets_the_colours_that_are_nearest(choosing_faces, photo):
+    pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
+    twin = pipe.twin(photo)
+    assert twin.truncation == 1.0 and twin.edits == {}
+    assert twin.choices == ({"hair_colour": "#2c1b18"} if "hair_light" in twin.read else {})
+    assert torch.equal(twin.latent, pipe.latents(1, twin.seed, 1.0, twin.choices))
+    assert 0 <= twin.seed < 10**9
+
+
 def test_no_face_is_an_answer(pipe):
     twin = pipe.twin(Image.new("RGB", (80, 60), "teal"))
     assert (twin.read, twin.edits) == ({}, {})
@@ -244,11 +298,11 @@ def test_no_face_is_an_answer(pipe):
 
 
 def test_what_is_told_of_a_twin_of_whom_nothing_was_read():
-    assert toongan.told(True, {}, {}) == (
+    assert toongan.told(True, {}, []) == (
         "A face by chance: it cannot be moved by what was read (nothing)."
     )
     read = {"smile": Reading(1, 0.9, "a smile")}
-    assert toongan.told(True, read, {"smile": 1.35}) == "Taken from the photo: a smile."
+    assert toongan.told(True, read, ["smile"]) == "Taken from the photo: a smile."
 
 
 def test_the_toys_directions_are_what_hub_says_without_torch(toy_faces):

@@ -162,7 +162,10 @@ class ToyPortraits:
 
 @dataclasses.dataclass
 class ToyTwin:
-    latent: object
+    seed: int
+    truncation: float
+    choices: dict
+    edits: dict
     note: str
 
 
@@ -187,7 +190,7 @@ class ToyFaces:
         }
         self.loops = []
 
-    def latents(self, n=1, seed=0, truncation=1.0):
+    def latents(self, n=1, seed=0, truncation=1.0, choices=None):
         import torch
 
         noise = torch.Generator()
@@ -224,7 +227,8 @@ class ToyFaces:
     def twin(self, photo):
         found = bool(find_faces(photo))
         said = "Taken from the photo: brown hair." if found else "No face was found."
-        return ToyTwin(self.latents(1, photo.width, 0.5), said)
+        edits = {"smile": 1.2} if found else {}
+        return ToyTwin(photo.width, 0.5, {}, edits, said)
 
 
 class Toys:

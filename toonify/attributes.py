@@ -18,6 +18,7 @@ portraits. A beard is not read: of those said to wear one, every second did not.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -209,6 +210,19 @@ def beyond(
         return None
     sure = 0.5 + 0.5 * min(1.0, max(low - measure, measure - high) / reach)
     return Reading(1 if measure > high else -1, sure, words, colour)
+
+
+def nearest(colour: str | None, variants: Iterable[str]) -> str | None:
+    """The variant, "#rrggbb", that is nearest to a colour in CIELAB.
+
+    None without a colour, or if some variant is none.
+    """
+    names = [name for name in (colour, *variants) if name and re.fullmatch("#[0-9a-fA-F]{6}", name)]
+    if colour is None or len(names) < 1 + len(tuple(variants)) or len(names) < 2:
+        return None
+    rgb = np.float32([[[int(name[i : i + 2], 16) / 255 for i in (1, 3, 5)] for name in names]])
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab)[0]
+    return names[1 + int(np.linalg.norm(lab[1:] - lab[0], axis=1).argmin())]
 
 
 def colours(

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ DOWNLOADED = [
     *(CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS),
     *(f"{LITE}/{name}" for name in (CONFIG, *WEIGHTS)),
 ]
+NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # of what style.json has
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
@@ -57,6 +59,7 @@ class Style:
     `source` says where the weights come from: "bundled", "folder ..." or "hub owner/repo@revision".
     `family` says which pipeline draws it, or what part of one it is: see `FAMILIES`. `blend` is the
     size in pixels up to which a toon generator's layers are its own, unless told otherwise.
+    `attributes` are what a face can be asked for: name -> its variants, in the network's order.
     `fast` is whether it has a lite generator too, which no `style.json` says.
     """
 
@@ -71,6 +74,7 @@ class Style:
     data: str = ""
     family: str = "animegan"
     blend: int = 128
+    attributes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
     fast: bool = False
 
 
@@ -331,7 +335,7 @@ def read_style(folder: Path, name: str, source: str) -> Style:
     fields = {f.name for f in dataclasses.fields(Style)} - {"name", "source", "fast"}
     said = {key: value for key, value in said.items() if key in fields}
     for key, value in said.items():
-        if key not in ("eye_distance", "short_side", "blend") and not isinstance(value, str):
+        if key not in NO_TEXT and not isinstance(value, str):
             raise ValueError(f"{file}: {key} is {value!r}, expected text")
     if said.get("scope", "photo") not in SCOPES:
         raise ValueError(f"{file}: scope is {said['scope']!r}, expected one of {', '.join(SCOPES)}")
@@ -348,6 +352,8 @@ def read_style(folder: Path, name: str, source: str) -> Style:
         raise ValueError(
             f"{file}: blend is {said['blend']!r}, expected one of {', '.join(map(str, BLENDS))}"
         )
+    if "attributes" in said:
+        said["attributes"] = variants(said["attributes"], file)
     return Style(name=name, source=source, fast=has_lite(folder), **{"title": name, **said})
 
 
@@ -357,6 +363,21 @@ def eye_range(value, file: Path) -> tuple[float, float]:
     if not (numbers and len(value) == 2 and 0 <= value[0] < value[1] and value[1] >= 8):
         raise ValueError(f"{file}: eye_distance is {value!r}, expected [low, high] in pixels")
     return float(value[0]), float(value[1])
+
+
+def variants(value, file: Path) -> dict[str, tuple[str, ...]]:
+    """{"mouth": ["laugh", "sad"], ...}, checked."""
+
+    def many(names) -> bool:
+        texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return texts and len(set(names)) == len(names) >= 2
+
+    if not (isinstance(value, dict) and all(map(many, value.values()))):
+        raise ValueError(
+            f"{file}: attributes is {value!r}, expected lists of two or more different names, each"
+            " under the name of an attribute"
+        )
+    return {name: tuple(names) for name, names in value.items()}
 
 
 def directions(base: str | Path = DEFAULT_BASE) -> dict[str, str]:

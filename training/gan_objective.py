@@ -156,7 +156,11 @@ class NoiseObjective:
             "licence": s.licence,
             "data": s.data_statement or told(s.data),
         }
-        write_network(G.generator, folder, style)
+        write_network(G.generator, folder, style | self.more_told())
+
+    def more_told(self) -> dict[str, object]:
+        """What else style.json is to say."""
+        return {}
 
 
 def new_critic(

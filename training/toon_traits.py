@@ -161,4 +161,5 @@ def parse(text: str) -> tuple[str, Trait]:
             f"--trait {text}: expected NAME=COLUMN, NAME=COLUMN:HIGH,... or"
             " NAME=COLUMN:HIGH,.../LOW,..."
         )
-    return name, Trait(name.replace("_", " ").capitalize(), tuple(clauses))
+    label = TRAITS[name].label if name in TRAITS else name.replace("_", " ").capitalize()
+    return name, Trait(label, tuple(clauses))

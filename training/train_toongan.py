@@ -62,6 +62,7 @@ class ToonGANObjective(GANObjective):
         draws = (s.data, s.resolution, s.max_images)
         self.redraws = bool(s.redraw)
         self.encodes = self.redraws and table is None
+        self.told = {"attributes": table.variants} if table else {}
         if table:
             data = AttributedDraws(*draws, s.seed, table)
             G = AttributedRedrawing(generator.train(), table.chances)
@@ -107,12 +108,20 @@ class ToonGANObjective(GANObjective):
         return groups
 
     def schedule(self, images: int) -> dict[str, float]:
-        rates = super().schedule(images)
-        return rates | ({"init": self.settings.lr_init} if self.settings.warm_images else {})
+        """Redrawing alone keeps its rate for half of its images, then nears its last one evenly."""
+        s, rates = self.settings, super().schedule(images)
+        if not s.warm_images:
+            return rates
+        late = min(1.0, max(0.0, 2 * images / s.warm_images - 1))
+        return rates | {"init": s.lr_init ** (1 - late) * s.lr_init_last**late}
 
     def noise(self, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
         drawn = super().noise(seeds)
         return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if self.encodes else {})
+
+    def more_told(self) -> dict[str, object]:
+        """Names of what z chooses, in the order of the network's numbers."""
+        return self.told
 
     def unpack(self, batch):
         """Also what the pictures show, if a table says it."""

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from toonify import hub, images
-from toonify.cli.options import OK, UsageError, edit, failed, whole, within
+from toonify.cli.options import OK, UsageError, choice, edit, failed, whole, within
 from toonify.video import CLIPS
 
 NUMBER, AT, FPS, FRAMES = 16, 16, 24, 24  # unless told: FRAMES is for each face of a film
@@ -23,6 +23,7 @@ EXAMPLES = """\
 examples:
   python -m toonify imagine -n 16 --seed 7 -o grid.png
   python -m toonify imagine -n 100 -o faces/ --truncation 0.7 --edit smile=1.5
+  python -m toonify imagine --seed 7 --choose hair=bun --choose mouth=laugh -o laughing.png
   python -m toonify imagine --mix 7:12 --mix 7:30 --at 16 -o mixed.png
   python -m toonify imagine --interpolate 5 --seed 7 -o loop.mp4
 
@@ -39,6 +40,7 @@ def add_to(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     imagine.set_defaults(run=run, parser=imagine)
+    bundled = hub.describe(hub.DEFAULT_FACES, hub.BUNDLED / hub.DEFAULT_FACES).attributes
     imagine.add_argument("-o", "--output", required=True, metavar="OUT", help="file or folder")
     imagine.add_argument(
         "-n", "--number", type=whole(1), metavar="N", help=f"how many faces (default: {NUMBER})"
@@ -72,6 +74,16 @@ def add_to(commands) -> None:
         metavar="NAME=AMOUNT",
         help="move every face, for example smile=1.5; may be repeated"
         f" ({', '.join(hub.directions(hub.DEFAULT_FACES)) or 'the names are those of the model'})",
+    )
+    imagine.add_argument(
+        "--choose",
+        dest="choices",
+        type=choice,
+        action="append",
+        default=[],
+        metavar="NAME=VARIANT",
+        help="what every face is to have, for example mouth=laugh; all else stays as its seed has"
+        f" it; may be repeated ({', '.join(bundled) or 'the names are those of the model'})",
     )
     imagine.add_argument(
         "--columns",
@@ -193,7 +205,8 @@ def make_pictures(pipeline, options: argparse.Namespace) -> None:
         faces = {f"{coarse}-{fine}": (coarse, fine) for coarse, fine in options.mixes}
     else:
         seed, number = options.seed or 0, options.number or NUMBER
-        pipeline.check_options(number, seed, options.truncation, dict(options.edits))
+        asked = dict(options.edits), dict(options.choices)
+        pipeline.check_options(number, seed, options.truncation, *asked)
         faces = {str(seed): (seed,) for seed in range(seed, seed + number)}
     if not is_folder(options.output):
         pictures = [draw(pipeline, seeds, options) for seeds in shown(faces.values(), "face")]
@@ -211,10 +224,10 @@ def make_pictures(pipeline, options: argparse.Namespace) -> None:
 
 def draw(pipeline, seeds: tuple[int, ...], options: argparse.Namespace) -> "images.Image.Image":
     """The face of one seed, or the mixture of two."""
-    edits = dict(options.edits)
+    edits, choices = dict(options.edits), dict(options.choices)
     if len(seeds) == 1:
-        return pipeline(1, *seeds, options.truncation, edits)[0]
-    coarse, fine = (pipeline.latents(1, seed, options.truncation) for seed in seeds)
+        return pipeline(1, *seeds, options.truncation, edits, choices)[0]
+    coarse, fine = (pipeline.latents(1, seed, options.truncation, choices) for seed in seeds)
     w = pipeline.mix(coarse, fine, options.at or AT)
     return pipeline.draw(pipeline.edited(w, edits))[0]
 
@@ -223,7 +236,8 @@ def make_film(pipeline, options: argparse.Namespace) -> None:
     """The way through the faces and back to the first."""
     number = options.interpolate
     frames = options.frames or FRAMES * number
-    keys = pipeline.latents(number, options.seed or 0, options.truncation)
+    choices = dict(options.choices)
+    keys = pipeline.latents(number, options.seed or 0, options.truncation, choices)
     with shown(range(frames), "frame") as bar:
         pipeline.loop(
             pipeline.edited(keys, dict(options.edits)),

@@ -58,6 +58,14 @@ def edit(text: str) -> tuple[str, float]:
         ) from None
 
 
+def choice(text: str) -> tuple[str, str]:
+    """argparse type: the name of an attribute and one of its variants."""
+    name, _, variant = (part.strip() for part in text.partition("="))
+    if not name or not variant:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected two names, like mouth=laugh")
+    return name, variant
+
+
 def add_drawing_options(parser: argparse.ArgumentParser, source: str) -> None:
     """How a drawing looks and what draws it; `source` is the word for what is drawn."""
     parser.add_argument(

@@ -19,8 +19,10 @@ BATCH = 32  # faces drawn at once, in about 200 MB at 128 px
 LARGEST_SEED = 2**62
 MOST_FACES = 4096  # in one call
 Z = 0  # what tells the noise of a face from other numbers drawn of its seed
+SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 TWIN_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
 TWIN_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
+COLOURED = {"skin_light": "skin_colour", "hair_light": "hair_colour"}  # reading -> attribute
 NETWORK_CODE = [
     Path(__file__).parents[1] / "models" / name
     for name in ("toongan.py", "stylegan2.py", "toon_generator.py")
@@ -33,22 +35,26 @@ class Twin:
 
     latent: w+ (1, L, D), edits included.
     read: what was read of the portrait, by name (see `toonify.attributes`); empty without a face.
+    choices: the variants of colours that were chosen, by the names of attributes.
     edits: the amounts by which the directions of that name moved the face.
-    seed: the face before that, at a truncation of 0.5; it follows from the photo.
+    seed: the face before that, at this `truncation`; it follows from the photo.
     note: what the face has of the portrait, and what it has not, for people.
     """
 
     latent: torch.Tensor
     read: dict[str, Reading]
+    choices: dict[str, str]
     edits: dict[str, float]
     seed: int
+    truncation: float
     note: str
 
 
 class ToonGANPipeline:
     """Draws cartoon faces. Safe to share between threads; they take turns at the network.
 
-    `generator` is the torch network, `directions` are the ways in which its faces can be moved.
+    `generator` is the torch network, `directions` are the ways in which its faces can be moved,
+    `attributes` what can be chosen of a face outright: name -> its variants.
     A network of the public Toon-Generator draws, and has no w: what needs one is refused.
     """
 
@@ -61,6 +67,8 @@ class ToonGANPipeline:
         self.directions: dict[str, latents.Direction] = {}
         if (folder / hub.DIRECTIONS).is_file():
             self.directions = latents.load_directions(folder / hub.DIRECTIONS)
+        self.attributes = style.attributes
+        self._check_attributes(folder / hub.STYLE)
         self.name = hub.fingerprint(hub.weights_file(folder))[:16]
         self._key = hub.fingerprint(folder / hub.CONFIG, hub.weights_file(folder), *NETWORK_CODE)
         self._engine: Engine | None = None
@@ -89,30 +97,39 @@ class ToonGANPipeline:
         seed: int = 0,
         truncation: float = 1.0,
         edits: Mapping[str, float] | None = None,
+        choices: Mapping[str, str] | None = None,
     ) -> list[Image.Image]:
         """`n` RGB pictures; picture i belongs to `seed` + i, whatever else is drawn with it.
 
         `truncation` goes from 0, the mean face, to 1, all the network can draw; `edits` are amounts
-        by the names in `directions`, in standard deviations. ValueError for a wrong option.
+        by the names in `directions`, in standard deviations. `choices` are variants by the names in
+        `attributes`, such as {"mouth": "laugh"}: all else stays as the seed has it. ValueError for
+        a wrong option.
         """
-        self.check_options(n, seed, truncation, edits)
+        self.check_options(n, seed, truncation, edits, choices)
         if self.styled:
-            return self.draw(self.edited(self.latents(n, seed, truncation), edits))
+            return self.draw(self.edited(self.latents(n, seed, truncation, choices), edits))
         return list(self._pictures(self._noise(n, seed)))
 
     # w --------------------------------------------------------------------------------------
 
-    def latents(self, n: int = 1, seed: int = 0, truncation: float = 1.0) -> torch.Tensor:
+    def latents(
+        self,
+        n: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+        choices: Mapping[str, str] | None = None,
+    ) -> torch.Tensor:
         """w+ (n, L, D) of the faces that a call with the same arguments draws."""
-        self.check_options(n, seed, truncation)
+        self.check_options(n, seed, truncation, choices=choices)
         self.check_styled("latents")
         noise, mapping = self._noise(n, seed).to(self.device), self.generator.mapping
         with torch.inference_mode():
             # One by one: in a batch a product's last digits are others.
-            w = torch.cat([mapping(one[None]) for one in noise]).cpu()
+            w = torch.cat([mapping(one, *self._chosen(one, choices)) for one in noise.split(1)])
         # Not `rows`: as many w as w+ has rows would be taken for one w+.
         return latents.expand(
-            latents.truncate(w, mapping.w_avg.cpu(), truncation), self.generator.num_ws
+            latents.truncate(w.cpu(), mapping.w_avg.cpu(), truncation), self.generator.num_ws
         )
 
     def edited(self, w: torch.Tensor, edits: Mapping[str, float] | None) -> torch.Tensor:
@@ -146,7 +163,9 @@ class ToonGANPipeline:
         return latents.load_latent(source, *self.generator.synthesis.shape, self.name)
 
     def twin(self, photo) -> Twin:
-        """A face that has of the photo's largest face what can be read of it and be moved.
+        """A face that has of the photo's largest face what can be read of it and chosen or moved.
+
+        Where colours of skin and hair can be chosen, the nearest to the photo's are, in CIELAB.
 
         `photo` is a path, the bytes of an image file or a `PIL.Image`. The same photo gives the
         same twin, another one another; no face found is an answer too. Raises images.ImageError for
@@ -160,13 +179,20 @@ class ToonGANPipeline:
             visible = inside(crop, photo.size, attributes.SIDE)
             read = attributes.read(crop.image, crop.points, visible)
         seed = seed_of(photo)
-        edits = {
-            name: TWIN_AMOUNT * reading.sure * reading.value
-            for name, reading in read.items()
-            if name in self.directions
-        }
-        latent = self.edited(self.latents(1, seed, TWIN_TRUNCATION), edits)
-        return Twin(latent, read, edits, seed, told(bool(found), read, edits))
+        choices, edits = {}, {}
+        for name, reading in read.items():
+            if nearest := attributes.nearest(
+                reading.colour, self.attributes.get(COLOURED.get(name), ())
+            ):
+                choices[COLOURED[name]] = nearest
+            elif name in self.directions:
+                edits[name] = TWIN_AMOUNT * reading.sure * reading.value
+        # Half way to the mean face lies what is no variant of anything.
+        truncation = 1.0 if self.attributes else TWIN_TRUNCATION
+        latent = self.edited(self.latents(1, seed, truncation, choices), edits)
+        used = [name for name in read if name in edits or COLOURED.get(name) in choices]
+        note = told(bool(found), read, used)
+        return Twin(latent, read, choices, edits, seed, truncation, note)
 
     # pictures -------------------------------------------------------------------------------
 
@@ -224,6 +250,25 @@ class ToonGANPipeline:
     def _noise(self, n: int, seed: int) -> torch.Tensor:
         return latents.normals(range(seed, seed + n), Z, self.generator.config.z_dim)
 
+    def _chosen(self, z: torch.Tensor, choices: Mapping[str, str] | None) -> list[torch.Tensor]:
+        """What else the mapping is told of z (1, D): its variants, some of them replaced."""
+        if not choices:
+            return []
+        chosen = self.generator.mapping.choose(z)
+        for place, (name, variants) in enumerate(self.attributes.items()):
+            if name in choices:
+                chosen[:, place] = variants.index(choices[name])
+        return [chosen]
+
+    def _check_attributes(self, file: Path) -> None:
+        """ValueError if the names are not of what the network chooses among."""
+        named = [len(variants) for variants in self.attributes.values()]
+        known = list(getattr(self.generator.config, "variants", None) or ())
+        if named and named != known:
+            raise ValueError(
+                f"{file}: attributes have {named} variants, expected the network's: {known}"
+            )
+
     def _pictures(self, inputs: torch.Tensor) -> Iterator[Image.Image]:
         """Pictures of what the engine takes, a few at a time."""
         for batch in inputs.split(BATCH):
@@ -241,6 +286,7 @@ class ToonGANPipeline:
         seed: int,
         truncation: float = 1.0,
         edits: Mapping[str, float] | None = None,
+        choices: Mapping[str, str] | None = None,
     ) -> None:
         """ValueError for an option that no face can be drawn with."""
         check_whole("n", n, 1, MOST_FACES)
@@ -252,6 +298,13 @@ class ToonGANPipeline:
         if edits:
             self.check_styled("edits")
             latents.check_edits(edits, self.directions)
+        for name, variant in (choices or {}).items():
+            among = self.attributes.get(name)
+            if among is None:
+                known = ", ".join(self.attributes) or "none, for these faces"
+                raise ValueError(f"choices: {name!r} is no attribute; expected one of {known}")
+            if variant not in among:
+                raise ValueError(f"choices: {name}={variant!r}: expected one of {', '.join(among)}")
 
 
 def check_whole(name: str, value: int, low: int, high: int) -> None:
@@ -263,15 +316,15 @@ def check_whole(name: str, value: int, low: int, high: int) -> None:
 def seed_of(photo: Image.Image) -> int:
     """The seed that follows from an RGB photo's pixels."""
     digest = hashlib.sha256(f"{photo.size}".encode() + photo.tobytes()).digest()
-    return int.from_bytes(digest[:8], "big") % LARGEST_SEED
+    return int.from_bytes(digest[:8], "big") % SEEDS_OF_PHOTOS
 
 
-def told(face: bool, read: Mapping[str, Reading], edits: Mapping[str, float]) -> str:
-    """What a twin has of its portrait, and what it has not."""
+def told(face: bool, read: Mapping[str, Reading], names: Sequence[str]) -> str:
+    """What a twin has of its portrait, which are the readings of these names, and what not."""
     if not face:
         return "No face was found: the photo as a whole chose a face by chance."
-    used = ", ".join(reading.words for name, reading in read.items() if name in edits)
-    idle = ", ".join(reading.words for name, reading in read.items() if name not in edits)
+    used = ", ".join(reading.words for name, reading in read.items() if name in names)
+    idle = ", ".join(reading.words for name, reading in read.items() if name not in names)
     if not used:
         return f"A face by chance: it cannot be moved by what was read ({idle or 'nothing'})."
     return f"Taken from the photo: {used}." + (f" Read, and not to be moved: {idle}." * bool(idle))

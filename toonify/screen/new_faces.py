@@ -6,37 +6,41 @@ the other tabs do not hold it up.
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 import gradio as gr
 from PIL import Image
 
-from toonify.screen import events, files, visitors
+from toonify.screen import events, files, visitors, words
 
 TAB = "new-faces"  # for whoever opens it
 FARTHEST = 3  # standard deviations that a face may be moved; beyond, it looks like nobody
 TYPICAL = 0.8  # how far from the mean face people are drawn, unless told otherwise
 MOST_FACES, MOST_KEPT = 24, 16  # drawn at once; and favourites
+CHOOSE = "choose."  # before an attribute's name in links: a direction may have the same
 CLIPS = {"MP4": ".mp4", "GIF": ".gif", "WebP": ".webp"}
 FPS = 24
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Face:
-    """How to draw a face again: by its number and truncation, or by a `latent` (1, L, D) where it
-    is a twin or a mix; then moved by `edits`, amounts by the names of directions."""
+    """How to draw a face again: by its number, truncation and `choices`, variants by the names of
+    attributes, or by a `latent` (1, L, D) where it is a mix; then moved by `edits`, amounts by the
+    names of directions."""
 
     title: str
     seed: int | None = None
     truncation: float = TYPICAL
     edits: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
     latent: object = None
 
     def same(self, other: "Face") -> bool:
         """Whether the other is drawn the same way."""
         ours, theirs = (
-            (face.seed, face.truncation, dict(face.edits), id(face.latent))
+            (face.seed, face.truncation, dict(face.edits), dict(face.choices), id(face.latent))
             for face in (self, other)
         )
         return ours == theirs
@@ -45,7 +49,7 @@ class Face:
         """The w+ (1, L, D) that it is drawn from."""
         w = self.latent
         if w is None:
-            w = pipeline.latents(1, self.seed, self.truncation)
+            w = pipeline.latents(1, self.seed, self.truncation, self.choices)
         return pipeline.edited(w, self.edits)
 
     def picture(self, pipeline) -> Image.Image:
@@ -58,32 +62,41 @@ class Face:
         if self.seed is None:
             return ""
         said = {"seed": self.seed, "truncation": self.truncation, **self.edits}
-        return "?" + "&".join(f"{name}={amount:.9g}" for name, amount in said.items())
+        said = {name: f"{amount:.9g}" for name, amount in said.items()}
+        chosen = {CHOOSE + name: variant for name, variant in self.choices.items()}
+        return "?" + urlencode(said | chosen)
 
 
 class Handlers:
     """What happens when somebody presses something. What a session has picked and kept stays on
     the server: gradio keeps it by session, and a browser neither gets nor sends it."""
 
-    def __init__(self, load: Callable, directions: Mapping[str, str], side: int):
+    def __init__(
+        self,
+        load: Callable,
+        directions: Mapping[str, str],
+        side: int,
+        attributes: Mapping[str, Sequence[str]] | None = None,
+    ):
         self.load = load
         self.directions = directions
+        self.attributes = attributes or {}
         self.sizes = [4 << step for step in range(1, side.bit_length() - 2)]  # px, of layers
 
     # faces ----------------------------------------------------------------------------------
 
-    def numbered(self, seed, truncation=TYPICAL, edits: Mapping | None = None) -> Face:
+    def numbered(self, seed, truncation=TYPICAL, edits=None, choices=None) -> Face:
         """The face of a number, 0 to a billion; without one, anybody's."""
         seed = visitors.number(seed, "face")
-        return Face(
-            f"{seed}", seed, float(truncation), visitors.edits(edits, self.directions, FARTHEST)
-        )
+        edits = visitors.edits(edits, self.directions, FARTHEST)
+        choices = visitors.choices(choices, self.attributes)
+        return Face(f"{seed}", seed, float(truncation), edits, choices)
 
-    def row(self, seed, count: int, truncation: float, edits: Mapping | None = None) -> list[Face]:
+    def row(self, seed, count: int, truncation: float, edits=None, choices=None) -> list[Face]:
         """As many faces as asked for, of consecutive numbers."""
-        first = self.numbered(seed, truncation, edits).seed
+        first = self.numbered(seed, truncation, edits, choices).seed
         numbers = [(first + step) % 10**visitors.DIGITS for step in range(int(count))]
-        return [self.numbered(number, truncation, edits) for number in numbers]
+        return [self.numbered(number, truncation, edits, choices) for number in numbers]
 
     # the screen -----------------------------------------------------------------------------
 
@@ -112,14 +125,22 @@ class Handlers:
 
     def shown(self, face: Face, kept: list) -> tuple:
         """What the widgets of the face that is picked get."""
-        return *self.seen(face, kept), *(face.edits.get(name, 0) for name in self.directions)
+        free = face.latent is None  # a mix has no number whose choices could be others
+        return (
+            *self.seen(face, kept),
+            *(face.edits.get(name, 0) for name in self.directions),
+            *(
+                gr.update(value=face.choices.get(name, ""), interactive=free)
+                for name in self.attributes
+            ),
+        )
 
     def seen(self, face: Face, kept: list) -> tuple:
         """The same without the sliders that move it."""
         pipeline, start = self.load(), time.perf_counter()
         picture = face.picture(pipeline)
         name = face.title.capitalize() if face.seed is None else f"Face {face.title}"
-        parts = [name, *self.edits_said(face)]
+        parts = [name, *self.changes(face)]
         parts.append(f"Drawn in {1000 * (time.perf_counter() - start):.0f} ms")
         parts.append(f"{picture.width} × {picture.height} px")
         return (
@@ -132,9 +153,12 @@ class Handlers:
             face,
         )
 
-    def edits_said(self, face: Face) -> list[str]:
-        """["Smile +1.5", ...]"""
-        return [f"{self.directions[name]} {amount:+g}" for name, amount in face.edits.items()]
+    def changes(self, face: Face) -> list[str]:
+        """["Mouth: laugh", "Smile +1.5", ...]"""
+        return [
+            *(f"{words.label(name)}: {words.label(it)}" for name, it in face.choices.items()),
+            *(f"{self.directions[name]} {amount:+g}" for name, amount in face.edits.items()),
+        ]
 
     def keep_button(self, face: Face, kept: list) -> dict:
         """The button that keeps the face, or takes it away again."""
@@ -147,13 +171,17 @@ class Handlers:
             return gr.skip()
         return self.shown(faces[event.index], kept)
 
-    def move(self, face, kept, *amounts):
-        """A slider was moved: the picked face, moved."""
+    def move(self, face, kept, *said):
+        """A slider was moved or something chosen: the picked face, changed."""
         if face is None:
             return gr.skip()
+        amounts, wishes = said[: len(self.directions)], said[len(self.directions) :]
         amounts = dict(zip(self.directions, amounts, strict=True))
-        edits = visitors.edits(amounts, self.directions, FARTHEST)
-        return self.seen(dataclasses.replace(face, edits=edits), kept)
+        wishes = dict(zip(self.attributes, (wish or "" for wish in wishes), strict=True))
+        changes = {"edits": visitors.edits(amounts, self.directions, FARTHEST)}
+        if face.latent is None:
+            changes["choices"] = visitors.choices(wishes, self.attributes)
+        return self.seen(dataclasses.replace(face, **changes), kept)
 
     def keep(self, face, kept):
         """Keeps the picked face as a favourite, or if it is one, takes it away."""
@@ -165,7 +193,7 @@ class Handlers:
             others = [*kept, face]
         pipeline = self.load()
         pictures = [
-            (other.picture(pipeline), " · ".join([other.title, *self.edits_said(other)]))
+            (other.picture(pipeline), " · ".join([other.title, *self.changes(other)]))
             for other in others
         ]
         gallery = gr.update(value=pictures, visible=bool(pictures), selected_index=None)
@@ -220,12 +248,14 @@ class Handlers:
     def twin_of(self, photo) -> tuple:
         """The face, and what it has of the photo."""
         twin = self.load().twin(visitors.read_photo(photo))
-        return Face("twin", latent=twin.latent), twin.note
+        face = Face(f"{twin.seed}", twin.seed, twin.truncation, twin.edits, twin.choices)
+        return face, twin.note
 
     # links ----------------------------------------------------------------------------------
 
     def arrive(self, request: gr.Request):
-        """Somebody opened a link to a face, ?seed=7&truncation=0.8&smile=1: its tab is opened."""
+        """Somebody opened a link to a face, ?seed=7&truncation=0.8&smile=1&choose.hair=bun: its tab
+        is opened."""
         said = dict(request.query_params)
         if "seed" not in said:
             return gr.skip()
@@ -243,7 +273,8 @@ class Handlers:
         truncation = amounts.pop("truncation")
         if not 0 <= truncation <= 1:
             raise visitors.refusal(f"The link's truncation is {truncation:g}: expected 0 to 1.")
-        return self.numbered(said["seed"], truncation, amounts)
+        choices = {name: said[CHOOSE + name] for name in self.attributes if CHOOSE + name in said}
+        return self.numbered(said["seed"], truncation, amounts, choices)
 
     def open(self, face, count, kept):
         """The face of a link, picked, among those that follow it."""
@@ -258,7 +289,7 @@ class Handlers:
 
     # the API --------------------------------------------------------------------------------
 
-    def faces(self, n=1, seed=None, truncation=TYPICAL, edits=None):
+    def faces(self, n=1, seed=None, truncation=TYPICAL, edits=None, choices=None):
         """Draw faces that never existed. Returns a list of PNGs, of consecutive numbers.
 
         client.predict(n=4, seed=7, edits={"smile": 1.5}, api_name="/faces")
@@ -268,9 +299,10 @@ class Handlers:
             seed: the number of the first; None is anybody.
             truncation: from 0, the mean face, to 1, all that can be drawn.
             edits: how far to move the faces, -3 to 3 a direction.
+            choices: what the faces are to have, such as {"mouth": "laugh"}.
         """
         pipeline = self.load()
-        row = self.row(seed, n, truncation, edits)
+        row = self.row(seed, n, truncation, edits, choices)
         return [str(files.saved(face.picture(pipeline), "face", face.title)) for face in row]
 
     def mix(self, coarse, fine, size=16, truncation=TYPICAL):

@@ -1,5 +1,7 @@
 """Faces that never existed: what is seen."""
 
+from collections.abc import Sequence
+
 import gradio as gr
 
 from toonify.screen import boxes, events, files, visitors, words
@@ -49,12 +51,16 @@ def lay_out(handlers: Handlers, page: gr.Blocks, tabs: gr.Tabs) -> None:
                 copy = gr.Button("Copy link", interactive=False, min_width=140, elem_id="copy")
                 png = download_button("Download PNG", "new-download")
             with gr.Accordion(
-                "Change the face", visible=bool(handlers.directions), elem_id="moves"
+                "Change the face",
+                visible=bool(handlers.directions or handlers.attributes),
+                elem_id="moves",
             ):
                 moves = [
                     gr.Slider(-FARTHEST, FARTHEST, 0, step=0.1, label=label, elem_id=f"move-{name}")
                     for name, label in handlers.directions.items()
                 ]
+                with gr.Row():
+                    wishes = [wish(*item) for item in handlers.attributes.items()]
             favourites = gallery_box("Favourites", elem_id="favourites", visible=False)
             with gr.Accordion("Loop through the favourites", open=False, elem_id="loop"):
                 form, seconds = form_radio(), seconds_slider()
@@ -84,7 +90,7 @@ def lay_out(handlers: Handlers, page: gr.Blocks, tabs: gr.Tabs) -> None:
         link = gr.Textbox(visible="hidden", elem_id="link")
 
     seen = [picture, report, png, keep, copy, link, face]
-    shown = [*seen, *moves]
+    shown = [*seen, *moves, *wishes]
     drawn = [number, gallery, sheet, faces, *shown]
     swift = {"show_progress_on": picture, **SWIFT, **events.PRIVATE}
     for trigger in (draw.click, number.submit):
@@ -95,7 +101,8 @@ def lay_out(handlers: Handlers, page: gr.Blocks, tabs: gr.Tabs) -> None:
     favourites.select(handlers.pick, [kept, kept], shown, **swift)
     # What comes while one is being drawn waits, and only the last of it.
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **SWIFT, **events.PRIVATE}
-    gr.on([move.input for move in moves], handlers.move, [face, kept, *moves], seen, **live)
+    changes = [*moves, *wishes]
+    gr.on([it.input for it in changes], handlers.move, [face, kept, *changes], seen, **live)
     keep.click(handlers.keep, [face, kept], [kept, favourites, keep], **swift)
     # Queued, since nothing is said in passing to who did not wait.
     quiet = {"show_progress": "hidden", **events.PRIVATE}
@@ -127,9 +134,10 @@ def serve(handlers: Handlers) -> None:
     numbers = [gr.Number(None, **seed) for _ in range(3)]
     truncation = truncation_slider(visible=False)
     edits = gr.JSON(label="Edits", visible=False)
+    choices = gr.JSON(label="Choices", visible=False)
     pictures = gr.Gallery(label="Faces", visible=False)
     gr.on(
-        *([], handlers.faces, [count, numbers[0], truncation, edits], pictures),
+        *([], handlers.faces, [count, numbers[0], truncation, edits, choices], pictures),
         **{"api_name": "faces", **SWIFT},
     )
     size = gr.Radio(handlers.sizes, value=16, label="Size", visible=False)
@@ -154,6 +162,14 @@ def truncation_slider(**options) -> gr.Slider:
     """How far from the mean face."""
     info = "0 is the mean of all faces, 1 all that there are"
     return gr.Slider(0, 1, TYPICAL, step=0.05, label="Character", info=info, **options)
+
+
+def wish(name: str, variants: Sequence[str]) -> gr.Dropdown:
+    """What a face is to have of an attribute; at first, what its number chooses."""
+    choices = [("as it comes", ""), *((words.label(variant), variant) for variant in variants)]
+    return gr.Dropdown(
+        choices, value="", label=words.label(name), min_width=140, elem_id=f"wish-{name}"
+    )
 
 
 def form_radio(**options) -> gr.Radio:

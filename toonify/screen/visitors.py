@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import gradio as gr
 from PIL import Image
@@ -57,6 +57,18 @@ def edits(said, directions: Mapping[str, str], farthest: float) -> dict[str, flo
             f" names {', '.join(directions) or '(there are none)'}"
         )
     return {name: amount for name, amount in said.items() if amount}
+
+
+def choices(said, attributes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What a face is to have; refused if it is no variant of these attributes."""
+    said = {} if said is None else said
+    right = isinstance(said, Mapping) and all(
+        name in attributes and variant in ("", *attributes[name]) for name, variant in said.items()
+    )
+    if not right:
+        among = "; ".join(f"{name}: {', '.join(names)}" for name, names in attributes.items())
+        raise refusal(f"choices: expected variants by name ({among or 'there are none'})")
+    return {name: variant for name, variant in said.items() if variant}
 
 
 def digest(photo: str | bytes | None) -> str | None:

@@ -1,5 +1,25 @@
 """Sentences that several tabs say."""
 
+import math
+import re
+
+COLOURS = {
+    (30, 25, 22): "black",
+    (128, 128, 128): "grey",
+    (255, 255, 255): "white",
+    (95, 60, 45): "dark brown",
+    (150, 95, 65): "brown",
+    (190, 145, 110): "tan",
+    (240, 200, 170): "peach",
+    (215, 180, 115): "sand",
+    (234, 179, 8): "yellow",
+    (249, 115, 22): "orange",
+    (178, 31, 31): "red",
+    (236, 72, 153): "pink",
+    (115, 25, 195): "purple",
+    (10, 50, 135): "blue",
+    (20, 125, 60): "green",
+}
 PRIVATE = (
     "**Private.** {what} are drawn on this server, never shown to others or used for training,"
     " and deleted with their {their} within an hour."
@@ -23,6 +43,17 @@ def about(style) -> str:
 
 def drawn_in(seconds: float, size: tuple[int, int]) -> str:
     return f"Drawn in {seconds:.1f} s · {pixels(size)}"
+
+
+def label(name: str) -> str:
+    """How people write a name out of a table: longStraight, rear_hair and #a55728 as
+    "Long straight", "Rear hair" and "Brown #a55728"."""
+    if re.fullmatch("#[0-9a-f]{6}", name):
+        rgb = [int(name[place : place + 2], 16) for place in (1, 3, 5)]
+        nearest = min(COLOURS, key=lambda known: math.dist(known, rgb))
+        return f"{COLOURS[nearest].capitalize()} {name}"
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name)
+    return spaced.lower().capitalize()
 
 
 def pixels(size: tuple[int, int]) -> str:
