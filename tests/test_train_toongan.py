@@ -150,8 +150,8 @@ MATTERS = dict(
     ada_cap=0.25, critic="projected", redraw=0.5,
 )  # fmt: skip
 REDRAW_MATTERS = dict(  # where there is redrawing
-    lr_init=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0, weight_recover=1.0,
-    weight_variety=2.0, warm_images=8, attributes=True,
+    lr_init=0.1, lr_init_last=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0,
+    weight_recover=1.0, weight_variety=2.0, warm_images=4, attributes=True,
 )  # fmt: skip
 SEED_MATTERS = dict(
     seed=4, batch=2, z_dim=4, channels=(8, 8, 4, 4), critic_channels=(4, 4, 8), lr=0.01,
@@ -182,7 +182,7 @@ def changes_of(name: str, data: Path) -> dict:
     return changes
 
 
-REDRAWS = {"max_images": 12, "warm_images": 4}
+REDRAWS = {"max_images": 20, "warm_images": 12}
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +223,15 @@ def test_every_setting_of_the_public_recipe_changes_what_is_trained(name, faces,
 def test_every_setting_of_redrawing_changes_what_is_trained(name, faces, plain, tmp_path):
     changes = {"data": str(faces), **REDRAWS, name: REDRAW_MATTERS[name]}
     assert differ(plain["laptop"], weights(run(settings(tmp_path / "run", "laptop", **changes))))
+
+
+def test_redrawing_alone_goes_slower_in_its_second_half(faces, tmp_path):
+    chosen = settings(
+        *(tmp_path / "run", "laptop"), data=str(faces), warm_images=400, lr_init_last=0.0001
+    )
+    objective = objective_of(chosen, torch.device("cpu"))
+    rates = [objective.schedule(images)["init"] for images in (0, 200, 300, 400, 800)]
+    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.0001, 0.0001])
 
 
 def test_what_was_redrawn_is_not_judged(faces, tmp_path):

@@ -62,7 +62,8 @@ class ToonGANObjective(GANObjective):
         draws = (s.data, s.resolution, s.max_images)
         self.redraws = bool(s.redraw)
         self.encodes = self.redraws and table is None
-        self.told = {"attributes": table.variants} if table else {}
+        variants = table.variants.items() if table else ()
+        self.names = {name: [str(variant) for variant in among] for name, among in variants}
         if table:
             data = AttributedDraws(*draws, s.seed, table)
             G = AttributedRedrawing(generator.train(), table.chances)
@@ -121,7 +122,7 @@ class ToonGANObjective(GANObjective):
 
     def more_told(self) -> dict[str, object]:
         """Names of what z chooses, in the order of the network's numbers."""
-        return self.told
+        return {"attributes": self.names} if self.names else {}
 
     def unpack(self, batch):
         """Also what the pictures show, if a table says it."""
