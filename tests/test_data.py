@@ -571,15 +571,15 @@ def test_draws_are_the_same_from_any_source_and_in_any_order(style, data, tmp_pa
     for index in (31, 2, 17, 31):
         assert same(folders[index], archives[index])
     assert not same(folders[2], make(data, style, seed=6)[2])
-    # As a training run does it, in a process without engines and their threads: forked off this
-    # one, a worker can wait for ever on a lock that another thread held.
+    # As a training run does it, in a process of its own.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
         assert one.submit(differing, folders, archives).result(timeout=120) == {}
 
 
 def differing(here, there) -> dict[tuple[int, str], int]:
     """(index, name) -> how many values of draws 0 to 7 differ; those from `there` by workers."""
-    loader = DataLoader(there, 4, sampler=range(8), num_workers=2)
+    workers = {"num_workers": 2, "multiprocessing_context": "spawn"}
+    loader = DataLoader(there, 4, sampler=range(8), **workers)
     batches = [{k: v[i] for k, v in batch.items()} for batch in loader for i in range(4)]
     pairs = [(i, k, here[i][k] != batch[k]) for i, batch in enumerate(batches) for k in here[i]]
     return {(i, k): int(unlike.sum()) for i, k, unlike in pairs if unlike.any()}

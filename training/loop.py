@@ -374,7 +374,15 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
     # Draw i depends on i alone, so going on is starting the count where it stopped.
     rest = Subset(objective.dataset, range(progress.images, settings.max_images))
     share = settings.batch // accelerator.num_processes
-    loader = DataLoader(rest, share, shuffle=False, drop_last=True, num_workers=settings.workers)
+    loader = DataLoader(
+        *(rest, share),
+        shuffle=False,
+        drop_last=True,
+        num_workers=settings.workers,
+        # Forked off a process that has threads, as an extractor's engine starts them, a worker can
+        # wait for ever on a lock that one of these held.
+        multiprocessing_context="spawn" if settings.workers else None,
+    )
     loader = accelerator.prepare(loader)
 
     tick = Tick(settings.batch, progress)
