@@ -285,9 +285,22 @@ def test_a_twin_gets_the_colours_that_are_nearest(choosing_faces, photo):
     pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
     twin = pipe.twin(photo)
     assert twin.truncation == 1.0 and twin.edits == {}
-    assert twin.choices == ({"hair_colour": "#2c1b18"} if "hair_light" in twin.read else {})
+    dark = {"hair_colour": "#2c1b18"} if "hair_light" in twin.read else {}
+    assert twin.read["smile"].value == 1 and twin.choices == {"mouth": "laugh"} | dark
+    assert "a smile" in twin.note.partition(". Read, and not")[0]
     assert torch.equal(twin.latent, pipe.latents(1, twin.seed, 1.0, twin.choices))
     assert 0 <= twin.seed < 10**9
+
+
+def test_a_twin_wears_what_was_read_and_no_beard_by_chance(choosing_faces, photo, monkeypatch):
+    pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
+    pipe.attributes = {"beard": ("full", "none", "long"), "rear_hair": ("none", "longWavy")}
+    for value, hair in ((1, "longWavy"), (-1, "none")):
+        read = {"hair_long": Reading(value, 0.9, "hair"), "smile": Reading(1, 0.9, "a smile")}
+        monkeypatch.setattr(toongan.attributes, "read", lambda *_, read=read: read)
+        twin = pipe.twin(photo)
+        assert twin.choices == {"beard": "none", "rear_hair": hair} and twin.edits == {}
+        assert twin.note == "Taken from the photo: hair. Read, and not to be moved: a smile."
 
 
 def test_no_face_is_an_answer(pipe):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
@@ -23,6 +24,13 @@ SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 TWIN_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
 TWIN_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
 COLOURED = {"skin_light": "skin_colour", "hair_light": "hair_colour"}  # reading -> attribute
+# Reading -> attribute, and variants to choose of it where the reading is 1, and where it is -1.
+FITTING = {
+    "hair_long": ("rear_hair", ("long*",), ("none",)),
+    "smile": ("mouth", ("laugh", "smile"), ("sad",)),
+    "glasses": ("glasses", (), ("none",)),
+}
+UNREAD = {"beard": "none"}  # of what is not read; a child is not to have a beard by chance
 NETWORK_CODE = [
     Path(__file__).parents[1] / "models" / name
     for name in ("toongan.py", "stylegan2.py", "toon_generator.py")
@@ -35,7 +43,7 @@ class Twin:
 
     latent: w+ (1, L, D), edits included.
     read: what was read of the portrait, by name (see `toonify.attributes`); empty without a face.
-    choices: the variants of colours that were chosen, by the names of attributes.
+    choices: the variants that were chosen, by the names of attributes.
     edits: the amounts by which the directions of that name moved the face.
     seed: the face before that, at this `truncation`; it follows from the photo.
     note: what the face has of the portrait, and what it has not, for people.
@@ -165,7 +173,7 @@ class ToonGANPipeline:
     def twin(self, photo) -> Twin:
         """A face that has of the photo's largest face what can be read of it and chosen or moved.
 
-        Where colours of skin and hair can be chosen, the nearest to the photo's are, in CIELAB.
+        Where variants can be chosen, they are: of colours of skin and hair the nearest, in CIELAB.
 
         `photo` is a path, the bytes of an image file or a `PIL.Image`. The same photo gives the
         same twin, another one another; no face found is an answer too. Raises images.ImageError for
@@ -179,18 +187,24 @@ class ToonGANPipeline:
             visible = inside(crop, photo.size, attributes.SIDE)
             read = attributes.read(crop.image, crop.points, visible)
         seed = seed_of(photo)
-        choices, edits = {}, {}
+        choices, edits, used = {}, {}, []
+        if found:
+            choices = {
+                name: variant
+                for name, variant in UNREAD.items()
+                if variant in self.attributes.get(name, ())
+            }
         for name, reading in read.items():
-            if nearest := attributes.nearest(
-                reading.colour, self.attributes.get(COLOURED.get(name), ())
-            ):
-                choices[COLOURED[name]] = nearest
+            if chosen := self._choice_of(name, reading):
+                choices |= chosen
             elif name in self.directions:
                 edits[name] = TWIN_AMOUNT * reading.sure * reading.value
+            else:
+                continue
+            used.append(name)
         # Half way to the mean face lies what is no variant of anything.
         truncation = 1.0 if self.attributes else TWIN_TRUNCATION
         latent = self.edited(self.latents(1, seed, truncation, choices), edits)
-        used = [name for name in read if name in edits or COLOURED.get(name) in choices]
         note = told(bool(found), read, used)
         return Twin(latent, read, choices, edits, seed, truncation, note)
 
@@ -259,6 +273,19 @@ class ToonGANPipeline:
             if name in choices:
                 chosen[:, place] = variants.index(choices[name])
         return [chosen]
+
+    def _choice_of(self, name: str, reading: Reading) -> dict[str, str]:
+        """The variant that a reading asks for, under its attribute's name; empty without one."""
+        if name in COLOURED:
+            among = self.attributes.get(COLOURED[name], ())
+            nearest = attributes.nearest(reading.colour, among)
+            return {COLOURED[name]: nearest} if nearest else {}
+        attribute, high, low = FITTING.get(name, ("", (), ()))
+        for pattern in high if reading.value > 0 else low:
+            for variant in self.attributes.get(attribute, ()):
+                if fnmatchcase(variant, pattern):
+                    return {attribute: variant}
+        return {}
 
     def _check_attributes(self, file: Path) -> None:
         """ValueError if the names are not of what the network chooses among."""
