@@ -213,12 +213,12 @@ def beyond(
 
 
 def nearest(colour: str | None, variants: Iterable[str]) -> str | None:
-    """The variant, "#rrggbb", that is nearest to a colour in CIELAB.
+    """The variant that is nearest in CIELAB to a colour; all are written "#rrggbb".
 
-    None without a colour, or if some variant is none.
+    None without a colour or variants, or if some variant is no colour.
     """
-    names = [name for name in (colour, *variants) if name and re.fullmatch("#[0-9a-fA-F]{6}", name)]
-    if colour is None or len(names) < 1 + len(tuple(variants)) or len(names) < 2:
+    names = [colour or "", *variants]
+    if len(names) < 2 or not all(re.fullmatch("#[0-9a-fA-F]{6}", name) for name in names):
         return None
     rgb = np.float32([[[int(name[i : i + 2], 16) / 255 for i in (1, 3, 5)] for name in names]])
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab)[0]

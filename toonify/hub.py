@@ -38,7 +38,7 @@ DOWNLOADED = [
     *(CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS),
     *(f"{LITE}/{name}" for name in (CONFIG, *WEIGHTS)),
 ]
-NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # of what style.json has
+NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # in style.json; all else is text
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
@@ -366,7 +366,7 @@ def eye_range(value, file: Path) -> tuple[float, float]:
 
 
 def variants(value, file: Path) -> dict[str, tuple[str, ...]]:
-    """{"mouth": ["laugh", "sad"], ...}, checked."""
+    """{"mouth": ["laugh", "sad"], ...}, checked: ValueError for anything else."""
 
     def many(names) -> bool:
         texts = isinstance(names, list) and all(isinstance(name, str) for name in names)

@@ -156,10 +156,10 @@ class NoiseObjective:
             "licence": s.licence,
             "data": s.data_statement or told(s.data),
         }
-        write_network(G.generator, folder, style | self.more_told())
+        write_network(G.generator, folder, style | self.told_of_network())
 
-    def more_told(self) -> dict[str, object]:
-        """What else style.json is to say."""
+    def told_of_network(self) -> dict[str, object]:
+        """What style.json is to say besides what the settings do."""
         return {}
 
 

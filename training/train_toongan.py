@@ -63,7 +63,7 @@ class ToonGANObjective(GANObjective):
         self.redraws = bool(s.redraw)
         self.encodes = self.redraws and table is None
         variants = table.variants.items() if table else ()
-        self.names = {name: [str(variant) for variant in among] for name, among in variants}
+        self.variant_names = {name: [str(variant) for variant in among] for name, among in variants}
         if table:
             data = AttributedDraws(*draws, s.seed, table)
             G = AttributedRedrawing(generator.train(), table.chances)
@@ -120,9 +120,9 @@ class ToonGANObjective(GANObjective):
         drawn = super().noise(seeds)
         return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if self.encodes else {})
 
-    def more_told(self) -> dict[str, object]:
+    def told_of_network(self) -> dict[str, object]:
         """Names of what z chooses, in the order of the network's numbers."""
-        return {"attributes": self.names} if self.names else {}
+        return {"attributes": self.variant_names} if self.variant_names else {}
 
     def unpack(self, batch):
         """Also what the pictures show, if a table says it."""

@@ -24,7 +24,7 @@ SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 TWIN_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
 TWIN_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
 COLOURED = {"skin_light": "skin_colour", "hair_light": "hair_colour"}  # reading -> attribute
-# Reading -> attribute, and variants to choose of it where the reading is 1, and where it is -1.
+# Reading -> attribute of DiceBear's styles, and what to choose of it where it is 1, and where -1.
 FITTING = {
     "hair_long": ("rear_hair", ("long*",), ("none",)),
     "smile": ("mouth", ("laugh", "smile"), ("sad",)),

@@ -48,7 +48,7 @@ def drawn_in(seconds: float, size: tuple[int, int]) -> str:
 def label(name: str) -> str:
     """How people write a name out of a table: longStraight, rear_hair and #a55728 as
     "Long straight", "Rear hair" and "Brown #a55728"."""
-    if re.fullmatch("#[0-9a-f]{6}", name):
+    if re.fullmatch("#[0-9a-fA-F]{6}", name):
         rgb = [int(name[place : place + 2], 16) for place in (1, 3, 5)]
         nearest = min(COLOURS, key=lambda known: math.dist(known, rgb))
         return f"{COLOURS[nearest].capitalize()} {name}"
