@@ -14,7 +14,7 @@ TOY = (
     *("--faces", "4", "--pair-px", "96", "--width", "4", "--depth", "1", "--critic-width", "4"),
     *("--batch", "2", "--max-images", "8", "--init-images", "4", "--crop-sizes", "0:32"),
     *("--save-every-images", "4", "--decay-images", "0", "--trackers", "none"),
-    *("--precision", "fp32"),
+    *("--precision", "fp32", "--start-from", ""),
 )
 
 

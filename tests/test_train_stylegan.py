@@ -113,10 +113,11 @@ MATTERS = dict(
     noise="none", loss="relativistic", lr_g=0.01, lr_d=0.01, relative_rates=True, beta2=0.9,
     decay_images=16, weight_adversarial=0.5, gamma=7.0, r1_every=1, r2=True, weight_path=0.0,
     path_every=1, path_share=1.0, mixing=0.0, freeze_mapping=True, freeze_d=1, augment="full",
-    augment_p=0.7, ada_target=0.0, ada_images=16, ada_cap=0.25,
+    augment_p=0.7, ada_target=0.0, ada_images=16, ada_cap=0.25
 )  # fmt: skip
 ELSEWHERE = {  # setting -> the test that shows what it does
-    "data", "look", "start_from", "critic_from", "weight_pair", "weight_pair_features", "window",
+    "data", "look", "start_from", "critic_from", "critic", "weight_pair", "weight_pair_features",
+    "window",
     "title", "licence", "score_samples", "out", "max_images", "max_minutes", "precision",
     "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints",
     "ema_half_life_images", "workers", "trackers", "validate", "validate_every_images",
@@ -164,6 +165,24 @@ def test_a_frozen_mapping_and_frozen_blocks_stay(faces, tmp_path):
     assert all(k in still for k in before if k.startswith("G.generator.mapping"))
     assert any(k.startswith("D.b32") for k in still)
     assert any(k.startswith("D.b8") for k in before if k not in still)
+
+
+def test_a_projected_discriminator_trains_what_the_loss_says(faces, tmp_path):
+    changes = dict(data=str(faces), critic="projected", resolution=64, max_images=8)
+    hinge = run(settings(tmp_path / "hinge", loss="hinge", **changes))
+    again = run(settings(tmp_path / "again", loss="hinge", **changes))
+    logistic = run(settings(tmp_path / "logistic", **changes))
+    assert (tmp_path / "hinge" / "critic.safetensors").is_file()
+    assert any(key.startswith("D.heads.") for key in weights(hinge))
+    for key, value in weights(hinge).items():
+        assert torch.equal(value, weights(again)[key]), key
+    assert any(not torch.equal(v, weights(logistic)[k]) for k, v in weights(hinge).items())
+    for wrong, said in (
+        (dict(resolution=32), "--resolution 32 with --critic projected: expected at least 64"),
+        (dict(freeze_d=1), "--freeze-d 1 with --critic projected: expected 0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            run(settings(tmp_path / "wrong", **(changes | wrong)))
 
 
 def test_gamma_follows_the_published_rule():

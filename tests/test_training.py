@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -72,6 +74,27 @@ def test_resumed_run_equals_one_that_was_never_stopped(data, tmp_path):
     model = "model/diffusion_pytorch_model.fp16.safetensors"
     assert (tmp_path / "a" / model).read_bytes() == (tmp_path / "b" / model).read_bytes()
     assert len(loop.checkpoints(tmp_path / "a")) == 2  # pruned
+
+
+def test_a_run_that_is_told_to_stop_saves_at_once_and_goes_on_as_if_it_never_had(data, tmp_path):
+    straight = run(settings(data, tmp_path / "a"))
+    chosen = settings(data, tmp_path / "b")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    objective = AnimeGANObjective(chosen, torch.device("cpu"))
+    objective.validate = lambda G: pytest.fail("the checkpoint waits for scores")
+    learn = objective.generator
+
+    def told(D, drawn, batch, seen):
+        if seen == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return learn(D, drawn, batch, seen)
+
+    objective.generator = told
+    assert loop.train(objective, chosen).images == 10
+    assert loop.checkpoints(tmp_path / "b")[-1].name == f"{10:09d}"
+    resumed = run(chosen, resume=True)
+    for key, value in straight.G.state_dict().items():
+        assert torch.equal(value, resumed.G.state_dict()[key]), key
 
 
 def test_a_run_leaves_log_samples_settings_and_a_style_folder(data, tmp_path):

@@ -1,6 +1,6 @@
 """Distils a toon generator into AnimeGANv2: one forward pass turns any portrait into its toon.
 
-    accelerate launch training/distill.py --toon storybook --grounds PHOTOS --out runs/storybook
+    accelerate launch training/distill.py --toon graphic --grounds PHOTOS --out runs/toon
 
 draws pairs of the base's faces and their toons into `runs/.../pairs` (see
 `training/prepare/toon_pairs.py`), then trains AnimeGANv2 on them with features, Grams and pixels of

@@ -17,6 +17,7 @@ from training.augment import AUGMENTATIONS, AdaptiveP, augment, diff_augment
 from training.discriminators import StyleGAN2Discriminator
 from training.folders import write_network
 from training.gan_settings import GANSettings, NoiseSettings, gamma_of
+from training.projected import ProjectedDiscriminator
 from training.provenance import told
 from training.scores import SampleScore
 from training.sheets import sheet
@@ -165,12 +166,16 @@ class NoiseObjective:
 
 def new_critic(
     settings: GANSettings, channel_base: int, channel_max: int, clamp: float | None = None
-) -> StyleGAN2Discriminator:
-    """A discriminator whose minibatch deviations are over pictures of one process.
+) -> StyleGAN2Discriminator | ProjectedDiscriminator:
+    """The discriminator that the settings name; channels and `clamp` are StyleGAN2's.
+
+    Its minibatch deviations are over pictures of one process.
 
     Raises:
         ValueError: its share of the batch is no whole number of groups.
     """
+    if settings.critic == "projected":
+        return ProjectedDiscriminator(settings.resolution)
     share = settings.batch // PartialState().num_processes
     group = min(settings.mbstd_group, share)
     if share % group:

@@ -17,10 +17,11 @@ class NoiseSettings(RunSettings):
 
 @dataclass(frozen=True)
 class GANSettings(NoiseSettings):
-    """A run against StyleGAN2's discriminator. Half-lives and ADA are counted in images."""
+    """A run against a discriminator. Half-lives and ADA are counted in images."""
 
     mirror: bool = setting(True, "true or false: real pictures are also shown mirrored")
     resolution: int = setting(64, "px that are trained at")
+    critic: str = setting("stylegan2", "discriminator: stylegan2, or projected on MobileNetV2")
     critic_base: int = setting(0, "channels of the discriminator at r px are this over r")
     critic_max: int = setting(0, "most channels of the discriminator")
     mbstd_group: int = setting(4, "pictures that share a minibatch deviation")
@@ -43,6 +44,7 @@ class GANSettings(NoiseSettings):
 
 
 CHOICES = {
+    "critic": ("stylegan2", "projected"),
     "loss": ("logistic", "hinge", "relativistic"),
     "augment": ("ada", "toon", "full", "diff", "none"),
 }
@@ -62,6 +64,11 @@ def refuse_bad_game(settings: GANSettings) -> None:
     """ValueError, naming the option, if settings of the adversarial game do not fit each other."""
     s = settings
     refuse_choices(s, CHOICES)
+    if s.critic == "projected" and s.resolution < 64:
+        raise ValueError(
+            f"--resolution {s.resolution} with --critic projected: expected at least 64, as it "
+            "looks at a thirty-second of the size"
+        )
     for name in ("mixing", "augment_p", "ada_cap"):
         if getattr(s, name) > 1:
             raise ValueError(

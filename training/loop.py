@@ -262,20 +262,21 @@ def pace(progress: Progress, since: tuple[int, float]) -> dict[str, float]:
     }
 
 
-def agreed(accelerator: Accelerator, values: dict[str, torch.Tensor], flag: bool):
-    """Means of the values over all processes, and whether the flag is up in any of them.
+def agreed(accelerator: Accelerator, values: dict[str, torch.Tensor], *flags: bool):
+    """Means of the values over all processes, and whether each flag is up in any of them.
 
     Every process gets the same answer, so that none goes on where another stops.
     """
     found = [torch.as_tensor(value, dtype=torch.float32).detach() for value in values.values()]
     row = torch.stack(
         [part.to(accelerator.device) for part in found]
-        + [torch.tensor(float(flag), device=accelerator.device)]
+        + [torch.tensor(float(flag), device=accelerator.device) for flag in flags]
     )
     if accelerator.num_processes > 1:
         row = accelerator.reduce(row, reduction="mean")
-    *means, flags = row.tolist()
-    return dict(zip(values, means, strict=True)), flags > 0
+    row = row.tolist()
+    means = dict(zip(values, row[: len(found)], strict=True))
+    return means, *(up > 0 for up in row[len(found) :])
 
 
 def tracker_names(wanted: str) -> list[str]:
@@ -426,7 +427,7 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
                 loss, parts = objective.generator(critic, drawn, batch, progress.images)
             logs |= {f"g_{name}": value for name, value in parts.items()}
             late = settings.max_minutes and time.monotonic() - started > 60 * settings.max_minutes
-            logs, stopping = agreed(accelerator, logs, bool(late or stop.asked))
+            logs, late, asked = agreed(accelerator, logs, bool(late), stop.asked)
             refuse_nonfinite(logs, progress.images, run)
             step(accelerator, optimisers["g" if adversarial else "init"], loss)
 
@@ -437,8 +438,10 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
             bar.update(settings.batch)
 
             # Housekeeping.
-            leaving = progress.images + settings.batch > settings.max_images or stopping
-            if tick(settings.validate_every_images) or leaving:
+            # Who asks for a stop may kill soon after: the checkpoint does not wait for scores then.
+            over = late or progress.images + settings.batch > settings.max_images
+            finished, leaving = over and not asked, over or asked
+            if tick(settings.validate_every_images) or finished:
                 if main:
                     sums.add(keep_best(objective, ema.network, run, progress, about))
                 progress.best = broadcast(accelerator, progress.best)
@@ -449,7 +452,7 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
                 with open(run / "log.jsonl", "a") as log:
                     log.write(json.dumps(line | means) + "\n")
                 accelerator.log(means, step=progress.images)
-            if (tick(settings.sample_every_images) or leaving) and main:
+            if (tick(settings.sample_every_images) or finished) and main:
                 objective.sample(ema.network, run / "samples" / f"{progress.images:09d}.jpg")
             if tick(settings.save_every_images) or leaving:
                 save_checkpoint(accelerator, run, progress.images, settings.keep_checkpoints)

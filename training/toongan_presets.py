@@ -7,7 +7,6 @@ from training.gan_settings import (
     GANSettings,
     NoiseSettings,
     refuse_bad_game,
-    refuse_choices,
     refuse_odd_groups,
 )
 from training.presets import setting
@@ -21,7 +20,6 @@ class ToonGANSettings(GANSettings):
     z_dim: int = setting(128, "size of the noise z")
     w_dim: int = setting(256, "size of w")
     mapping_layers: int = setting(4, "layers of the mapping network")
-    critic: str = setting("stylegan2", "discriminator: stylegan2, or projected on MobileNetV2")
     warm_images: int = setting(0, "images at the start in which it only learns to redraw the data")
     lr_init: float = setting(0.01, "learning rate of the generator in those images")
     lr_init_last: float = setting(0.01, "what it nears from half of those images on")
@@ -139,7 +137,6 @@ def refuse_nonsense(settings: ToonGANSettings | SeedSettings) -> ToonGANSettings
         raise ValueError("--data: expected a folder or archive of cartoon faces")
     if isinstance(s, ToonGANSettings):
         refuse_bad_game(s)
-        refuse_choices(s, {"critic": ("stylegan2", "projected")})
         if round(s.redraw * s.batch) >= s.batch:
             raise ValueError(f"--redraw {s.redraw}: expected a share that leaves some of a batch")
         if s.attributes and not s.redraw:

@@ -27,7 +27,6 @@ from training.discriminators import SeedDiscriminator
 from training.gan_objective import JITTER, GANObjective, NoiseObjective, Trainee, new_critic
 from training.loop import pick_device
 from training.presets import resolve
-from training.projected import ProjectedDiscriminator
 from training.redraw import Redrawing
 from training.toongan_presets import (
     TOONGAN_PRESETS,
@@ -55,10 +54,7 @@ class ToonGANObjective(GANObjective):
             channels=s.channels,
             variants=table.sizes if table else (),
         )
-        if s.critic == "projected":
-            critic = ProjectedDiscriminator(s.resolution)
-        else:
-            critic = new_critic(s, s.critic_base, s.critic_max)
+        critic = new_critic(s, s.critic_base, s.critic_max)
         draws = (s.data, s.resolution, s.max_images)
         self.redraws = bool(s.redraw)
         self.encodes = self.redraws and table is None
