@@ -193,7 +193,8 @@ def test_gamma_follows_the_published_rule():
 
 def test_mobile_stylegan_learns_from_a_folder(base, faces, tmp_path):
     chosen = settings(
-        tmp_path / "run", "transfer", data=str(faces), start_from=str(base), noise="const"
+        *(tmp_path / "run", "transfer"),
+        **dict(data=str(faces), start_from=str(base), noise="const", critic="stylegan2"),
     )
     trained = run(chosen)
     old = hub.load_model(base, FACE_MODELS).state_dict()
