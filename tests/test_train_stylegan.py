@@ -113,7 +113,7 @@ MATTERS = dict(
     noise="none", loss="relativistic", lr_g=0.01, lr_d=0.01, relative_rates=True, beta2=0.9,
     decay_images=16, weight_adversarial=0.5, gamma=7.0, r1_every=1, r2=True, weight_path=0.0,
     path_every=1, path_share=1.0, mixing=0.0, freeze_mapping=True, freeze_d=1, augment="full",
-    augment_p=0.7, ada_target=0.0, ada_images=16, ada_cap=0.25
+    augment_p=0.7, ada_target=0.0, ada_images=16, ada_cap=0.25,
 )  # fmt: skip
 ELSEWHERE = {  # setting -> the test that shows what it does
     "data", "look", "start_from", "critic_from", "critic", "weight_pair", "weight_pair_features",
@@ -182,7 +182,7 @@ def test_a_projected_discriminator_trains_what_the_loss_says(faces, tmp_path):
         (dict(freeze_d=1), "--freeze-d 1 with --critic projected: expected 0"),
     ):
         with pytest.raises(ValueError, match=said):
-            run(settings(tmp_path / "wrong", **(changes | wrong)))
+            settings(tmp_path / "wrong", **(changes | wrong))
 
 
 def test_gamma_follows_the_published_rule():

@@ -169,6 +169,10 @@ def refuse_nonsense(settings: StyleGANSettings) -> StyleGANSettings:
         raise ValueError(f"--window {s.window}: expected pairs and --weight-adversarial 0")
     if not 0 < s.path_share <= 1:
         raise ValueError(f"--path-share {s.path_share}: expected above 0, at most 1")
+    if s.freeze_d and s.critic == "projected":
+        raise ValueError(
+            f"--freeze-d {s.freeze_d} with --critic projected: expected 0, its features are frozen"
+        )
     refuse_bad_game(s)
     if s.weight_adversarial:
         refuse_odd_groups(s)

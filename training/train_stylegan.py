@@ -163,10 +163,6 @@ def open_critic(settings: StyleGANSettings) -> nn.Module:
             critic.load_state_dict(load_file(s.critic_from))
         except (OSError, RuntimeError) as error:
             raise ValueError(f"--critic-from {s.critic_from}: {error}") from error
-    if s.freeze_d and s.critic == "projected":
-        raise ValueError(
-            f"--freeze-d {s.freeze_d} with --critic projected: expected 0, its features are frozen"
-        )
     if s.freeze_d:
         critic.freeze(s.freeze_d)
     return critic
