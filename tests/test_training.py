@@ -16,6 +16,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.toy_data import power_cut, write_pairs
 from toonify import hub, images
@@ -349,7 +350,7 @@ ELSEWHERE = {
     *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
     *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
-    *("patch", "edge_kernel"),
+    *("patch", "edge_kernel", "keep_start"),
 }
 
 
@@ -379,6 +380,22 @@ def test_a_setting_changes_what_is_trained(name, data, base, tmp_path):
     weights, model = base
     value = str(model) if name == "start_from" else CHANGES[name]
     assert exported(data, tmp_path / "run", **{name: value}) != weights
+
+
+def test_what_is_exported_keeps_a_share_of_the_start(data, base, tmp_path):
+    def weights(folder):
+        return load_file(folder / "diffusion_pytorch_model.fp16.safetensors")
+
+    model = base[1]
+    exported(data, tmp_path / "all", start_from=str(model))
+    exported(data, tmp_path / "mixed", start_from=str(model), keep_start=0.25)
+    start, learnt = weights(model), weights(tmp_path / "all" / "model")
+    assert any(not torch.equal(start[name], learnt[name]) for name in start)
+    for name, found in weights(tmp_path / "mixed" / "model").items():
+        expected = torch.lerp(learnt[name].float(), start[name].float(), 0.25)
+        assert torch.allclose(found.float(), expected, atol=1e-3)
+    with pytest.raises(ValueError, match="--keep-start 1"):
+        exported(data, tmp_path / "bad", start_from=str(model), keep_start=1.0)
 
 
 def test_published_presets_carry_their_own_numbers(data, tmp_path):

@@ -7,6 +7,7 @@
 where a run stopped; `--dry-run` prints the resolved settings and touches nothing.
 """
 
+import copy
 import math
 import sys
 from functools import partial
@@ -74,11 +75,16 @@ class AnimeGANObjective:
             )
         if s.model not in ANIMEGAN_MODELS:
             raise ValueError(f"--model {s.model}: expected one of {', '.join(ANIMEGAN_MODELS)}")
+        if not 0 <= s.keep_start < 1:
+            raise ValueError(f"--keep-start {s.keep_start}: expected 0 or more and less than 1")
         torch.manual_seed(s.seed)
         if s.start_from:
             self.G = open_network("--start-from", s.start_from, ANIMEGAN_MODELS).train()
         else:
             self.G = new_generator(s)
+        # Copied, since training writes into them.
+        kept = s.start_from and s.keep_start
+        self.start = copy.deepcopy(self.G.state_dict()) if kept else None
         self.G.to(memory_format=torch.channels_last)
         self.D = AnimeGANDiscriminator(s.critic_width, s.spectral_norm)
         self.D.to(memory_format=torch.channels_last)
@@ -252,6 +258,7 @@ class AnimeGANObjective:
     @torch.no_grad()
     def sample(self, G, path: Path) -> None:
         """Draws the sample grid: photos above, drawings below."""
+        G = self.mixed(G)
         sheet = Image.new("RGB", (SAMPLE_PX * len(self.sample_photos), 2 * SAMPLE_PX))
         for i, photo in enumerate(self.sample_photos):
             drawing = draw_photo(G, photo)
@@ -261,11 +268,27 @@ class AnimeGANObjective:
 
     def validate(self, G) -> dict[str, float]:
         """Figures of the slow copy on the photos of `--validate`; none without."""
-        return self.validator.score(partial(draw_photo, G)) if self.validator else {}
+        if not self.validator:
+            return {}
+        return self.validator.score(partial(draw_photo, self.mixed(G)))
 
     def export(self, G, folder: Path, images_seen: int) -> None:
         """Writes the slow copy as a style folder: config.json, fp16 weights, style.json."""
-        export_style(G, folder, self.settings, images_seen)
+        export_style(self.mixed(G), folder, self.settings, images_seen)
+
+    def mixed(self, G: torch.nn.Module) -> torch.nn.Module:
+        """`G`, or a copy that lies `keep_start` of the way back to the weights at the start.
+
+        Between two ends of one training run, weights mix as their drawings do: Wortsman et al.,
+        "Robust fine-tuning of zero-shot models", CVPR 2022.
+        """
+        if self.start is None:
+            return G
+        G = copy.deepcopy(G)
+        for name, weights in G.state_dict().items():
+            start = self.start[name].to(weights)
+            weights.lerp_(start, self.settings.keep_start)
+        return G
 
 
 def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
