@@ -158,24 +158,45 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     assert images.load(crops[0]).tobytes() == again
 
     toy = dict(
-        data=str(pairs), style="toy", out=str(tmp_path / "run"), width=4, depth=1, batch=2,
+        data=str(pairs), style="toy", out=str(tmp_path / "run"), tail=6, batch=2,
         crop_sizes=((0, 64),), max_images=8, init_images=8, precision="fp32", trackers="none",
         log_every_images=2,
     )  # fmt: skip
-    run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **toy)))
+    start = str(toy_style)
+    with pytest.raises(ValueError, match="expected --start-from"):
+        run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **toy)))
+    trained = run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], start_from=start, **toy)))
     losses = [line["g_pair"] for line in log_of(tmp_path / "run")]
     assert losses[-1] < losses[0]
+    # The encoder and the body are the style's own; the decoder is another.
+    theirs, ours = network.state_dict(), trained.G.state_dict()
+    kept = {name for name in ours if name.startswith(("block_a", "block_b", "block_c"))}
+    assert kept and all(torch.equal(ours[name], theirs[name].float()) for name in kept)
+    assert {name.split(".")[0] for name in set(ours) - kept} == {"block_d", "out_layer"}
     style = tmp_path / "style"
     shutil.copytree(toy_style, style)
     shutil.copytree(tmp_path / "run" / "model", style / hub.LITE)
     lite = hub.load_model(hub.generator_folder(style, "fast"), PHOTO_MODELS)
-    assert lite.config.patch == 2 and lite.config.edge_kernel == 3
+    assert lite.config.tail == 6
+    # A decoder of that size goes on from where it is, and nothing of it would be frozen.
+    again = dict(toy, start_from=str(style / hub.LITE), out=str(tmp_path / "again"))
+    with pytest.raises(ValueError, match="nothing would be trained"):
+        run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **again)))
+    run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], frozen=False, **again)))
 
 
 @pytest.mark.parametrize("changes", [{"patch": 2}, {"edge_kernel": 3}])
 def test_patches_are_for_the_lite_generator(changes, data, tmp_path):
     with pytest.raises(ValueError, match="are of --model animegan-lite"):
         run(settings(data, tmp_path, **changes))
+
+
+def test_a_cheap_decoder_is_for_the_full_generator(data, tmp_path):
+    with pytest.raises(ValueError, match="--tail 4: it is of --model animegan"):
+        run(settings(data, tmp_path / "a", model="animegan-lite", tail=4))
+    run(settings(data, tmp_path / "b", model="animegan-lite", max_images=2, init_images=2))
+    with pytest.raises(ValueError, match="is a AnimeGANLiteGenerator"):
+        run(settings(data, tmp_path / "c", start_from=str(tmp_path / "b" / "model"), tail=4))
 
 
 def test_unpaired_recipe_trains(data, tmp_path):
@@ -334,7 +355,8 @@ BASE = dict(
 )  # fmt: skip
 CHANGES = dict(
     seed=4, batch=4, precision="bf16", ema_half_life_images=1e-3, smooth="independent",
-    model="animegan-lite", width=8, depth=2, upsample="half", start_from="a model",
+    model="animegan-lite", width=8, depth=2, tail=4, mirror=False, upsample="half",
+    start_from="a model",
     content_stages=(1,), style_stages=(1,), feature_unit=2.0, gram_unit=2.0, critic_width=8,
     spectral_norm=False, colour_shift=True, init_images=6, decay_images=8, decay="cosine",
     lr_init=1e-4, lr_g=1e-4, lr_d=1e-4, crop_sizes=((0, 40),), zoom=(1.0, 1.1), face_share=0.0,
@@ -350,7 +372,7 @@ ELSEWHERE = {
     *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
     *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
-    *("patch", "edge_kernel", "keep_start"),
+    *("patch", "edge_kernel", "keep_start", "frozen"),
 }
 
 

@@ -212,6 +212,7 @@ class AnimeGANDraws(Dataset):
         face_share: float = 0.7,
         scene_share: float = 0.2,
         recolour_share: float = 0.3,
+        mirror: bool = True,
         batch: int = 8,
         length: int,
         seed: int = 0,
@@ -221,6 +222,7 @@ class AnimeGANDraws(Dataset):
             raise ValueError(f"--smooth {smooth}: expected one of {', '.join(SMOOTH)}")
         self.crop_sizes, self.zoom = crop_sizes, zoom
         self.face_share, self.recolour_share = face_share, recolour_share
+        self.mirror = mirror
         self.batch, self.length, self.seed = batch, length, seed
         needed = max(px for _, px in crop_sizes) / zoom[0]
         self.cache = PictureCache(cache_bytes, max(LARGEST, round(needed)))
@@ -329,7 +331,7 @@ class AnimeGANDraws(Dataset):
         else:
             x, y = rng.uniform(0, width - side + 1), rng.uniform(0, height - side + 1)
         x, y = int(np.clip(x, 0, width - side)), int(np.clip(y, 0, height - side))
-        return Window(x, y, side, bool(rng.random() < 0.5))
+        return Window(x, y, side, bool(rng.random() < 0.5) and self.mirror)
 
     def look_window(self, picture: Picture, pixels, size: int, rng: np.random.Generator) -> Window:
         """A window on a style picture; of a cut-out, one that shows at least some of it."""

@@ -58,10 +58,14 @@ class AnimeGANSettings(RunSettings):
     model: str = setting("animegan", "generator: animegan or animegan-lite")
     width: int = setting(32, "channels of the generator's first layer")
     depth: int = setting(4, "residual blocks of the generator")
+    tail: int = setting(0, "channels of animegan's cheap decoder; 0: the published decoder")
     patch: int = setting(1, "side of the pixel blocks that animegan-lite works on: 1, 2 or 4")
     edge_kernel: int = setting(7, "size of animegan-lite's first and last convolution: 3, 5 or 7")
     upsample: str = setting("tf", "tf, align or half: see the generator")
     start_from: str = setting("", "style folder or name whose generator to start from")
+    frozen: bool = setting(
+        False, "true or false: what came from --start-from stays as it is, the rest is trained"
+    )
     keep_start: float = setting(
         0.0, "share of --start-from's weights in what is sampled, scored and exported, if any"
     )
@@ -87,6 +91,7 @@ class AnimeGANSettings(RunSettings):
 
     crop_sizes: tuple[tuple[int, int], ...] = setting(((0, 256),), "IMAGES:PX, ...: crop by time")
     zoom: tuple[float, float] = setting((0.5, 1.0), "least and most px drawn per px of a picture")
+    mirror: bool = setting(True, "true or false: half of the crops are mirrored")
     face_share: float = setting(0.7, "share of crops on a face, where faces.json knows some")
     scene_share: float = setting(0.2, "share of photos without a face")
     recolour_share: float = setting(0.35, "share of pairs whose channels are permuted")
@@ -190,22 +195,23 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     "gouache": dataclasses.replace(PAIRED, style="gouache", face_share=0.6),
 }
 
-# What a trained style draws of crops (training/prepare/style_pairs.py), which are taken whole: the
-# drawings are to come out alike, pixel by pixel, so that nothing is left to a discriminator.
+# A style's fast generator: its own encoder and body with a cheap decoder, which learns what the
+# style draws of crops (training/prepare/style_pairs.py), pixel by pixel. Crops are taken whole and
+# as they are, since another window or a mirrored one would have been drawn otherwise.
 ANIMEGAN_PRESETS["lite"] = dataclasses.replace(
     PAIRED,
-    model="animegan-lite",
-    width=48,
-    patch=2,
-    edge_kernel=3,
+    tail=48,
+    frozen=True,
     smooth="computed",
-    max_images=40_000,
-    init_images=40_000,
-    decay_images=40_000,
+    max_images=8_000,
+    init_images=8_000,
+    decay_images=8_000,
     decay="cosine",
-    lr_init=2e-3,
+    batch=2,
+    lr_init=3e-3,
     crop_sizes=((0, 256),),
     zoom=(1.0, 1.0),
+    mirror=False,
     face_share=0.0,
     scene_share=0.0,
     recolour_share=0.0,
@@ -213,9 +219,8 @@ ANIMEGAN_PRESETS["lite"] = dataclasses.replace(
     weight_style=0.0,
     weight_colour=0.0,
     weight_pair=10.0,
-    weight_pair_features=0.5,
+    weight_pair_features=0.0,
     weight_chroma=0.0,
-    ema_half_life_images=1_000.0,
 )
 
 # Pairs of a base's face and its toon, from the weights of a style that inks and flattens already:

@@ -52,6 +52,7 @@ class AnimeGANObjective:
             face_share=s.face_share,
             scene_share=s.scene_share,
             recolour_share=s.recolour_share,
+            mirror=s.mirror,
             batch=s.batch,
             length=s.max_images,
             seed=s.seed,
@@ -78,10 +79,9 @@ class AnimeGANObjective:
         if not 0 <= s.keep_start < 1:
             raise ValueError(f"--keep-start {s.keep_start}: expected 0 or more and less than 1")
         torch.manual_seed(s.seed)
-        if s.start_from:
-            self.G = open_network("--start-from", s.start_from, ANIMEGAN_MODELS).train()
-        else:
-            self.G = new_generator(s)
+        self.G, copied = started_generator(s) if s.start_from else (new_generator(s), set())
+        if s.frozen:
+            freeze(self.G, copied, s.start_from)
         # Copied, since training writes into them.
         kept = s.start_from and s.keep_start
         self.start = copy.deepcopy(self.G.state_dict()) if kept else None
@@ -136,11 +136,12 @@ class AnimeGANObjective:
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Three, as published: the generator alone, the generator, the discriminator."""
-        g, d, betas = self.G.parameters, self.D.parameters, (0.5, 0.999)
+        g = [weights for weights in self.G.parameters() if weights.requires_grad]
+        betas = (0.5, 0.999)
         return {
-            "init": torch.optim.Adam(g(), self.settings.lr_init, betas),
-            "g": torch.optim.Adam(g(), self.settings.lr_g, betas),
-            "d": torch.optim.Adam(d(), self.settings.lr_d, betas),
+            "init": torch.optim.Adam(g, self.settings.lr_init, betas),
+            "g": torch.optim.Adam(g, self.settings.lr_g, betas),
+            "d": torch.optim.Adam(self.D.parameters(), self.settings.lr_d, betas),
         }
 
     def memory(self) -> list:
@@ -201,26 +202,29 @@ class AnimeGANObjective:
         """
         weights, centred = self.weights, self.settings.centred_gram
         drawn = drawn.float()
-        found = self.features(drawn)
         parts = {}
 
         def pick(features, stages):
             return [features[stage] for stage in stages]
 
-        if weights["content"] or (D is None and not weights["pair"]):
+        content = weights["content"] or (D is None and not weights["pair"])
+        named = ("style", "pair_features", "region")
+        found = self.features(drawn) if content or any(map(weights.get, named)) else None
+        if content:
             with torch.no_grad():
                 photo = self.features(batch["photo"])
             parts["content"] = losses.feature_distance(
                 pick(found, self.content_stages), pick(photo, self.content_stages)
             )
         if weights["pair"]:
-            with torch.no_grad():
-                target = self.features(batch["drawn"])
             parts["pair"] = F.l1_loss(drawn, batch["drawn"])
-            ours, theirs = pick(found, self.style_stages), pick(target, self.style_stages)
-            parts["pair_features"] = losses.feature_distance(ours, theirs)
-            if weights["style"]:
-                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales, centred)
+            if weights["pair_features"] or weights["style"]:
+                with torch.no_grad():
+                    target = self.features(batch["drawn"])
+                ours, theirs = pick(found, self.style_stages), pick(target, self.style_stages)
+                parts["pair_features"] = losses.feature_distance(ours, theirs)
+                if weights["style"]:
+                    parts["style"] = losses.style_distance(ours, theirs, self.gram_scales, centred)
             # A drawing's colours are known from the first step on.
             parts["colour"] = losses.colour(drawn, batch["drawn"])
             if weights["chroma"]:
@@ -291,10 +295,52 @@ class AnimeGANObjective:
         return G
 
 
+def started_generator(settings: AnimeGANSettings) -> tuple[torch.nn.Module, set[str]]:
+    """The generator of `--start-from`, and the names of its tensors that came from there.
+
+    With another `--tail` than its own, its decoder is new; all that fits the rest is copied.
+    """
+    start = open_network("--start-from", settings.start_from, ANIMEGAN_MODELS).train()
+    if not settings.tail or settings.tail == start.config.get("tail"):
+        return start, set(start.state_dict())
+    if type(start) is not ANIMEGAN_MODELS["animegan"]:
+        raise ValueError(
+            f"--tail {settings.tail}: {settings.start_from} is a {type(start).__name__}; "
+            "expected a style of --model animegan"
+        )
+    G = type(start).from_config({**start.config, "tail": settings.tail})
+    # The decoder is one function: of its tensors none is of use to another.
+    kept = {
+        name: weights
+        for name, weights in start.state_dict().items()
+        if not name.startswith(("block_d.", "block_e.", "out_layer."))
+    }
+    G.load_state_dict(kept, strict=False)
+    return G, set(kept)
+
+
+def freeze(G: torch.nn.Module, copied: set[str], start: str) -> None:
+    """Takes the copied tensors out of training; ValueError if none is copied or none is left."""
+    if not copied:
+        raise ValueError("--frozen true: expected --start-from, whose tensors are to stay")
+    weights = dict(G.named_parameters())
+    if copied >= set(weights):
+        raise ValueError(
+            f"--frozen true: all of {start} would stay, and nothing would be trained; "
+            "expected --tail with another number of channels"
+        )
+    for name in copied & set(weights):
+        weights[name].requires_grad_(False)
+
+
 def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
     """The network that the settings describe, with fresh weights."""
     s = settings
     kwargs = {"width": s.width, "depth": s.depth, "upsample": s.upsample}
+    if s.model == "animegan":
+        kwargs |= {"tail": s.tail}
+    elif s.tail:
+        raise ValueError(f"--tail {s.tail}: it is of --model animegan; expected 0 with {s.model}")
     if s.model == "animegan-lite":
         kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel}
     elif (s.patch, s.edge_kernel) != (1, 7):
