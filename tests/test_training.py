@@ -359,7 +359,7 @@ CHANGES = dict(
     start_from="a model",
     content_stages=(1,), style_stages=(1,), feature_unit=2.0, gram_unit=2.0, critic_width=8,
     spectral_norm=False, colour_shift=True, init_images=6, decay_images=8, decay="cosine",
-    lr_init=1e-4, lr_g=1e-4, lr_d=1e-4, crop_sizes=((0, 40),), zoom=(1.0, 1.1), face_share=0.0,
+    optimiser="muon", lr_init=1e-4, lr_g=1e-4, lr_d=1e-4, crop_sizes=((0, 40),), zoom=(1.0, 1.1), face_share=0.0,
     scene_share=1.0, recolour_share=1.0, weight_adversarial=1.0, weight_content=3.0,
     weight_style=0.0, weight_colour=9.0, weight_variation=30.0, weight_pair=9.0,
     weight_pair_features=9.0, weight_chroma=0.0, critic_real=3.0, critic_fake=3.0,

@@ -85,6 +85,7 @@ class AnimeGANSettings(RunSettings):
     init_images: int = setting(10_000, "images of the first phase: content (and pairs) only")
     decay_images: int = setting(0, "images at the end over which learning rates fall to a tenth")
     decay: str = setting("linear", "how they fall: linear or cosine")
+    optimiser: str = setting("adam", "of the generator: adam or muon (soon there without a critic)")
     lr_init: float = setting(2e-4, "learning rate of the generator in the first phase")
     lr_g: float = setting(2e-5, "learning rate of the generator")
     lr_d: float = setting(4e-5, "learning rate of the discriminator")
@@ -208,6 +209,7 @@ ANIMEGAN_PRESETS["lite"] = dataclasses.replace(
     decay_images=8_000,
     decay="cosine",
     batch=2,
+    optimiser="muon",
     lr_init=3e-3,
     crop_sizes=((0, 256),),
     zoom=(1.0, 1.0),
@@ -249,6 +251,7 @@ CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "smooth": ("paired", "independent", "computed"),
     "decay": ("linear", "cosine"),
+    "optimiser": ("adam", "muon"),
     "upsample": ("tf", "align", "half"),
 }
 

@@ -28,6 +28,7 @@ from training.discriminators import AnimeGANDiscriminator
 from training.folders import open_network, write_network
 from training.loop import pick_device
 from training.metrics import StyleScore
+from training.muon import Muon
 from training.perceptual import PERCEPTUAL, MobileNetV2Features
 from training.pictures import square
 from training.presets import ANIMEGAN_PRESETS, AnimeGANSettings, resolve
@@ -137,11 +138,12 @@ class AnimeGANObjective:
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Three, as published: the generator alone, the generator, the discriminator."""
         g = [weights for weights in self.G.parameters() if weights.requires_grad]
-        betas = (0.5, 0.999)
+        adam = partial(torch.optim.Adam, betas=(0.5, 0.999))
+        ours = Muon if self.settings.optimiser == "muon" else adam
         return {
-            "init": torch.optim.Adam(g, self.settings.lr_init, betas),
-            "g": torch.optim.Adam(g, self.settings.lr_g, betas),
-            "d": torch.optim.Adam(self.D.parameters(), self.settings.lr_d, betas),
+            "init": ours(g, self.settings.lr_init),
+            "g": ours(g, self.settings.lr_g),
+            "d": adam(self.D.parameters(), self.settings.lr_d),
         }
 
     def memory(self) -> list:
