@@ -14,7 +14,7 @@ QUINTIC = (3.4445, -4.775, 2.0315)
 
 
 class Muon(torch.optim.Adam):
-    """Muon for weights of four dimensions, taken as (outputs, inputs * k * k); Adam for the rest."""
+    """Muon for weights of convolutions, taken as (outputs, inputs * k * k); Adam for the rest."""
 
     def __init__(self, parameters, lr: float, betas: tuple[float, float] = (0.9, 0.99)):
         parameters = list(parameters)
@@ -36,7 +36,9 @@ class Muon(torch.optim.Adam):
                     continue
                 state = self.state[weights]
                 if not state:
+                    state["step"] = torch.zeros(())  # Adam asks all states for it
                     state["momentum"] = torch.zeros_like(weights)
+                state["step"] += 1
                 momentum = state["momentum"].mul_(MOMENTUM).add_(weights.grad)
                 slope = (weights.grad + MOMENTUM * momentum).flatten(1)
                 size = 0.2 * max(slope.shape) ** 0.5
