@@ -310,7 +310,9 @@ def started_generator(settings: AnimeGANSettings) -> tuple[torch.nn.Module, set[
             f"--tail {settings.tail}: {settings.start_from} is a {type(start).__name__}; "
             "expected a style of --model animegan"
         )
-    G = type(start).from_config({**start.config, "tail": settings.tail})
+    config = {name: value for name, value in start.config.items() if not name.startswith("_")}
+    # Not `from_config`, which overrules what the file of the style does not name.
+    G = type(start)(**config | {"tail": settings.tail})
     # The decoder is one function: of its tensors none is of use to another.
     kept = {
         name: weights
