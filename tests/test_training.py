@@ -16,11 +16,12 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.toy_data import power_cut, write_pairs
 from toonify import hub, images
 from toonify.models import PHOTO_MODELS
+from training import lite as lay_fast
 from training import loop
 from training.data import AnimeGANDraws
 from training.ema import EMA
@@ -179,9 +180,26 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     assert {name.split(".")[0] for name in set(ours) - kept} == {"block_d", "out_layer"}
     style = tmp_path / "style"
     shutil.copytree(toy_style, style)
-    shutil.copytree(tmp_path / "run" / "model", style / hub.LITE)
-    lite = hub.load_model(hub.generator_folder(style, "fast"), PHOTO_MODELS)
+    model = tmp_path / "run" / "model"
+    lay_fast.main([str(model), str(style)])
+    folder = hub.generator_folder(style, "fast")
+    # The file holds the decoder alone; the rest is read from the style's.
+    written = set(hub.read_tensors(hub.weights_file(folder))[0])
+    assert {name.split(".")[0] for name in written} == {"block_d", "out_layer"}
+    lite, whole = hub.load_model(folder, PHOTO_MODELS), hub.load_model(model, PHOTO_MODELS)
     assert lite.config.tail == 6
+    whole = whole.state_dict()
+    assert all(torch.equal(weights, whole[name]) for name, weights in lite.state_dict().items())
+    assert hub.weights_file(style) in hub.generator_files(style, "fast")
+    with pytest.raises(ValueError, match="has a fast generator already"):
+        lay_fast.write_fast(model, style)
+    alone = shutil.copytree(folder, tmp_path / "alone" / hub.LITE)
+    with pytest.raises(ValueError, match="expected diffusion"):
+        hub.load_model(alone, PHOTO_MODELS)
+    shutil.copytree(style, tmp_path / "alone", dirs_exist_ok=True)
+    save_file({"a": torch.zeros(2)}, hub.weights_file(tmp_path / "alone"))
+    with pytest.raises(ValueError, match="missing: block_a"):
+        hub.load_model(alone, PHOTO_MODELS)
     # A decoder of that size goes on from where it is, and nothing of it would be frozen.
     again = dict(toy, start_from=str(style / hub.LITE), out=str(tmp_path / "again"))
     with pytest.raises(ValueError, match="nothing would be trained"):

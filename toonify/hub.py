@@ -31,9 +31,10 @@ WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.
 DIRECTIONS = "directions.safetensors"
 OWN_ENCODER = "encoder"  # in the folder of a base generator
 LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
-LITE = (
-    "lite"  # folder in a style's: a generator that draws nearly the same in a fraction of the time
-)
+# Folder in a style's: a generator that draws nearly the same in a fraction of the time. Its file
+# may say that what it lacks is the style's own, as where the two differ in their decoders alone.
+LITE = "lite"
+THE_STYLES_OWN = {"rest": "style"}
 DOWNLOADED = [
     *(CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS),
     *(f"{LITE}/{name}" for name in (CONFIG, *WEIGHTS)),
@@ -421,22 +422,20 @@ def load_model(folder: str | Path, classes: dict[str, type]) -> "nn.Module":
     it. Only safetensors are read.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     folder = Path(folder)
     cls, settings = read_config(folder / CONFIG, classes)
     file = weights_file(folder)
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file}: not a whole safetensors file ({error})") from error
+    tensors, about = read_tensors(file)
     try:
         # Shapes are compared before any memory is taken for them.
         with torch.device("meta"):
             expected = {key: value.shape for key, value in cls(**settings).state_dict().items()}
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise ValueError(f"{folder / CONFIG}: {cls.__name__} refuses it: {error}") from error
+    if THE_STYLES_OWN.items() <= about.items():
+        own, _ = read_tensors(weights_file(folder.parent))
+        tensors = {key: value for key, value in own.items() if key in expected} | tensors
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]
     shapes = [
@@ -461,6 +460,24 @@ def load_model(folder: str | Path, classes: dict[str, type]) -> "nn.Module":
     network = cls(**settings)
     network.load_state_dict(tensors)
     return network.eval()
+
+
+def read_tensors(file: Path) -> tuple[dict, dict[str, str]]:
+    """The tensors of a safetensors file by name, and what its header says beside them."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            return tensors, opened.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{file}: not a whole safetensors file ({error})") from error
+
+
+def generator_files(folder: Path, quality: str = "best") -> list[Path]:
+    """The files that a style's generator of that quality is read from; see `generator_folder`."""
+    inner = generator_folder(folder, quality)
+    return [inner / CONFIG, *(weights_file(place) for place in dict.fromkeys((inner, folder)))]
 
 
 def read_config(file: Path, classes: dict[str, type]) -> tuple[type, dict]:

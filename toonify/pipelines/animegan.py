@@ -68,7 +68,7 @@ class AnimeGANPipeline:
         """
         folder = hub.find(style, revision)
         inner = hub.generator_folder(folder, quality)
-        key = hub.fingerprint(inner / hub.CONFIG, hub.weights_file(inner), NETWORK_CODE)
+        key = hub.fingerprint(*hub.generator_files(folder, quality), NETWORK_CODE)
         engine = open_engine(key, functools.partial(load_generator, inner), device)
         patch = hub.read_json(inner / hub.CONFIG).get("patch", 1)
         return cls(engine, hub.describe(style, folder), patch, key)
