@@ -158,6 +158,18 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     assert style_pairs.draw_crops([photos], pairs, [str(toy_style)], **options) == 0
     assert images.load(crops[0]).tobytes() == again
 
+    # Other photos later on: the crops that are there stay, and new drawings are of them.
+    shutil.copytree(photos, tmp_path / "fewer")
+    next((tmp_path / "fewer").glob("*")).unlink()
+    (pairs / "toy" / "style" / crops[1].name).unlink()
+    before = crops[1].read_bytes()
+    assert style_pairs.draw_crops([tmp_path / "fewer"], pairs, [str(toy_style)], **options) == 1
+    assert crops[1].read_bytes() == before
+    drawn = images.load(pairs / "toy" / "style" / crops[1].name)
+    with torch.no_grad():
+        told = images.to_pil(network(images.to_tensor(images.load(crops[1]))))
+    assert np.abs(np.asarray(drawn, int) - np.asarray(told, int)).mean() < 2
+
     toy = dict(
         data=str(pairs), style="toy", out=str(tmp_path / "run"), tail=6, batch=2,
         crop_sizes=((0, 64),), max_images=8, init_images=8, precision="fp32", trackers="none",

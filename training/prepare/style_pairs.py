@@ -65,7 +65,11 @@ def draw_crops(
         if not missing and photo_file.exists():
             continue
         try:
-            crop = crop_of(photos[order[index % len(order)]], px, seed, index)
+            # A crop that is there stays, or drawings from other sources would not fit it any more.
+            if photo_file.exists():
+                crop = images.load(photo_file)
+            else:
+                crop = crop_of(photos[order[index % len(order)]], px, seed, index)
         except images.ImageError as error:
             report(f"skipped: {error}")
             continue
