@@ -1,6 +1,6 @@
 """Frames a second of a clip beside a loop that draws frame by frame in eager float32, in one run.
 
-    python -m benchmarks.clip [--seconds 30] [--source CLIP] [--eager-frames 4] [--work FOLDER]
+    python -m benchmarks.clip [--quality best] [--seconds 30] [--source CLIP] [--eager-frames 4]
 
 Without `--source` a 720p clip is made: a slow pan over a photo with sensor noise, and a tone. The
 loop decodes, draws with the whole network in plain torch, and encodes, on as many threads; once at
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path)
     parser.add_argument("--eager-frames", type=int, default=4)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--quality", default="best", choices=hub.QUALITIES)
     parser.add_argument("--full-size", action="store_true", help="a loop at the clip's size too")
     parser.add_argument("--draw-all", action="store_true", help="without stabilising")
     options = parser.parse_args()
@@ -126,7 +127,7 @@ def main() -> None:
     if source is None:
         source = options.work / "benchmark-clip.mp4"
         make_clip(source, options.seconds)
-    pipeline = AnimeGANPipeline.from_pretrained(device="cpu")
+    pipeline = AnimeGANPipeline.from_pretrained(device="cpu", quality=options.quality)
     pipeline.draw(Image.new("RGB", SIZE), 0.5)  # warms up
 
     def draw(**more):
@@ -148,6 +149,7 @@ def main() -> None:
     found = {
         "frames": clip.frames,
         "drawn": clip.drawn,
+        "quality": options.quality,
         "ours": asdict(ours),
         "eager": {name: asdict(spent) for name, spent in eager.items()},
         "times_faster": {name: ours.fps / spent.fps for name, spent in eager.items()},
