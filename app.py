@@ -141,7 +141,8 @@ def build(
 def warm_up(style: str, portraits: bool, faces: bool) -> None:
     """Load a style, the face detector and perhaps the rest, and draw, while nobody waits."""
     with loading:  # who comes now waits for the rest of this, which is sooner than racing it
-        pipeline = load_pipeline(style)
+        fast = any(known.fast for known in STYLES if known.name == style)
+        pipeline = load_pipeline(style, "fast" if fast else "best")
         if not LENT:
             pipeline(images.load(boxes.EXAMPLES[0]).resize((128, 128)))
     if portraits and not LENT:

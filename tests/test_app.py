@@ -116,8 +116,9 @@ def test_quality_chooses_the_generator(handlers, toys):
 
 
 def test_quality_is_asked_for_where_there_is_a_choice(handlers):
-    assert boxes.quality(handlers.styles["toy"]).visible
-    assert not boxes.quality(handlers.styles["mask"]).visible
+    offered, hidden = (boxes.quality(handlers.styles[name]) for name in ("toy", "mask"))
+    assert offered.visible and offered.value == "fast"
+    assert not hidden.visible and hidden.value == "best"
     assert handlers.choose("toy")[1]["visible"]
     hidden = handlers.choose("mask")[1]
     assert (hidden["visible"], hidden["value"]) == (False, "best")

@@ -79,15 +79,21 @@ def result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
 
 
 def quality(style, prefix: str = "") -> gr.Radio:
-    """Which of a style's generators draws; not seen where there is only one."""
+    """Which of a style's generators draws, the fast one unless told; unseen where there is one."""
+    fast = style is not None and style.fast
     return gr.Radio(
         QUALITIES,
-        value="best",
+        value="fast" if fast else "best",
         label="Quality",
         info="Fast draws nearly the same in a fraction of the time",
-        visible=style is not None and style.fast,
+        visible=fast,
         elem_id=f"{prefix}quality",
     )
+
+
+def told_quality() -> gr.Radio:
+    """The same for programs, which say what they want: best unless told, whatever the style has."""
+    return gr.Radio(QUALITIES, value="best", label="Quality", visible=False)
 
 
 def quality_of(style) -> dict:

@@ -62,6 +62,7 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
             download = gr.DownloadButton("Download MP4", interactive=False, elem_id="clip-download")
             gr.Markdown(words.CLIP_PRIVACY, elem_id="clip-privacy")
         mp4 = gr.File(label="Clip", visible=False)
+        told = boxes.told_quality()
 
     inputs = [clip, style, quality, faces, side_by_side]
     result = [film, download, report]
@@ -76,4 +77,5 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
     gr.on([clip.input, clip.clear], handlers.forget, None, result, **events.LIGHT)
     style.change(handlers.choose, style, [about, quality], **events.LIGHT)
     page.unload(handlers.leave)
-    gr.on([], handlers.clip, inputs, mp4, api_name="clip", **LANE)
+    asked = [clip, style, told, faces, side_by_side]
+    gr.on([], handlers.clip, asked, mp4, api_name="clip", **LANE)

@@ -38,6 +38,7 @@ def lay_out(handlers: Handlers) -> None:
         png = gr.Image(label="Cartoon", type="filepath", format="png", visible=False)
         found_json = gr.JSON(label="Faces", visible=False)
         styles_json = gr.JSON(label="Styles", visible=False)
+        told = boxes.told_quality()
 
     inputs = [photo, style, faces, strength, keep_colour, quality]
     result = [compare, download, report, found, framed]
@@ -48,6 +49,8 @@ def lay_out(handlers: Handlers) -> None:
         shown.success(None, js=boxes.scroll_to("compare"))  # on a phone the result is further down
     gr.on([photo.input, photo.clear], handlers.forget, None, result, **events.LIGHT)
     style.change(handlers.choose, style, [about, quality], **events.LIGHT)
-    gr.on([], handlers.toonify, inputs, png, api_name="toonify", **events.ONE_AT_A_TIME)
+    gr.on(
+        [], handlers.toonify, [*inputs[:-1], told], png, api_name="toonify", **events.ONE_AT_A_TIME
+    )
     gr.on([], handlers.detect, photo, found_json, api_name="detect", **events.ONE_AT_A_TIME)
     gr.on([], handlers.list_styles, None, styles_json, api_name="styles", queue=False)
