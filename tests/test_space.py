@@ -48,7 +48,7 @@ def test_the_two_commands_are_one_line_each_and_include_everything():
     for command in commands:
         assert "pip install -r requirements.txt" in command
     assert commands[0].endswith("app.py")
-    assert commands[1].endswith("-m pytest")
+    assert commands[1].endswith("-m pytest -n 2 --dist loadfile")
 
 
 def test_pictures_and_files_that_the_readme_links_exist():

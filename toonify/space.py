@@ -14,7 +14,7 @@ KINDS = (".py", ".json", ".safetensors", ".md", ".jpg", ".png")
 # Packages that the app runs without: for tests, training and conversions.
 LEFT_OUT = (
     *("accelerate", "dicebear-core", "dicebear-styles", "jinja2", "onnx"),
-    *("onnxruntime", "playwright", "pytest", "resvg_py", "ruff"),
+    *("onnxruntime", "playwright", "pytest", "pytest-xdist", "resvg_py", "ruff"),
 )
 
 
