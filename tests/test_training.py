@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.toy_data import power_cut, write_pairs
 from toonify import hub, images
-from toonify.models import PHOTO_MODELS
+from toonify.models import PHOTO_MODELS, AnimeGANGenerator
 from training import lite as lay_fast
 from training import loop
 from training.data import AnimeGANDraws
@@ -203,6 +203,13 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     whole = whole.state_dict()
     assert all(torch.equal(weights, whole[name]) for name, weights in lite.state_dict().items())
     assert hub.weights_file(style) in hub.generator_files(style, "fast")
+    # From the laid-in folder itself all of it is read, so that no other style's would fill it.
+    other = shutil.copytree(style, tmp_path / "other")
+    shutil.rmtree(other / hub.LITE)
+    torch.manual_seed(9)
+    AnimeGANGenerator(width=4, depth=1).half().save_pretrained(other, variant="fp16")
+    second = hub.load_model(lay_fast.write_fast(folder, other), PHOTO_MODELS).state_dict()
+    assert all(torch.equal(weights, whole[name]) for name, weights in second.items())
     with pytest.raises(ValueError, match="has a fast generator already"):
         lay_fast.write_fast(model, style)
     alone = shutil.copytree(folder, tmp_path / "alone" / hub.LITE)
@@ -451,6 +458,12 @@ def test_what_is_exported_keeps_a_share_of_the_start(data, base, tmp_path):
     for name, found in weights(tmp_path / "mixed" / "model").items():
         expected = torch.lerp(learnt[name].float(), start[name].float(), 0.25)
         assert torch.allclose(found.float(), expected, atol=1e-3)
+    # A new decoder has no start to go back to.
+    exported(data, tmp_path / "new", start_from=str(model), tail=4)
+    exported(data, tmp_path / "kept", start_from=str(model), tail=4, keep_start=0.5)
+    new, kept = weights(tmp_path / "new" / "model"), weights(tmp_path / "kept" / "model")
+    assert torch.equal(new["out_layer.0.weight"], kept["out_layer.0.weight"])
+    assert not torch.equal(new["block_a.0.1.weight"], kept["block_a.0.1.weight"])
     with pytest.raises(ValueError, match="--keep-start 1"):
         exported(data, tmp_path / "bad", start_from=str(model), keep_start=1.0)
 

@@ -419,7 +419,8 @@ def load_model(folder: str | Path, classes: dict[str, type]) -> "nn.Module":
 
     `classes` are the networks that may be named by `_class_name`. Strict: a class or setting that
     is not known, a tensor that is missing, left over or of another shape is a ValueError that names
-    it. Only safetensors are read.
+    it. Only safetensors are read. What a fast generator's file leaves to its style's (see
+    `THE_STYLES_OWN`) is read from there.
     """
     import torch
 
@@ -463,13 +464,16 @@ def load_model(folder: str | Path, classes: dict[str, type]) -> "nn.Module":
 
 
 def read_tensors(file: Path) -> tuple[dict, dict[str, str]]:
-    """The tensors of a safetensors file by name, and what its header says beside them."""
+    """The tensors of a safetensors file by name, and what its header says beside them.
+
+    Raises ValueError if it is no such file, or not all of it.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, "pt") as opened:
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-            return tensors, opened.metadata() or {}
+            names = opened.keys()
+            return {name: opened.get_tensor(name) for name in names}, opened.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{file}: not a whole safetensors file ({error})") from error
 

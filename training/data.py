@@ -188,6 +188,8 @@ class AnimeGANDraws(Dataset):
     published; "computed", made from the style picture when it is first drawn, as
     `prepare.edge_smooth` makes them.
 
+    `mirror` turns half of the crops over, pairs together.
+
     Transparent style pictures lie on painted grounds, another one in each draw; the smoothed
     picture of that draw lies on the same.
 

@@ -21,22 +21,23 @@ from training.folders import open_network
 def write_fast(generator: Path, style: Path) -> Path:
     """Writes the network of the folder `generator` as the fast one of `style`; returns its folder.
 
+    In half precision, without the tensors that the style has too.
     Raises ValueError if a folder holds no network that draws photos, or if the style has a fast
     generator already.
     """
     folder = style / hub.LITE
     if hub.has_lite(style):
         raise ValueError(f"{folder}: the style has a fast generator already; delete it first")
-    for what, source in (("generator", generator), ("style", style)):
-        open_network(what, str(source), PHOTO_MODELS)
-    source = hub.weights_file(generator)
-    theirs, _ = hub.read_tensors(hub.weights_file(style))
-    ours, about = hub.read_tensors(source)
-    own = {n for n, weights in ours.items() if n in theirs and torch.equal(weights, theirs[n])}
-    kept = {name: weights for name, weights in ours.items() if name not in own}
+    fast, full = (
+        open_network(what, str(source), PHOTO_MODELS).half().state_dict()
+        for what, source in (("generator", generator), ("style", style))
+    )
+    own = {n for n, weights in fast.items() if n in full and torch.equal(weights, full[n])}
+    kept = {name: weights for name, weights in fast.items() if name not in own}
     folder.mkdir(exist_ok=True)
     # The config last: without it there is no fast generator yet.
-    save_file(kept, folder / source.name, about | (hub.THE_STYLES_OWN if own else {}))
+    about = {"format": "pt"} | (hub.THE_STYLES_OWN if own else {})
+    save_file(kept, folder / hub.WEIGHTS[0], about)
     records.write(hub.read_json(generator / hub.CONFIG), folder / hub.CONFIG)
     return folder
 

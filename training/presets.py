@@ -85,7 +85,7 @@ class AnimeGANSettings(RunSettings):
     init_images: int = setting(10_000, "images of the first phase: content (and pairs) only")
     decay_images: int = setting(0, "images at the end over which learning rates fall to a tenth")
     decay: str = setting("linear", "how they fall: linear or cosine")
-    optimiser: str = setting("adam", "of the generator: adam or muon (soon there without a critic)")
+    optimiser: str = setting("adam", "of the generator: adam, or muon, faster without a game")
     lr_init: float = setting(2e-4, "learning rate of the generator in the first phase")
     lr_g: float = setting(2e-5, "learning rate of the generator")
     lr_d: float = setting(4e-5, "learning rate of the discriminator")

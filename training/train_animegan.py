@@ -83,9 +83,9 @@ class AnimeGANObjective:
         self.G, copied = started_generator(s) if s.start_from else (new_generator(s), set())
         if s.frozen:
             freeze(self.G, copied, s.start_from)
-        # Copied, since training writes into them.
-        kept = s.start_from and s.keep_start
-        self.start = copy.deepcopy(self.G.state_dict()) if kept else None
+        # Clones, since training writes into them; of what is new nothing is to be kept.
+        start = self.G.state_dict() if s.keep_start else {}
+        self.start = {name: start[name].clone() for name in start if name in copied}
         self.G.to(memory_format=torch.channels_last)
         self.D = AnimeGANDiscriminator(s.critic_width, s.spectral_norm)
         self.D.to(memory_format=torch.channels_last)
@@ -288,12 +288,12 @@ class AnimeGANObjective:
         Between two ends of one training run, weights mix as their drawings do: Wortsman et al.,
         "Robust fine-tuning of zero-shot models", CVPR 2022.
         """
-        if self.start is None:
+        if not self.start:
             return G
         G = copy.deepcopy(G)
-        for name, weights in G.state_dict().items():
-            start = self.start[name].to(weights)
-            weights.lerp_(start, self.settings.keep_start)
+        weights = G.state_dict()
+        for name, start in self.start.items():
+            weights[name].lerp_(start.to(weights[name]), self.settings.keep_start)
         return G
 
 

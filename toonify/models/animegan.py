@@ -89,9 +89,9 @@ class AnimeGANGenerator(ModelMixin, ConfigMixin):
     `double`); `norm_eps` is the published 1e-12 in TensorFlow checkpoints, 1e-5 in PyTorch ones;
     `out_bias` is for ports whose last convolution has a bias.
 
-    With `tail`, the decoder, seven tenths of the arithmetic, is another: `tail` channels at half
-    the size, each of whose pixels becomes 2x2 of the drawing (Shi et al., CVPR 2016). Encoder and
-    body are the same, so what they have learnt can be kept.
+    With a `tail` above 0 the decoder, seven tenths of the arithmetic, is another: `tail` channels
+    at half the size, each of whose pixels becomes 2x2 of the drawing (Shi et al., CVPR 2016).
+    Encoder and body are the same, so what they have learnt can be kept.
     """
 
     multiple = 4
@@ -129,7 +129,7 @@ class AnimeGANGenerator(ModelMixin, ConfigMixin):
         )
         if tail:
             self.block_d = nn.Sequential(conv(4 * c, tail), conv(tail, tail), conv(tail, tail))
-            self.out_layer = nn.Sequential(nn.Conv2d(tail, 12, 1, bias=out_bias), nn.Tanh())
+            self.out_layer = nn.Sequential(nn.Conv2d(tail, 3 * 2**2, 1, bias=out_bias), nn.Tanh())
         else:
             self.block_d = nn.Sequential(conv(4 * c, 4 * c), conv(4 * c, 4 * c))
             self.block_e = nn.Sequential(conv(4 * c, 2 * c), conv(2 * c, 2 * c), conv(2 * c, c, 7))

@@ -79,7 +79,7 @@ def result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
 
 
 def quality(style, prefix: str = "") -> gr.Radio:
-    """Which of a style's generators draws, the fast one unless told; unseen where there is one."""
+    """Which of a style's generators draws, the fast one unless told; hidden if it has but one."""
     fast = style is not None and style.fast
     return gr.Radio(
         QUALITIES,
