@@ -123,9 +123,23 @@ def test_lite_on_patches_draws_whole_pictures_from_fewer_pixels():
     photo.requires_grad_()
     network(photo)[0, 0, 33, 47].backward()
     assert photo.grad[0, :, 33, 47].all()
-    for wrong in ({"patch": 3}, {"edge_kernel": 4}):
+    for wrong in ({"patch": 3}, {"edge_kernel": 4}, {"levels": 1}):
         with pytest.raises(ValueError, match="expected"):
             AnimeGANLiteGenerator(width=4, **wrong)
+
+
+def test_lite_with_two_levels_thinks_at_a_quarter_with_half_the_parameters():
+    torch.manual_seed(0)
+    network = AnimeGANLiteGenerator(width=4, depth=1, patch=2, levels=2).eval()
+    seen = []
+    network.body.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-2:]))
+    photo = torch.rand(1, 3, 64, 96) * 2 - 1
+    assert network(photo).shape == photo.shape and seen == [(8, 12)]
+    count = [
+        sum(p.numel() for p in AnimeGANLiteGenerator(levels=levels).parameters())
+        for levels in (3, 2)
+    ]
+    assert count[0] == 698_240 and count[1] < 0.6 * count[0]
 
 
 def test_a_cheap_decoder_draws_pixels_at_their_place_from_half_the_size():

@@ -117,7 +117,7 @@ MATTERS = dict(
 )  # fmt: skip
 ELSEWHERE = {  # setting -> the test that shows what it does
     "data", "look", "start_from", "critic_from", "critic", "weight_pair", "weight_pair_features",
-    "window",
+    "weight_colour", "window",
     "title", "licence", "score_samples", "out", "max_images", "max_minutes", "precision",
     "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints",
     "ema_half_life_images", "workers", "trackers", "validate", "validate_every_images",
@@ -203,6 +203,25 @@ def test_mobile_stylegan_learns_from_a_folder(base, faces, tmp_path):
     assert not any(key.startswith("mapping") for key in moved)
     # At 32 px the last block that draws 32 from 16 px; the rest waits for larger pictures.
     assert {key.split(".")[1] for key in moved} == {"start", "b8", "b16", "rgb32"}
+
+
+def test_colours_stay_near_the_start_where_that_is_asked(base, faces, tmp_path):
+    z = torch.randn(6, 16, generator=torch.Generator().manual_seed(3))
+
+    def cells(network) -> torch.Tensor:
+        ws = network.mapping(z)[:, None].expand(-1, network.num_ws, -1)
+        with torch.no_grad():
+            return torch.nn.functional.avg_pool2d(network.synthesis(ws, 32), 2)
+
+    before, moved = cells(hub.load_model(base, FACE_MODELS).eval()), {}
+    for weight in (0.0, 300.0):
+        changes = dict(data=str(faces), start_from=str(base), noise="const", critic="stylegan2")
+        changes |= dict(weight_colour=weight, lr_g=0.02, max_images=64, relative_rates=True)
+        trained = run(settings(tmp_path / str(weight), "transfer", **changes))
+        moved[weight] = float((cells(trained.G.generator.eval()) - before).abs().mean())
+    assert moved[300.0] < 0.7 * moved[0.0], moved
+    with pytest.raises(ValueError, match="--weight-colour 1.0: expected --start-from"):
+        settings(tmp_path / "wrong", data=str(faces), weight_colour=1.0)
 
 
 def test_pairs_teach_the_same_w_its_drawing(base, pairs, tmp_path):

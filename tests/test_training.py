@@ -226,7 +226,7 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], frozen=False, **again)))
 
 
-@pytest.mark.parametrize("changes", [{"patch": 2}, {"edge_kernel": 3}])
+@pytest.mark.parametrize("changes", [{"patch": 2}, {"edge_kernel": 3}, {"levels": 2}])
 def test_patches_are_for_the_lite_generator(changes, data, tmp_path):
     with pytest.raises(ValueError, match="are of --model animegan-lite"):
         run(settings(data, tmp_path, **changes))
@@ -414,7 +414,7 @@ ELSEWHERE = {
     *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
     *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
-    *("patch", "edge_kernel", "keep_start", "frozen"),
+    *("patch", "edge_kernel", "levels", "keep_start", "frozen"),
 }
 
 

@@ -60,6 +60,7 @@ class AnimeGANSettings(RunSettings):
     depth: int = setting(4, "residual blocks of the generator")
     tail: int = setting(0, "channels of animegan's cheap decoder; 0: the published decoder")
     patch: int = setting(1, "side of the pixel blocks that animegan-lite works on: 1, 2 or 4")
+    levels: int = setting(3, "times that animegan-lite halves the size: 2 or 3")
     edge_kernel: int = setting(7, "size of animegan-lite's first and last convolution: 3, 5 or 7")
     upsample: str = setting("tf", "tf, align or half: see the generator")
     start_from: str = setting("", "style folder or name whose generator to start from")

@@ -34,6 +34,7 @@ class StyleGANSettings(GANSettings):
         "true or false: a tensor's rate is --lr-g times its root mean square (MobileStyleGAN)",
     )
     weight_adversarial: float = setting(1.0, "of the adversarial loss; 0: no discriminator")
+    weight_colour: float = setting(0.0, "of colours, cell by cell, to the start's picture; 0: off")
     weight_path: float = setting(2.0, "of path length regularisation; 0: off")
     path_every: int = setting(4, "steps between two of it, each as much heavier")
     path_share: float = setting(0.5, "share of the batch that it looks at")
@@ -165,6 +166,10 @@ def refuse_nonsense(settings: StyleGANSettings) -> StyleGANSettings:
         )
     if not s.look and not s.weight_adversarial:
         raise ValueError("--weight-adversarial 0: expected --look, there is nothing to learn from")
+    if s.weight_colour and not s.start_from:
+        raise ValueError(
+            f"--weight-colour {s.weight_colour}: expected --start-from, whose colours are kept"
+        )
     if s.window and (s.weight_adversarial or not s.look):
         raise ValueError(f"--window {s.window}: expected pairs and --weight-adversarial 0")
     if not 0 < s.path_share <= 1:

@@ -346,11 +346,11 @@ def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
     elif s.tail:
         raise ValueError(f"--tail {s.tail}: it is of --model animegan; expected 0 with {s.model}")
     if s.model == "animegan-lite":
-        kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel}
-    elif (s.patch, s.edge_kernel) != (1, 7):
+        kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel, "levels": s.levels}
+    elif (s.patch, s.edge_kernel, s.levels) != (1, 7, 3):
         raise ValueError(
-            f"--patch {s.patch}, --edge-kernel {s.edge_kernel}: they are of --model animegan-lite;"
-            f" expected 1 and 7 with {s.model}"
+            f"--patch {s.patch}, --edge-kernel {s.edge_kernel}, --levels {s.levels}: they are of "
+            f"--model animegan-lite; expected 1, 7 and 3 with {s.model}"
         )
     return ANIMEGAN_MODELS[s.model](**kwargs)
 

@@ -9,6 +9,7 @@ pairs that `training/prepare/toon_teacher.py --generator` drew. `runs/NAME/model
 the pipeline; `--resume` goes on exactly where a run stopped.
 """
 
+import copy
 import math
 import sys
 from pathlib import Path
@@ -34,6 +35,9 @@ from training.loop import pick_device
 from training.perceptual import MobileNetV2Features
 from training.presets import resolve
 from training.stylegan_presets import STYLEGAN_PRESETS, StyleGANSettings, refuse_nonsense
+
+
+CELLS = 16  # along a side of a picture, whose mean colours --weight-colour looks at
 
 
 def transfer(target: nn.Module, source: nn.Module) -> tuple[list[str], list[str]]:
@@ -183,6 +187,9 @@ class StyleGANObjective(GANObjective):
         torch.manual_seed(s.seed)
         generator = open_generator(s)
         G = Trainee(generator.train(), s.resolution, s.noise, s.window)
+        self.start = None
+        if s.weight_colour:
+            self.start = copy.deepcopy(G).eval().requires_grad_(False).to(device)
         if s.window and not isinstance(generator, MobileStyleGAN):
             raise ValueError(f"--window {s.window}: expected a MobileStyleGAN to start from")
         trained_layers(G)
@@ -200,6 +207,7 @@ class StyleGANObjective(GANObjective):
             self.features.calibrate((torch.cat(some) / 127.5 - 1).to(device))
         self.weights = {
             "adversarial": s.weight_adversarial,
+            "colour": s.weight_colour,
             "path": s.weight_path * s.path_every,
             "pair": s.weight_pair,
             "pair_features": s.weight_pair_features,
@@ -263,11 +271,13 @@ class StyleGANObjective(GANObjective):
         return 8 * drawn.round().clamp(0, room).long()
 
     def generator(self, D, drawn, batch, images: int):
-        """Adversarial loss, distances from the drawing of the same w, path lengths when due."""
+        """Adversarial loss, distances from the start and from drawings, path lengths when due."""
         s, picture = self.settings, drawn[0]
         parts = {}
         if D is not None:
             parts["adversarial"] = self.deceit(D, picture, batch)
+        if self.start is not None:
+            parts["colour"] = self.colour_distance(picture, batch)
         if s.weight_pair or s.weight_pair_features:
             parts["pair"] = F.l1_loss(picture.float(), batch["real"])
             found = list(self.features(picture.float()).values())
@@ -277,6 +287,19 @@ class StyleGANObjective(GANObjective):
         if s.weight_path and images // s.batch % s.path_every == 0:
             parts["path"] = self.path_penalty(batch)
         return losses.total(parts, self.weights)
+
+    def colour_distance(self, picture: torch.Tensor, batch) -> torch.Tensor:
+        """Mean error of Y, U and V to what the start draws of the same noise, cell by cell.
+
+        Skin keeps its tone and hair its place, strokes and shapes are free.
+        """
+        with torch.no_grad():
+            before = self.draw(self.start, batch)[0]
+        cell = max(1, picture.shape[-1] // CELLS)
+        ours, theirs = (
+            losses.yuv(F.avg_pool2d(x.float(), cell)) for x in (picture, before)
+        )
+        return F.l1_loss(ours, theirs)
 
     def path_penalty(self, batch) -> torch.Tensor:
         """Of the first of the batch, drawn again in float32."""
