@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.toy_data import power_cut, write_pairs
 from toonify import hub, images
-from toonify.models import PHOTO_MODELS, AnimeGANGenerator
+from toonify.models import PHOTO_MODELS, AnimeGANGenerator, AnimeGANLiteGenerator
 from training import lite as lay_fast
 from training import loop
 from training.data import AnimeGANDraws
@@ -181,9 +181,15 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     assert told.pop("tail") == 0  # older styles do not say
     config.write_text(json.dumps(told))
     with pytest.raises(ValueError, match="expected --start-from"):
-        run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **toy)))
-    trained = run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], start_from=start, **toy)))
+        run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite-decoder"], **toy)))
+    trained = run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite-decoder"], start_from=start, **toy)))
     losses = [line["g_pair"] for line in log_of(tmp_path / "run")]
+    assert losses[-1] < losses[0]
+    # The preset of the bundled ones: a small network of its own, which needs nothing to start from.
+    small = toy | dict(out=str(tmp_path / "small"), tail=0, width=4, depth=1)
+    alone = run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **small))).G
+    assert (type(alone), alone.config.levels) == (AnimeGANLiteGenerator, 2)
+    losses = [line["g_pair"] for line in log_of(tmp_path / "small")]
     assert losses[-1] < losses[0]
     # The encoder and the body are the style's own; the decoder is another.
     theirs, ours = network.state_dict(), trained.G.state_dict()
@@ -222,8 +228,8 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     # A decoder of that size goes on from where it is, and nothing of it would be frozen.
     again = dict(toy, start_from=str(style / hub.LITE), out=str(tmp_path / "again"))
     with pytest.raises(ValueError, match="nothing would be trained"):
-        run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **again)))
-    run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], frozen=False, **again)))
+        run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite-decoder"], **again)))
+    run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite-decoder"], frozen=False, **again)))
 
 
 @pytest.mark.parametrize("changes", [{"patch": 2}, {"edge_kernel": 3}, {"levels": 2}])

@@ -55,7 +55,12 @@ def halve(image: torch.Tensor) -> torch.Tensor:
 
     A flat picture stays flat within; outside lies zero, so its outermost pixels are 7/8 of it.
     """
-    return F.conv2d(image, tent(image) / 4, stride=2, padding=1, groups=image.shape[1])
+    groups = image.shape[1]
+    if image.device.type == "cpu":
+        # Slopes of a stride of 2 take CPUs four times as long in bfloat16 as all of this.
+        every = F.conv2d(image, tent(image) / 4, padding=1, groups=groups)
+        return every[..., ::2, ::2]
+    return F.conv2d(image, tent(image) / 4, stride=2, padding=1, groups=groups)
 
 
 def minibatch_deviation(x: torch.Tensor, group: int) -> torch.Tensor:

@@ -197,19 +197,22 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     "gouache": dataclasses.replace(PAIRED, style="gouache", face_share=0.6),
 }
 
-# A style's fast generator: its own encoder and body with a cheap decoder, which learns what the
-# style draws of crops (training/prepare/style_pairs.py), pixel by pixel. Crops are taken whole and
-# as they are, since another window or a mirrored one would have been drawn otherwise.
-ANIMEGAN_PRESETS["lite"] = dataclasses.replace(
+# A style's fast generator learns what the style draws of crops (training/prepare/style_pairs.py),
+# pixel by pixel. Crops are taken whole and as they are, since another window or a mirrored one
+# would have been drawn otherwise.
+LITE = dataclasses.replace(
     PAIRED,
-    tail=48,
-    frozen=True,
+    model="animegan-lite",
+    width=48,
+    depth=6,
+    patch=2,
+    edge_kernel=3,
+    levels=2,
     smooth="computed",
-    max_images=4_000,
-    init_images=4_000,
-    decay_images=4_000,
+    max_images=16_000,
+    init_images=16_000,
+    decay_images=16_000,
     decay="cosine",
-    batch=2,
     optimiser="muon",
     lr_init=3e-3,
     crop_sizes=((0, 256),),
@@ -225,6 +228,16 @@ ANIMEGAN_PRESETS["lite"] = dataclasses.replace(
     weight_pair_features=0.0,
     weight_chroma=0.0,
 )
+ANIMEGAN_PRESETS |= {
+    "lite": LITE,
+    # The style's own encoder and body, and a cheap decoder: nearer to the style, but slower.
+    "lite-decoder": dataclasses.replace(
+        LITE,
+        **dict(model="animegan", width=32, depth=4, patch=1, edge_kernel=7, levels=3),
+        **dict(tail=48, frozen=True, batch=2),
+        **dict(max_images=4_000, init_images=4_000, decay_images=4_000),
+    ),
+}
 
 # Pairs of a base's face and its toon, from the weights of a style that inks and flattens already:
 # the network only has to learn the toon's faces, and keeps the hair and grounds that toons blur.

@@ -123,6 +123,7 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
     ),
     # A generator of ours learns from a folder of aligned drawings, a few hundred of them: frozen
     # features judge, as a discriminator that starts from nothing teaches the base stripes first.
+    # Every face keeps its colours: left alone, all skins draw together to the drawings' mean.
     "transfer": replace(
         PUBLISHED,
         start_from="portrait",
@@ -133,15 +134,17 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
         max_images=20_000,
         critic="projected",
         loss="hinge",
-        lr_g=0.001,
-        lr_d=0.002,
+        lr_g=0.0004,
+        lr_d=0.001,
+        decay_images=12_000,
         critic_base=8192,
         critic_max=256,
+        weight_colour=60.0,
         weight_path=0.0,
         freeze_mapping=True,
         augment="diff",
         ada_images=20_000,
-        ema_half_life_images=400.0,
+        ema_half_life_images=1_000.0,
         log_every_images=200,
         sample_every_images=1_000,
         save_every_images=1_000,

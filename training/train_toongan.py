@@ -66,9 +66,7 @@ class ToonGANObjective(GANObjective):
         else:
             data = AlignedDraws(*draws, s.seed, s.mirror)
             G = (Redrawing if self.encodes else Trainee)(generator.train())
-        # On CPUs a pass of the generator takes half the time in this layout.
-        layout = dict(memory_format=torch.channels_last)
-        super().__init__(s, device, G.to(**layout), critic.to(**layout), data)
+        super().__init__(s, device, G, critic, data)
         self.weights |= {
             "redraw": s.weight_redraw,
             "prior": s.weight_prior,

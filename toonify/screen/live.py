@@ -20,9 +20,9 @@ from toonify.screen import visitors, words
 from toonify.screen.turns import Turns
 
 # px of the short side. Few, since an engine takes a moment for a size that is new to it.
-SIDES = (128, 160, 192, 224, 256, 320)
+SIDES = (128, 160, 192, 224, 256, 320, 384, 480)
 FIRST = 192
-LARGEST = {"best": 256, "fast": 320}
+LARGEST = {"best": 256, "fast": 480}
 SLOW_S = 0.15  # a drawing that takes longer is made smaller
 ROOM = 0.8  # of it: what the next larger one may be expected to take
 LOOKS = 4  # drawings at a size before it is judged; the first of them is not counted
