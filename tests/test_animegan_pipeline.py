@@ -101,6 +101,9 @@ def test_networks_on_patches_get_sides_they_can_cut(found):
     found.append(face(100, 100, 20))
     draw(Image.new("RGB", (200, 200)))
     assert spy.shapes[0] == (1, 3, 64, 80)
+    found.clear()
+    outcomes = list(draw.map([Image.new("RGB", (70, 51)) for _ in range(2)]))
+    assert [outcome.result.image.size for outcome in outcomes] == [(70, 51)] * 2
     assert all(side % 16 == 0 and side >= 64 for shape in spy.shapes for side in shape[2:])
 
 

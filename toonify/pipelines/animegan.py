@@ -131,10 +131,9 @@ class AnimeGANPipeline:
         check_options(self.style, faces, strength)
         photos, many = one_or_many(photos)
         engine = self.engine.spread() if many else self.engine
-        draw = functools.partial(
-            type(self)(engine, self.style), faces=faces, strength=strength, keep_colour=keep_colour
-        )
-        return draw_all(draw, photos, finish)
+        pipeline = type(self)(engine, self.style, self.patch, self.key)
+        options = dict(faces=faces, strength=strength, keep_colour=keep_colour)
+        return draw_all(functools.partial(pipeline, **options), photos, finish)
 
     def drawing_scale(self, photo: Image.Image, found: list[Face]) -> float:
         """The scale, at most 1, that bounds the pixels and suits strokes and the largest face."""
