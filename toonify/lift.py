@@ -71,11 +71,11 @@ def _compensated(source: np.ndarray, size: tuple[int, int], growth: float) -> np
 def _first_step(source: np.ndarray, size: tuple[int, int], growth: float) -> np.ndarray:
     """A uint8 drawing (h, w, 3) enlarged to size, with the steps in its slanting lines smoothed."""
     result = np.empty((size[1], size[0], 3), np.uint8)
-    low, high = _range_around(source)
+    cubic = cv2.resize(source, size, interpolation=cv2.INTER_CUBIC)  # keeps thin lines, overshoots
+    low, high = (cv2.resize(part, size) for part in _range_around(source))
+    whole = cv2.min(cv2.max(cubic, low), high)
     for top, bottom, above, below in _bands(size, _FIRST_MARGIN):
-        x, y = _places(source, size, above, below)
-        rows = _looked_up(source, x, y, cv2.INTER_CUBIC)  # keeps thin lines, but overshoots
-        rows = np.clip(rows, _looked_up(low, x, y), _looked_up(high, x, y))
+        rows = whole[above:below]
         x, y = _places(rows, rows.shape[1::-1])
         right, down = _along_lines(rows, growth)
         for _ in range(2):
@@ -83,7 +83,11 @@ def _first_step(source: np.ndarray, size: tuple[int, int], growth: float) -> np.
                 _looked_up(rows, x + way * right, y + way * down).astype(np.uint16)
                 for way in (1, -1)
             )
-            rows = ((there + back + rows + rows + 2) // 4).astype(np.uint8)
+            there += back
+            there += rows
+            there += rows
+            there += 2
+            rows = (there >> 2).astype(np.uint8)
         right, down = _away_from_edges(rows, growth)
         sharp = _looked_up(rows, x + right, y + down)
         result[top:bottom] = sharp[top - above : bottom - above]
@@ -147,9 +151,9 @@ def _structure(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     xx, xy, yy = (np.zeros(rows.shape[:2], np.float32) for _ in range(3))
     for plane in cv2.split(rows):
         right, down = _slopes(cv2.GaussianBlur(plane.astype(np.float32), (7, 7), 0.7))
-        xx += right * right
-        xy += right * down
-        yy += down * down
+        cv2.accumulateSquare(right, xx)
+        cv2.accumulateProduct(right, down, xy)
+        cv2.accumulateSquare(down, yy)
     return xx, xy, yy
 
 
