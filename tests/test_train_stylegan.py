@@ -220,7 +220,7 @@ def test_colours_stay_near_the_start_where_that_is_asked(base, faces, tmp_path):
         trained = run(settings(tmp_path / str(weight), "transfer", **changes))
         moved[weight] = float((cells(trained.G.generator.eval()) - before).abs().mean())
     assert moved[300.0] < 0.7 * moved[0.0], moved
-    with pytest.raises(ValueError, match="--weight-colour 1.0: expected --start-from"):
+    with pytest.raises(ValueError, match=r"--weight-colour 1\.0: expected --start-from"):
         settings(tmp_path / "wrong", data=str(faces), weight_colour=1.0)
 
 

@@ -180,9 +180,10 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     told = json.loads(config.read_text())
     assert told.pop("tail") == 0  # older styles do not say
     config.write_text(json.dumps(told))
+    decoder = ANIMEGAN_PRESETS["lite-decoder"]
     with pytest.raises(ValueError, match="expected --start-from"):
-        run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite-decoder"], **toy)))
-    trained = run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite-decoder"], start_from=start, **toy)))
+        run(check(dataclasses.replace(decoder, **toy)))
+    trained = run(check(dataclasses.replace(decoder, start_from=start, **toy)))
     losses = [line["g_pair"] for line in log_of(tmp_path / "run")]
     assert losses[-1] < losses[0]
     # The preset of the bundled ones: a small network of its own, which needs nothing to start from.
@@ -228,8 +229,8 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     # A decoder of that size goes on from where it is, and nothing of it would be frozen.
     again = dict(toy, start_from=str(style / hub.LITE), out=str(tmp_path / "again"))
     with pytest.raises(ValueError, match="nothing would be trained"):
-        run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite-decoder"], **again)))
-    run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite-decoder"], frozen=False, **again)))
+        run(check(dataclasses.replace(decoder, **again)))
+    run(check(dataclasses.replace(decoder, frozen=False, **again)))
 
 
 @pytest.mark.parametrize("changes", [{"patch": 2}, {"edge_kernel": 3}, {"levels": 2}])

@@ -36,7 +36,6 @@ from training.perceptual import MobileNetV2Features
 from training.presets import resolve
 from training.stylegan_presets import STYLEGAN_PRESETS, StyleGANSettings, refuse_nonsense
 
-
 CELLS = 16  # along a side of a picture, whose mean colours --weight-colour looks at
 
 
@@ -296,9 +295,7 @@ class StyleGANObjective(GANObjective):
         with torch.no_grad():
             before = self.draw(self.start, batch)[0]
         cell = max(1, picture.shape[-1] // CELLS)
-        ours, theirs = (
-            losses.yuv(F.avg_pool2d(x.float(), cell)) for x in (picture, before)
-        )
+        ours, theirs = (losses.yuv(F.avg_pool2d(x.float(), cell)) for x in (picture, before))
         return F.l1_loss(ours, theirs)
 
     def path_penalty(self, batch) -> torch.Tensor:
