@@ -307,9 +307,12 @@ def test_a_cold_cache_is_new_each_time_and_a_warm_one_stays(tmp_path):
 def test_both_loops_of_toongan_train(monkeypatch):
     from dataclasses import replace
 
+    from accelerate.state import AcceleratorState
+
     from benchmarks import train_toongan
     from toonify.models import toongan
 
+    AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
     small = replace(train_toongan.PRESET, z_dim=6, w_dim=8, channels=(8, 8, 8, 8, 4, 4))
     monkeypatch.setattr(train_toongan, "PRESET", small)
     monkeypatch.setattr(toongan, "modulated_conv2d", toongan.modulated_conv2d)  # put back after
