@@ -216,12 +216,27 @@ def test_colours_stay_near_the_start_where_that_is_asked(base, faces, tmp_path):
     before, moved = cells(hub.load_model(base, FACE_MODELS).eval()), {}
     for weight in (0.0, 300.0):
         changes = dict(data=str(faces), start_from=str(base), noise="const", critic="stylegan2")
-        changes |= dict(weight_colour=weight, lr_g=0.02, max_images=64, relative_rates=True)
+        changes |= dict(weight_colour=weight, lr_g=0.02, max_images=64, decay_images=0)
         trained = run(settings(tmp_path / str(weight), "transfer", **changes))
         moved[weight] = float((cells(trained.G.generator.eval()) - before).abs().mean())
     assert moved[300.0] < 0.7 * moved[0.0], moved
+    # A run that goes on is held by its start, not by what it had become.
+    half = settings(tmp_path / "half", "transfer", **(changes | dict(max_images=32)))
+    run(half)
+    whole = settings(tmp_path / "half", "transfer", **changes)
+    ours, theirs = weights(run(whole, resume=True)), weights(trained)
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
     with pytest.raises(ValueError, match=r"--weight-colour 1\.0: expected --start-from"):
         settings(tmp_path / "wrong", data=str(faces), weight_colour=1.0)
+    torch.manual_seed(0)
+    small = StyleGAN2Generator(resolution=32, channel_base=256, channel_max=16, z_dim=16, w_dim=16)
+    small.save_pretrained(tmp_path / "small")
+    larger = dict(resolution=64, channel_base=256, channel_max=16, latent=16, weight_colour=1.0)
+    chosen = settings(
+        tmp_path / "wrong", data=str(faces), start_from=str(tmp_path / "small"), **larger
+    )
+    with pytest.raises(ValueError, match="new layers have no colours to keep"):
+        StyleGANObjective(chosen, torch.device("cpu"))
 
 
 def test_pairs_teach_the_same_w_its_drawing(base, pairs, tmp_path):

@@ -71,27 +71,27 @@ def _compensated(source: np.ndarray, size: tuple[int, int], growth: float) -> np
 def _first_step(source: np.ndarray, size: tuple[int, int], growth: float) -> np.ndarray:
     """A uint8 drawing (h, w, 3) enlarged to size, with the steps in its slanting lines smoothed."""
     result = np.empty((size[1], size[0], 3), np.uint8)
-    cubic = cv2.resize(source, size, interpolation=cv2.INTER_CUBIC)  # keeps thin lines, overshoots
-    low, high = (cv2.resize(part, size) for part in _range_around(source))
-    whole = cv2.min(cv2.max(cubic, low), high)
+    plain = _enlarged(source, size)
     for top, bottom, above, below in _bands(size, _FIRST_MARGIN):
-        rows = whole[above:below]
+        rows = plain[above:below]
         x, y = _places(rows, rows.shape[1::-1])
         right, down = _along_lines(rows, growth)
         for _ in range(2):
-            there, back = (
-                _looked_up(rows, x + way * right, y + way * down).astype(np.uint16)
-                for way in (1, -1)
-            )
-            there += back
-            there += rows
-            there += rows
-            there += 2
-            rows = (there >> 2).astype(np.uint8)
+            total = 2 * rows.astype(np.uint16) + 2
+            for way in (1, -1):
+                total += _looked_up(rows, x + way * right, y + way * down)
+            rows = (total >> 2).astype(np.uint8)
         right, down = _away_from_edges(rows, growth)
         sharp = _looked_up(rows, x + right, y + down)
         result[top:bottom] = sharp[top - above : bottom - above]
     return result
+
+
+def _enlarged(source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A uint8 drawing (h, w, 3) at size: cubic, which keeps thin lines, but does not overshoot."""
+    cubic = cv2.resize(source, size, interpolation=cv2.INTER_CUBIC)
+    low, high = (cv2.resize(part, size) for part in _range_around(source))
+    return cv2.min(cv2.max(cubic, low), high)
 
 
 def _step(source: np.ndarray, size: tuple[int, int], growth: float) -> np.ndarray:

@@ -202,7 +202,7 @@ class GANObjective(NoiseObjective):
     settings: GANSettings
 
     def __init__(self, settings: GANSettings, device, G: Trainee, D: nn.Module, dataset: Dataset):
-        # On CPUs a step takes two thirds of the time in this layout, a pass half.
+        # On CPUs a step takes three quarters of the time in this layout.
         layout = dict(memory_format=torch.channels_last)
         super().__init__(settings, device, G.to(**layout), D.to(**layout), dataset)
         s = settings

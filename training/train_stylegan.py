@@ -81,6 +81,13 @@ def open_generator(settings: StyleGANSettings) -> StyleGAN2Generator | MobileSty
                 f"--start-from {s.start_from}: no layer of it fits --channel-base "
                 f"{s.channel_base}, --channel-max {s.channel_max}, --latent {s.latent}"
             )
+        if s.weight_colour and any(
+            name.startswith("synthesis.") and "noise" not in name for name in left
+        ):
+            raise ValueError(
+                f"--weight-colour {s.weight_colour}: expected a --start-from that draws "
+                f"{s.resolution} px with these channels, as new layers have no colours to keep"
+            )
         print(f"{len(copied)} tensors come from {s.start_from}, {len(left)} are new")
     return new
 
@@ -288,9 +295,10 @@ class StyleGANObjective(GANObjective):
         return losses.total(parts, self.weights)
 
     def colour_distance(self, picture: torch.Tensor, batch) -> torch.Tensor:
-        """Mean error of Y, U and V to what the start draws of the same noise, cell by cell.
+        """Mean absolute error of Y, U and V, each about 0 to 1, to the start's picture (scalar).
 
-        Skin keeps its tone and hair its place, strokes and shapes are free.
+        Both are drawn of the same noise, (N, 3, side, side), and compared by means of `CELLS` x
+        `CELLS` cells. Skin keeps its tone and hair its place, strokes and shapes are free.
         """
         with torch.no_grad():
             before = self.draw(self.start, batch)[0]
