@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from toonify import engines, images, processes
+from toonify import engines, files, images, processes
 from toonify.pipelines import batch
 from toonify.pipelines.animegan import AnimeGANPipeline, Toon
 
@@ -259,9 +259,9 @@ def test_killed_and_run_again_is_complete(photos, tmp_path, toy_style):
     for path in first:
         assert images.load(path).height == 64
     # What a process leaves that is killed while it writes, and somebody else's.
-    half = images.temporary(toons / "23.png")
+    half = files.temporary_path(toons / "23.png")
     half.write_bytes(b"half")
-    other = images.temporary(toons / "other.png")
+    other = files.temporary_path(toons / "other.png")
     other.write_bytes(b"being written")
 
     again = start(photos, toons, toy_style)

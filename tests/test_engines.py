@@ -104,7 +104,7 @@ def test_unwritable_cache_only_costs_time(tmp_path, monkeypatch, problem):
     if problem == "a file in the way":
         place.write_text("")
     else:
-        monkeypatch.setattr(engines.tempfile, "mkstemp", lambda **_: _raise(PermissionError()))
+        monkeypatch.setattr(engines, "atomic_write", lambda _: _raise(PermissionError()))
     monkeypatch.setenv("TOONIFY_CACHE", str(place))
     engine = engines.open_engine("key", dot, "cpu")
     assert engine(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)

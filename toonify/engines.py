@@ -5,7 +5,6 @@ import hashlib
 import os
 import queue
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 
 from toonify import processes
+from toonify.files import atomic_write
 
 # OpenVINO reports its use to Google Analytics from the moment it is imported, unless this module of
 # its is missing; then it uses a stub of its own. A photo app tells nobody that it runs.
@@ -312,12 +312,5 @@ def write_blob(file: Path, compiled) -> None:
     """Keeps the compiled graph; under another name first, so that nobody reads half a file."""
     blob = compiled.export_model().getvalue()
     # A cache that cannot be written costs time at the next start and nothing else.
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".writing-")
-        try:
-            with os.fdopen(handle, "wb") as target:
-                target.write(hashlib.sha256(blob).digest() + blob)
-            os.replace(name, file)
-        finally:
-            Path(name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError), atomic_write(file) as temporary:
+        temporary.write_bytes(hashlib.sha256(blob).digest() + blob)

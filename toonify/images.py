@@ -8,20 +8,19 @@ changes no global setting of Pillow.
 
 from __future__ import annotations
 
-import collections
-import hashlib
 import io
 import math
 import os
 import struct
-import uuid
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms
+
+from toonify.files import atomic_write
 
 if TYPE_CHECKING:
     import torch
@@ -223,41 +222,9 @@ def save(
     except (OSError, ValueError, struct.error) as error:
         size = f"{image.width}x{image.height}"
         raise ImageError(f"{form} cannot hold a picture of {size} pixels: {error}") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = temporary(path)
-    try:
-        with open(part, "xb") as file:
-            file.write(encoded.getbuffer())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(path) as part:
+        part.write_bytes(encoded.getbuffer())
     return path
-
-
-def temporary(path: Path) -> Path:
-    """A hidden name beside `path`, new each time, under which it is written."""
-    return path.with_name(f"{_part_of(path)}{uuid.uuid4().hex[:8]}.part")
-
-
-def discard_unfinished(paths: Iterable[Path]) -> None:
-    """Removes what a killed process left of writing to these paths.
-
-    Nobody else may be writing to them; what others write into the same folders stays.
-    """
-    begins = collections.defaultdict(set)
-    for path in paths:
-        begins[path.parent].add(_part_of(path))
-    for folder, beginnings in begins.items():
-        if not folder.is_dir():
-            continue
-        for left in folder.glob(".*.part"):
-            if f"{left.name.partition('-')[0]}-" in beginnings:
-                left.unlink(missing_ok=True)
-
-
-def _part_of(path: Path) -> str:
-    """How a file's temporary names begin; its own name in them could make them too long."""
-    return f".{hashlib.blake2b(os.fsencode(path.name), digest_size=12).hexdigest()}-"
 
 
 def _encoded(image: Image.Image, form: str, quality: int) -> io.BytesIO:

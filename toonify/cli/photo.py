@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from toonify import hub, images, processes
+from toonify import files, hub, images, processes
 from toonify.cli.options import FAILED, OK, UsageError, add_drawing_options, edit, within
 from toonify.cli.plan import Job, names_one_file, plan
 
@@ -159,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
     drawn = 0
     try:
         if waiting:
-            images.discard_unfinished(job.target for job in waiting)
+            files.discard_unfinished(job.target for job in waiting)
             draw = OPENERS[options.model](options)
             with warnings.catch_warnings():
                 # Pillow's remarks on odd files: what matters of them is in the failures.

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from PIL import Image
 from toonify.blend import keep_colour as with_colours_of
 from toonify.blend import morph
 from toonify.faces import detect
+from toonify.files import atomic_write
 from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
 from toonify.pipelines.tracks import FaceTracks, Track
 from toonify.video import joining
@@ -155,12 +155,8 @@ def draw_clip(
                     raise Cancelled(f"{target}: stopped after {parts.frames} frames")
         if not parts.pieces:
             raise ClipError(f"{source}: none of its frames could be read")
-        temporary = target.with_name(f".{uuid.uuid4().hex}.part{target.suffix}")
-        try:
+        with atomic_write(target, keep_suffix=True) as temporary:
             notes += joining.join(parts, clip, temporary, suffix)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         unit = clip.about.time_base
         last = parts.last(unit)
         return DrawnClip(

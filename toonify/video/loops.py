@@ -1,12 +1,13 @@
 """Writes clips: pictures in, a film or an animated picture out, whole or not at all."""
 
 import os
-import uuid
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image
+
+from toonify.files import atomic_write
 
 CLIPS = (".mp4", ".gif", ".webp")
 MOST_FRAMES = 10_000
@@ -29,14 +30,9 @@ def write_clip(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int 
         raise ValueError(f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(CLIPS)}")
     if not 1 <= fps <= 60:
         raise ValueError(f"fps={fps}: expected 1 to 60 frames a second")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part{suffix}")
-    try:
-        write = write_film if suffix == ".mp4" else write_animation
+    write = write_film if suffix == ".mp4" else write_animation
+    with atomic_write(path, keep_suffix=True) as temporary:
         write(checked(frames), temporary, fps)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
