@@ -51,6 +51,7 @@ MAY_OPEN = {
         *("toonify.images", "toonify.latents", "toonify.pipelines"),
     },
     "training.prepare.style_pairs": {"training", *DRAWS},
+    "training.prepare.frames_from_video": {"training", "toonify.images", "toonify.video"},
     "training.one_shot": {
         *("training", "toonify.images", "toonify.faces", "toonify.latents", "toonify.hub"),
         *("toonify.models", "toonify.inversion"),
