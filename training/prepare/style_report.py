@@ -1,17 +1,17 @@
-"""Says whether a set of style pictures is good enough to train on, and what to do about it.
+"""Reports whether a set of style pictures is good enough to train on, and what to fix.
 
     python -m training.prepare.style_report DATA/STYLE --photos DATA/train_photo --sheet sheet.png
 
-takes a style's folder (with style/ and smooth/ in it), or a folder, archive or Hub data set of
-pictures. It prints figures and a verdict in plain sentences, each with the command that helps.
-Nothing is changed. The published AnimeGANv2 sets (Hayao, Shinkai, Paprika), against which numbers
-are held, have 1,752, 1,445 and 1,284 pictures of 256 px.
+The set is a style's folder (with style/ and smooth/ in it), or a folder, archive or Hub data set of
+pictures. The command prints figures and a verdict, each sentence with the command that helps.
+Nothing is changed. The published AnimeGANv2 sets (Hayao, Shinkai, Paprika) have 1,752, 1,445 and
+1,284 pictures of 256 px.
 """
 
 import argparse
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -26,36 +26,87 @@ from training.pictures import Picture, folder_pictures, spread
 from training.prepare import likeness
 from training.sources import find_pictures
 
-SMALL = 256  # px, short side: what published sets have and training begins with
+MIN_SIDE = 256  # px of the short side that training begins with
 BORDER = 0.02  # share of a side from which a plain border counts
 FLAT_SHARPNESS = 0.3  # sharpness below which a whole set is blurred; see likeness.sharpness
 LEVELS = ("good", "note", "fix")
+FRAMES = "python -m training.prepare.frames_from_video VIDEO OUT"
+PUBLISHED = "published sets have 1,284 to 1,752"
+
+# Figure -> (share of pictures tolerated, what is wrong, what is good, the command that helps).
+PICTURE_RULES = {
+    "unreadable": (
+        0.0,
+        "cannot be read and are skipped. Delete them or export them again",
+        "Every picture can be read.",
+        "",
+    ),
+    "small": (
+        0.05,
+        f"are smaller than {MIN_SIDE} px: enlarging them teaches blur. Use larger ones",
+        f"All pictures have a short side of {MIN_SIDE} px or more.",
+        "",
+    ),
+    "blurred": (
+        0.05,
+        "are blurred: the discriminator learns the blur as style. Delete them",
+        "No picture is blurred.",
+        f"{FRAMES} --min-sharpness 0.6",
+    ),
+    "bordered": (
+        0.03,
+        "have bars or a plain margin, which is learned as part of the style. Crop them",
+        "No picture has bars or margins.",
+        f"{FRAMES} --crop-bars",
+    ),
+    "blank": (
+        0.02,
+        "are near black or of one color, and teach nothing. Delete them",
+        "No picture is blank.",
+        "",
+    ),
+}
+# Fewest different pictures -> level and sentence.
+COUNT_RULES = (
+    (1000, "good", "is a good number"),
+    (300, "note", "is enough to begin with; more make the style hold on other photos"),
+    (
+        100,
+        "fix",
+        "is few: textures and lines can be learned, but motifs of single pictures appear in the "
+        "output. Find more, or stop early and choose the checkpoint by its figures",
+    ),
+    (
+        0,
+        "fix",
+        "is too few: the discriminator memorizes them, and the output copies their colors but "
+        "few strokes. Find more, or train from pairs drawn by a teacher",
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is kept of one picture. Colours are of its opaque pixels, 0 to 255."""
+    """What is kept of one picture. Colors are of its opaque pixels, 0 to 255."""
 
     name: str
     size: tuple[int, int]
     transparent: bool
-    grey: bool
+    gray: bool
     blank: bool
     means: np.ndarray  # (3,) RGB
-    light: float
-    contrast: float
+    brightness: float
     sharpness: float
     edges: float
     bordered: bool
     mark: likeness.Fingerprint
-    slopes: np.ndarray  # (2, 96, 96) float16, brightness steps across and down
     content: int  # the same for the same pixels
-    small: Image.Image  # for the contact sheet
+    thumbnail: Image.Image
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence of the verdict: "good", "note" or "fix"; what it is about; a command or none."""
+    """A sentence of the verdict: its level, the figure it is about, and a command or none."""
 
     level: str
     about: str
@@ -64,54 +115,48 @@ class Finding:
 
 
 def measure(name: str, picture: Image.Image) -> Measured:
-    """Measures a picture, RGB or, where it is transparent, RGBA."""
+    """Measures a picture, RGB or, if it has transparency, RGBA."""
+    transparent = picture.mode == "RGBA"
     flat = Image.new("RGB", picture.size, "white")
-    flat.paste(picture, mask=picture.getchannel("A") if picture.mode == "RGBA" else None)
+    flat.paste(picture, mask=picture.getchannel("A") if transparent else None)
     pixels = np.asarray(flat)
     small = likeness.shrink(np.asarray(picture), 96)
-    seen = small[..., 3] > 127 if picture.mode == "RGBA" else np.ones(small.shape[:2], bool)
-    opaque = small[seen][:, :3] if seen.any() else np.full((1, 3), 255, np.uint8)
-    grey = cv2.cvtColor(opaque[None], cv2.COLOR_RGB2GRAY)
-    square = cv2.resize(pixels, (96, 96), interpolation=cv2.INTER_AREA)
-    square = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    slopes = np.stack([cv2.Sobel(square, cv2.CV_32F, 1, 0), cv2.Sobel(square, cv2.CV_32F, 0, 1)])
+    opaque = small[small[..., 3] > 127] if transparent else small.reshape(-1, 3)
+    opaque = opaque[:, :3] if len(opaque) else np.full((1, 3), 255, np.uint8)
     height, width = pixels.shape[:2]
     left, top, right, bottom = likeness.plain_borders(pixels)
     bars = min(left, right) >= BORDER * width or min(top, bottom) >= BORDER * height
-    thumb = flat.copy()
-    thumb.thumbnail((128, 128), Image.Resampling.BOX)
+    thumbnail = flat.copy()
+    thumbnail.thumbnail((128, 128), Image.Resampling.BOX)
     return Measured(
         name=name,
         size=picture.size,
-        transparent=picture.mode == "RGBA",
-        grey=likeness.is_grey(opaque[None]),
+        transparent=transparent,
+        gray=likeness.is_grey(opaque[None]),
         blank=likeness.is_blank(pixels),
         means=opaque.mean(axis=0),
-        light=float(grey.mean()),
-        contrast=float(grey.std()),
+        brightness=float(cv2.cvtColor(opaque[None], cv2.COLOR_RGB2GRAY).mean()),
         sharpness=likeness.sharpness(pixels),
         edges=likeness.edge_density(pixels),
-        # A cut-out stands before nothing, not between bars.
-        bordered=bars and picture.mode != "RGBA",
+        bordered=bars and not transparent,  # the ground of a cut-out is no margin
         mark=likeness.fingerprint(pixels),
-        slopes=(slopes / 8).astype(np.float16),
         content=hash((picture.size, picture.mode, picture.tobytes())),
-        small=thumb,
+        thumbnail=thumbnail,
     )
 
 
-def listed(source: str | Path, what: str) -> list[Picture]:
+def list_pictures(source: str | Path, what: str) -> list[Picture]:
     """Pictures of a source, unread; ValueError if there are none."""
     found, _ = find_pictures(source, what)
     if not found:
-        raise ValueError(f"{source}: no {what} in it; expected {', '.join(images.EXTENSIONS)}")
+        raise ValueError(f"{source}: contains no {what}; expected {', '.join(images.EXTENSIONS)}")
     return found
 
 
-def look_at(pictures: list[Picture], what: str) -> tuple[list[Measured], list[str]]:
-    """Measures of the readable pictures, and why the others are not."""
+def measure_all(pictures: list[Picture], what: str) -> tuple[list[Measured], list[str]]:
+    """Measures of the readable pictures, and why the others cannot be read."""
     measured, unreadable = [], []
-    for picture in tqdm(pictures, desc=f"looking at {what}", unit="picture"):
+    for picture in tqdm(pictures, desc=f"measuring {what}", unit="picture"):
         try:
             measured.append(measure(picture.name, picture.load(alpha=True)))
         except images.ImageError as error:
@@ -119,367 +164,201 @@ def look_at(pictures: list[Picture], what: str) -> tuple[list[Measured], list[st
     return measured, unreadable
 
 
-def same_groups(measured: list[Measured]) -> list[list[str]]:
-    """Names of pictures whose pixels are the same, in groups of two and more."""
-    groups: dict[int, list[str]] = {}
-    for picture in measured:
-        groups.setdefault(picture.content, []).append(picture.name)
-    return [names for names in groups.values() if len(names) > 1]
+def find_duplicates(measured: list[Measured]) -> tuple[list[list[str]], list[list[str]]]:
+    """Names of identical and of similar pictures (identical ones too), in groups of two and more.
 
-
-def near_groups(measured: list[Measured]) -> list[list[str]]:
-    """Names of pictures that are much alike, the same ones too, in groups of two and more.
-
-    A group gathers around its first picture: A like B and B like C do not make A like C.
+    A group of similar pictures gathers around its first one.
     """
-    album, groups = likeness.Album(), {}
+    album, same, similar = likeness.Album(), {}, {}
     for picture in measured:
+        same.setdefault(picture.content, []).append(picture.name)
         like = album.alike(picture.mark)
-        if like:
-            groups[like[0]].append(picture.name)
-        else:
+        if not like:
             album.add(picture.name, picture.mark)
-            groups[picture.name] = [picture.name]
-    return [names for names in groups.values() if len(names) > 1]
-
-
-def common_mark(measured: list[Measured]) -> float:
-    """Share of the picture in which all pictures have the same edges, such as a watermark's.
-
-    At such a place most pictures have a step of brightness, and the steps add up; elsewhere they
-    cancel (the idea of Dekel et al., "On the effectiveness of visible watermarks", 2017). 0 for
-    fewer than 20 pictures; those between bars and cut-outs are left out.
-    """
-    plain = [m for m in measured if not m.bordered and not m.transparent]
-    if len(plain) < 20:
-        return 0.0
-    total, sizes, often = np.zeros((2, 96, 96)), np.zeros((96, 96)), np.zeros((96, 96))
-    for picture in plain:
-        slopes = picture.slopes.astype(np.float32)
-        size = np.hypot(slopes[0], slopes[1])
-        total, sizes, often = total + slopes, sizes + size, often + (size > 1)
-    agreement = np.hypot(total[0], total[1]) / np.maximum(sizes, 1e-3)
-    common = (sizes > 3 * len(plain)) & (often > 0.7 * len(plain))
-    return float(((agreement > 0.85) & common).mean())
+        similar.setdefault(like[0] if like else picture.name, []).append(picture.name)
+    return tuple([names for names in g.values() if len(names) > 1] for g in (same, similar))
 
 
 def face_share(pictures: list[Picture], sample: int, what: str) -> float | None:
-    """Share of a spread sample of the pictures in which a face is found; None for no sample."""
-    chosen = spread(pictures, sample) if sample else []
-    found = looked_at = 0
-    for picture in tqdm(chosen, desc=f"faces in {what}", unit="picture", leave=False):
+    """Share of an even sample of the pictures in which a face is detected; None for no sample."""
+    found = []
+    for picture in tqdm(spread(pictures, sample) if sample else [], desc=f"faces in {what}"):
         try:
             photo = picture.load()
         except images.ImageError:
             continue
-        looked_at += 1
-        found += bool(face_room.detect(photo, max_side=512, try_rotations=False))
-    return found / looked_at if looked_at else None
+        found.append(bool(face_room.detect(photo, max_side=512, try_rotations=False)))
+    return round(float(np.mean(found)), 3) if found else None
 
 
-def without_copy(pictures: list[Picture], smooth: Path) -> list[str]:
-    """Names of the pictures that have no edge-smoothed copy."""
-    copies = {picture.name for picture in folder_pictures(smooth)} if smooth.is_dir() else set()
-    return [picture.name for picture in pictures if picture.name not in copies]
+def compute_figures(measured: list[Measured], unreadable: list[str], **others) -> dict:
+    """All figures of a set, ready for JSON. Shares are 0 to 1; None means not measured.
 
-
-def figures(
-    measured: list[Measured],
-    unreadable: list[str],
-    photos: list[Measured] | None = None,
-    missing_smooth: list[str] | None = None,
-    faces: float | None = None,
-    photo_faces: float | None = None,
-) -> dict:
-    """All figures of a set, ready for JSON. Shares are 0 to 1; None is "not looked at"."""
-    count = len(measured)
-    short = np.array([min(m.size) for m in measured])
+    `others`: figures that are measured elsewhere, by name.
+    """
+    short = [min(m.size) for m in measured]
     means = np.mean([m.means for m in measured], axis=0)
-    lights = np.array([m.light for m in measured])
-    sharp = np.array([m.sharpness for m in measured])
-    typical = float(np.median(sharp))
-    same, near = same_groups(measured), near_groups(measured)
-    edges = float(np.median([m.edges for m in measured]))
-    photo_edges = float(np.median([m.edges for m in photos])) if photos else None
+    brightness = [m.brightness for m in measured]
+    sharpness = float(np.median([m.sharpness for m in measured]))
+    blurred = max(likeness.BLURRED * sharpness, FLAT_SHARPNESS)
+    same, similar = find_duplicates(measured)
 
     def names(test) -> list[str]:
         return [m.name for m in measured if test(m)]
 
     return {
-        "count": count,
-        "different": count - sum(len(group) - 1 for group in near),
+        "count": len(measured),
+        "different": len(measured) - sum(len(group) - 1 for group in similar),
         "unreadable": unreadable,
-        "short_side": {
-            "smallest": int(short.min()),
-            "median": float(np.median(short)),
-            "largest": int(short.max()),
-        },
-        "small": names(lambda m: min(m.size) < SMALL),
-        "grey": names(lambda m: m.grey),
+        "short_side": dict(smallest=min(short), median=float(np.median(short)), largest=max(short)),
+        "small": names(lambda m: min(m.size) < MIN_SIDE),
+        "gray": names(lambda m: m.gray),
         "transparent": names(lambda m: m.transparent),
         "blank": names(lambda m: m.blank),
+        "blurred": names(lambda m: not m.blank and m.sharpness < blurred),
+        "bordered": names(lambda m: m.bordered and not m.blank),
+        "same": same,
+        "similar": similar,
         "channel_means": {k: round(float(v), 2) for k, v in zip("rgb", means, strict=True)},
-        "colour_shift": {
+        "color_shift": {
             k: round(float(means.mean() - v), 2) for k, v in zip("rgb", means, strict=True)
         },
-        "brightness": {"mean": round(float(lights.mean()), 2), "spread": round(lights.std(), 2)},
-        "contrast": {
-            "mean": round(float(np.mean([m.contrast for m in measured])), 2),
-            "spread": round(float(np.std([m.contrast for m in measured])), 2),
+        "brightness": {
+            "mean": round(float(np.mean(brightness)), 2),
+            "spread": round(float(np.std(brightness)), 2),
         },
-        "same": same,
-        "alike": near,
-        "sharpness": round(typical, 3),
-        "blurred": names(
-            lambda m: not m.blank and m.sharpness < max(likeness.BLURRED * typical, FLAT_SHARPNESS)
-        ),
-        "bordered": names(lambda m: m.bordered and not m.blank),
-        "common_mark": round(common_mark(measured), 4),
-        "edge_density": round(edges, 4),
-        "photo_edge_density": None if photo_edges is None else round(photo_edges, 4),
-        "face_share": None if faces is None else round(faces, 3),
-        "photo_face_share": None if photo_faces is None else round(photo_faces, 3),
-        "without_smooth": missing_smooth,
+        "sharpness": round(sharpness, 3),
+        "edge_density": median_edges(measured),
+        **dict.fromkeys(("photo_edge_density", "face_share", "photo_face_share")),
+        "without_smooth": None,
+        **others,
     }
+
+
+def median_edges(measured: list[Measured]) -> float:
+    return round(float(np.median([m.edges for m in measured])), 4)
 
 
 def verdict(found: dict, source: str) -> list[Finding]:
-    """What the figures mean: what is good, what to know and what to fix, and how."""
+    """Judges the figures: what is good, what to know, and what to fix and how."""
     return [
-        *_of_number(found),
-        *_of_single_pictures(found),
-        *_of_colour(found),
-        *_of_content(found),
-        *_of_smooth(found, source),
+        *_judge_number(found),
+        *_judge_pictures(found),
+        *_judge_color(found),
+        *_judge_content(found),
+        *_judge_smooth(found, source),
     ]
 
 
-def _of_number(found: dict) -> list[Finding]:
-    different, frames = found["different"], "python -m training.prepare.frames_from_video FILM OUT"
-    published = "published sets have 1,284 to 1,752"
-    if different < 100:
-        said = Finding(
-            "fix",
-            "count",
-            f"{different} different pictures are too few ({published}): the discriminator learns "
-            "them by heart, and what comes out is their colours and hardly a stroke. Find more, or "
-            "train from pairs, for which a teacher draws the style.",
-            frames,
-        )
-    elif different < 300:
-        said = Finding(
-            "fix",
-            "count",
-            f"{different} different pictures are few ({published}): textures and lines can be "
-            "learnt, but motifs of single pictures will show up in photos. Find more, or stop "
-            "early and choose the checkpoint by its figures.",
-            frames,
-        )
-    elif different < 1000:
-        said = Finding(
-            "note",
-            "count",
-            f"{different} different pictures are enough to begin with ({published}); more of them "
-            "make a style hold on photos of other content.",
-            frames,
-        )
-    else:
-        said = Finding("good", "count", f"{different} different pictures; {published}.")
-    findings = [said]
-    if found["alike"]:
-        extra = found["count"] - different
-        same = sum(len(group) - 1 for group in found["same"])
-        examples = "; ".join(" = ".join(group[:3]) for group in found["alike"][:3])
-        findings.append(
-            Finding(
-                "fix" if extra > 0.02 * found["count"] else "note",
-                "duplicates",
-                f"Pictures much like another one: {extra}, of them the very same: {same} "
-                f"({examples}). They are learnt more than once: keep one of each group; --json "
-                "FILE lists all.",
-            )
-        )
-    else:
-        findings.append(Finding("good", "duplicates", "No picture is there twice."))
-    return findings
-
-
-def _of_single_pictures(found: dict) -> list[Finding]:
-    count, median = found["count"], found["short_side"]["median"]
-    rules = (
-        (
-            "unreadable",
-            0.0,
-            "cannot be read and will be left out. Delete or export them again",
-            "Every picture can be read.",
-        ),
-        (
-            "small",
-            0.05,
-            f"are smaller than {SMALL} px: enlarged in training, they teach blur. Take larger ones "
-            f"or leave them out; scaling them up does not help",
-            f"All pictures have a short side of {SMALL} px or more (median {median:g}).",
-        ),
-        (
-            "blurred",
-            0.05,
-            "are blurred, against the rest of the set or altogether: the discriminator takes blur "
-            "for the style. Delete them",
-            "No picture is blurred.",
-        ),
-        (
-            "bordered",
-            0.03,
-            "stand between bars or in a plain margin, which will be learnt as part of the style. "
-            "Cut it off; of films, take the frames again with --crop-bars",
-            "No bars or margins.",
-        ),
-        (
-            "blank",
-            0.02,
-            "are near black or of one colour, and teach nothing. Delete them",
-            "No blank pictures.",
-        ),
+def _judge_number(found: dict) -> list[Finding]:
+    different = found["different"]
+    level, says = next((level, says) for least, level, says in COUNT_RULES if different >= least)
+    count = Finding(level, "count", f"{different} different pictures {says} ({PUBLISHED}).", FRAMES)
+    if not found["similar"]:
+        return [count, Finding("good", "duplicates", "No picture is there twice.")]
+    extra = found["count"] - different
+    same = sum(len(group) - 1 for group in found["same"])
+    examples = "; ".join(" = ".join(group[:3]) for group in found["similar"][:3])
+    says = (
+        f"{extra} pictures are similar to another one, {same} of them identical ({examples}). "
+        "Keep one of each group; --json FILE lists all."
     )
-    commands = {
-        "bordered": "python -m training.prepare.frames_from_video FILM OUT --crop-bars",
-        "blurred": "python -m training.prepare.frames_from_video FILM OUT --min-sharpness 0.6",
-    }
-    findings = []
-    for about, tolerated, bad, good in rules:
-        number = len(found[about])
-        if not number:
+    return [count, Finding("fix" if extra > 0.02 * found["count"] else "note", "duplicates", says)]
+
+
+def _judge_pictures(found: dict) -> list[Finding]:
+    findings, total = [], found["count"] + len(found["unreadable"])
+    for about, (tolerated, bad, good, command) in PICTURE_RULES.items():
+        names = [name.split(":")[0] for name in found[about]]
+        if not names:
             findings.append(Finding("good", about, good))
             continue
-        total = count + len(found["unreadable"])
-        examples = ", ".join(name.split(":")[0] for name in found[about][:3])
-        level = "fix" if number > tolerated * total else "note"
-        says = f"{number} of {total} pictures {bad} ({examples})."
-        findings.append(Finding(level, about, says, commands.get(about, "")))
+        level = "fix" if len(names) > tolerated * total else "note"
+        says = f"{len(names)} of {total} pictures {bad} ({', '.join(names[:3])})."
+        findings.append(Finding(level, about, says, command))
     return findings
 
 
-def _of_colour(found: dict) -> list[Finding]:
+def _judge_color(found: dict) -> list[Finding]:
     count, findings = found["count"], []
-    grey, shift = len(found["grey"]) / count, found["colour_shift"]
-    if grey > 0.95:
-        says = (
-            "The set is black and white. The style will be learnt without colour; photos keep "
-            "theirs only as far as the colour loss holds it, so raise its weight."
-        )
-        findings.append(Finding("note", "grey", says))
-    elif grey > 0.05:
-        says = (
-            f"{grey:.0%} of the pictures are grey among coloured ones: colours fade in what is "
-            "drawn. Leave them out, or make a set of their own of them."
-        )
-        findings.append(Finding("fix", "grey", says))
-    text = ", ".join(f"{name.upper()} {value:+.1f}" for name, value in shift.items())
-    strongest = max(abs(value) for value in shift.values())
+    gray = len(found["gray"]) / count
+    if gray > 0.95:
+        says = "The set is black and white; photos keep colors only as far as the color loss does."
+        findings.append(Finding("note", "gray", says))
+    elif gray > 0.05:
+        says = f"{gray:.0%} of the pictures are gray: colors fade in the output. Leave them out."
+        findings.append(Finding("fix", "gray", says))
+    text = ", ".join(f"{k.upper()} {v:+.1f}" for k, v in found["color_shift"].items())
+    strongest = max(abs(value) for value in found["color_shift"].values())
+    level, says = "good", "Colors are balanced"
     if strongest > 25:
-        says = (
-            f"The set has a strong colour cast; AnimeGAN's colour shift takes it away ({text} "
-            "levels), but single pictures will stay tinted. Mix in pictures of other hues, and "
-            "keep the colour shift switched on."
-        )
-        findings.append(Finding("fix", "colour_shift", says))
+        level, says = "fix", "Strong color cast: mix in other hues and keep the color shift on"
     elif strongest > 8:
-        says = f"A colour cast as in the published sets; the colour shift evens it out ({text})."
-        findings.append(Finding("note", "colour_shift", says))
-    else:
-        findings.append(Finding("good", "colour_shift", f"Colours are in balance ({text})."))
-    light, spread_ = found["brightness"]["mean"], found["brightness"]["spread"]
-    if not 70 <= light <= 190:
-        says = (
-            f"The pictures are very {'dark' if light < 70 else 'bright'} (mean {light:.0f} of "
-            "255), and so will be what is drawn. Mix in others."
-        )
-        findings.append(Finding("fix", "brightness", says))
+        level, says = "note", "Color cast as in the published sets; the color shift removes it"
+    findings.append(Finding(level, "color_shift", f"{says} ({text} levels)."))
+    mean, spread_ = found["brightness"]["mean"], found["brightness"]["spread"]
+    level, says = "good", "Brightness varies well"
+    if not 70 <= mean <= 190:
+        level = "fix"
+        says = f"The pictures are very {'dark' if mean < 70 else 'bright'}; mix in others"
     elif count > 1 and spread_ < 12:
-        says = (
-            f"All pictures are about equally bright (spread {spread_:.0f} levels): dark and bright "
-            "photos will be pulled there. Mix in day and night."
-        )
-        findings.append(Finding("note", "brightness", says))
-    else:
-        says = f"Brightness varies well: mean {light:.0f}, spread {spread_:.0f} levels."
-        findings.append(Finding("good", "brightness", says))
-    if found["contrast"]["mean"] < 30:
-        says = (
-            f"Contrast is low ({found['contrast']['mean']:.0f} levels): the style will look washed "
-            "out. Films with high dynamic range must be converted to standard range first."
-        )
-        findings.append(Finding("note", "contrast", says))
+        level, says = "note", "All pictures are about equally bright; mix in day and night"
+    says = f"{says} (mean {mean:.0f}, spread {spread_:.0f} of 255 levels)."
+    findings.append(Finding(level, "brightness", says))
     if found["transparent"]:
         says = (
-            f"{len(found['transparent'])} of {count} pictures are cut-outs; in training they are "
-            "laid on painted grounds, so that no plain background is learnt."
+            f"{len(found['transparent'])} of {count} pictures are cut-outs; training lays them on "
+            "painted backgrounds."
         )
         findings.append(Finding("note", "transparent", says))
     return findings
 
 
-def _of_content(found: dict) -> list[Finding]:
+def _judge_content(found: dict) -> list[Finding]:
     findings = []
-    if found["common_mark"] > 0.0015:
-        says = (
-            f"All pictures have the same edges in {found['common_mark']:.1%} of their area: a "
-            "watermark, logo, caption or frame, or one layout. The first four will be drawn into "
-            "every photo: cut them off."
-        )
-        findings.append(Finding("fix", "common_mark", says))
     if found["photo_edge_density"]:
         ratio = found["edge_density"] / found["photo_edge_density"]
+        level, says = "good", "a match for the photos"
         if ratio < 0.5:
-            says = "drawings will be flat; raise the content weight if features are lost"
+            level, says = "note", "raise the content weight if features are lost"
         elif ratio > 1.6:
-            says = "skin and skies may get scratches; raise the total variation weight"
-        else:
-            says = "a match for the photos"
-        level = "good" if 0.5 <= ratio <= 1.6 else "note"
-        text = f"The pictures have {ratio:.2f} times the edges of the photos: {says}."
-        findings.append(Finding(level, "edge_density", text))
+            level, says = "note", "raise the total variation weight if skin gets scratches"
+        says = f"The pictures have {ratio:.2f} times the edges of the photos: {says}."
+        findings.append(Finding(level, "edge_density", says))
     faces, photos = found["face_share"], found["photo_face_share"]
-    if faces is not None:
-        text = f"A face was found in {faces:.0%} of the pictures looked at"
-        if photos is not None and photos - faces > 0.4:
-            says = (
-                f"{text}, but in {photos:.0%} of the photos. (Drawn faces are often missed.) If it "
-                "really shows few people, portraits will be drawn poorly: add people, or train "
-                "portraits from pairs."
-            )
-            command = "python -m training.prepare.toon_teacher PHOTOS DATA"
-            findings.append(Finding("note", "faces", says, command))
-        else:
-            findings.append(Finding("good" if faces > 0.2 else "note", "faces", f"{text}."))
-    return findings
+    if faces is None:
+        return findings
+    says, command = f"Faces were detected in {faces:.0%} of the pictures", ""
+    if photos is not None and photos - faces > 0.4:
+        says += f", but in {photos:.0%} of the photos: add people, or train from pairs"
+        command = "python -m training.prepare.toon_teacher PHOTOS DATA"
+    level = "good" if faces > 0.2 and not command else "note"
+    return [*findings, Finding(level, "faces", f"{says} (drawn faces are often missed).", command)]
 
 
-def _of_smooth(found: dict, source: str) -> list[Finding]:
+def _judge_smooth(found: dict, source: str) -> list[Finding]:
     missing = found["without_smooth"]
     if missing is None:
         return []
     if not missing:
-        says = "Every picture has its edge-smoothed copy."
-        return [Finding("good", "without_smooth", says)]
+        return [Finding("good", "without_smooth", "Every picture has its edge-smoothed copy.")]
     says = (
-        f"{len(missing)} of {found['count']} pictures have no edge-smoothed copy ({missing[0]} "
-        "for one), from which the discriminator learns to want crisp lines. Make them, or train "
-        "with --smooth computed."
+        f"{len(missing)} of {found['count']} pictures have no edge-smoothed copy, such as "
+        f"{missing[0]}. Make them, or train with --smooth computed."
     )
     command = f"python -m training.prepare.edge_smooth {source}"
     return [Finding("fix", "without_smooth", says, command)]
 
 
 def draw_sheet(measured: list[Measured], found: dict, number: int = 60) -> Image.Image:
-    """A contact sheet, RGB: pictures with something wrong first, labelled, then a spread of all."""
+    """A contact sheet, RGB: faulty pictures first, labeled, then an even sample of the others."""
     labels: dict[str, list[str]] = {}
-    for about in ("small", "grey", "blank", "blurred", "bordered"):
+    for about in ("small", "gray", "blank", "blurred", "bordered"):
         for name in found[about]:
             labels.setdefault(name, []).append(about)
-    for index, group in enumerate(found["alike"], 1):
+    for index, group in enumerate(found["similar"], 1):
         for name in group:
-            labels.setdefault(name, []).append(f"alike {index}")
+            labels.setdefault(name, []).append(f"similar {index}")
     wrong = sorted((m for m in measured if m.name in labels), key=lambda m: labels[m.name])
     plain = [m for m in measured if m.name not in labels]
     wrong = spread(wrong, max(number // 2, number - len(plain)))
@@ -489,7 +368,7 @@ def draw_sheet(measured: list[Measured], found: dict, number: int = 60) -> Image
     pen = ImageDraw.Draw(sheet)
     for index, picture in enumerate(chosen):
         x, y = index % columns * cell, index // columns * (cell + 14)
-        sheet.paste(picture.small, (x + 2, y + 2))
+        sheet.paste(picture.thumbnail, (x + 2, y + 2))
         pen.text((x + 3, y + cell), ", ".join(labels.get(picture.name, [])), fill=(200, 0, 0))
     return sheet
 
@@ -497,60 +376,55 @@ def draw_sheet(measured: list[Measured], found: dict, number: int = 60) -> Image
 def report_on(
     source: str, photos_source: str = "", sample: int = 40
 ) -> tuple[dict, list[Finding], list[Measured]]:
-    """Figures, verdict and measures of a style set.
+    """Measures and judges a style set.
+
+    Args:
+        source: a style's folder, or a folder, archive or Hub data set of pictures.
+        photos_source: the photos to compare with, likewise; "" for none.
+        sample: number of pictures in which faces are detected; 0 for none.
+
+    Returns:
+        Figures, verdict, and the measures of each picture.
 
     Raises:
-        ValueError: there is no such source, or no readable picture in it.
+        ValueError: the source does not exist or has no readable picture.
     """
-    folder = Path(source)
-    smooth = None
+    folder, smooth, others = Path(source), None, {}
     if (folder / "style").is_dir():
-        smooth, pictures_in, style = folder / "smooth", folder / "style", source
+        smooth, folder = folder / "smooth", folder / "style"
     elif folder.is_dir() and folder.name == "style":
-        smooth, pictures_in, style = folder.parent / "smooth", folder, str(folder.parent)
-    else:
-        pictures_in, style = source, source
-    pictures = listed(pictures_in, "style pictures")
-    measured, unreadable = look_at(pictures, "style pictures")
+        smooth, source = folder.parent / "smooth", str(folder.parent)
+    pictures = list_pictures(source if smooth is None else folder, "style pictures")
+    measured, unreadable = measure_all(pictures, "style pictures")
     if not measured:
         raise ValueError(f"{source}: none of {len(pictures)} pictures can be read: {unreadable[0]}")
-    missing = None
     if smooth is not None:
-        readable = {m.name for m in measured}
-        missing = without_copy([p for p in pictures if p.name in readable], smooth)
-    photos = photo_faces = None
+        copies = {p.name for p in folder_pictures(smooth)} if smooth.is_dir() else set()
+        others["without_smooth"] = [m.name for m in measured if m.name not in copies]
     if photos_source:
-        photo_pictures = listed(photos_source, "photos")
-        photos, _ = look_at(spread(photo_pictures, 200), "photos")
-        photo_faces = face_share(photo_pictures, sample, "photos")
-    faces = face_share(pictures, sample, "style pictures")
-    found = figures(measured, unreadable, photos, missing, faces, photo_faces)
-    return found, verdict(found, style), measured
+        photos = list_pictures(photos_source, "photos")
+        readable = measure_all(spread(photos, 200), "photos")[0]
+        others["photo_edge_density"] = median_edges(readable) if readable else None
+        others["photo_face_share"] = face_share(photos, sample, "photos")
+    others["face_share"] = face_share(pictures, sample, "style pictures")
+    found = compute_figures(measured, unreadable, **others)
+    return found, verdict(found, source), measured
 
 
 def as_text(found: dict, findings: list[Finding]) -> str:
     """The report for people."""
     count, short = found["count"], found["short_side"]
-
-    def share(about: str) -> str:
-        return f"{len(found[about])} ({len(found[about]) / count:.0%})"
-
-    means = " ".join(f"{k.upper()} {v:.0f}" for k, v in found["channel_means"].items())
+    counts = ("small", "gray", "transparent", "blank", "blurred", "bordered")
+    edges, photo_edges = found["edge_density"], found["photo_edge_density"]
     rows = {
         "pictures": f"{count}, {found['different']} different, "
         f"{len(found['unreadable'])} unreadable",
-        "short side": f"{short['smallest']} to {short['largest']} px, median {short['median']:g}",
-        f"below {SMALL} px": share("small"),
-        "grey": share("grey"),
-        "transparent": share("transparent"),
-        "blank": share("blank"),
-        "blurred": f"{share('blurred')}, typical sharpness {found['sharpness']:.2f}",
-        "bars or margins": share("bordered"),
-        "colour": f"means {means}",
+        "short side": "{smallest} to {largest} px, median {median:g}".format(**short),
+        **{name: f"{len(found[name])} ({len(found[name]) / count:.0%})" for name in counts},
+        "sharpness": f"{found['sharpness']:.2f}",
+        "color": " ".join(f"{k.upper()} {v:.0f}" for k, v in found["channel_means"].items()),
         "brightness": "mean {mean:.0f}, spread {spread:.0f}".format(**found["brightness"]),
-        "contrast": "mean {mean:.0f}, spread {spread:.0f}".format(**found["contrast"]),
-        "edges": f"{found['edge_density']:.1%} of pixels"
-        + (f", photos {found['photo_edge_density']:.1%}" if found["photo_edge_density"] else ""),
+        "edges": f"{edges:.1%} of pixels" + (f", photos {photo_edges:.1%}" if photo_edges else ""),
     }
     lines = [f"{name:>16}  {value}" for name, value in rows.items()]
     lines += ["", "VERDICT"]
@@ -564,19 +438,17 @@ def as_text(found: dict, findings: list[Finding]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("style", help="a style's folder, or a folder, archive or Hub data set")
-    parser.add_argument("--photos", default="", help="the photos to draw, to compare with")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and verdict there")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw a contact sheet there")
+    parser.add_argument("--photos", default="", help="photos to compare with (default: none)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for figures and verdict")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="file for a contact sheet")
     parser.add_argument(
         "--faces",
         type=int,
         default=40,
         metavar="N",
-        help="pictures to look for faces in; 0 looks in none (default 40)",
+        help="number of pictures in which faces are detected, 0 for none (default: 40)",
     )
-    parser.add_argument(
-        "--strict", action="store_true", help="exit with status 1 if there is something to fix"
-    )
+    parser.add_argument("--strict", action="store_true", help="exit status 1 if a fix is needed")
     options = parser.parse_args(arguments)
     if options.faces < 0:
         parser.error(f"--faces {options.faces}: expected 0 or more")
@@ -590,8 +462,8 @@ def main(arguments: list[str] | None = None) -> None:
         for warning in caught:
             print(warning.message, file=sys.stderr)
         if options.json:
-            said = [vars(finding) for finding in findings]
-            records.write({"figures": found, "verdict": said}, options.json)
+            content = {"figures": found, "verdict": [asdict(finding) for finding in findings]}
+            records.write(content, options.json)
         if options.sheet:
             images.save(draw_sheet(measured, found), options.sheet)
     except (ValueError, PermissionError, ConnectionError) as error:
