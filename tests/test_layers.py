@@ -41,8 +41,8 @@ MAY_OPEN = {
     "training.evaluate": {"training", "toonify.images", "toonify.faces", "toonify.pipelines"},
     "training.portrait_sheets": {"training", "toonify.images", "toonify.pipelines"},
     "training.distill": {"training", "training.prepare.toon_pairs"},
-    "training.prepare.toon_pairs": {"training", "training.prepare.toon_teacher", *DRAWS},
-    "training.prepare.toon_teacher": {"training", *DRAWS},
+    "training.prepare.toon_pairs": {"training", *DRAWS},
+    "training.prepare.cartoon_filter": {"training", *DRAWS},
     "training.evaluate_toongan": {
         *("training", "toonify.images", "toonify.cards", "toonify.pipelines"),
     },

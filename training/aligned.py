@@ -97,7 +97,7 @@ class AlignedDraws(Dataset):
 
 
 class PairedDraws(Dataset):
-    """Draw i: {"real": drawing, "w": (D,), "seed": int}; what `toon_teacher --generator` wrote.
+    """Draw i: {"real": drawing, "w": (D,), "seed": int}; what `cartoon_filter --generator` wrote.
 
     `folder/LOOK/style/NAME.png` is the drawing of the face that `folder/w/NAME.npz` draws.
     """
@@ -109,7 +109,7 @@ class PairedDraws(Dataset):
         if not self.pictures:
             raise ValueError(
                 f"--look {look}: no drawing in {folder}/{look}/style has its latent in {place}; "
-                "expected what training/prepare/toon_teacher.py writes with --generator"
+                "expected what training/prepare/cartoon_filter.py writes with --generator"
             )
         self.w = torch.stack(
             [

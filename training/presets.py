@@ -191,7 +191,7 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     "paprika": published("Paprika", 2.0, 0.6, 50.0, 0.1, (1.0, 1.0, 1.0, 0.005)),
     # Any pictures of a style, no pairs; features calibrated, bundled network, one laptop.
     "unpaired": AnimeGANSettings(),
-    # A look of `training/prepare/toon_teacher.py`.
+    # A look of `training/prepare/cartoon_filter.py`.
     "comic": dataclasses.replace(PAIRED, style="comic"),
     "anime": dataclasses.replace(PAIRED, style="anime", face_share=0.8),
     "gouache": dataclasses.replace(PAIRED, style="gouache", face_share=0.6),

@@ -16,7 +16,9 @@ class StyleGANSettings(GANSettings):
     """A run of StyleGAN2 or MobileStyleGAN. Half-lives and ADA are counted in images."""
 
     data: str = setting("", "aligned pictures: folder, zip, tar or owner/name; or pairs with w")
-    look: str = setting("", "look of the pairs that toon_teacher drew into --data; empty: no pairs")
+    look: str = setting(
+        "", "look of the pairs that cartoon_filter drew into --data; empty: no pairs"
+    )
     start_from: str = setting("", "generator to start from: folder or name; empty: from noise")
     critic_from: str = setting("", "safetensors file of a discriminator to start from")
     resolution: int = setting(64, "px that are trained at; of MobileStyleGAN one of its heads")

@@ -5,7 +5,7 @@
     accelerate launch training/train_stylegan.py --preset toon --data PAIRS --look LOOK --out runs/x
 
 The first learns from noise, the second goes on from a generator of ours, the third learns from
-pairs that `training/prepare/toon_teacher.py --generator` drew. `runs/NAME/model` can be opened by
+pairs that `training/prepare/cartoon_filter.py --generator` drew. `runs/NAME/model` can be opened by
 the pipeline; `--resume` goes on exactly where a run stopped.
 """
 

@@ -331,7 +331,7 @@ def _judge_content(found: dict) -> list[Finding]:
     says, command = f"Faces were detected in {faces:.0%} of the pictures", ""
     if photos is not None and photos - faces > 0.4:
         says += f", but in {photos:.0%} of the photos: add people, or train from pairs"
-        command = "python -m training.prepare.toon_teacher PHOTOS DATA"
+        command = "python -m training.prepare.cartoon_filter PHOTOS DATA"
     level = "good" if faces > 0.2 and not command else "note"
     return [*findings, Finding(level, "faces", f"{says} (drawn faces are often missed).", command)]
 

@@ -31,7 +31,7 @@ from training.aligned import drawn_latent
 from training.data import painted_ground
 from training.folders import open_network
 from training.pictures import Picture
-from training.prepare.toon_teacher import LOOKS, draw
+from training.prepare.looks import LOOKS, draw
 from training.sources import open_pictures
 
 TRUNCATION = (0.5, 1.0)

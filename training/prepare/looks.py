@@ -1,69 +1,44 @@
-"""Draws the cartoon that a network learns to draw: a portrait warped, flattened, lit and inked.
+"""Draws a photo as a cartoon by classical image processing, in one of several looks.
 
-    python -m training.prepare.toon_teacher PHOTOS... DATA [--look comic] [--tints 0.3]
-
-writes the layout that `training/train_animegan.py` reads: `DATA/train_photo/NAME.png` (each photo
-at working size), `DATA/LOOK/style/NAME.png` (its drawing, same size, same name: a pair) and
-`DATA/faces.json` (five points of every face, in px of those pictures). Safe to run again: only
-what is missing is drawn.
-
-    python -m training.prepare.toon_teacher DATA --generator portrait --faces 600 --look storybook
-
-does the same with faces that a generator draws, and writes the latent of each to
-`DATA/w/NAME.npz`: what a toon generator learns from (`training/train_stylegan.py --preset toon`).
-
-The stages are those of classic stylisation: a landmark warp; bilateral flattening and soft
-luminance steps in CIELAB (Winnemöller et al., "Real-time video abstraction", 2006); ink by
-differences of Gaussians smoothed along the flow of edges (Kang et al., "Coherent line drawing",
-2007).
+The stages: a landmark warp; bilateral flattening and soft luminance steps in CIELAB (Winnemöller et
+al., "Real-time video abstraction", 2006); ink by differences of Gaussians smoothed along the flow
+of edges (Kang et al., "Coherent line drawing", 2007).
 """
 
-import argparse
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from toonify import faces as face_room
-from toonify import images, latents
-from toonify.engines import open_engine
-from toonify.models import FACE_MODELS
-from training import records
-from training.aligned import drawn_latent
-from training.folders import open_network
 from training.prepare.brush import paint
 from training.prepare.flow import along_flow, edge_flow
-from training.sources import photos_by_name
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a teacher draws. Sizes without a unit are in inter-ocular distances of the face."""
+    """How a toon is drawn. Sizes without a unit are in inter-ocular distances of the face."""
 
-    eyes: float = 1.4  # magnification at the centre of each eye
+    eyes: float = 1.4  # magnification at the center of each eye
     nose: float = 0.84
     mouth: float = 0.92
     jaw: float = 0.13  # share of the distance to the mid line that the jaw moves in
     passes: int = 4  # bilateral passes
-    colour_sigma: float = 22.0  # levels of 255 that the flattening treats as one tone
+    color_sigma: float = 22.0  # levels of 255 that the flattening treats as one tone
     detail_in_features: float = 0.6  # share of the unflattened picture kept in eyes, brows, mouth
     tone_step: float = 20.0  # CIELAB L between two flat tones
-    tone_slope: float = 9.0  # steepness of the step; larger is harder
+    tone_steepness: float = 9.0  # steepness of the step; larger is harder
     tone_detail: float = 0.4  # share of the remaining light detail that is kept
     lift: float = 4.0  # CIELAB L added
-    chroma: float = 1.2  # factor on a and b: colour lifts, hue stays
+    chroma: float = 1.2  # factor on a and b: color lifts, hue stays
     skin_chroma: float = 1.06  # the same on skin, which turns orange before anything else
     line: float = 0.75  # finer of the two blurs that find lines, px at a short side of 320
     ink: float = 0.85  # darkening of a full line, 1 is black
     ink_threshold: float = 1.3  # levels of 255 a dark line must stand out
     skin_ink: float = 0.35  # share of ink kept on plain skin, where wrinkles and stubble live
     speck: float = 0.4  # ink strokes shorter than this on skin are dropped
-    ink_tone: float = 0.12  # a full line's share of the colour it lies on
-    silk: float = 0.0  # px at a short side of 320 over which colours run along edges
+    ink_tone: float = 0.12  # a full line's share of the color it lies on
+    silk: float = 0.0  # px at a short side of 320 over which colors run along edges
     skin_flat: float = 0.0  # share of plain skin that is flattened once more
     shine: float = 1.0  # share kept of skin's light above its own tone
     gamma: float = 1.0  # exponent on CIELAB L; below 1 is brighter
@@ -78,49 +53,42 @@ class Look:
 LOOKS = {
     "comic": Look(),
     "soft": Look(
-        eyes=1.3, tone_step=14.0, tone_slope=6.0, ink=0.6, ink_threshold=1.8, skin_ink=0.2
+        eyes=1.3, tone_step=14.0, tone_steepness=6.0, ink=0.6, ink_threshold=1.8, skin_ink=0.2
     ),
     "caricature": Look(eyes=1.8, nose=1.25, mouth=1.15, jaw=0.2),
     # Picture-book people: large clean eyes, slim jaws, even tones, hardly a line.
     "storybook": Look(
-        **dict(eyes=1.55, nose=0.78, mouth=0.9, jaw=0.17, passes=5, colour_sigma=24.0),
-        **dict(detail_in_features=0.75, tone_step=16.0, tone_slope=6.0, skin_tone_share=0.5),
+        **dict(eyes=1.55, nose=0.78, mouth=0.9, jaw=0.17, passes=5, color_sigma=24.0),
+        **dict(detail_in_features=0.75, tone_step=16.0, tone_steepness=6.0, skin_tone_share=0.5),
         **dict(lift=5.0, chroma=1.25, skin_chroma=1.1, silk=5.0, skin_flat=0.6, shine=0.6),
         **dict(ink=0.45, ink_threshold=1.6, skin_ink=0.12),
     ),
-    # A comic book: black contours, few flat tones, strong colour.
+    # A comic book: black contours, few flat tones, strong color.
     "graphic": Look(
-        **dict(eyes=1.45, nose=0.84, mouth=0.95, jaw=0.12, passes=6, colour_sigma=30.0),
-        **dict(detail_in_features=0.65, tone_step=24.0, tone_slope=14.0, tone_detail=0.25),
+        **dict(eyes=1.45, nose=0.84, mouth=0.95, jaw=0.12, passes=6, color_sigma=30.0),
+        **dict(detail_in_features=0.65, tone_step=24.0, tone_steepness=14.0, tone_detail=0.25),
         **dict(skin_tone_share=0.5, lift=5.0, chroma=1.35, skin_chroma=1.1, silk=7.0),
         **dict(skin_flat=0.9, shine=0.4, line=1.0, ink=0.9, ink_threshold=1.1, skin_ink=0.25),
         **dict(speck=0.6, ink_tone=0.06),
     ),
-    # Clean cel colours in few tones, hair that runs in strands, thin coloured lines, light air.
+    # Clean cel colors in few tones, hair that runs in strands, thin colored lines, light air.
     "anime": Look(
         **dict(eyes=1.5, nose=0.72, mouth=0.86, jaw=0.16),
-        **dict(passes=5, colour_sigma=26.0, detail_in_features=0.75),
+        **dict(passes=5, color_sigma=26.0, detail_in_features=0.75),
         **dict(
-            tone_step=26.0, tone_slope=16.0, tone_detail=0.35, tone_offset=0.35, tone_share=0.62
+            tone_step=26.0, tone_steepness=16.0, tone_detail=0.35, tone_offset=0.35, tone_share=0.62
         ),
         **dict(lift=2.0, gamma=0.8, chroma=1.5, skin_chroma=1.12, cool=7.0, glow=0.28),
         **dict(silk=9.0, skin_flat=0.9, shine=0.3, skin_tone_share=0.3),
         **dict(line=0.62, ink=0.85, ink_threshold=1.0, skin_ink=0.22, speck=0.35, ink_tone=0.22),
     ),
-    # Gouache: broad dabs of one colour along the shapes, finer ones in the face.
+    # Gouache: broad dabs of one color along the shapes, finer ones in the face.
     "gouache": Look(
         **dict(eyes=1.25, nose=0.9, mouth=0.96, jaw=0.07, passes=2, brushed=True),
-        **dict(tone_step=16.0, tone_slope=5.0, tone_detail=1.0, lift=4.0, shine=0.5),
+        **dict(tone_step=16.0, tone_steepness=5.0, tone_detail=1.0, lift=4.0, shine=0.5),
         **dict(chroma=1.3, skin_chroma=1.08),
     ),
 }
-
-
-def resize_short(photo: Image.Image, short_side: int) -> Image.Image:
-    """The photo with a short side of `short_side` px, aspect kept; Lanczos both ways."""
-    scale = short_side / min(photo.size)
-    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-    return photo.resize(size, Image.Resampling.LANCZOS)
 
 
 class FaceFrame:
@@ -154,7 +122,7 @@ class FaceFrame:
         return across.astype(np.float32), down.astype(np.float32)
 
 
-def bump(distance: np.ndarray) -> np.ndarray:
+def falloff(distance: np.ndarray) -> np.ndarray:
     """Smooth weight: 1 at distance 0, 0 from distance 1 on, flat at both ends."""
     inside = np.clip(1 - distance**2, 0, 1)
     return inside**2
@@ -175,15 +143,15 @@ def warp(picture: np.ndarray, frames: list[FaceFrame], look: Look) -> np.ndarray
             (frame.nose, look.nose, 0.45),
             (frame.mouth, look.mouth, 0.60),
         ]
-        for centre, factor, radius in spots:
-            weight = bump(np.hypot(u - centre[0], v - centre[1]) / radius)
-            du += (u - centre[0]) * weight * (1 / factor - 1)
-            dv += (v - centre[1]) * weight * (1 / factor - 1)
+        for center, factor, radius in spots:
+            weight = falloff(np.hypot(u - center[0], v - center[1]) / radius)
+            du += (u - center[0]) * weight * (1 / factor - 1)
+            dv += (v - center[1]) * weight * (1 / factor - 1)
         # The jaw: from the nose down past the chin, fading out sideways beyond the cheeks.
         chin = frame.mouth[1] + 0.75
         along = np.clip((v - frame.nose[1] * 0.6) / (chin - frame.nose[1] * 0.6), 0, None)
-        weight = np.clip(along, 0, 1) ** 1.5 * bump(np.clip(along - 1, 0, None) / 0.9)
-        weight = weight * bump(np.clip(np.abs(u) - 0.9, 0, None) / 1.1)
+        weight = np.clip(along, 0, 1) ** 1.5 * falloff(np.clip(along - 1, 0, None) / 0.9)
+        weight = weight * falloff(np.clip(np.abs(u) - 0.9, 0, None) / 1.1)
         du += u * weight * look.jaw
         shift = frame.unit * frame.frontal
         source_x += shift * (du * frame.axis[0] + dv * frame.down[0])
@@ -198,12 +166,12 @@ def feature_mask(shape, frames: list[FaceFrame]) -> np.ndarray:
     mask = np.zeros(shape[:2], np.float32)
     for frame in frames:
         u, v = frame.grid(shape)
-        for centre, radii, up in (
+        for center, radii, up in (
             (frame.left, (0.46, 0.36), 0.15),
             (frame.right, (0.46, 0.36), 0.15),
             (frame.mouth, (0.55, 0.28), 0.0),
         ):
-            away = np.hypot((u - centre[0]) / radii[0], (v - centre[1] + up) / radii[1])
+            away = np.hypot((u - center[0]) / radii[0], (v - center[1] + up) / radii[1])
             mask = np.maximum(mask, np.clip(2.2 * (1.25 - away), 0, 1))
     return mask
 
@@ -211,7 +179,7 @@ def feature_mask(shape, frames: list[FaceFrame]) -> np.ndarray:
 def skin_mask(picture: np.ndarray, frames: list[FaceFrame]) -> np.ndarray:
     """1 on plain skin, 0 on eyes, brows, mouths and everything else: float32 (H, W).
 
-    Skin is the oval of each face, and whatever within reach of it has the cheeks' colour (ears,
+    Skin is the oval of each face, and whatever within reach of it has the cheeks' color (ears,
     neck, hands by the face), found by CIELAB distance to the cheeks' median.
     """
     mask = np.zeros(picture.shape[:2], np.float32)
@@ -239,20 +207,20 @@ def flatten(picture: np.ndarray, frames: list[FaceFrame], look: Look, unit: floa
     flat = picture
     diameter = 2 * round(3 * unit) + 1
     for _ in range(look.passes):
-        flat = cv2.bilateralFilter(flat, diameter, look.colour_sigma, 5 * unit)
+        flat = cv2.bilateralFilter(flat, diameter, look.color_sigma, 5 * unit)
     keep = (feature_mask(picture.shape, frames) * look.detail_in_features)[..., None]
     return np.clip(flat + keep * (picture.astype(np.float32) - flat) + 0.5, 0, 255).astype(np.uint8)
 
 
-def silken(
+def smooth_along_edges(
     flat: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look, unit: float
 ) -> np.ndarray:
     """Colours run along edges, as strands of hair do, and skin goes flat; uint8 RGB -> uint8 RGB.
 
     Eyes, brows and mouths stay as they are.
     """
-    grey = cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    flow = edge_flow(cv2.GaussianBlur(grey, (0, 0), 1.2 * unit), 2.5 * unit)
+    gray = cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    flow = edge_flow(cv2.GaussianBlur(gray, (0, 0), 1.2 * unit), 2.5 * unit)
     plain = (1 - feature_mask(flat.shape, frames))[..., None]
     silk = flat.astype(np.float32)
     if look.silk:
@@ -267,7 +235,7 @@ def silken(
     return np.clip(silk + 0.5, 0, 255).astype(np.uint8)
 
 
-def without_shine(light: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look):
+def reduce_highlights(light: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look):
     """CIELAB L (H, W) whose highlights on skin are pressed towards the skin's own tone."""
     for frame in frames:
         u, v = frame.grid(light.shape)
@@ -281,17 +249,17 @@ def without_shine(light: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], 
     return light
 
 
-def tones(
+def posterize(
     picture: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look, unit: float
 ) -> np.ndarray:
-    """Light in soft steps and livelier colour of the same hue; uint8 RGB -> uint8 RGB.
+    """Light in soft steps and livelier color of the same hue; uint8 RGB -> uint8 RGB.
 
     `skin`: mask (H, W) in [0, 1] of what takes `skin_chroma` instead of `chroma`.
     """
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     light = lab[..., 0]
     if look.shine < 1:
-        light = without_shine(light, skin, frames, look)
+        light = reduce_highlights(light, skin, frames, look)
     if look.gamma != 1:
         light = 100 * np.clip(light / 100, 0, 1) ** look.gamma
     base = light
@@ -299,8 +267,11 @@ def tones(
         base = cv2.bilateralFilter(base, 2 * round(3 * unit) + 1, 10, 5 * unit)
     position = base / look.tone_step + look.tone_offset
     whole = np.floor(position)
-    step = 1 / (1 + np.exp(-look.tone_slope * (position - whole - 0.5)))
-    low, high = 1 / (1 + np.exp(look.tone_slope / 2)), 1 / (1 + np.exp(-look.tone_slope / 2))
+    step = 1 / (1 + np.exp(-look.tone_steepness * (position - whole - 0.5)))
+    low, high = (
+        1 / (1 + np.exp(look.tone_steepness / 2)),
+        1 / (1 + np.exp(-look.tone_steepness / 2)),
+    )
     stairs = look.tone_step * (whole + (step - low) / (high - low) - look.tone_offset)
     share = look.tone_share + (look.skin_tone_share - look.tone_share) * skin
     stairs = base + share * (stairs - base)
@@ -313,7 +284,7 @@ def tones(
     return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
-def glowing(picture: np.ndarray, skin: np.ndarray, look: Look, unit: float) -> np.ndarray:
+def add_glow(picture: np.ndarray, skin: np.ndarray, look: Look, unit: float) -> np.ndarray:
     """Bright areas bleed into their surroundings, less so over skin; uint8 RGB -> uint8 RGB."""
     rgb = picture.astype(np.float32) / 255
     bright = np.clip((rgb.mean(-1, keepdims=True) - 0.62) / 0.38, 0, 1) * rgb
@@ -321,12 +292,12 @@ def glowing(picture: np.ndarray, skin: np.ndarray, look: Look, unit: float) -> n
     return np.clip(255 * (1 - (1 - rgb) * (1 - look.glow * halo)) + 0.5, 0, 255).astype(np.uint8)
 
 
-def ink(
+def ink_lines(
     picture: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look, unit: float
 ) -> np.ndarray:
     """How much ink falls on each pixel, 0 none to 1 full; uint8 RGB (H, W, 3) -> float32 (H, W)."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine, wide = (cv2.GaussianBlur(grey, (0, 0), look.line * s * unit) for s in (1.0, 2.2))
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fine, wide = (cv2.GaussianBlur(gray, (0, 0), look.line * s * unit) for s in (1.0, 2.2))
     dark = along_flow(wide - fine, edge_flow(fine, 2.0 * unit), reach=max(2, round(5 * unit)))
     lines = np.clip((dark - look.ink_threshold * (1 + skin)) / 3.0, 0, 1)
     if frames:
@@ -354,181 +325,14 @@ def draw(photo: Image.Image, points: list[np.ndarray], look: Look = LOOKS["comic
     flat = flatten(warped, frames, look, unit)
     skin = skin_mask(flat, frames)
     if look.silk or look.skin_flat:
-        flat = silken(flat, skin, frames, look, unit)
-    coloured = tones(flat, skin, frames, look, unit)
+        flat = smooth_along_edges(flat, skin, frames, look, unit)
+    colored = posterize(flat, skin, frames, look, unit)
     if look.glow:
-        coloured = glowing(coloured, skin, look, unit)
+        colored = add_glow(colored, skin, look, unit)
     if look.brushed:
-        return Image.fromarray(paint(coloured, feature_mask(coloured.shape, frames), skin, unit))
-    coloured = coloured.astype(np.float32)
-    lines = ink(flat, skin, frames, look, unit)[..., None] * look.ink
+        return Image.fromarray(paint(colored, feature_mask(colored.shape, frames), skin, unit))
+    colored = colored.astype(np.float32)
+    lines = ink_lines(flat, skin, frames, look, unit)[..., None] * look.ink
     # Ink is a dark shade of what it lies on, so contours of fair hair are brown, not black.
-    drawn = coloured * (1 - lines) + (look.ink_tone * coloured) * lines
+    drawn = colored * (1 - lines) + (look.ink_tone * colored) * lines
     return Image.fromarray(np.clip(drawn + 0.5, 0, 255).astype(np.uint8))
-
-
-def tinted(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The photo as in another light, often darker and mostly pinker or colder; same size.
-
-    Portraits taken with care hold few rosy and few dark, flat faces. A network that has not met
-    them reddens the first and loses the eyes of the second.
-    """
-    gains = 1 + rng.uniform((0.0, -0.1, -0.1), (0.22, 0.0, 0.2))
-    exposure = np.exp(rng.uniform(np.log(0.2), np.log(1.2)))  # of linear light
-    linear = (np.asarray(photo, np.float32) / 255) ** 2.2 * gains * exposure
-    pixels = 255 * np.clip(linear, 0, 1) ** (1 / 2.2)
-    return Image.fromarray((pixels + 0.5).astype(np.uint8))
-
-
-def draw_folder(
-    sources: list[str | Path],
-    data: Path,
-    look: str,
-    short_side: int,
-    report=print,
-    tints: float = 0.0,
-) -> tuple[int, int]:
-    """Draws every photo of `sources` into `data`; returns (photos drawn now, refused).
-
-    `short_side`: px of the pictures written. `tints`: share of photos with faces, 0 to 1, that are
-    drawn again in another light, as NAME_tinted.
-
-    Raises:
-        ValueError: a source is not there or empty, or two photos share a name.
-    """
-    points_file = data / "faces.json"
-    points = records.read(points_file)
-
-    def files(name: str) -> tuple[Path, Path]:
-        return data / "train_photo" / f"{name}.png", data / look / "style" / f"{name}.png"
-
-    def done(name: str) -> bool:
-        return name in points and all(file.exists() for file in files(name))
-
-    drawn = refused = 0
-    for name, source in tqdm(
-        photos_by_name(sources).items(), desc=f"drawing as {look}", unit="photo"
-    ):
-        # Of the name alone, so that every look and every run has the same twins.
-        rng = np.random.default_rng(zlib.crc32(name.encode()))
-        twin = f"{name}_tinted" if rng.random() < tints else ""
-        if done(name) and (not twin or not points[name] or done(twin)):
-            continue
-        known = files(name)[0].exists() and name in points  # drawn here before, in another look
-        try:
-            photo = images.load(files(name)[0]) if known else source.load()
-        except images.ImageError as error:
-            report(f"skipped {source.file}: {error}")
-            refused += 1
-            continue
-        if not known:
-            photo = resize_short(photo, short_side)
-            points[name] = [face.points.round(1).tolist() for face in face_room.detect(photo)]
-        pictures = {name: photo}
-        if twin and points[name]:
-            pictures[twin], points[twin] = tinted(photo, rng), points[name]
-        for each, picture in pictures.items():
-            photo_out, style_out = files(each)
-            if not photo_out.exists():
-                images.save(picture, photo_out)
-            if not style_out.exists():
-                faces = [np.array(face) for face in points[each]]
-                images.save(draw(picture, faces, LOOKS[look]), style_out)
-        drawn += 1
-        if drawn % 50 == 0:
-            records.write(points, points_file)
-    records.write(points, points_file)
-    return drawn, refused
-
-
-def draw_generated(
-    generator: str,
-    data: Path,
-    look: str,
-    count: int,
-    short_side: int,
-    *,
-    seed: int = 0,
-    truncation: tuple[float, float] = (0.45, 0.9),
-) -> int:
-    """Draws `count` faces of a generator and their toons into `data`; returns how many were new.
-
-    Face i depends on `seed` and i alone; `truncation` is drawn evenly between its two bounds. The
-    few pictures in which no face is found are left out.
-
-    Raises:
-        ValueError: there is no such generator.
-    """
-    network = open_network("--generator", generator, FACE_MODELS)
-    shape = (1, network.num_ws, network.config.w_dim)
-    engine = open_engine(None, lambda: network.synthesis, shape=shape)
-    points_file = data / "faces.json"
-    points = records.read(points_file)
-    drawn = 0
-    for index in tqdm(range(count), desc=f"drawing as {look}", unit="face"):
-        name = f"{Path(generator).name}_{seed}_{index:06d}"
-        latent, photo_out = data / "w" / f"{name}.npz", data / "train_photo" / f"{name}.png"
-        style_out = data / look / "style" / f"{name}.png"
-        if name in points and (not points[name] or (style_out.exists() and latent.exists())):
-            continue
-        w = drawn_latent(network, seed, index, *truncation)
-        if photo_out.exists() and name in points:
-            photo = images.load(photo_out)
-        else:
-            face = engine(w[:, None].repeat(1, network.num_ws, 1))
-            photo = resize_short(images.to_pil(face), short_side)
-            points[name] = [found.points.round(1).tolist() for found in face_room.detect(photo)]
-        if points[name]:
-            latent.parent.mkdir(parents=True, exist_ok=True)
-            latents.save_latent(latent, w, Path(generator).name)
-            if not photo_out.exists():
-                images.save(photo, photo_out)
-            images.save(draw(photo, [np.array(points[name][0])], LOOKS[look]), style_out)
-            drawn += 1
-        if drawn % 20 == 0:
-            records.write(points, points_file)
-    records.write(points, points_file)
-    return drawn
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("photos", nargs="*", help="folders, archives, Hub data sets or files")
-    parser.add_argument("data", type=Path, help="folder to write train_photo/ and LOOK/style/ into")
-    parser.add_argument("--look", choices=sorted(LOOKS), default="comic")
-    parser.add_argument(
-        "--tints", type=float, default=0.0, help="share of portraits drawn again in another light"
-    )
-    parser.add_argument("--short-side", type=int, default=448, help="px (default 448)")
-    parser.add_argument("--generator", help="draw this generator's faces instead of photos")
-    parser.add_argument("--faces", type=int, default=600, help="how many of them (default 600)")
-    parser.add_argument("--seed", type=int, default=0, help="of the generated faces")
-    options = parser.parse_args(arguments)
-    if options.short_side < 64:
-        parser.error(f"--short-side {options.short_side}: expected at least 64 px")
-    if not 0 <= options.tints <= 1:
-        parser.error(f"--tints {options.tints}: expected a share, 0 to 1")
-    if bool(options.photos) == bool(options.generator):
-        parser.error("expected PHOTOS or --generator, one of them")
-    if options.faces < 1:
-        parser.error(f"--faces {options.faces}: expected at least 1")
-    try:
-        if options.generator:
-            drawn = draw_generated(
-                *(options.generator, options.data, options.look),
-                *(options.faces, options.short_side),
-                seed=options.seed,
-            )
-            print(f"{drawn} faces drawn into {options.data / options.look}")
-            return
-        drawn, refused = draw_folder(
-            *(options.photos, options.data, options.look, options.short_side, tqdm.write),
-            tints=options.tints,
-        )
-    except (ValueError, PermissionError, ConnectionError) as error:
-        parser.error(str(error))
-    print(f"{drawn} photos drawn into {options.data / options.look}, {refused} refused")
-
-
-if __name__ == "__main__":
-    main()
