@@ -131,7 +131,7 @@ def main() -> None:
     pipeline.draw(Image.new("RGB", SIZE), 0.5)  # warms up
 
     def draw(**more):
-        chosen = ClipOptions(stabilise=not options.draw_all)
+        chosen = ClipOptions(stabilize=not options.draw_all)
         return draw_clip(pipeline, source, target, chosen, overwrite=True, resume=False, **more)
 
     memory, begun = [], clocks()

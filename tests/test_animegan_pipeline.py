@@ -294,7 +294,7 @@ def test_strength_goes_from_photo_to_drawing(found, photo):
     assert difference(half, photo).mean() == pytest.approx(whole_way / 2, rel=0.2)
 
 
-def test_keep_colour_keeps_the_photos_colours(found, photo):
+def test_keep_color_keeps_the_colors_of_the_photo(found, photo):
     """A network that paints everything green: hue comes back, light does not."""
     draw, _ = pipeline(
         lambda batch: batch.mean(1, keepdim=True) * torch.tensor([0, 1.0, 0]).view(3, 1, 1)
@@ -303,7 +303,7 @@ def test_keep_colour_keeps_the_photos_colours(found, photo):
     def chroma(image):
         return np.asarray(image.convert("YCbCr"), np.float32)[..., 1:]
 
-    plain, kept = (draw(photo, keep_colour=keep).image for keep in (False, True))
+    plain, kept = (draw(photo, keep_color=keep).image for keep in (False, True))
     distance = [np.abs(chroma(image) - chroma(photo)).mean() for image in (plain, kept)]
     assert distance[1] < 0.5 * distance[0]
 

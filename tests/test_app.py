@@ -102,7 +102,7 @@ def test_toonify_writes_a_png_of_the_photo_size_named_after_photo_and_style(hand
 
 def test_options_reach_the_pipeline(handlers, toys):
     handlers.toonify(str(PORTRAIT), "toy", "largest", 0.25, True)
-    asked = {"faces": "largest", "strength": 0.25, "keep_colour": True}
+    asked = {"faces": "largest", "strength": 0.25, "keep_color": True}
     assert toys.made["toy"].calls == [asked]
 
 

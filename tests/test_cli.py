@@ -16,6 +16,7 @@ from tests.odd_inputs import make_odd_inputs
 from tests.test_toongan import seed_toy
 from toonify import cli, hub, images
 from toonify.pipelines import animegan, batch, stylegan, toongan
+from toonify.pipelines.options import DrawOptions, PortraitOptions
 
 ROOT = Path(cli.__file__).parents[2]
 
@@ -275,7 +276,7 @@ def test_usage_errors(folder, capsys, words, message):
 
 def test_options_reach_the_pipeline(folder, inverter):
     run("photos/a.jpg", "-o", "t/", "--strength", "0.25", "--faces", "largest", "--keep-colour")
-    assert inverter.options == {"faces": "largest", "strength": 0.25, "keep_colour": True}
+    assert inverter.options == {"options": DrawOptions("largest", 0.25, True)}
     assert inverter.quality == "best"
     run("photos/a.jpg", "-o", "fast/", "--quality", "fast")
     assert inverter.quality == "fast"
@@ -344,9 +345,9 @@ class Portraits(Inverter):
         super().__init__()
         self.swaps = []
 
-    def check_options(self, faces, strength, truncation, refine_steps, edits, given):
-        if set(edits) - {"smile", "age"}:
-            raise ValueError(f"edits: {', '.join(edits)}: expected smile or age")
+    def check_options(self, options, given):
+        if set(options.edits) - {"smile", "age"}:
+            raise ValueError(f"edits: {', '.join(options.edits)}: expected smile or age")
 
     def engine(self, swap):
         self.swaps.append(swap)
@@ -387,19 +388,10 @@ def test_portrait_options_reach_the_pipeline(folder, portraits):
     one = ("photos/a.jpg", "-o", "toon.png", "--model", "stylegan")
     assert run(*one, *words.split(), *edits.split()) == 0
     assert portraits.swaps == [stylegan.LayerSwap("bold", 64, 0.5, "base")]
-    assert portraits.options == {
-        "style": "bold",
-        "blend": 64,
-        "blend_width": 0.5,
-        "shape_from": "base",
-        "truncation": 0.8,
-        "refine_steps": 20,
-        "edits": {"smile": 1.5, "age": -1.0},
-        "faces": "largest",
-        "strength": 0.5,
-        "keep_colour": True,
-        "latent": None,
-    }
+    asked = PortraitOptions(
+        *("largest", 0.5, True, 64, 0.5, "base", 0.8, 20), {"smile": 1.5, "age": -1.0}
+    )
+    assert portraits.options == {"style": "bold", "latent": None, "options": asked}
     assert run(*one, "--style", "other", "--overwrite") == 0
     assert portraits.swaps[-1] == stylegan.LayerSwap("other")
 

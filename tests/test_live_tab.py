@@ -68,7 +68,7 @@ def test_a_frame_becomes_a_small_drawing_by_the_fast_generator_and_no_file(handl
     assert picture(url).size == (256, 192)
     assert report == gr.update(value="256 × 192 px", visible=True)
     [call] = toys.fast["toy"].calls
-    assert call == {"faces": "none", "strength": 1.0, "keep_colour": False} and not toys.made
+    assert call == {"faces": "none", "strength": 1.0, "keep_color": False} and not toys.made
     handlers.show(frame(), "toy", asking("a"))
     assert "drawings a second · 256" in handlers.show(frame(), "toy", asking("a"))[1]["value"]
     assert not cache.exists()

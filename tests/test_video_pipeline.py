@@ -77,7 +77,7 @@ def test_faces_of_clips_get_drawings_by_the_rule_of_photos(tmp_path, clip, facel
     found = face(SIZE[0] / 2, SIZE[1] / 3, 40)  # 10 px in the drawing, between 6 and their middle
     faceless.append(found)
     assert draw.to_draw([found], 0.25) == [found] and draw.to_draw([found], 0.5) == []
-    draw_clip(draw, clip, tmp_path / "out.mp4", ClipOptions(stabilise=False))
+    draw_clip(draw, clip, tmp_path / "out.mp4", ClipOptions(stabilize=False))
     side = draw.crop_size(found)
     assert shapes.count((1, 3, side, side)) == 10
 
@@ -190,7 +190,7 @@ def breaking_after(number):
     return pipeline(rule)[0]
 
 
-OPTIONS = ClipOptions(stabilise=False)
+OPTIONS = ClipOptions(stabilize=False)
 
 
 def test_a_failed_run_goes_on(tmp_path, clip):
@@ -321,9 +321,3 @@ def test_a_file_that_lies_about_its_length_is_refused_on_the_way(tmp_path, clip,
     with pytest.raises(ClipError, match="too long"):
         draw_clip(negative()[0], clip, tmp_path / "out.mp4", most_seconds=0.2, resume=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4"]
-
-
-@pytest.mark.parametrize("options", [{"crf": 52}, {"max_height": 8}])
-def test_options_out_of_range(options):
-    with pytest.raises(ValueError, match=next(iter(options))):
-        ClipOptions(**options)

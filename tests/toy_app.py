@@ -64,9 +64,9 @@ class ToyPipeline:
         self.quality = quality
         self.calls, self.drawn = [], []
 
-    def __call__(self, photo, *, faces, strength, keep_colour, progress=None):
+    def __call__(self, photo, *, faces, strength, keep_color, progress=None):
         progress = progress or (lambda fraction, text: None)
-        self.calls.append({"faces": faces, "strength": strength, "keep_colour": keep_colour})
+        self.calls.append({"faces": faces, "strength": strength, "keep_color": keep_color})
         progress(0.2, "Looking for faces")
         found = [] if faces == "none" else find_faces(photo)
         toon = ImageOps.posterize(photo, 2) if self.style.scope == "photo" or found else photo

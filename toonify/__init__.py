@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "AnimeGANPipeline": "toonify.pipelines.animegan",
     "ClipOptions": "toonify.pipelines.video",
+    "DrawOptions": "toonify.pipelines.options",
+    "PortraitOptions": "toonify.pipelines.options",
     "PortraitToon": "toonify.pipelines.stylegan",
     "StyleGANPipeline": "toonify.pipelines.stylegan",
     "Toon": "toonify.pipelines.animegan",
@@ -21,6 +23,8 @@ _HOMES = {
 __all__ = [
     "AnimeGANPipeline",
     "ClipOptions",
+    "DrawOptions",
+    "PortraitOptions",
     "PortraitToon",
     "StyleGANPipeline",
     "Toon",

@@ -232,18 +232,15 @@ def open_animegan(options: argparse.Namespace) -> Callable:
     """
     # Here and not above: torch takes seconds, and a wrong path is told at once.
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
+    from toonify.pipelines.options import DrawOptions
 
-    settings = {
-        "faces": options.faces,
-        "strength": options.strength,
-        "keep_colour": options.keep_colour,
-    }
     try:
+        settings = DrawOptions(options.faces, options.strength, options.keep_colour)
         style = options.style or hub.DEFAULT_STYLE
         pipeline = AnimeGANPipeline.from_pretrained(
             style, device=options.device, quality=options.quality
         )
-        check_options(pipeline.style, options.faces, options.strength)
+        check_options(pipeline.style, settings)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -252,13 +249,14 @@ def open_animegan(options: argparse.Namespace) -> Callable:
             write(path, toon.image)
             return []
 
-        return pipeline.map(paths, finish=finish, **settings)
+        return pipeline.map(paths, finish=finish, options=settings)
 
     return draw
 
 
 def open_stylegan(options: argparse.Namespace) -> Callable:
     """The same through w; says which faces of a photo were left alone, and why."""
+    from toonify.pipelines.options import PortraitOptions
     from toonify.pipelines.stylegan import StyleGANPipeline, swap_for
 
     typed = {name: vars(options)[name] for name in STYLEGAN if vars(options)[name] is not None}
@@ -266,19 +264,11 @@ def open_stylegan(options: argparse.Namespace) -> Callable:
     typed["edits"] = dict(typed.get("edits", ()))
     networks = {name: typed.pop(name) for name in ("base", "encoder") if name in typed}
     mix = {name: typed[name] for name in ("blend", "blend_width", "shape_from") if name in typed}
-    settings = {"faces": options.faces, "strength": options.strength, **typed}
-    settings["keep_colour"] = options.keep_colour
     try:
+        settings = PortraitOptions(options.faces, options.strength, options.keep_colour, **typed)
         swap = swap_for(options.style, **mix)
         pipeline = StyleGANPipeline.from_pretrained(**networks, device=options.device)
-        pipeline.check_options(
-            options.faces,
-            options.strength,
-            typed.get("truncation", 1.0),
-            typed.get("refine_steps", 0),
-            typed["edits"],
-            given=int(source is not None),
-        )
+        pipeline.check_options(settings, given=int(source is not None))
         pipeline.engine(swap)
         latent = None if source is None else pipeline.load_latent(source)
     except ValueError as error:
@@ -293,7 +283,7 @@ def open_stylegan(options: argparse.Namespace) -> Callable:
             remarks = [] if toon.faces else ["no face found, the photo is unchanged"]
             return remarks + [f"a face was left alone: {reason}" for _, reason in toon.left_alone]
 
-        return pipeline.map(paths, swap.style, finish=finish, latent=latent, **settings)
+        return pipeline.map(paths, swap.style, finish=finish, latent=latent, options=settings)
 
     return draw
 

@@ -118,7 +118,6 @@ def draw(options: argparse.Namespace) -> int:
         pipeline = AnimeGANPipeline.from_pretrained(
             options.style, device=options.device, quality=options.quality
         )
-        check_options(pipeline.style, options.faces, options.strength)
         settings = ClipOptions(
             options.faces,
             options.strength,
@@ -128,6 +127,7 @@ def draw(options: argparse.Namespace) -> int:
             options.max_height,
             options.crf,
         )
+        check_options(pipeline.style, settings)
     except ValueError as error:
         raise UsageError(str(error)) from error
     except OSError as error:  # the style's weights cannot be had just now

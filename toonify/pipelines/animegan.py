@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -17,8 +18,8 @@ from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, paste
 from toonify.lift import lift
 from toonify.pipelines.batch import Outcome, draw_all, one_or_many
+from toonify.pipelines.options import DrawOptions
 
-FACES = ("all", "largest", "none")
 MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of memory
 FINE_SCALE = 1 / 3  # a photo drawn smaller than this has detail for faces of their own
 # Of height and width, and px a side: those of the lite generator on single pixels, which are right
@@ -77,37 +78,42 @@ class AnimeGANPipeline:
         self,
         photo,
         *,
-        faces: str = "all",
-        strength: float = 1.0,
-        keep_colour: bool = False,
+        options: DrawOptions | None = None,
         progress: Callable[[float, str], None] | None = None,
+        **keywords: Any,
     ) -> Toon:
-        """Draws `photo`: a path, the bytes of an image file, a binary file or a `PIL.Image`.
+        """Draws a photo.
 
-        `faces` says which faces get a drawing of their own: "all", "largest" or "none" (no face
-        is looked for). `strength` goes from 0 (the photo) to 1 (the drawing). `keep_colour` keeps
-        the photo's colours. `progress` is called with a fraction and a text between the steps.
-        Raises images.ImageError for what is not a usable photo, ValueError for a wrong option.
+        Args:
+            photo: a path, the bytes of an image file, a binary file or a `PIL.Image`.
+            options: the options of the drawing; None: the defaults.
+            progress: called with a fraction and a text between the steps.
+            keywords: options by name, such as `faces="largest"`; they take precedence.
+
+        Raises:
+            images.ImageError: `photo` is not a usable photo.
+            ValueError: an option has a wrong value.
         """
-        check_options(self.style, faces, strength)
+        options = DrawOptions.merge(options, keywords)
+        check_options(self.style, options)
         clock = Clock(progress)
         with clock("load", 0.0, "Opening the photo"):
             photo = images.load(photo)
         with clock("detect", 0.05, "Looking for faces"):
-            found = [] if faces == "none" else detect(photo)
+            found = [] if options.faces == "none" else detect(photo)
         canvas, scale = photo, 0.0
         if self.style.scope == "photo":
             with clock("draw", 0.15, "Drawing the photo"):
                 scale = self.drawing_scale(photo, found)
                 canvas = self.draw(photo, scale)
-        chosen = self.to_draw(found[:1] if faces == "largest" else found, scale)
+        chosen = self.to_draw(found[:1] if options.faces == "largest" else found, scale)
         with clock("faces", 0.6, f"Drawing {len(chosen)} faces" if chosen else "Finishing"):
             canvas = self.draw_faces(photo, canvas, chosen)
         with clock("blend", 0.95, "Finishing"):
-            if keep_colour:
+            if options.keep_color:
                 canvas = with_colours_of(photo, canvas)
-            if strength < 1:
-                canvas = morph(photo, canvas, strength)
+            if options.strength < 1:
+                canvas = morph(photo, canvas, options.strength)
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
         return Toon(canvas, found, clock.seconds, len(chosen))
@@ -116,24 +122,29 @@ class AnimeGANPipeline:
         self,
         photos: Iterable,
         *,
+        options: DrawOptions | None = None,
         finish: Callable[[object, Toon], object] | None = None,
-        faces: str = "all",
-        strength: float = 1.0,
-        keep_colour: bool = False,
+        **keywords: Any,
     ) -> Iterator[Outcome]:
         """Draws many photos, several at once, and yields an `Outcome` for each in their order.
 
-        Its `result` is the `Toon`, or what `finish(photo, toon)` made of it in the thread that drew
-        it (such as writing the file, which then overlaps too); its `error` is why there is none. At
-        most some photos, of 50 million pixels together, are in memory. Raises as a call does for
-        wrong options.
+        At most 50 million pixels of photos are in memory.
+
+        Args:
+            photos: as for a call.
+            options: as for a call, and `keywords` too.
+            finish: called with the photo and its `Toon` in the thread that drew it, for example to
+                write the file; its return value becomes the outcome's `result`.
+
+        Raises:
+            ValueError: an option has a wrong value.
         """
-        check_options(self.style, faces, strength)
+        options = DrawOptions.merge(options, keywords)
+        check_options(self.style, options)
         photos, many = one_or_many(photos)
         engine = self.engine.spread() if many else self.engine
         pipeline = type(self)(engine, self.style, self.patch, self.key)
-        options = dict(faces=faces, strength=strength, keep_colour=keep_colour)
-        return draw_all(functools.partial(pipeline, **options), photos, finish)
+        return draw_all(functools.partial(pipeline, options=options), photos, finish)
 
     def drawing_scale(self, photo: Image.Image, found: list[Face]) -> float:
         """The scale, at most 1, that bounds the pixels and suits strokes and the largest face."""
@@ -215,14 +226,10 @@ class Clock:
         self.progress(1.0, "Done")
 
 
-def check_options(style: hub.Style, faces: str, strength: float) -> None:
-    """ValueError for an option that no photo can be drawn with."""
-    if faces not in FACES:
-        raise ValueError(f"faces={faces!r}: expected one of {', '.join(FACES)}")
-    if faces == "none" and style.scope == "face":
+def check_options(style: hub.Style, options: DrawOptions) -> None:
+    """Raises ValueError for options that the style cannot draw with."""
+    if options.faces == "none" and style.scope == "face":
         raise ValueError(f"faces='none': style {style.name!r} draws faces only; use all or largest")
-    if not 0 <= strength <= 1:  # also refuses NaN
-        raise ValueError(f"strength={strength!r}: expected a number from 0 to 1")
 
 
 def load_generator(folder: Path) -> torch.nn.Module:

@@ -6,6 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -17,15 +18,14 @@ from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
 from toonify.pipelines.batch import Outcome, draw_all
+from toonify.pipelines.options import PortraitOptions
 from toonify.pipelines.search import Search
 from toonify.pipelines.swaps import LayerSwap, swap_for
 from toonify.video import write_clip
 
 BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens
-FACES = ("all", "largest")
 FEATHER = 0.4  # of the way from the crop's edge to its centre, over which the toon fades in
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
-MOST_STEPS = 1000  # of refinement
 SMALLEST_CROP = 48  # px a side in the photo; there is nothing to find in fewer
 KEPT_ENGINES = 2  # the base and one blend; each takes about 750 MB at 1024 px
 NETWORK_CODE = [
@@ -109,37 +109,36 @@ class StyleGANPipeline:
         photo,
         style: str | Path | None = None,
         *,
-        faces: str = "all",
-        blend: int | None = None,
-        blend_width: float = 0.0,
-        shape_from: str = "toon",
-        strength: float = 1.0,
-        truncation: float = 1.0,
-        refine_steps: int = 0,
-        edits: Mapping[str, float] | None = None,
-        keep_colour: bool = False,
+        options: PortraitOptions | None = None,
         latent: torch.Tensor | Sequence[torch.Tensor] | None = None,
         progress: Callable[[float, str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        **keywords: Any,
     ) -> PortraitToon:
-        """Draws the faces of `photo`: a path, the bytes of an image file, or a `PIL.Image`.
+        """Draws the faces of a photo as toons.
 
-        `style` is a toon generator: a name, a folder or owner/repo; None the first that is bundled.
-        `faces` is "all" or "largest". `blend`, `blend_width` and `shape_from` mix base and toon
-        (see `LayerSwap`; a `blend` of None is the style's own). `strength` goes from 0 (the photo)
-        to 1. `truncation` 1 keeps the face, 0 draws the mean face. `refine_steps` of optimisation
-        bring the inversion nearer to the photo; they are needed where the base has no encoder.
-        `edits` moves along named directions (`pipe.directions`), in standard deviations. `latent`
-        (1, D) or (1, L, D) takes the place of the largest face's own, a list of them that of the
-        largest faces'. `progress` gets a fraction and a text; `cancelled` is asked between
-        refinement steps, which then end early.
+        Faces that are turned far aside or too small are left alone, and listed with the reason.
 
-        Faces turned far aside or too small are left alone, and listed with the reason. Raises
-        images.ImageError for what is not a usable photo, ValueError for a wrong option.
+        Args:
+            photo: a path, the bytes of an image file or a `PIL.Image`.
+            style: a toon generator: a name, a folder or owner/repo; None: the first that is
+                bundled.
+            options: the options of the drawing; None: the defaults. Without an encoder,
+                `refine_steps` has to be above 0.
+            latent: (1, D) or (1, L, D) in place of the largest face's own; a list of them in place
+                of the largest faces'.
+            progress: called with a fraction and a text between the steps.
+            cancelled: called between refinement steps, which end early once it returns True.
+            keywords: options by name, such as `truncation=0.8`; they take precedence.
+
+        Raises:
+            images.ImageError: `photo` is not a usable photo.
+            ValueError: an option has a wrong value.
         """
+        options = PortraitOptions.merge(options, keywords)
         given = latent if isinstance(latent, (list, tuple)) else [latent] * (latent is not None)
-        self.check_options(faces, strength, truncation, refine_steps, edits, len(given))
-        swap = swap_for(style, blend, blend_width, shape_from)
+        self.check_options(options, len(given))
+        swap = swap_for(style, options.blend, options.blend_width, options.shape_from)
         given = [self.rows(one) for one in given]
         for one in given:
             if len(one) != 1:
@@ -149,8 +148,8 @@ class StyleGANPipeline:
             photo = images.load(photo)
         with clock("detect", 0.02, "Looking for faces"):
             found = detect(photo)
-        chosen, left_alone = self.choose(found[:1] if faces == "largest" else found)
-        if not self.search.possible(refine_steps):
+        chosen, left_alone = self.choose(found[:1] if options.faces == "largest" else found)
+        if not self.search.possible(options.refine_steps):
             left_alone += [(face, "needs refinement to be found") for face in chosen[len(given) :]]
             chosen = chosen[: len(given)]
         with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
@@ -171,14 +170,14 @@ class StyleGANPipeline:
                     seen = align(photo, face, inversion.SIDE) if small else crop
                     found_w = self.invert(
                         seen.image,
-                        refine_steps,
+                        options.refine_steps,
                         visible=visible,
                         progress=told,
                         cancelled=cancelled,
                     )
             with clock(f"draw {number + 1}", begin + 0.8 * share, f"Drawing face {number + 1}"):
                 inversion_picture = images.to_pil(self.base(found_w))
-                w = self.edited(found_w, truncation, edits)
+                w = self.edited(found_w, options.truncation, options.edits)
                 toon = images.to_pil(draw_toon(w))
             portraits.append(Portrait(face, crop, found_w, w, inversion_picture, toon))
         with clock("blend", 0.95, "Finishing"):
@@ -188,10 +187,10 @@ class StyleGANPipeline:
                 part = portraits[index]
                 toned = retone(part.toon, part.inversion, part.crop.image)
                 canvas = paste(canvas, part.crop, toned, feather=FEATHER)
-            if keep_colour and portraits:
+            if options.keep_color and portraits:
                 canvas = with_colours_of(photo, canvas)
-            if strength < 1:
-                canvas = morph(photo, canvas, strength)
+            if options.strength < 1:
+                canvas = morph(photo, canvas, options.strength)
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
         return PortraitToon(
@@ -203,22 +202,30 @@ class StyleGANPipeline:
         photos: Iterable,
         style: str | Path | None = None,
         *,
+        options: PortraitOptions | None = None,
         finish: Callable[[object, PortraitToon], object] | None = None,
-        **options,
+        latent: torch.Tensor | Sequence[torch.Tensor] | None = None,
+        **keywords: Any,
     ) -> Iterator[Outcome]:
         """Draws many photos, and yields an `Outcome` for each in their order.
 
-        `options` are those of a call, which also says what is raised for wrong ones; `finish` and
-        the outcomes are as in `AnimeGANPipeline.map`. The networks use every core for one face
-        after the other; what is done to the rest of a photo overlaps.
+        The networks use every core for one face after the other; the other steps overlap.
+
+        Args:
+            photos: as for a call; `style`, `options`, `latent` and `keywords` too.
+            finish: as for `AnimeGANPipeline.map`.
+
+        Raises:
+            ValueError: an option has a wrong value.
         """
-        defaults = {"faces": "all", "strength": 1.0, "truncation": 1.0, "refine_steps": 0}
-        defaults |= {"edits": None}
-        self.check_options(*(options.get(name, value) for name, value in defaults.items()))
+        options = PortraitOptions.merge(options, keywords)
+        self.check_options(options)
         stop = threading.Event()
-        draw = functools.partial(self, style=style, cancelled=stop.is_set, **options)
+        draw = functools.partial(
+            self, style=style, options=options, latent=latent, cancelled=stop.is_set
+        )
         # Refinement is torch's, for one face at a time.
-        threads = None if options.get("refine_steps") else 1
+        threads = None if options.refine_steps else 1
         return draw_all(draw, photos, finish, threads=threads, stop=stop)
 
     # w --------------------------------------------------------------------------------------
@@ -369,7 +376,7 @@ class StyleGANPipeline:
 
         The options are those of a photo; the same seed gives the same person.
         """
-        self.check_options("all", 1.0, truncation, 0, edits)
+        self.check_options(PortraitOptions(truncation=truncation, edits=edits))
         latent = self.rows(self.sample(1, seed, truncation))
         w = self.edited(latent, 1.0, edits)
         toon = self.toon(w, style, blend=blend, blend_width=blend_width, shape_from=shape_from)
@@ -462,22 +469,16 @@ class StyleGANPipeline:
                 chosen.append(face)
         return chosen, left_alone
 
-    def check_options(
-        self, faces, strength, truncation, refine_steps, edits, given: int | None = None
-    ) -> None:
-        """ValueError for an option that no photo can be drawn with.
+    def check_options(self, options: PortraitOptions, given: int | None = None) -> None:
+        """Raises ValueError for options that this base cannot draw with.
 
-        Faces are to be found in w, all but the `given` largest; None: none.
+        Args:
+            options: the options of a call.
+            given: the number of latents that were given, so that those faces are not searched for;
+                None: no face is searched for.
         """
-        if faces not in FACES:
-            raise ValueError(f"faces={faces!r}: expected one of {', '.join(FACES)}")
-        for name, value in (("strength", strength), ("truncation", truncation)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name}={value!r}: expected a number from 0 to 1")
-        if not (isinstance(refine_steps, int) and 0 <= refine_steps <= MOST_STEPS):
-            raise ValueError(f"refine_steps={refine_steps!r}: expected 0 to {MOST_STEPS}")
-        latents.check_edits(edits, self.directions)
-        for name in edits or ():
+        latents.check_edits(options.edits, self.directions)
+        for name in options.edits or ():
             vector, (_, last) = self.directions[name].vector, self.directions[name].rows
             if len(vector) != self._dimensions or last >= self.num_ws:
                 raise ValueError(
@@ -486,7 +487,7 @@ class StyleGANPipeline:
                     " is another base's"
                 )
         if given is not None:
-            self.search.check(self.network("base"), refine_steps, needed=not given)
+            self.search.check(self.network("base"), options.refine_steps, needed=not given)
 
 
 def named(option: str, source: str | Path, revision: str | None = None) -> Path:

@@ -16,6 +16,7 @@ from toonify.blend import morph
 from toonify.faces import detect
 from toonify.files import atomic_write
 from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
+from toonify.pipelines.options import DrawOptions
 from toonify.pipelines.tracks import FaceTracks, Track
 from toonify.video import joining
 from toonify.video.ahead import ahead
@@ -33,25 +34,25 @@ _SAMPLE = 2**20  # bytes at either end of a source by which it is known again
 
 
 @dataclasses.dataclass(frozen=True)
-class ClipOptions:
-    """How a clip is drawn; what two runs must have in common for the second to go on.
+class ClipOptions(DrawOptions):
+    """How a clip is drawn. A run can only be continued with the same options.
 
-    `faces`, `strength` and `keep_colour` are as for a photo. `stabilise` carries drawings on from
-    frame to frame where the source stays the same; where all of a frame does, it is not drawn.
-    `side_by_side` puts the source on the left. `max_height` in pixels makes a larger clip smaller.
-    `crf` is the quality of films: smaller is better and larger in bytes, 18 shows no difference.
-    Raises ValueError for a number out of its range.
+    Args:
+        stabilize: whether drawings are kept from frame to frame where the source does not change;
+            default True.
+        side_by_side: whether the source is shown on the left of the drawing; default False.
+        max_height: the largest height in pixels, from 16; larger clips are made smaller. None
+            (default): no limit.
+        crf: quality of films, 0 (best) to 51; default 18, which shows no difference.
     """
 
-    faces: str = "all"
-    strength: float = 1.0
-    keep_colour: bool = False
-    stabilise: bool = True
+    stabilize: bool = True
     side_by_side: bool = False
     max_height: int | None = None
     crf: int = 18
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.crf <= 51:
             raise ValueError(f"crf={self.crf}: expected 0 (best) to 51")
         if self.max_height is not None and self.max_height < 16:
@@ -133,7 +134,7 @@ def draw_clip(
     option, OSError where the disk refuses, Cancelled.
     """
     source, target = Path(source), Path(target)
-    check_options(pipeline.style, options.faces, options.strength)
+    check_options(pipeline.style, options)
     suffix = check_target(source, target, overwrite)
     clip = open_clip(source, options.max_height)
     notes = [*clip.notes, *joining.check_sound(clip, suffix)]
@@ -242,7 +243,7 @@ class Run:
             photo, cut = Image.fromarray(frame.pixels), scenes.cut(frame.pixels)
             tracks = [] if self.options.faces == "none" else self.tracks.update(photo, cut)
             settled = all(track.weight == 1.0 for track in tracks)
-            carries = self.options.stabilise and settled and not cut
+            carries = self.options.stabilize and settled and not cut
             toon = carrier(frame.pixels) if carries else None
             if toon is None:
                 toon = self.drawing(photo, tracks)
@@ -259,7 +260,7 @@ class Run:
             canvas = self.pipeline.draw(photo, self.scale)
         for track in tracks:
             canvas = self.with_face(photo, canvas, track)
-        if self.options.keep_colour:
+        if self.options.keep_color:
             canvas = with_colours_of(photo, canvas)
         if self.options.strength < 1:
             canvas = morph(photo, canvas, self.options.strength)
@@ -280,7 +281,7 @@ class Run:
 
     def steadied(self, drawings: Iterator[Drawn], meter: FlickerMeter | None) -> Iterator[Frame]:
         """The frames as they will be seen."""
-        stabiliser = Stabiliser() if self.options.stabilise else None
+        stabiliser = Stabiliser() if self.options.stabilize else None
         for drawn in drawings:
             source, steady = drawn.frame.pixels, drawn.toon
             if stabiliser is not None:

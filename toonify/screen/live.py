@@ -122,7 +122,7 @@ class Handlers:
         small = frame.resize(size.of(frame), Image.Resampling.BILINEAR, reducing_gap=2.0)
         start = time.perf_counter()
         with self._turns.turn():
-            toon = pipeline(small, faces="none", strength=1.0, keep_colour=False)
+            toon = pipeline(small, faces="none", strength=1.0, keep_color=False)
         size.note(time.perf_counter() - start)
         return toon.image
 

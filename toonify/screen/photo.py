@@ -65,7 +65,7 @@ class Handlers:
             quality: "best", or "fast" where /styles says that the style has it.
         """
         source, photo = photo, visitors.read_photo(photo)
-        options = {"faces": faces, "strength": strength, "keep_colour": keep_colour}
+        options = {"faces": faces, "strength": strength, "keep_color": keep_colour}
         toon = self.toon(photo, style, quality, **options)
         return str(files.saved(toon.image, source, style))
 
@@ -100,7 +100,7 @@ class Handlers:
     ):
         """The same for the screen: before and after, download, a line of text, the faces found."""
         source, photo = photo, visitors.read_photo(photo)
-        options = {"faces": faces, "strength": strength, "keep_colour": keep_colour}
+        options = {"faces": faces, "strength": strength, "keep_color": keep_colour}
         toon = self.toon(photo, style, quality, **options)
         found = len(toon.faces)
         return (

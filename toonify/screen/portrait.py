@@ -60,7 +60,7 @@ class Handlers:
     # What is set on the screen, in the order of its widgets; one number a direction follows.
     SETTINGS = (
         *("style", "blend", "blend_width", "shape_from", "strength", "truncation"),
-        *("refine_steps", "faces", "keep_colour"),
+        *("refine_steps", "faces", "keep_color"),
     )
 
     def __init__(self, toons: list, load: Callable, directions: Mapping[str, str]):
@@ -128,7 +128,7 @@ class Handlers:
             edits: how far to move the face, -3 to 3 a direction: {"smile": 1.5}.
             latent: a file of /latent, drawn in place of the largest face.
         """
-        given = locals()
+        given = locals() | {"keep_color": keep_colour}
         options = {name: given[name] for name in self.SETTINGS}
         pixels = visitors.read_photo(photo)
         toon = self.draw(
