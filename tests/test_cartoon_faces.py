@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from toonify import images
-from training.prepare import cartoon_faces
-from training.prepare.cartoon_faces import Settings, attributes, draw_faces, read_cartoon_set
+from training.prepare import cartoon_faces, dicebear_faces
+from training.prepare.cartoon_faces import Settings, draw_faces, read_attributes
+from training.prepare.cartoon_set import read_cartoon_set
 
 STYLE = "toon-head"  # the quickest for DiceBear to check
 TOY = Settings((STYLE,), px=32, background="pastel")
@@ -51,7 +52,7 @@ def test_a_set_is_pictures_table_licences_and_settings(dicebear, tmp_path):
     )
     assert {images.load(tmp_path / name).size for name in pictures} == {(32, 32)}
     assert len({made[name] for name in pictures}) == 6
-    names, table = attributes(tmp_path)
+    names, table = read_attributes(tmp_path)
     assert table["file"] == pictures and set(table["style"]) == {STYLE}
     assert {"hair", "hair_colour", "skin_colour", "eyes", "beard", "background_colour"} <= set(
         names
@@ -77,7 +78,7 @@ def test_faces_depend_on_seed_and_index_alone(dicebear, tmp_path):
     }
     plain = Settings((STYLE,), px=16, background="white")
     for index in range(20):
-        face, same = (cartoon_faces.choose(kind, index)[1] for kind in (TOY, plain))
+        face, same = (dicebear_faces.choose(kind, index)[1] for kind in (TOY, plain))
         assert {k: v for k, v in face.items() if k != "backgroundColor"} == {
             k: v for k, v in same.items() if k != "backgroundColor"
         }
@@ -105,13 +106,13 @@ def test_several_processes_draw_the_same(dicebear, tmp_path, monkeypatch):
 
 
 def test_the_table_says_what_the_library_drew(dicebear):
-    compiled = cartoon_faces._compiled(STYLE)
+    compiled = dicebear_faces.compile_style(STYLE)
     for index in range(30):
-        style, options = cartoon_faces.choose(TOY, index)
-        row = cartoon_faces.describe(style, options)
+        style, options = dicebear_faces.choose(TOY, index)
+        row = dicebear_faces.describe(style, options)
         drawn = dicebear.Avatar(compiled, options).to_json()["options"]
         for name in ("hair", "eyes", "beard", "rearHair", "mouth", "clothes", "eyebrows"):
-            assert row[cartoon_faces.column(name)] == drawn.get(f"{name}Variant", "none")
+            assert row[dicebear_faces.column(name)] == drawn.get(f"{name}Variant", "none")
         for name in ("hair", "skin", "clothes", "background"):
             assert [row[f"{name}_colour"]] == drawn[f"{name}Color"]
         assert "head" not in row and "stroke_colour" not in row, "no choice, no attribute"
@@ -121,8 +122,8 @@ def test_parts_that_are_not_seen_are_none_and_colours_differ(dicebear):
     settings = Settings(("avataaars", "micah"))
     shirts, colours = Counter(), 0
     for index in range(400):
-        style, options = cartoon_faces.choose(settings, index)
-        row = cartoon_faces.describe(style, options)
+        style, options = dicebear_faces.choose(settings, index)
+        row = dicebear_faces.describe(style, options)
         if style == "avataaars":
             shirts[row["clothes"] == "graphicShirt", row["clothes_graphic"] != "none"] += 1
             assert (row["facial_hair"] == "none") == (row["facial_hair_colour"] == "none")
@@ -134,7 +135,7 @@ def test_parts_that_are_not_seen_are_none_and_colours_differ(dicebear):
 
 
 def test_attributes_are_even_and_independent(dicebear):
-    faces = [cartoon_faces.choose(TOY, index)[1] for index in range(1200)]
+    faces = [dicebear_faces.choose(TOY, index)[1] for index in range(1200)]
     count = len(faces)
     skins = Counter(face["skinColor"][0] for face in faces)
     assert len(skins) == 5 and all(abs(n / count - 1 / 5) < 0.04 for n in skins.values())
@@ -148,10 +149,10 @@ def test_attributes_are_even_and_independent(dicebear):
 
 
 def test_every_listed_style_has_what_its_row_names(dicebear):
-    for style, portrait in cartoon_faces.PORTRAITS.items():
-        parts = cartoon_faces._components(style)
+    for style, portrait in dicebear_faces.PORTRAITS.items():
+        parts = dicebear_faces.components_of(style)
         assert set(portrait.chances) <= set(parts), style
-        assert set(portrait.colours) <= set(cartoon_faces.definition(style)["colors"]), style
+        assert set(portrait.colours) <= set(dicebear_faces.definition(style)["colors"]), style
         for name, weights in portrait.weights.items():
             variants = parts[name]["variants"]
             assert set(weights) <= set(variants), (style, name)
@@ -159,22 +160,22 @@ def test_every_listed_style_has_what_its_row_names(dicebear):
 
 
 def test_a_licence_that_is_not_free_is_refused(dicebear, tmp_path):
-    with pytest.raises(ValueError, match=r"bottts.*Free for personal.*--any-licence"):
+    with pytest.raises(ValueError, match=r"bottts.*Free for personal.*--any-license"):
         draw_faces(Settings((STYLE, "bottts")), tmp_path / "set", 1)
     assert not (tmp_path / "set").exists()
-    allowed = [style for style in cartoon_faces.PORTRAITS if style != "avataaars"]
-    cartoon_faces.check_licences(allowed)
+    allowed = [style for style in dicebear_faces.PORTRAITS if style != "avataaars"]
+    dicebear_faces.check_licenses(allowed)
     with pytest.raises(ValueError, match="avataaars"):
-        cartoon_faces.check_licences(["avataaars"])
+        dicebear_faces.check_licenses(["avataaars"])
 
 
 def test_any_licence_takes_it_and_says_so(dicebear, tmp_path, monkeypatch):
-    parts = json.loads(json.dumps(cartoon_faces.definition(STYLE)))
+    parts = json.loads(json.dumps(dicebear_faces.definition(STYLE)))
     parts["meta"]["license"] = {"name": "Ask me first", "url": "https://example.org"}
-    monkeypatch.setattr(cartoon_faces, "definition", lambda style: parts)
+    monkeypatch.setattr(dicebear_faces, "definition", lambda style: parts)
     with pytest.raises(ValueError, match="Ask me first"):
         draw_faces(TOY, tmp_path, 1)
-    draw_faces(TOY, tmp_path, 1, any_licence=True)
+    draw_faces(TOY, tmp_path, 1, any_license=True)
     assert "Ask me first" in (tmp_path / "LICENCES.md").read_text()
 
 
@@ -187,8 +188,8 @@ def test_any_licence_takes_it_and_says_so(dicebear, tmp_path, monkeypatch):
         (["--count", "0"], "--count 0"),
         (["--processes", "0"], "--processes 0"),
         (["--seed", "-1"], "--seed -1"),
-        (["--crop", "0.5"], "--crop needs --cartoon-set"),
-        (["--cartoon-set", "x", "--style", STYLE], "--style is not for --cartoon-set"),
+        (["--crop", "0.5"], "--crop requires --cartoon-set"),
+        (["--cartoon-set", "x", "--style", STYLE], "--style cannot be used with --cartoon-set"),
     ],
 )
 def test_mistakes_are_named(dicebear, tmp_path, capsys, options, said):
@@ -217,7 +218,7 @@ def test_without_the_packages_it_says_what_to_install(tmp_path, monkeypatch, cap
     monkeypatch.setattr(builtins, "__import__", without)
     for name in ("dicebear", "dicebear_styles", "resvg_py"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    cartoon_faces.definition.cache_clear()
+    dicebear_faces.definition.cache_clear()
     with pytest.raises(SystemExit):
         cartoon_faces.main([str(tmp_path / "set")])
     said = capsys.readouterr().err
@@ -232,10 +233,10 @@ def test_without_the_packages_it_says_what_to_install(tmp_path, monkeypatch, cap
 )
 def test_a_damaged_table_is_refused(tmp_path, text):
     with pytest.raises(ValueError, match=r"attributes\.csv"):
-        attributes(tmp_path)
+        read_attributes(tmp_path)
     (tmp_path / "attributes.csv").write_text(text)
     with pytest.raises(ValueError, match=r"attributes\.csv"):
-        attributes(tmp_path)
+        read_attributes(tmp_path)
 
 
 # Cartoon Set ------------------------------------------------------------------------------------
@@ -301,7 +302,7 @@ def test_cartoon_set_is_cropped_into_a_set(cartoons, tmp_path, capsys):
     arguments = [str(out), "--cartoon-set", str(cartoons), "--px", "20", "--processes", "1"]
     cartoon_faces.main([*arguments, "--crop", "0.4"])
     assert "5 pictures written" in capsys.readouterr().out
-    names, table = attributes(out)
+    names, table = read_attributes(out)
     assert names == [name for name, _ in ROWS] and table["facial_hair"] == [0, 2, 4, 1, 3]
     assert table["seed"][1] == "cs1002" and set(table["style"]) == {"cartoon-set"}
     face = np.asarray(images.load(out / table["file"][1]))

@@ -160,18 +160,18 @@ def test_traits_are_written_in_words():
 
 def test_the_usual_traits_fit_the_styles_they_are_made_for():
     pytest.importorskip("dicebear_styles")
-    from training.prepare import cartoon_faces
+    from training.prepare import dicebear_faces
 
     for style, expected in (
         ("toon-head", {"hair_long", "hair_light", "skin_light", "smile", "beard"}),
         ("big-ears", {"hair_long", "hair_light", "skin_light", "smile"}),
     ):
         variants = {
-            cartoon_faces.column(name): ["none", *part["variants"]]
-            for name, part in cartoon_faces._components(style).items()
+            dicebear_faces.column(name): ["none", *part["variants"]]
+            for name, part in dicebear_faces.components_of(style).items()
         }
-        colours = cartoon_faces._colours(style)
-        variants |= {f"{cartoon_faces.column(n)}_colour": v for n, v in colours.items()}
+        colours = dicebear_faces.colors_of(style)
+        variants |= {f"{dicebear_faces.column(n)}_colour": v for n, v in colours.items()}
         reader = attribute_reader.Reader(variants, torch.zeros(1, 1))
         assert {name for name, trait in TRAITS.items() if trait.parts(reader)} == expected
         for trait in TRAITS.values():

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from training.aligned import AlignedDraws
 from training.attribute_reader import variants_of
 from training.gan_objective import Trainee
-from training.prepare.cartoon_faces import attributes
+from training.prepare.cartoon_faces import read_attributes
 from training.projected import frozen_features
 from training.redraw import STAGES, distance, unmixed
 
@@ -34,7 +34,7 @@ class AttributeTable:
     """
 
     def __init__(self, folder: str | Path, z_dim: int):
-        names, table = attributes(folder)
+        names, table = read_attributes(folder)
         found = variants_of(table, ["style", *names])
         self.variants = {
             name: among for name, among in found.items() if len(among) <= MOST_VARIANTS

@@ -34,7 +34,7 @@ from toonify.pipelines.toongan import ToonGANPipeline
 from training import attribute_reader, combinations, directions, sheets, toon_traits
 from training.attribute_reader import HeldOut, Reader, Sight
 from training.loop import pick_device
-from training.prepare.cartoon_faces import attributes
+from training.prepare.cartoon_faces import read_attributes
 from training.toon_traits import Trait
 
 LEAST = 0.9  # share of held-out pairs that a trait's signal has to put in the right order
@@ -85,7 +85,7 @@ def learn_reader(
 
     Places of what is held out are rows of the table.
     """
-    names, table = attributes(data)
+    names, table = read_attributes(data)
     chosen = np.random.default_rng(seed).permutation(len(table["file"]))[:count]
     opened = (images.load(data / table["file"][at]) for at in chosen)
     seen = sight(tqdm(opened, "reading the data", len(chosen), unit="picture"))

@@ -21,12 +21,12 @@ def card(
     count: int,
     licences: dict[str, dict[str, str]],
     rows: list[dict],
-    any_licence: bool = False,
+    any_license: bool = False,
 ) -> str:
     """The card, as Markdown with front matter.
 
     `settings` are those of data.json, `licences` what the styles' package states of each, and
-    `rows` those of attributes.csv; `any_licence` that they were drawn whatever the licence.
+    `rows` those of attributes.csv; `any_license` that they were drawn whatever the licence.
     """
     names = {said["licence"].partition(", http")[0] for said in licences.values()}
     known = {cards.licence_keys(name)["license"] for name in names}
@@ -51,7 +51,7 @@ def card(
         licences=licences,
         kinds={name: len(found) for name, found in values.items()},
         skins=Counter(row["skin_colour"] for row in rows if "skin_colour" in row).most_common(),
-        command=command(settings, count) + any_licence * " --any-licence",
+        command=command(settings, count) + any_license * " --any-license",
     )
 
 
