@@ -13,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from toonify import engines, files, images, processes
+from toonify import engines, files, images
+from toonify.cli import launch
+from toonify.cli.options import UsageError
 from toonify.pipelines import batch
 from toonify.pipelines.animegan import AnimeGANPipeline, Toon
 
@@ -292,17 +294,18 @@ def test_two_processes_draw_each_photo_once(photos, tmp_path, toy_style):
 
 
 def launched(monkeypatch, **environment):
-    for name in (*processes.RANK, *processes.WORLD, *processes.LOCAL_RANK, *processes.LOCAL_WORLD):
-        monkeypatch.delenv(name, raising=False)
+    for rank, size in launch.SIZES.items():
+        for name in (rank, size, f"LOCAL_{rank}", f"LOCAL_{size}"):
+            monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, str(value))
 
 
-def test_who_nobody_launched_is_alone(monkeypatch):
+def test_without_a_launcher_a_process_is_alone(monkeypatch):
     launched(monkeypatch)
-    assert processes.place() == processes.Place(0, 1, 0, 1)
-    assert processes.place().share("abc") == ["a", "b", "c"]
-    assert processes.add_up((1, 2), processes.place()) == [1, 2]
+    place = launch.find_place()
+    assert place == launch.Place(0, 1, 0) and place.share(list("abc")) == ["a", "b", "c"]
+    assert launch.add_up((1, 2), place) == [1, 2]
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
@@ -310,15 +313,16 @@ def test_shares_hold_every_item_once(monkeypatch, world):
     shares = []
     for rank in range(world):
         launched(monkeypatch, RANK=rank, WORLD_SIZE=world)
-        shares.append(processes.place().share(range(20)))
+        shares.append(launch.find_place().share(list(range(20))))
     assert sorted(itertools.chain(*shares)) == list(range(20))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_open_mpi_says_it_in_its_own_words(monkeypatch):
-    words = {"RANK": 3, "SIZE": 4, "LOCAL_RANK": 1, "LOCAL_SIZE": 2}
-    launched(monkeypatch, **{f"OMPI_COMM_WORLD_{name}": value for name, value in words.items()})
-    assert processes.place() == processes.Place(3, 4, 1, 2)
+def test_variables_of_open_mpi_are_read(monkeypatch):
+    names = {"RANK": 3, "SIZE": 4, "LOCAL_RANK": 1, "LOCAL_SIZE": 2}
+    launched(monkeypatch, **{f"OMPI_COMM_WORLD_{name}": value for name, value in names.items()})
+    assert launch.find_place() == launch.Place(3, 4, 1)
+    assert engines.local_place() == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -332,8 +336,8 @@ def test_open_mpi_says_it_in_its_own_words(monkeypatch):
 )
 def test_contradictions_are_named(monkeypatch, environment, message):
     launched(monkeypatch, **environment)
-    with pytest.raises(ValueError, match=message):
-        processes.place()
+    with pytest.raises(UsageError, match=message):
+        launch.find_place()
 
 
 def test_processes_of_one_machine_share_its_cores_and_gpus(monkeypatch):

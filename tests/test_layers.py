@@ -19,8 +19,6 @@ MAY_OPEN = {
     **{f"toonify.{room}": set() for room in GROUND},
     "toonify.faces": {"toonify.cascade"},
     "toonify.files": set(),
-    "toonify.processes": set(),
-    "toonify.engines": {"toonify.processes"},
     "toonify.catalogue": {"toonify.hub"},
     "toonify.cards": {"toonify.hub"},
     "toonify.publish": {"toonify.hub", "toonify.cards"},
@@ -30,7 +28,6 @@ MAY_OPEN = {
     "toonify.cli": {
         *("toonify.pipelines", "toonify.images", "toonify.hub", "toonify.catalogue"),
         *("toonify.video", "toonify.convert", "toonify.publish", "toonify.space"),
-        "toonify.processes",
     },
     "toonify.__main__": {"toonify.cli"},
     "toonify": {"toonify.pipelines"},

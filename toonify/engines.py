@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from toonify import processes
 from toonify.files import atomic_write
 
 # OpenVINO reports its use to Google Analytics from the moment it is imported, unless this module of
@@ -130,7 +129,7 @@ def choose_device(device: str) -> str:
         raise ValueError(f"device={device!r}: torch sees no CUDA GPU here; expected auto or cpu")
     if index and int(index) >= torch.cuda.device_count():
         raise ValueError(f"device={device!r}: expected an index below {torch.cuda.device_count()}")
-    rank, world = processes.local_place()
+    rank, world = local_place()
     if not index and world > 1:
         return f"cuda:{rank % torch.cuda.device_count()}"
     return device
@@ -222,7 +221,18 @@ def cores() -> int:
     with contextlib.suppress(OSError, ValueError):  # No such file, or "max" for no quota.
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         count = min(count, -(-int(quota) // int(period)))
-    return max(1, count // processes.local_place()[1])
+    return max(1, count // local_place()[1])
+
+
+def local_place() -> tuple[int, int]:
+    """The number of this process among those that a launcher started here, and their count."""
+    if not any(name.endswith(("LOCAL_RANK", "LOCALRANKID")) for name in os.environ):
+        return 0, 1
+    from accelerate.utils import get_cpu_distributed_information  # takes a while
+
+    found = get_cpu_distributed_information()
+    # A launcher may set the one and not the other.
+    return found.local_rank, max(found.local_world_size, found.local_rank + 1)
 
 
 def trace(network: nn.Module, shape: tuple[int, ...] = PICTURES) -> "openvino.Model":

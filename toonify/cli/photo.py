@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from toonify import files, hub, images, processes
+from toonify import files, hub, images
+from toonify.cli import launch
 from toonify.cli.options import FAILED, OK, UsageError, add_drawing_options, edit, within
 from toonify.cli.plan import Job, names_one_file, plan
 
@@ -146,10 +147,7 @@ def add_stylegan_options(group) -> None:
 def run(options: argparse.Namespace) -> int:
     """Draws every photo that has no drawing yet; one that fails does not stop the others."""
     check_model(options)
-    try:
-        at = processes.place()
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    at = launch.find_place()
     jobs, failures = plan(options.inputs, options.output, options.recursive)
     # Shared out before what exists is looked for: it becomes more while others draw.
     jobs = at.share(jobs)
@@ -173,13 +171,13 @@ def run(options: argparse.Namespace) -> int:
     return report(drawn, len(jobs) - len(waiting), len(failures), at)
 
 
-def report(drawn: int, skipped: int, failed: int, at: processes.Place) -> int:
+def report(drawn: int, skipped: int, failed: int, at: launch.Place) -> int:
     """Says what came of this process's photos, and the first one of all; the exit status."""
     if at.world == 1:
         print(summary(drawn, skipped, failed))
         return FAILED if failed else OK
     print(f"process {at.rank + 1} of {at.world}: {summary(drawn, skipped, failed)}", flush=True)
-    together = processes.add_up((drawn, skipped, failed), at)
+    together = launch.add_up((drawn, skipped, failed), at)
     if together is None:
         print("another process did not finish; run this again to draw the rest", file=sys.stderr)
         return FAILED
