@@ -107,7 +107,7 @@ def build(
     can be moved, `faces` draw new ones, `films` draw clips, and `camera` draws while it runs. There
     is no tab for what is not given."""
     handlers = photo.Handlers(styles, load_pipeline)
-    with gr.Blocks(
+    with events.Page(
         title="Toonify: cartoon portraits",
         analytics_enabled=False,
         delete_cache=(files.CLEAN_EVERY_S, files.KEEP_S),
@@ -135,7 +135,7 @@ def build(
                     with gr.Tab("New faces", id=new_faces.TAB, elem_id="new-faces-tab"):
                         new_faces_tab.lay_out(faces, demo, tabs)
     # Closed to direct calls, which would step past the queue and its limits.
-    return events.fill_in(demo).queue(max_size=20, api_open=False)
+    return demo.queue(max_size=20, api_open=False)
 
 
 def warm_up(style: str, portraits: bool, faces: bool) -> None:

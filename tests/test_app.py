@@ -620,7 +620,7 @@ def test_addresses_are_not_fetched(http, url, monkeypatch):
         raise AssertionError("the server went to the network")
 
     monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
-    assert "not its address" in post(http, {"path": url, "meta": FILE})
+    assert "not a link" in post(http, {"path": url, "meta": FILE})
 
 
 def test_data_urls_are_read_within_the_size_limit(http, monkeypatch):

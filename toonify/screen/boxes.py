@@ -2,10 +2,15 @@
 
 import base64
 import binascii
+from abc import ABCMeta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import gradio as gr
+from gradio.blocks import Block
+from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
+from typing_extensions import override
 
 from toonify import images
 from toonify.screen.visitors import refusal
@@ -34,7 +39,7 @@ FACES = [("All faces", "all"), ("Largest face", "largest"), ("No faces", "none")
 def photo(prefix: str = "") -> tuple[gr.Image, gr.Dataset]:
     """An image box and examples for it. `images.load` is the only reader: gradio's own opens the
     file here, and answers what it cannot open with "Error"."""
-    photo = gr.Image(
+    photo = UploadedImage(
         type="filepath",
         image_mode=None,
         label="Your photo",
@@ -52,7 +57,7 @@ def photo(prefix: str = "") -> tuple[gr.Image, gr.Dataset]:
         type="index",
         elem_id=f"{prefix}examples",
     )
-    return closed(photo, "photo"), examples
+    return photo, examples
 
 
 def camera_trouble() -> gr.HTML:
@@ -103,41 +108,83 @@ def quality_of(style) -> dict:
     return gr.update(value="best", visible=False)
 
 
-def closed(box, what: str):
-    """A box for uploads that hands over the file as it came, unread, by its path or its bytes.
+class ComponentType(ComponentMeta):
+    """Gradio's metaclass, without the .pyi file that it writes beside a class's source."""
 
-    What gradio leaves open is closed: it fetches addresses, of any size, while the queue waits;
-    takes data: URLs of any size; and lets any path pass that comes without the usual metadata."""
-    move = box.async_move_resource_to_block_cache
+    def __new__(cls, name, bases, attrs):
+        return ABCMeta.__new__(cls, name, bases, attrs)
 
-    async def move_local(path):
-        if str(path).startswith(("http:", "https:")):
-            raise refusal(f"Send the {what} itself, not its address.")
-        return await move(path)
 
-    def unread(payload):
+class Upload(Block):
+    """Passes on the file that a visitor uploaded, unread, as its path or its bytes.
+
+    Gradio itself would download URLs and decode data: URLs of any size, and would accept any path
+    that comes without the usual metadata.
+    """
+
+    frontend: ClassVar[str]  # gradio's name for the part of it that runs in the browser
+    noun: ClassVar[str] = "photo"
+
+    def get_block_name(self) -> str:
+        return self.frontend
+
+    get_block_class = get_block_name
+
+    @override
+    async def async_move_resource_to_block_cache(self, url_or_file_path):
+        if str(url_or_file_path).startswith(("http:", "https:")):
+            raise refusal(f"Upload the {self.noun} itself, not a link to it.")
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def preprocess(self, payload: Any) -> Any:
         if payload is None:
             return None
         if payload.url and payload.url.startswith("data:"):  # not counted by max_file_size
             if len(payload.url) * 3 // 4 > images.MAX_BYTES:
-                raise refusal(f"The {what} is larger than {images.MAX_BYTES >> 20} MB.")
+                raise refusal(f"The {self.noun} is larger than {images.MAX_BYTES >> 20} MB.")
             try:
                 return base64.b64decode(payload.url.partition(",")[2], validate=True)
             except binascii.Error as error:
-                raise refusal(f"The {what} is not valid base64.") from error
-        if not payload.path or not gr.utils.is_in_or_equal(payload.path, box.GRADIO_CACHE):
-            raise refusal(f"Upload the {what} first.")
+                raise refusal(f"The {self.noun} is not valid base64.") from error
+        if not payload.path or not gr.utils.is_in_or_equal(payload.path, self.GRADIO_CACHE):
+            raise refusal(f"Upload the {self.noun} first.")
         return payload.path
 
-    box.async_move_resource_to_block_cache = move_local
-    box.preprocess = unread
-    return box
+
+class UploadedImage(Upload, gr.Image, metaclass=ComponentType):
+    """A photo that `images.load` reads."""
+
+    frontend = "image"
 
 
-def unsaved(box: gr.Image) -> gr.Image:
-    """A box that shows data: URLs as they are. Gradio's own would write a file for each of them."""
-    box.postprocess = lambda url: url and ImageData(url=url)
-    return box
+class CameraFrame(UploadedImage):
+    """A frame of a running camera."""
+
+    noun = "frame"
+
+
+class UploadedVideo(Upload, gr.Video, metaclass=ComponentType):
+    """A video that is neither converted nor checked by FFmpeg's programs."""
+
+    frontend = "video"
+    noun = "video"
+
+
+class UploadedFile(Upload, gr.File, metaclass=ComponentType):
+    """Any other file."""
+
+    frontend = "file"
+    noun = "file"
+
+
+class DataURLImage(gr.Image, metaclass=ComponentType):
+    """Shows data: URLs as they are; gradio itself would write a file for each of them."""
+
+    is_template = True  # in the browser it is a gr.Image
+
+    @override
+    def postprocess(self, value: Any) -> ImageData | None:
+        return ImageData(url=value) if value else None
 
 
 def scroll_to(elem_id: str) -> str:

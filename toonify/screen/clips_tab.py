@@ -19,17 +19,14 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
     )
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):
-            clip = boxes.closed(
-                gr.Video(
-                    label="Your clip",
-                    sources=["upload", "webcam"],
-                    include_audio=True,
-                    webcam_options=gr.WebcamOptions(mirror=False),
-                    height=300,
-                    buttons=[],
-                    elem_id="clip-source",
-                ),
-                "clip",
+            clip = boxes.UploadedVideo(
+                label="Your clip",
+                sources=["upload", "webcam"],
+                include_audio=True,
+                webcam_options=gr.WebcamOptions(mirror=False),
+                height=300,
+                buttons=[],
+                elem_id="clip-source",
             )
             boxes.camera_trouble()
             gr.Markdown(limits, elem_id="clip-limits")

@@ -3,6 +3,8 @@
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlockFunction
+from typing_extensions import override
 
 # Hugging Face ZeroGPU lends a GPU per call, to a function that runs in a process of its own: what
 # goes in and out of it can be pickled. Everywhere else the decorator does nothing.
@@ -20,14 +22,14 @@ PRIVATE = {"api_visibility": "private"}
 LIGHT = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
 
-def fill_in(page: gr.Blocks) -> gr.Blocks:
-    """The page, which takes less data than a function has inputs: programs that were written before
-    an option came say nothing of it, and mean its default. Gradio would refuse them."""
-    validate = page.validate_inputs
+class Page(gr.Blocks):
+    """A page whose endpoints accept fewer inputs than a handler has, and fill in the defaults.
 
-    def filled(fn, inputs: list[Any]):
-        inputs.extend(block.value for block in fn.inputs[len(inputs) :] if hasattr(block, "value"))
-        validate(fn, inputs)
+    Programs that were written before an option existed do not send it; gradio would refuse them.
+    """
 
-    page.validate_inputs = filled
-    return page
+    @override
+    def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:
+        missing = block_fn.inputs[len(inputs) :]
+        inputs.extend(block.value for block in missing if hasattr(block, "value"))
+        super().validate_inputs(block_fn, inputs)

@@ -35,27 +35,24 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300, elem_id="live-left"):
             with gr.Column(elem_id="live-camera-place"):
-                camera = boxes.closed(
-                    gr.Image(
-                        type="filepath",
-                        image_mode=None,
-                        label="Camera",
-                        sources=["webcam"],
-                        streaming=True,
-                        webcam_options=gr.WebcamOptions(mirror=True, constraints=CAMERA),
-                        height=300,
-                        buttons=[],
-                        elem_id="live-camera",
-                    ),
-                    "frame",
+                camera = boxes.CameraFrame(
+                    type="filepath",
+                    image_mode=None,
+                    label="Camera",
+                    sources=["webcam"],
+                    streaming=True,
+                    webcam_options=gr.WebcamOptions(mirror=True, constraints=CAMERA),
+                    height=300,
+                    buttons=[],
+                    elem_id="live-camera",
                 )
             boxes.camera_trouble()
             with gr.Group(elem_id="live-settings"):
                 style = gr.Radio(choices, value=default, label="Style")
                 about = gr.Markdown(handlers.about(default), elem_id="live-about")
         with gr.Column(scale=7, min_width=300):
-            toon = boxes.unsaved(
-                gr.Image(label="Drawing", interactive=False, buttons=[], elem_id="live-toon")
+            toon = boxes.DataURLImage(
+                label="Drawing", interactive=False, buttons=[], elem_id="live-toon"
             )
             report = gr.Markdown(visible=False, elem_id="live-report")
             gr.Markdown(

@@ -148,7 +148,7 @@ def serve(handlers: Handlers) -> None:
     clip = gr.File(label="Loop", visible=False)
     inputs = [seeds, form_radio(visible=False), seconds_slider(visible=False), truncation]
     gr.on([], handlers.loop, inputs, clip, api_name="loop", **SLOW)
-    portrait = boxes.closed(gr.Image(type="filepath", image_mode=None, visible=False), "photo")
+    portrait = boxes.UploadedImage(type="filepath", image_mode=None, visible=False)
     said = gr.Textbox(label="What it has of the photo", visible=False)
     gr.on([], handlers.twin, portrait, [png, said], api_name="twin", **SWIFT)
 

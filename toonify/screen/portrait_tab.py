@@ -53,14 +53,11 @@ def lay_out(handlers: Handlers) -> None:
                 )
                 faces = gr.Radio(boxes.FACES[:2], value="all", label="Faces")
                 keep_colour = gr.Checkbox(label="Keep the photo's colours")
-                latent = boxes.closed(
-                    gr.File(
-                        label="Use a saved face (.npz)",
-                        file_types=[".npz"],
-                        height=150,
-                        elem_id="latent",
-                    ),
-                    "file",
+                latent = boxes.UploadedFile(
+                    label="Use a saved face (.npz)",
+                    file_types=[".npz"],
+                    height=150,
+                    elem_id="latent",
                 )
             with gr.Group(elem_id="nobody"):
                 seed = gr.Textbox(label="Person no.", placeholder="anybody", max_length=9)
