@@ -1,9 +1,12 @@
 """Writes measured figures into a style's folder: `metrics.json` and a table in its model card."""
 
+import argparse
 import datetime
 import json
 import os
 import re
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from huggingface_hub.constants import HF_HUB_CACHE
@@ -63,6 +66,20 @@ def report(figures: dict, command: str, extractors: list[str]) -> dict:
         "versions": provenance.versions(VERSIONS),
         "extractors": extractors,
     }
+
+
+def command(
+    module: str, options: argparse.Namespace, names: Iterable[str], positional: Iterable[str] = ()
+) -> str:
+    """The command that measures the same figures, without the folders of absolute paths."""
+    words = ["python", "-m", module, *map(provenance.told, positional)]
+    for name in names:
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name}", provenance.told(value)]
+    for name in options.extractor or []:
+        words += ["--extractor", name]
+    return shlex.join(words)
 
 
 def write_card(folder: Path, report: dict) -> None:

@@ -8,7 +8,6 @@ figure means is said in `training.metrics` and `training.extractors`.
 
 import argparse
 import json
-import shlex
 import statistics
 import sys
 import time
@@ -24,7 +23,6 @@ from toonify.pipelines.animegan import AnimeGANPipeline
 from training import card, extractors, metrics
 from training.figures import Faces, Looks, Target
 from training.pictures import Picture
-from training.provenance import told
 from training.sheets import sheet
 from training.sources import open_pictures
 
@@ -230,19 +228,8 @@ def report(options: argparse.Namespace, figures: dict) -> dict:
     """What goes into metrics.json: the figures and how to get them again."""
     names = [network for network in extractors.EXTRACTORS if f"_{network}" in " ".join(figures)]
     measured = {key: value for key, value in figures.items() if key != "compared"}
-    return card.report(measured, command(options), names)
-
-
-def command(options: argparse.Namespace) -> str:
-    """The command that gives these figures; of absolute paths only the last part is told."""
-    words = ["python", "-m", "training.evaluate"]
-    for name in ("model", "photos", "style", "scenes", "faces", "limit"):
-        value = getattr(options, name)
-        if value is not None:
-            words += [f"--{name}", told(value)]
-    for name in options.extractor or []:
-        words += ["--extractor", name]
-    return shlex.join(words)
+    options_used = ("model", "photos", "style", "scenes", "faces", "limit")
+    return card.report(measured, card.command("training.evaluate", options, options_used), names)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,7 +18,6 @@ of them is: 8 bytes a value, 100 MB for 10,000 pictures and 1,280 values.
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,12 +30,11 @@ from tqdm import tqdm
 from toonify import images
 from toonify.cards.figures import cells
 from toonify.pipelines.toongan import ToonGANPipeline
-from training import card, extractors, manifolds, metrics
+from training import card, extractors, manifolds
 from training.extractors import Extractor
-from training.figures import significant
+from training.figures import set_distances, significant
 from training.loop import pick_device
 from training.pictures import Picture, square
-from training.provenance import told
 from training.sheets import sheet
 from training.sources import open_pictures
 
@@ -118,10 +116,8 @@ def compare(real: Looked, drawn: Looked, count: int, first: int = 0) -> dict[str
         ours = drawn.rows(network.name, first, first + count)
         theirs = real.rows(network.name, 0, count)
         frechet, kernel = (f"{prefix}_{network.name}" for prefix in network.prefixes)
-        value, error = metrics.kernel_inception_distance(ours, theirs)
-        figures[frechet] = significant(metrics.frechet_distance(ours, theirs))
-        figures[kernel] = significant(value)
-        figures[f"{kernel}_standard_error"] = significant(error)
+        names = frechet, kernel, f"{kernel}_standard_error"
+        figures |= dict(zip(names, set_distances(ours, theirs), strict=True))
         for name, value in manifolds.compare(theirs, ours).items():
             figures[f"{name}_{network.name}"] = significant(value)
     return figures
@@ -276,16 +272,6 @@ def check(options: argparse.Namespace) -> None:
         card.card_folder(options.model[0])
 
 
-def command(options: argparse.Namespace) -> str:
-    """The command that gives these figures; of absolute paths only the last part is told."""
-    words = ["python", "-m", "training.evaluate_toongan", *map(told, options.model)]
-    for name in ("data", "samples", "seed"):
-        words += [f"--{name}", told(getattr(options, name))]
-    for name in options.extractor or []:
-        words += ["--extractor", name]
-    return shlex.join(words)
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate_toongan", description=__doc__.split("\n")[0]
@@ -314,7 +300,11 @@ def main(arguments: list[str] | None = None) -> None:
             images.save(page, options.sheets / name, quality=90)
         if options.card:
             names = list(dict.fromkeys(options.extractor or [extractors.BUNDLED]))
-            report = card.report(figures, command(options), names)
+            options_used = ("data", "samples", "seed")
+            command = card.command(
+                "training.evaluate_toongan", options, options_used, options.model
+            )
+            report = card.report(figures, command, names)
             card.write_card(card.card_folder(options.model[0]), report)
     except (ValueError, OSError) as error:
         parser.error(str(error))

@@ -82,10 +82,9 @@ class Target:
             figures[frechet], figures[kernel] = {}, {}
             for what, rows in sets.items():
                 ours = rows[network.name]
-                figures[frechet][what] = significant(metrics.frechet_distance(ours, theirs))
-                value, error = metrics.kernel_inception_distance(ours, theirs)
-                figures[kernel][what] = significant(value)
-                figures[kernel][f"{what}_standard_error"] = significant(error)
+                found = set_distances(ours, theirs)
+                figures[frechet][what] = found[0]
+                figures[kernel] |= {what: found[1], f"{what}_standard_error": found[2]}
             if fewest < ENOUGH_FOR_FRECHET:
                 notes.append(
                     f"{frechet} is biased upwards: it is over {len(ours)} photos and {len(theirs)}"
@@ -127,11 +126,7 @@ class Faces:
             if self.shifts
             else None,
             "skin_hue_shift_degrees": {
-                tone: {
-                    "faces": len(values),
-                    "median": round(float(np.median(values)), 1),
-                    "p95": round(float(np.percentile(values, 95)), 1),
-                }
+                tone: {"faces": len(values), **median_and_p95(values, 1)}
                 for tone, values in self.hues.items()
                 if values
             },
@@ -139,11 +134,24 @@ class Faces:
         if self.roughness:
             figures["skin_roughness"] = {
                 "discs": len(self.roughness),
-                "median": round(float(np.median(self.roughness)), 2),
-                "p95": round(float(np.percentile(self.roughness, 95)), 2),
+                **median_and_p95(self.roughness, 2),
                 "share_above_2": round(float(np.mean(np.array(self.roughness) > 2)), 3),
             }
         return figures
+
+
+def set_distances(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
+    """Frechet distance, kernel distance and its standard error of two sets of rows."""
+    values = (
+        metrics.frechet_distance(ours, theirs),
+        *metrics.kernel_inception_distance(ours, theirs),
+    )
+    return tuple(map(significant, values))
+
+
+def median_and_p95(values: list[float], digits: int) -> dict[str, float]:
+    median, p95 = np.percentile(values, [50, 95])
+    return {"median": round(float(median), digits), "p95": round(float(p95), digits)}
 
 
 def significant(value: float) -> float:

@@ -68,20 +68,12 @@ def at_short_side(picture: Image.Image) -> Image.Image:
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Unbiased squared maximum mean discrepancy, cubic kernel, of two sets of rows.
 
-    Values are standardised over both sets together. Binkowski et al., "Demystifying MMD GANs",
+    Values are standardized over both sets together. Binkowski et al., "Demystifying MMD GANs",
     ICLR 2018. Zero, up to noise of either sign, for samples of one distribution.
     """
     both = np.concatenate([ours, theirs])
     mean, std = both.mean(0), both.std(0) + 1e-8
-    x, y = (ours - mean) / std, (theirs - mean) / std
-
-    def kernel(a, b):
-        return (a @ b.T / a.shape[1] + 1) ** 3
-
-    n, m = len(x), len(y)
-    xx, yy = kernel(x, x), kernel(y, y)
-    within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
-    return float(within - 2 * kernel(x, y).mean())
+    return kernel_estimate((ours - mean) / std, (theirs - mean) / std)[0]
 
 
 def kernel_inception_distance(
