@@ -147,7 +147,7 @@ def test_generated_faces_are_drawn_with_their_latent(toy_portrait, tmp_path, mon
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["d"], "expected PHOTOS or --generator"),
+        (["d"], "expected either PHOTOS or --generator"),
         (["d", "--generator", "portrait", "--faces", "0"], "--faces 0"),
         (["d", "--generator", "nobody"], "nobody"),
     ],

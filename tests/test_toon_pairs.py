@@ -10,7 +10,15 @@ from PIL import Image
 
 from toonify import images
 from training.prepare import toon_pairs
-from training.prepare.toon_pairs import Person, lay, lit, pair, person_mask, placement, worn
+from training.prepare.toon_pairs import (
+    Person,
+    degrade,
+    draw_pair,
+    paste,
+    person_mask,
+    place,
+    relight,
+)
 
 
 class Drawn:
@@ -31,8 +39,8 @@ class Drawn:
 
 def test_pairs_depend_on_their_number_and_show_toons_where_faces_are():
     people = Drawn()
-    first = [pair(i, people, [], 128, "soft") for i in range(24)]
-    again = pair(7, people, [], 128, "soft")
+    first = [draw_pair(i, people, [], 128, "soft") for i in range(24)]
+    again = draw_pair(7, people, [], 128, "soft")
     assert np.array_equal(first[7][0], again[0]) and first[7][2] == again[2]
     crowds = [len(points) for _, _, points in first]
     assert min(crowds) <= 1 and max(crowds) >= 2  # one person, and several
@@ -49,7 +57,7 @@ def test_views_in_a_row_show_the_same_persons(monkeypatch):
     asked = []
     people = Drawn()
     monkeypatch.setattr(people, "draw", lambda i: asked.append(i) or Drawn.draw(people, i))
-    views = [pair(i, people, [], 64, "soft", views=3) for i in (3, 4, 5)]
+    views = [draw_pair(i, people, [], 64, "soft", views=3) for i in (3, 4, 5)]
     assert set(asked) <= {3, 4, 5} and asked.count(3) == 3
     assert not np.array_equal(views[0][0], views[1][0])
 
@@ -57,21 +65,21 @@ def test_views_in_a_row_show_the_same_persons(monkeypatch):
 def test_the_light_changes_alike_and_wear_only_a_little():
     rng = np.random.default_rng(2)
     picture = np.full((40, 40, 3), 120, np.uint8)
-    one, other = lit([picture, picture], rng)
+    one, other = relight([picture, picture], rng)
     assert np.array_equal(one, other) and not np.array_equal(one, picture)
-    worn_out = [worn(picture, np.random.default_rng(i)) for i in range(20)]
+    worn_out = [degrade(picture, np.random.default_rng(i)) for i in range(20)]
     assert max(np.abs(w.astype(int) - 120).mean() for w in worn_out) < 8
 
 
 def test_an_upright_square_is_laid_where_it_was_asked():
     unturned = SimpleNamespace(normal=lambda *_: 0.0)
-    matrix = placement(unturned, 64, (80, 40))
+    matrix = place(unturned, 64, (80, 40))
     assert matrix @ [256, 256, 1] == pytest.approx([80, 40])
     canvas = np.zeros((128, 128, 3), np.uint8)
     square = np.full((512, 512, 3), 200, np.uint8)
-    laid = lay(canvas, square, np.ones((512, 512), np.float32), matrix)
-    assert (laid[10:70, 50:110] == 200).all() and not laid[:, :46].any()
-    assert (lay(canvas, square, None, matrix) == 200).all()  # mirrored outwards
+    pasted = paste(canvas, square, np.ones((512, 512), np.float32), matrix)
+    assert (pasted[10:70, 50:110] == 200).all() and not pasted[:, :46].any()
+    assert (paste(canvas, square, None, matrix) == 200).all()  # mirrored outwards
 
 
 def test_a_person_is_told_from_a_plain_ground():

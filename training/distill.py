@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
         more=toon_pairs.add_options,
         leave_out=("scenes", "style", "data", "photos"),  # they are those of the pairs
     )
-    wanted = toon_pairs.chosen(options, parser)
+    wanted = toon_pairs.pair_options(options, parser)
 
     def settle() -> AnimeGANSettings:
         settings = resolve(options, DISTIL_PRESETS)

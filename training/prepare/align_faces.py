@@ -1,15 +1,15 @@
-"""Cuts the faces out of photos, upright, in the frame of the FFHQ data set.
+"""Crops the faces of photos, upright, as the FFHQ data set aligns them.
 
     python -m training.prepare.align_faces PHOTOS... FACES [--size 512] [--largest]
 
-PHOTOS are folders, zip or tar archives, Hub data sets or single files. Every face is saved as
-`FACES/NAME_i.png`, the largest of a photo first. `FACES/faces.json` says of each crop (by its name
-without .png) where it came from: `source`, `points` (five (x, y) in px of the upright photo: left
-eye, right eye, nose, corners of the mouth), `matrix` (2x3, photo px -> crop px), `score`,
-`eye_distance` and `side` (px of the photo). `FACES/photos.json` notes which photos were looked at.
+PHOTOS are folders, zip or tar archives, Hub data sets or single files. Each face is saved as
+`FACES/NAME_i.png`, the largest of a photo first. `FACES/faces.json` records where each crop (by its
+name without .png) comes from: `source`, `points` (five (x, y) in px of the upright photo: left eye,
+right eye, nose, corners of the mouth), `matrix` (2x3, photo px -> crop px), `score`, `eye_distance`
+and `side` (px of the photo). `FACES/photos.json` lists the photos that are done.
 
-Faces too small for the crop are left out: enlarged, they would teach a network blur. Safe to run
-again and to stop at any time: photos that were looked at are not looked at again.
+Faces too small for the crop are left out: enlarged, they would teach a network blur. The command
+can be stopped and run again: photos that are done are skipped.
 """
 
 import argparse
@@ -28,7 +28,13 @@ from training.sources import photos_by_name
 
 @dataclass(frozen=True)
 class Cut:
-    """How faces are cut out: px of a crop's side, least px between the eyes, all or the largest."""
+    """How faces are cropped.
+
+    Args:
+        size: side of a crop in px.
+        min_eye_distance: distance of the eyes in px below which a face is left out.
+        largest: whether only the largest face of a photo is cropped.
+    """
 
     size: int = 512
     min_eye_distance: float = 64.0
@@ -37,7 +43,7 @@ class Cut:
 
 @dataclass
 class Tally:
-    """What happened to the photos and faces of a run."""
+    """Counts of a run's photos and faces."""
 
     written: int = 0
     small: int = 0  # faces left out for their size
@@ -47,9 +53,9 @@ class Tally:
 
 
 def smallest_eye_distance(size: int) -> float:
-    """Px between the eyes below which a crop of `size` px would be enlarged more than twice.
+    """Eye distance in px below which a crop of `size` px is enlarged more than twice.
 
-    The FFHQ square is about four eye distances wide (Karras et al. 2019).
+    The FFHQ square is about four eye distances wide (Karras et al., 2019).
     """
     return size / 8
 
@@ -57,9 +63,10 @@ def smallest_eye_distance(size: int) -> float:
 def align_photo(
     photo: Image.Image, cut: Cut
 ) -> tuple[list[face_room.Crop], list[float], list[str]]:
-    """Crops of a photo's faces, eye distances (px) of those too small, and what went wrong.
+    """Crops the faces of an upright RGB photo.
 
-    `photo` is upright RGB. With `cut.largest` only the largest face is looked at.
+    Returns:
+        The crops, the eye distances (px) of faces that are too small, and errors.
     """
     found = face_room.detect(photo)
     crops, small, wrong = [], [], []
@@ -75,10 +82,16 @@ def align_photo(
 
 
 def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print) -> Tally:
-    """Cuts the faces of every photo out into `folder`.
+    """Crops the faces of every photo into `folder`.
+
+    Args:
+        sources: folders, archives, Hub data sets or files of photos.
+        folder: where crops, `faces.json` and `photos.json` are written.
+        cut: how faces are cropped.
+        report: called with a line of text for each problem.
 
     Raises:
-        ValueError: a source is not there, or the folder was made with other settings.
+        ValueError: a source does not exist, or the folder was made with other settings.
     """
     crops_file, photos_file = folder / "faces.json", folder / "photos.json"
     made, looked_at = records.read(crops_file), records.read(photos_file)
@@ -93,15 +106,15 @@ def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print
     tally = Tally()
     faceless = []
 
-    def keep() -> None:
+    def save() -> None:
         records.write(made, crops_file)
         records.write(looked_at, photos_file)
 
     try:
         bar = tqdm(photos.items(), desc="aligning faces", unit="photo")
         for name, picture in bar:
-            known = seen.get(name)
-            if known is not None and all((folder / f"{c}.png").exists() for c in known["crops"]):
+            before = seen.get(name)
+            if before and all((folder / f"{crop}.png").exists() for crop in before["crops"]):
                 tally.skipped += 1
                 continue
             try:
@@ -131,10 +144,10 @@ def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print
                 tally.faceless += 1
                 faceless.append(name)
             if len(seen) % 25 == 0:
-                keep()
+                save()
             bar.set_postfix(faces=tally.written, refresh=False)
     finally:
-        keep()  # also when stopped: what is written is on record
+        save()  # also when stopped
     if faceless:
         more = f" and {len(faceless) - 5} more" if len(faceless) > 5 else ""
         report(f"no face found in {', '.join(faceless[:5])}{more}")
@@ -142,7 +155,7 @@ def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print
 
 
 def source_of(picture: Picture) -> str:
-    """Where a picture lies, for people: its file, and its name in an archive."""
+    """The file of a picture, with its name in an archive."""
     inside = picture.member or (picture.name if picture.length >= 0 else "")
     return f"{picture.file}:{inside}" if inside else str(picture.file)
 
@@ -150,17 +163,21 @@ def source_of(picture: Picture) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", nargs="+", help="folders, archives, Hub data sets or files")
-    parser.add_argument("out", type=Path, help="folder to write the faces into")
-    parser.add_argument("--size", type=int, default=512, help="px of a crop's side (default 512)")
+    parser.add_argument("out", type=Path, help="folder for the faces")
+    parser.add_argument("--size", type=int, default=512, help="side of a crop in px (default: 512)")
     parser.add_argument(
         "--min-eye-distance",
         type=float,
         metavar="PX",
-        help="leave out faces with fewer px between the eyes (default size / 8: enlarged twice)",
+        help="least distance between the eyes (default: size / 8, which is enlarged twice)",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--all", action="store_true", help="every face of a photo (default)")
-    which.add_argument("--largest", action="store_true", help="only the largest face of a photo")
+    which.add_argument(
+        "--all", action="store_true", help="crops of all faces of a photo (the default)"
+    )
+    which.add_argument(
+        "--largest", action="store_true", help="a crop of only the largest face of a photo"
+    )
     options = parser.parse_args(arguments)
     if not 16 <= options.size <= 4096:
         parser.error(f"--size {options.size}: expected 16 to 4096 px")
@@ -174,7 +191,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, PermissionError, ConnectionError) as error:
         parser.error(str(error))
     except OSError as error:
-        parser.error(f"{options.out}: {error.strerror or error}; run again to go on from here")
+        parser.error(f"{options.out}: {error.strerror or error}; run again to continue")
     print(
         f"{tally.written} faces written to {options.out}; {tally.small} faces smaller than "
         f"{least:g} px between the eyes left out, {tally.faceless} photos without a face, "

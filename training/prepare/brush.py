@@ -1,9 +1,9 @@
-"""Paints a picture as if with broad brushes: patches of one colour, drawn out along the shapes.
+"""Paints a picture as if with broad brushes: patches of one color, stretched along the shapes.
 
 Papari, Petkov, Campisi, "Artistic edge and corner enhancing smoothing", 2007: each pixel becomes a
-mean over those of eight sectors around it that vary least, which flattens texture into dabs and
-keeps edges. Before it, colours run along the flow of the picture. Every pixel depends on its
-surroundings alone and on nothing random, so a network that sees only the photo can learn it.
+mean over the least varying of eight sectors around it, which flattens texture into dabs and keeps
+edges. Before that, colors are smoothed along the edge flow. Nothing is random, so a network that
+sees only the photo can learn the result.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ SECTORS = 8
 
 @dataclass(frozen=True)
 class Brushes:
-    """How a painting is made; sizes in px at a short side of 320."""
+    """Parameters of a painting; sizes in px at a short side of 320."""
 
     radius: float = 6.0  # of the sectors: half the width of a dab
-    reach: float = 10.0  # that colours run along the flow
+    reach: float = 10.0  # that colors run along the flow
     rounds: int = 2
     fine: float = 2.0  # radius of the sectors in what is protected
     contrast: float = 0.35  # share of local contrast added first, so that dabs differ in tone
@@ -43,7 +43,7 @@ def sector_kernels(radius: float) -> list[np.ndarray]:
 
 
 def dabs(picture: np.ndarray, radius: float, sharpness: float = 8.0) -> np.ndarray:
-    """Generalised Kuwahara filter; float32 (H, W, 3) in [0, 255] -> the same, flat stays flat."""
+    """Generalized Kuwahara filter; float32 (H, W, 3) in [0, 255] -> the same, flat stays flat."""
     unit = picture.astype(np.float32) / 255
     squares = unit * unit
     total, weights = np.zeros_like(unit), np.zeros((*unit.shape[:2], 1), np.float32)
@@ -60,8 +60,8 @@ def dabs(picture: np.ndarray, radius: float, sharpness: float = 8.0) -> np.ndarr
 
 def flow_of(picture: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
     """Tangents of the larger shapes of a picture in [0, 255]; see `edge_flow`."""
-    grey = cv2.cvtColor(np.clip(picture, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
-    return edge_flow(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5 * unit), 3 * unit)
+    gray = cv2.cvtColor(np.clip(picture, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
+    return edge_flow(cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 1.5 * unit), 3 * unit)
 
 
 def paint(

@@ -41,10 +41,10 @@ def resize_short(photo: Image.Image, short_side: int) -> Image.Image:
 
 
 def tint(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The photo as in another light, often darker and mostly pinker or colder; same size.
+    """The photo in another light, often darker and mostly pinker or colder; same size.
 
-    Portraits taken with care hold few rosy and few dark, flat faces. A network that has not met
-    them reddens the first and loses the eyes of the second.
+    Studio portraits have few rosy and few dark, flat faces. A network trained without them reddens
+    the first and loses the eyes of the second.
     """
     gains = 1 + rng.uniform((0.0, -0.1, -0.1), (0.22, 0.0, 0.2))
     exposure = np.exp(rng.uniform(np.log(0.2), np.log(1.2)))  # of linear light
@@ -61,13 +61,22 @@ def draw_folder(
     report=print,
     tints: float = 0.0,
 ) -> tuple[int, int]:
-    """Draws every photo of `sources` into `data`; returns (photos drawn now, refused).
+    """Draws every photo of `sources` into `data`.
 
-    `short_side`: px of the pictures written. `tints`: share of photos with faces, 0 to 1, that are
-    drawn again in another light, as NAME_tinted.
+    Args:
+        sources: folders, archives, Hub data sets or files of photos.
+        data: folder for `train_photo/`, `LOOK/style/` and `faces.json`.
+        look: a key of `LOOKS`.
+        short_side: short side in px of the pictures written.
+        report: called with a line of text for each unreadable photo.
+        tints: share of photos with faces, 0 to 1, that are drawn again in another light, as
+            NAME_tinted.
+
+    Returns:
+        Numbers of photos drawn by this run and of unreadable photos.
 
     Raises:
-        ValueError: a source is not there or empty, or two photos share a name.
+        ValueError: a source does not exist or is empty, or two photos share a name.
     """
     points_file = data / "faces.json"
     points = records.read(points_file)
@@ -82,19 +91,19 @@ def draw_folder(
     for name, source in tqdm(
         photos_by_name(sources).items(), desc=f"drawing as {look}", unit="photo"
     ):
-        # Of the name alone, so that every look and every run has the same twins.
+        # Seeded by the name, so that every look and every run has the same tinted photos.
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         twin = f"{name}_tinted" if rng.random() < tints else ""
         if done(name) and (not twin or not points[name] or done(twin)):
             continue
-        known = files(name)[0].exists() and name in points  # drawn here before, in another look
+        exists = files(name)[0].exists() and name in points  # from another look
         try:
-            photo = images.load(files(name)[0]) if known else source.load()
+            photo = images.load(files(name)[0]) if exists else source.load()
         except images.ImageError as error:
             report(f"skipped {source.file}: {error}")
             refused += 1
             continue
-        if not known:
+        if not exists:
             photo = resize_short(photo, short_side)
             points[name] = [face.points.round(1).tolist() for face in face_room.detect(photo)]
         pictures = {name: photo}
@@ -124,13 +133,24 @@ def draw_generated(
     seed: int = 0,
     truncation: tuple[float, float] = (0.45, 0.9),
 ) -> int:
-    """Draws `count` faces of a generator and their toons into `data`; returns how many were new.
+    """Draws faces of a generator and their toons into `data`.
 
-    Face i depends on `seed` and i alone; `truncation` is drawn evenly between its two bounds. The
-    few pictures in which no face is found are left out.
+    Face i depends on `seed` and i alone. Pictures without a detected face are left out.
+
+    Args:
+        generator: name or folder of a generator of faces.
+        data: folder for `train_photo/`, `LOOK/style/`, `w/` and `faces.json`.
+        look: a key of `LOOKS`.
+        count: number of faces.
+        short_side: short side in px of the pictures written.
+        seed: random seed of the faces.
+        truncation: bounds between which truncation is drawn evenly.
+
+    Returns:
+        The number of faces drawn by this run.
 
     Raises:
-        ValueError: there is no such generator.
+        ValueError: the generator does not exist.
     """
     network = open_network("--generator", generator, FACE_MODELS)
     shape = (1, network.num_ws, network.config.w_dim)
@@ -167,22 +187,36 @@ def draw_generated(
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", nargs="*", help="folders, archives, Hub data sets or files")
-    parser.add_argument("data", type=Path, help="folder to write train_photo/ and LOOK/style/ into")
-    parser.add_argument("--look", choices=sorted(LOOKS), default="comic")
+    parser.add_argument("data", type=Path, help="folder for train_photo/ and LOOK/style/")
     parser.add_argument(
-        "--tints", type=float, default=0.0, help="share of portraits drawn again in another light"
+        "--look", choices=sorted(LOOKS), default="comic", help="look (default: comic)"
     )
-    parser.add_argument("--short-side", type=int, default=448, help="px (default 448)")
-    parser.add_argument("--generator", help="draw this generator's faces instead of photos")
-    parser.add_argument("--faces", type=int, default=600, help="how many of them (default 600)")
-    parser.add_argument("--seed", type=int, default=0, help="of the generated faces")
+    parser.add_argument(
+        "--tints",
+        type=float,
+        default=0.0,
+        help="share of portraits drawn again in another light (default: 0)",
+    )
+    parser.add_argument(
+        "--short-side",
+        type=int,
+        default=448,
+        help="short side of the pictures in px (default: 448)",
+    )
+    parser.add_argument("--generator", help="generator whose faces are drawn instead of photos")
+    parser.add_argument(
+        "--faces", type=int, default=600, help="number of generated faces (default: 600)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed of the generated faces (default: 0)"
+    )
     options = parser.parse_args(arguments)
     if options.short_side < 64:
         parser.error(f"--short-side {options.short_side}: expected at least 64 px")
     if not 0 <= options.tints <= 1:
         parser.error(f"--tints {options.tints}: expected a share, 0 to 1")
     if bool(options.photos) == bool(options.generator):
-        parser.error("expected PHOTOS or --generator, one of them")
+        parser.error("expected either PHOTOS or --generator")
     if options.faces < 1:
         parser.error(f"--faces {options.faces}: expected at least 1")
     try:

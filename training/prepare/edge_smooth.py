@@ -1,13 +1,14 @@
-"""Blurs the edges of style pictures: the examples that teach the discriminator to want crisp ones.
+"""Blurs the edges of style pictures: negative examples that teach the discriminator crisp edges.
 
     python -m training.prepare.edge_smooth DATA/STYLE [--pictures SOURCE]
 
 reads `DATA/STYLE/style`, or a folder, archive or Hub data set, and writes `DATA/STYLE/smooth/*.png`
-under the same names. Safe to run again: only what is missing is written. Transparency is kept.
+under the same names. The command can be run again: only what is missing is written. Transparency is
+kept.
 
-Chen et al., "CartoonGAN", CVPR 2018, section 3.2, in the form AnimeGANv2 uses: Canny edges of the
-grey picture (100, 200), dilated by 5x5, inside which every channel is replaced by its 5x5 binomial
-blur. The public scripts loop over pixels in Python; this is the same arithmetic on whole arrays.
+Chen et al., "CartoonGAN", CVPR 2018, section 3.2, as AnimeGANv2 implements it: Canny edges of the
+gray picture (100, 200), dilated by 5x5, inside which every channel is replaced by its 5x5 binomial
+blur.
 """
 
 import argparse
@@ -27,9 +28,9 @@ BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 def smooth_edges(picture: np.ndarray) -> np.ndarray:
     """The picture with its edges blurred; uint8 RGB (H, W, 3) or RGBA (H, W, 4) -> same shape.
 
-    The outline of a cut-out is an edge too, whatever it will lie on: there its transparency is
-    blurred with its colours, weighted by it. What comes out, laid over a plain ground, is what
-    blurring the cut-out on that ground gives; the colours of hidden pixels count for nothing.
+    The outline of a cut-out is an edge too: its alpha is blurred, and its colors weighted by alpha.
+    Composited on a plain background, the result equals the blurred composite. Colors of fully
+    transparent pixels do not count.
     """
     if picture.shape[2] == 3:
         near_edge, weighted = near_edges(picture), picture.astype(np.float32)
@@ -41,33 +42,41 @@ def smooth_edges(picture: np.ndarray) -> np.ndarray:
         on_white = np.rint(weighted + 255 * (1 - alpha)).astype(np.uint8)
         near_edge = near_edges(on_white, np.ascontiguousarray(picture[..., 3]))
         cover = blur(alpha[..., 0])[..., None]
-        colour = np.floor(blur(weighted) / np.maximum(cover, 1e-6) + 1e-3)
-        blurred = np.concatenate([colour, np.rint(255 * cover)], axis=2).clip(0, 255)
+        color = np.floor(blur(weighted) / np.maximum(cover, 1e-6) + 1e-3)
+        blurred = np.concatenate([color, np.rint(255 * cover)], axis=2).clip(0, 255)
         blurred = blurred.astype(np.uint8)
     return np.where(near_edge[..., None], blurred, picture)
 
 
 def near_edges(*layers: np.ndarray) -> np.ndarray:
-    """Where an edge of one of the layers, uint8 RGB or grey, is at most 2 px away; bool (H, W)."""
-    greys = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) if p.ndim == 3 else p for p in layers]
-    edges = np.maximum.reduce([cv2.Canny(grey, 100, 200) for grey in greys])
+    """Where an edge of a layer, uint8 RGB or gray, is at most 2 px away; bool (H, W)."""
+    grays = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) if p.ndim == 3 else p for p in layers]
+    edges = np.maximum.reduce([cv2.Canny(gray, 100, 200) for gray in grays])
     return cv2.dilate(edges, np.ones((5, 5), np.uint8)) > 0
 
 
 def blur(picture: np.ndarray) -> np.ndarray:
-    """The 5x5 binomial blur of a float32 picture, mirrored at its rim."""
+    """The 5x5 binomial blur of a float32 picture, mirrored at its edge."""
     return cv2.sepFilter2D(picture, -1, BINOMIAL, BINOMIAL, borderType=cv2.BORDER_REFLECT_101)
 
 
 def smooth_folder(style: Path, report=tqdm.write, pictures: str | Path = "") -> tuple[int, int]:
-    """Writes `style/smooth` for every style picture; returns (written now, refused).
+    """Writes the blurred copy of every style picture under its name, folders included.
 
-    The pictures are those of `style/style`, or of `pictures`: see `sources.open_pictures`, which
-    reports those that it leaves out. The copies have the names of their pictures, folders too.
+    Args:
+        style: the style's folder, in which `smooth/` is written.
+        report: called with a line of text for each unreadable picture.
+        pictures: source of the pictures; "" for `style/style`.
+
+    Returns:
+        Numbers of pictures written by this run and of unreadable pictures.
+
+    Raises:
+        ValueError: there are no pictures.
     """
     source = pictures or style / "style"
     if not pictures and not source.is_dir():
-        raise ValueError(f"{style}: expected a folder with style/ in it")
+        raise ValueError(f"{style}: expected a folder that contains style/")
     written = refused = 0
     found = open_pictures(source, "style pictures", smallest=1)
     for picture in tqdm(found, desc="smoothing edges", unit="picture"):
@@ -87,11 +96,11 @@ def smooth_folder(style: Path, report=tqdm.write, pictures: str | Path = "") -> 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("style", type=Path, help="the style's folder; smooth/ is written into it")
+    parser.add_argument("style", type=Path, help="the style's folder, in which smooth/ is written")
     parser.add_argument(
         "--pictures",
         default="",
-        help="folder, .zip, .tar(.gz) or Hub data set of style pictures, instead of style/",
+        help="folder, .zip, .tar(.gz) or Hub data set of style pictures (default: STYLE/style)",
     )
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Where the edges of a picture run, and smearing values along them.
+"""Computes the flow of edges in a picture, and smooths values along it.
 
 Kang et al., "Coherent line drawing", 2007; structure tensor as in Kyprianidis and Döllner, 2008.
 """
@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 
-def edge_flow(grey: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def edge_flow(gray: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Unit tangents of edges from the smoothed structure tensor: two float32 arrays (H, W)."""
-    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    dx, dy = cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)
     xx, yy, xy = (cv2.GaussianBlur(p, (0, 0), sigma) for p in (dx * dx, dy * dy, dx * dy))
     angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
     return np.cos(angle), np.sin(angle)
@@ -30,7 +30,7 @@ def along_flow(values: np.ndarray, flow, reach: int) -> np.ndarray:
                 values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
             )
             weights += weight
-            # The tensor's direction has no sign: keep walking the way we came.
+            # The tensor's direction has no sign: keep the previous one.
             nx = cv2.remap(flow[0], x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
             ny = cv2.remap(flow[1], x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
             turn = np.where(nx * tx + ny * ty < 0, -1.0, 1.0).astype(np.float32)

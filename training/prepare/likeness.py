@@ -1,7 +1,8 @@
-"""Measures of single pictures: how alike two are, how sharp, how blank, where their bars end.
+"""Measures of pictures: similarity, sharpness, blankness and borders.
 
-Pictures are uint8 RGB arrays (H, W, 3) of any size. Every measure looks at a small copy, so that
-a film frame and its saved, scaled picture are measured alike.
+Pictures are uint8 RGB arrays (H, W, 3) of any size. Measures use a small copy, so that a video
+frame and its saved, scaled picture give the same values. (The perceptual hashes of the package
+imagehash confuse pictures of one layout, and need SciPy.)
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ _THUMB = 16
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What a picture is recognised by, whatever its size, compression and exposure.
+    """Identifies a picture, whatever its size, compression and exposure.
 
     bits: difference hash, 64 bits: whether each cell of an 8x9 grid is brighter than its left
-        neighbour (Krawetz, "Kind of like that", 2013). Steps smaller than a share of the contrast
-        count as none, so that the noise of a plain sky does not toss coins.
-    thumb: (768,) float32, the 16x16 RGB thumbnail divided by its mean: the hash alone confuses
-        pictures of one layout, such as two people before the same backdrop.
+        neighbor (Krawetz, "Kind of like that", 2013). Steps smaller than a share of the contrast
+        do not count, so that the noise of a plain sky does not matter.
+    thumb: (768,) float32, the 16x16 RGB thumbnail divided by its mean. It tells apart pictures of
+        one layout, such as two people before the same backdrop.
     """
 
     bits: np.uint64
@@ -34,7 +35,7 @@ class Fingerprint:
 def fingerprint(picture: np.ndarray) -> Fingerprint:
     """The fingerprint of a picture."""
     small = shrink(picture, WORKING_SIDE).astype(np.float32)
-    cells = cv2.resize(_grey(small), (9, 8), interpolation=cv2.INTER_AREA)
+    cells = cv2.resize(_gray(small), (9, 8), interpolation=cv2.INTER_AREA)
     rises = np.diff(cells, axis=1) > max(1.0, 0.04 * float(cells.std()))
     thumb = cv2.resize(small, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
     thumb = thumb / max(8.0, float(thumb.mean()))
@@ -42,12 +43,14 @@ def fingerprint(picture: np.ndarray) -> Fingerprint:
 
 
 def alike(one: Fingerprint, other: Fingerprint, bits: int = 10, apart: float = 0.25) -> bool:
-    """Whether two pictures are much the same.
+    """Whether two pictures are similar.
 
-    Their hashes may differ in `bits` of 64, their thumbnails by `apart` in units of their own
-    contrast. With the defaults a picture is like its copies that were recompressed, blurred,
-    scaled, darkened, or cropped or shifted by 2 %; 14 bits and 0.45 take in shifts of 4 % and
-    small movements too.
+    The defaults accept copies that were recompressed, blurred, scaled, darkened, or cropped or
+    shifted by 2 %; 14 bits and 0.45 also accept shifts of 4 % and small movements.
+
+    Args:
+        bits: number of bits of 64 in which the hashes may differ.
+        apart: difference of the thumbnails in units of their contrast.
     """
     if np.bitwise_count(one.bits ^ other.bits) > bits:
         return False
@@ -56,7 +59,7 @@ def alike(one: Fingerprint, other: Fingerprint, bits: int = 10, apart: float = 0
 
 
 class Album:
-    """Fingerprints of named pictures, to be asked whether a picture is much like one of them."""
+    """Finds the similar ones among the fingerprints of many named pictures."""
 
     def __init__(self):
         self.names: list[str] = []
@@ -85,47 +88,45 @@ class Album:
 
 
 def sharpness(picture: np.ndarray) -> float:
-    """Energy of the Laplacian over energy of the gradient: how steep the edges are, not how many.
+    """Energy of the Laplacian over energy of the gradient; 0.8 to 2 for sharp drawings.
 
-    The plain variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing", 2000) calls a
-    sharp face before a flat sky blurred. Divided by the gradient's energy it falls with the square
-    of the blur's radius whatever the content: a Gaussian of 1.5 px takes a picture of 288 px to
-    about a quarter, while sharp drawings of one set lie within 0.6 and 1.7 of their median. Sharp
-    drawings have 0.8 to 2.
+    The variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing", 2000) alone counts
+    edges: it calls a sharp face before a flat sky blurred. Divided by the gradient's energy it
+    falls with the square of the blur's radius whatever the content.
     """
-    grey = cv2.GaussianBlur(_grey(shrink(picture, WORKING_SIDE)).astype(np.float32), (0, 0), 0.8)
-    across, down = (cv2.Sobel(grey, cv2.CV_32F, *order) / 8 for order in ((1, 0), (0, 1)))
-    curvature = cv2.Laplacian(grey, cv2.CV_32F)
+    gray = cv2.GaussianBlur(_gray(shrink(picture, WORKING_SIDE)).astype(np.float32), (0, 0), 0.8)
+    across, down = (cv2.Sobel(gray, cv2.CV_32F, *order) / 8 for order in ((1, 0), (0, 1)))
+    curvature = cv2.Laplacian(gray, cv2.CV_32F)
     return float((curvature**2).mean() / ((across**2 + down**2).mean() + 1.0))
 
 
 def detail(picture: np.ndarray) -> float:
-    """Variance of the Laplacian: ranks frames of one scene; falls with blur, fading and mixing."""
-    grey = _grey(shrink(picture, WORKING_SIDE)).astype(np.float32)
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    """Variance of the Laplacian: ranks frames of a scene, falls with blur and fades."""
+    gray = _gray(shrink(picture, WORKING_SIDE)).astype(np.float32)
+    return float(cv2.Laplacian(gray, cv2.CV_32F).var())
 
 
 def is_blank(picture: np.ndarray) -> bool:
-    """Whether a picture is near black or near flat: nothing to learn a style from."""
-    grey = _grey(shrink(picture, 96))
-    return bool(np.percentile(grey, 99) < 40 or grey.std() < 6)
+    """Whether a picture is nearly black or nearly of one color."""
+    gray = _gray(shrink(picture, 96))
+    return bool(np.percentile(gray, 99) < 40 or gray.std() < 6)
 
 
-def is_grey(picture: np.ndarray) -> bool:
-    """Whether a picture has no colour to speak of: mean spread of its channels below 4 levels."""
+def is_gray(picture: np.ndarray) -> bool:
+    """Whether a picture is gray: mean spread of its channels below 4 levels."""
     small = shrink(picture, 96)
     return bool((small.max(axis=2).astype(int) - small.min(axis=2)).mean() < 4)
 
 
 def edge_density(picture: np.ndarray) -> float:
     """Share of pixels on a Canny edge (100, 200) at a short side of 256 px, 0 to 1."""
-    return float((cv2.Canny(_grey(shrink(picture, 256)), 100, 200) > 0).mean())
+    return float((cv2.Canny(_gray(shrink(picture, 256)), 100, 200) > 0).mean())
 
 
 def plain_borders(picture: np.ndarray, tolerance: int = 12) -> tuple[int, int, int, int]:
-    """Widths in px (left, top, right, bottom) of borders of one colour, such as letterbox bars.
+    """Widths in px (left, top, right, bottom) of borders of one color, such as letterbox bars.
 
-    Each side is measured on its own; a side without a border has 0. A picture of one colour is all
+    Each side is measured on its own; a side without a border has 0. A picture of one color is all
     border: (W, H, 0, 0).
     """
     height, width = picture.shape[:2]
@@ -137,11 +138,11 @@ def plain_borders(picture: np.ndarray, tolerance: int = 12) -> tuple[int, int, i
 
 
 def _plain_ends(picture: np.ndarray, tolerance: int) -> tuple[int, int]:
-    """How many first and last rows hold one colour only, that of the outermost row."""
+    """Numbers of first and last rows that have the one color of the outermost row."""
     ends = []
     for rows in (picture, picture[::-1]):
-        colour = np.median(rows[0], axis=0)
-        off = np.abs(rows.astype(np.int16) - colour.astype(np.int16)).max(axis=2) > tolerance
+        color = np.median(rows[0], axis=0)
+        off = np.abs(rows.astype(np.int16) - color.astype(np.int16)).max(axis=2) > tolerance
         share = off.mean(axis=1)
         # Codecs leave a few stray pixels in a bar: 1 % of a row may be off.
         lit = np.flatnonzero(share > 0.01)
@@ -161,5 +162,5 @@ def shrink(picture: np.ndarray, short_side: int) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
-def _grey(picture: np.ndarray) -> np.ndarray:
+def _gray(picture: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)

@@ -1,10 +1,10 @@
-"""Draws crops of photos with trained styles: pairs for a generator that is to match them.
+"""Draws crops of photos with trained styles: pairs to distill a generator from.
 
     python -m training.prepare.style_pairs photos scenes data --styles comic anime --crops 4000
 
-writes `data/train_photo/NAME.png` and `data/STYLE/style/NAME.png`. The generators normalise over
-the whole picture, so a pair is used whole: a part of it would have been drawn otherwise. Can be
-stopped and run again: only what is missing is drawn.
+writes `data/train_photo/NAME.png` and `data/STYLE/style/NAME.png`. The generators normalize
+over the whole picture, so training uses each pair whole. The command can be stopped and run again:
+only what is missing is drawn.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from training.folders import open_network
 from training.pictures import Picture
 from training.sources import open_pictures
 
-SHORTEST, LONGEST = 1.0, 2.2  # short side of the photo that a crop is cut from, in crops
+MIN_SCALE, MAX_SCALE = 1.0, 2.2  # short side of the photo that a crop is cut from, in crops
 
 
-def crop_of(picture: Picture, px: int, seed: int, index: int) -> Image.Image:
-    """Crop `index` of a photo, px x px: of `seed` and `index` alone, at a scale of its own."""
+def random_crop(picture: Picture, px: int, seed: int, index: int) -> Image.Image:
+    """Crop `index` of a photo, px x px, at a random scale; depends on `seed` and `index` alone."""
     rng = np.random.default_rng((seed, index))
     photo = picture.load()
-    short = px * rng.uniform(SHORTEST, LONGEST)
+    short = px * rng.uniform(MIN_SCALE, MAX_SCALE)
     scale = max(px / min(photo.size), short / min(photo.size))
     size = tuple(max(px, round(side * scale)) for side in photo.size)
     photo = photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -46,14 +46,24 @@ def draw_crops(
     seed: int = 0,
     report=print,
 ) -> int:
-    """Draws `count` crops in every style into `data`; returns how many drawings were new.
+    """Draws `count` crops in every style into `data`. Photos of all sources take turns.
 
-    Photos take turns, whichever source they are from.
+    Args:
+        sources: folders, archives or Hub data sets of photos.
+        data: folder for `train_photo/` and `STYLE/style/`.
+        styles: names or folders of styles.
+        count: number of crops.
+        px: side of a crop, a multiple of 16.
+        seed: random seed of the crops.
+        report: called with a line of text for each unreadable photo.
+
+    Returns:
+        The number of toons drawn by this run.
 
     Raises:
-        ValueError: a source is not there or empty, or there is no such style.
+        ValueError: a source does not exist or is empty, or a style does not exist.
     """
-    engines = {Path(name).name: teacher(name) for name in styles}
+    engines = {Path(name).name: open_style(name) for name in styles}
     photos = [picture for source in sources for picture in open_pictures(source, "photos")]
     order = np.random.default_rng(seed).permutation(len(photos))
     drawn = 0
@@ -69,7 +79,7 @@ def draw_crops(
             if photo_file.exists():
                 crop = images.load(photo_file)
             else:
-                crop = crop_of(photos[order[index % len(order)]], px, seed, index)
+                crop = random_crop(photos[order[index % len(order)]], px, seed, index)
         except images.ImageError as error:
             report(f"skipped: {error}")
             continue
@@ -81,8 +91,8 @@ def draw_crops(
     return drawn
 
 
-def teacher(style: str) -> Engine:
-    """The generator of a style's folder or name, ready to draw."""
+def open_style(style: str) -> Engine:
+    """The engine of a style's generator, by folder or name."""
     network = open_network("--styles", style, PHOTO_MODELS)
     return open_engine(None, lambda: network)
 
@@ -90,13 +100,11 @@ def teacher(style: str) -> Engine:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", nargs="+", help="folders, archives or Hub data sets")
-    parser.add_argument(
-        "data", type=Path, help="folder to write train_photo/ and STYLE/style/ into"
-    )
+    parser.add_argument("data", type=Path, help="folder for train_photo/ and STYLE/style/")
     parser.add_argument("--styles", nargs="+", required=True, help="names or folders of styles")
-    parser.add_argument("--crops", type=int, default=4000, help="how many (default 4000)")
-    parser.add_argument("--px", type=int, default=256, help="side of a crop (default 256)")
-    parser.add_argument("--seed", type=int, default=0, help="of the crops")
+    parser.add_argument("--crops", type=int, default=4000, help="number of crops (default: 4000)")
+    parser.add_argument("--px", type=int, default=256, help="side of a crop in px (default: 256)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the crops (default: 0)")
     options = parser.parse_args(arguments)
     if options.crops < 1:
         parser.error(f"--crops {options.crops}: expected at least 1")

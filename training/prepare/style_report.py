@@ -132,7 +132,7 @@ def measure(name: str, picture: Image.Image) -> Measured:
         name=name,
         size=picture.size,
         transparent=transparent,
-        gray=likeness.is_grey(opaque[None]),
+        gray=likeness.is_gray(opaque[None]),
         blank=likeness.is_blank(pixels),
         means=opaque.mean(axis=0),
         brightness=float(cv2.cvtColor(opaque[None], cv2.COLOR_RGB2GRAY).mean()),

@@ -1,14 +1,14 @@
-"""Draws pairs to distil a toon generator from: faces of the base, and the toons of the same w.
+"""Draws pairs to distill a toon generator from: faces of the base, and the toons of the same w.
 
     python -m training.prepare.toon_pairs DATA --toon storybook [--faces 1500] [--grounds PHOTOS]
 
 writes the layout that `training/train_animegan.py` reads: `DATA/train_photo/NAME.png`,
-`DATA/TOON/style/NAME.png` and `DATA/faces.json`. Half of the pictures are a face's own square,
-turned, shifted and scaled; the others show one to three people, cut out (GrabCut, Rother et al.,
-2004) and laid before a scene or a painted ground, so that the network learns whole photos too. The
-light of both pictures is changed alike; only the photo gets noise, blur and compression. Drawing a
-face costs most, so that each is shown in a few pictures (`--views`). Safe to run again: only what
-is missing is drawn.
+`DATA/TOON/style/NAME.png` and `DATA/faces.json`. Half of the pairs are a face's aligned square,
+rotated, shifted and scaled. The others show one to three people, cut out (GrabCut, Rother et al.,
+2004) and pasted on a scene or a painted background, so that the network learns whole photos too.
+Both pictures get the same light; only the photo gets noise, blur and compression. Generating a face
+costs most, so each is shown in a few pairs (`--views`). The command can be stopped and run again:
+only what is missing is drawn.
 """
 
 import argparse
@@ -35,27 +35,29 @@ from training.prepare.looks import LOOKS, draw
 from training.sources import open_pictures
 
 TRUNCATION = (0.5, 1.0)
-FACE_PX = 512  # of a face's square before it is laid down
+FACE_PX = 512  # side of a face's square before it is pasted
 PEOPLE = (0.72, 0.2, 0.08)  # shares of pictures with one, two and three people
-OWN_GROUND = 0.5  # share of pictures of one person that keep the ground of the face's square
+OWN_GROUND = 0.5  # share of pictures of one person that keep the background of the square
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """A face of the base and its toon, uint8 (512, 512, 3), and how much of each px is the person.
+    """A face of the base and its toon.
 
-    `cover` is None where they cannot be told from their ground, `points` are the five points of
-    the face in the square.
+    Args:
+        face, toon: uint8 RGB (512, 512, 3).
+        alpha: alphaage (512, 512) in [0, 1]; None if the background could not be separated.
+        points: (5, 2) facial points in px of the square.
     """
 
     face: np.ndarray
     toon: np.ndarray
-    cover: np.ndarray | None
+    alpha: np.ndarray | None
     points: np.ndarray
 
 
 class People:
-    """Draws persons of a base and a toon generator, person i by `seed` and i alone."""
+    """Draws people with a base and a toon generator; person i depends on `seed` and i alone."""
 
     def __init__(self, base: str, toon: str, swap: int, seed: int = 0):
         self.base = open_network("--base", base, FACE_MODELS)
@@ -88,7 +90,7 @@ class People:
 def person_mask(face: np.ndarray) -> np.ndarray | None:
     """float32 (H, W) in [0, 1]: head, hair and shoulders of an FFHQ-aligned uint8 face.
 
-    None where the crown of the head was not found: its ground was of the hair's colour.
+    None if the crown of the head is not found, because the background has the hair's color.
     """
     side = 160
     small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
@@ -107,7 +109,7 @@ def person_mask(face: np.ndarray) -> np.ndarray | None:
     mask = ((kinds == cv2.GC_FGD) | (kinds == cv2.GC_PR_FGD)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     count, parts, sizes, _ = cv2.connectedComponentsWithStats(mask)
-    if count > 1:  # the part that holds the face, without what floats about
+    if count > 1:  # the part that holds the face, without detached specks
         mask = (parts == 1 + int(np.argmax(sizes[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
     crown = mask[int(0.17 * side), int(0.34 * side) : int(0.66 * side)]
@@ -117,35 +119,51 @@ def person_mask(face: np.ndarray) -> np.ndarray | None:
     return np.clip(cv2.GaussianBlur(large, (0, 0), 3.0), 0, 1)
 
 
-def placement(rng: np.random.Generator, width: float, centre) -> np.ndarray:
-    """(2, 3) matrix from a face's square to a canvas: `width` px wide about `centre`, turned."""
+def place(rng: np.random.Generator, width: float, center) -> np.ndarray:
+    """(2, 3) matrix from a face's square to a canvas: `width` px wide, rotated, at `center`."""
     angle = np.clip(rng.normal(0, 12), -35, 35)
     matrix = cv2.getRotationMatrix2D((FACE_PX / 2, FACE_PX / 2), angle, width / FACE_PX)
-    matrix[:, 2] += np.asarray(centre) - FACE_PX / 2
+    matrix[:, 2] += np.asarray(center) - FACE_PX / 2
     return matrix
 
 
-def lay(canvas: np.ndarray, square: np.ndarray, cover, matrix: np.ndarray) -> np.ndarray:
-    """The canvas with a square laid on it; `cover` None: all of it, its rims mirrored outwards."""
+def random_place(
+    rng: np.random.Generator, side: int, number: int, count: int, whole: bool
+) -> np.ndarray:
+    """The matrix of person `number` of `count`; `whole`: the square fills the canvas."""
+    if whole:
+        width = side * np.exp(rng.uniform(np.log(0.75), np.log(1.5)))
+        center = side * rng.uniform(0.35, 0.65, 2)
+    else:
+        room = side / count
+        width = room * rng.uniform(0.9, 1.5) * (1.0 if count > 1 else 0.8)
+        # Shoulders end at the picture's lower edge, or below it.
+        low = max(side - width / 2, side * rng.uniform(0.45, 0.7))
+        center = (room * (number + rng.uniform(0.4, 0.6)), low)
+    return place(rng, width, center)
+
+
+def paste(canvas: np.ndarray, square: np.ndarray, alpha, matrix: np.ndarray) -> np.ndarray:
+    """The canvas with a square pasted on it; without `alpha` its edges are mirrored outwards."""
     size = canvas.shape[1::-1]
     edge = cv2.BORDER_REFLECT_101
     # Shrinking by a matrix alone would alias.
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     soft = cv2.GaussianBlur(square, (0, 0), 0.4 / scale) if scale < 0.8 else square
-    laid = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR, borderMode=edge)
-    if cover is None:
-        return laid
-    weight = cv2.warpAffine(cover, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
-    return np.rint(canvas + (laid.astype(np.float32) - canvas) * weight).astype(np.uint8)
+    pasted = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR, borderMode=edge)
+    if alpha is None:
+        return pasted
+    weight = cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
+    return np.rint(canvas + (pasted.astype(np.float32) - canvas) * weight).astype(np.uint8)
 
 
-def lit(pictures: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """Pictures of one size under one other light: exposure, tint, and a fall-off to one side."""
+def relight(pictures: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """Pictures of one size in the same new light: exposure, tint, and falloff to one side."""
     height, width = pictures[0].shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     angle = rng.uniform(0, 2 * np.pi)
-    slope = rng.uniform(0, 0.5) * (rng.random() < 0.5)
-    light = np.exp(rng.normal(0, 0.3) + slope * (np.cos(angle) * x + np.sin(angle) * y))
+    falloff = rng.uniform(0, 0.5) * (rng.random() < 0.5)
+    light = np.exp(rng.normal(0, 0.3) + falloff * (np.cos(angle) * x + np.sin(angle) * y))
     gains = light[..., None] * np.exp(rng.normal(0, 0.06, 3))
     out = []
     for picture in pictures:
@@ -154,8 +172,8 @@ def lit(pictures: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray
     return out
 
 
-def worn(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A photo as uploads are: a little soft, noisy and compressed."""
+def degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The photo a little blurred, noisy and compressed, as uploads are."""
     if rng.random() < 0.3:
         photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.4, 1.2))
     if rng.random() < 0.5:
@@ -168,8 +186,8 @@ def worn(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return photo
 
 
-def ground(rng: np.random.Generator, side: int, scenes: list[Picture]) -> np.ndarray:
-    """What lies behind people: a part of a scene, or a painted ground, at times out of focus."""
+def background(rng: np.random.Generator, side: int, scenes: list[Picture]) -> np.ndarray:
+    """A background: part of a scene, or a painted one, sometimes out of focus."""
     if scenes and rng.random() < 0.7:
         picture = scenes[int(rng.integers(len(scenes)))].load()
         part = int(min(picture.size) * rng.uniform(0.4, 1.0))
@@ -184,11 +202,22 @@ def ground(rng: np.random.Generator, side: int, scenes: list[Picture]) -> np.nda
     return found
 
 
-def pair(index: int, people: People, scenes: list[Picture], side: int, look: str, views: int = 1):
-    """(photo, drawing, points of each face) of `index`; pictures uint8 (side, side, 3).
+def draw_pair(
+    index: int, people: People, scenes: list[Picture], side: int, look: str, views: int = 1
+):
+    """Draws pair `index`, which depends on `index`, `views` and the seed of `people` alone.
 
-    `views` pairs in a row show the same persons. None if the base drew no face. Depends on the
-    index, `views` and the seed of `people` alone.
+    Args:
+        index: number of the pair.
+        people: draws the people.
+        scenes: photos for backgrounds; may be empty.
+        side: side of the pictures in px.
+        look: name of the look in which backgrounds are drawn.
+        views: number of consecutive pairs that show the same people.
+
+    Returns:
+        (photo, toon, points of each face), pictures uint8 (side, side, 3); None if the base drew
+        no face.
     """
     rng = np.random.default_rng([people.seed, index, 7])
     count = 1 + int(rng.choice(3, p=PEOPLE))
@@ -198,34 +227,25 @@ def pair(index: int, people: People, scenes: list[Picture], side: int, look: str
     persons = [person for person in found if person]
     if not persons:
         return None
-    apart = [person for person in persons if person.cover is not None]
+    apart = [person for person in persons if person.alpha is not None]
     whole = not apart or (count == 1 and own)
     persons = persons[:1] if whole else apart
     if whole:
-        photo = drawing = np.zeros((side, side, 3), np.uint8)
+        photo = toon = np.zeros((side, side, 3), np.uint8)
     else:
-        photo = ground(rng, side, scenes)
-        drawing = np.asarray(draw(Image.fromarray(photo), [], LOOKS[look]))
+        photo = background(rng, side, scenes)
+        toon = np.asarray(draw(Image.fromarray(photo), [], LOOKS[look]))
     points = []
     for i, person in enumerate(persons):
-        if whole:
-            width = side * np.exp(rng.uniform(np.log(0.75), np.log(1.5)))
-            centre = side * rng.uniform(0.35, 0.65, 2)
-        else:
-            room = side / len(persons)
-            width = room * rng.uniform(0.9, 1.5) * (1.0 if len(persons) > 1 else 0.8)
-            # Shoulders end at the picture's lower rim, or below it.
-            low = max(side - width / 2, side * rng.uniform(0.45, 0.7))
-            centre = (room * (i + rng.uniform(0.4, 0.6)), low)
-        matrix = placement(rng, width, centre)
-        cover = None if whole else person.cover
-        photo = lay(photo, person.face, cover, matrix)
-        drawing = lay(drawing, person.toon, cover, matrix)
+        matrix = random_place(rng, side, i, len(persons), whole)
+        alpha = None if whole else person.alpha
+        photo = paste(photo, person.face, alpha, matrix)
+        toon = paste(toon, person.toon, alpha, matrix)
         placed = person.points @ matrix[:, :2].T + matrix[:, 2]
         if (placed > 0).all() and (placed < side).all():
             points.append(placed.round(1).tolist())
-    photo, drawing = lit([photo, drawing], rng)
-    return worn(photo, rng), drawing, points
+    photo, toon = relight([photo, toon], rng)
+    return degrade(photo, rng), toon, points
 
 
 def draw_pairs(
@@ -241,16 +261,28 @@ def draw_pairs(
     seed: int = 0,
     views: int = 1,
 ) -> int:
-    """Writes `count` pairs into `data`, those that are there already left as they are.
+    """Writes `count` pairs into `data`; existing ones are kept.
 
-    `swap` px: the toon's layers below it with the base's above (see `layer_swap`); 0: all the
-    toon's. `look` of the teacher draws the grounds. `views` pairs in a row show the same persons.
-    Returns how many were drawn now.
+    Args:
+        data: folder for `train_photo/`, `TOON/style/` and `faces.json`.
+        base: name or folder of the generator of faces.
+        toon: name or folder of the toon generator.
+        count: number of pairs.
+        side: side of the pictures in px.
+        swap: resolution in px below which layers are the toon's and above which they are the
+            base's (see `layer_swap`); 0 for all the toon's.
+        scenes: source of photos for backgrounds; "" for painted ones.
+        look: name of the look in which backgrounds are drawn.
+        seed: random seed of the pairs.
+        views: number of consecutive pairs that show the same people.
+
+    Returns:
+        The number of pairs drawn by this run.
 
     Raises:
-        ValueError: there is no such generator, or no scenes in their folder.
+        ValueError: a generator does not exist, or `scenes` has no pictures.
     """
-    grounds = open_pictures(scenes, "scenes") if scenes else []
+    backgrounds = open_pictures(scenes, "scenes") if scenes else []
     style = Path(toon).name
     points_file = data / "faces.json"
     points = records.read(points_file)
@@ -262,12 +294,12 @@ def draw_pairs(
         if name in points and (points[name] is None or (photo_out.exists() and style_out.exists())):
             continue
         people = people or People(base, toon, swap, seed)
-        made = pair(index, people, grounds, side, look, views)
+        made = draw_pair(index, people, backgrounds, side, look, views)
         points[name] = None
         if made:
-            photo, drawing, points[name] = made
+            photo, drawn_toon, points[name] = made
             images.save(Image.fromarray(photo), photo_out)
-            images.save(Image.fromarray(drawing), style_out)
+            images.save(Image.fromarray(drawn_toon), style_out)
             drawn += 1
         if drawn % 20 == 0:
             records.write(points, points_file)
@@ -278,30 +310,55 @@ def draw_pairs(
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
-    parser.add_argument("data", type=Path, help="folder to write train_photo/ and TOON/style/ into")
+    parser.add_argument("data", type=Path, help="folder for train_photo/ and TOON/style/")
     options = parser.parse_args(arguments)
     try:
-        drawn = draw_pairs(options.data, **chosen(options, parser))
+        drawn = draw_pairs(options.data, **pair_options(options, parser))
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print(f"{drawn} pairs drawn into {options.data}")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say what is drawn."""
-    parser.add_argument("--base", default=hub.DEFAULT_BASE, help="generator of the faces")
-    parser.add_argument("--toon", required=True, help="toon generator: name or folder")
-    parser.add_argument("--faces", type=int, default=1500, help="pairs to draw (default 1500)")
-    parser.add_argument("--swap", type=int, default=0, help="px below which layers are the toon's")
-    parser.add_argument("--grounds", default="", help="photos without people, that lie behind some")
-    parser.add_argument("--ground-look", choices=sorted(LOOKS), default="storybook")
-    parser.add_argument("--pair-px", type=int, default=512, help="side of the pictures")
-    parser.add_argument("--views", type=int, default=3, help="pairs in a row of the same persons")
-    parser.add_argument("--pair-seed", type=int, default=0, help="of the pairs")
+    """Adds the options of `draw_pairs`."""
+    parser.add_argument(
+        "--base", default=hub.DEFAULT_BASE, help="generator of the faces (default: %(default)s)"
+    )
+    parser.add_argument("--toon", required=True, help="name or folder of the toon generator")
+    parser.add_argument("--faces", type=int, default=1500, help="number of pairs (default: 1500)")
+    parser.add_argument(
+        "--swap",
+        type=int,
+        default=0,
+        help="resolution in px below which layers are the toon's, 0 for all (default: 0)",
+    )
+    parser.add_argument(
+        "--grounds",
+        default="",
+        help="photos without people for backgrounds (default: painted ones)",
+    )
+    parser.add_argument(
+        "--ground-look",
+        choices=sorted(LOOKS),
+        default="storybook",
+        help="look of the backgrounds (default: storybook)",
+    )
+    parser.add_argument(
+        "--pair-px", type=int, default=512, help="side of the pictures in px (default: 512)"
+    )
+    parser.add_argument(
+        "--views",
+        type=int,
+        default=3,
+        help="consecutive pairs that show the same people (default: 3)",
+    )
+    parser.add_argument(
+        "--pair-seed", type=int, default=0, help="random seed of the pairs (default: 0)"
+    )
 
 
-def chosen(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict:
-    """The arguments of `draw_pairs` that `add_options` parsed; exits with words if one is wrong."""
+def pair_options(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict:
+    """The arguments of `draw_pairs` from parsed options; exits with an error if one is wrong."""
     if options.faces < 2:
         parser.error(f"--faces {options.faces}: expected at least 2")
     if options.views < 1:
