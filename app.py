@@ -7,28 +7,21 @@ from collections.abc import Callable, Mapping
 
 import gradio as gr
 
-from toonify import catalogue, hub, images
-from toonify.screen import (
-    boxes,
-    clips,
-    clips_tab,
-    events,
-    files,
-    live,
-    live_tab,
-    look,
-    new_faces,
-    new_faces_tab,
-    photo,
-    photo_tab,
-    portrait,
-    portrait_tab,
-)
+from toonify import hub, images
+from toonify.hub import catalog
+from toonify.ui import components, events, outputs, theme
+from toonify.ui.handlers import live, new_faces, photo, portrait
+from toonify.ui.handlers import video as video_handler
+from toonify.ui.tabs import live as live_tab
+from toonify.ui.tabs import new_faces as new_faces_tab
+from toonify.ui.tabs import photo as photo_tab
+from toonify.ui.tabs import portrait as portrait_tab
+from toonify.ui.tabs import video
 
 LAUNCH = {
-    "theme": look.THEME,
-    "css": look.CSS,
-    "max_file_size": max(images.MAX_BYTES, clips.MAX_BYTES),
+    "theme": theme.THEME,
+    "css": theme.CSS,
+    "max_file_size": max(images.MAX_BYTES, video_handler.MAX_BYTES),
     "show_error": False,  # what a handler did not foresee stays in the log
     "ssr_mode": False,
     "footer_links": ["api"],
@@ -99,7 +92,7 @@ def build(
     load_portraits: Callable | None = None,
     directions: Mapping[str, str] | None = None,
     faces: new_faces.Handlers | None = None,
-    films: clips.Handlers | None = None,
+    films: video_handler.Handlers | None = None,
     camera: live.Handlers | None = None,
 ) -> gr.Blocks:
     """The whole page. `load_pipeline(name, quality)` gives a pipeline for one of the styles,
@@ -110,10 +103,10 @@ def build(
     with events.Page(
         title="Toonify: cartoon portraits",
         analytics_enabled=False,
-        delete_cache=(files.CLEAN_EVERY_S, files.KEEP_S),
+        delete_cache=(outputs.CLEAN_EVERY_S, outputs.KEEP_S),
     ) as demo:
-        gr.HTML(look.HEADER, elem_id="header")
-        demo.load(None, js=boxes.CAMERA_TROUBLE)
+        gr.HTML(theme.HEADER, elem_id="header")
+        demo.load(None, js=components.CAMERA_TROUBLE)
         if not toons and not any((faces, films, camera)):
             photo_tab.lay_out(handlers)
         else:
@@ -122,7 +115,7 @@ def build(
                     photo_tab.lay_out(handlers)
                 if films is not None:
                     with gr.Tab("Clip", elem_id="clip-tab"):
-                        clips_tab.lay_out(films, demo)
+                        video.lay_out(films, demo)
                 if camera is not None:
                     with gr.Tab("Live", elem_id="live-tab"):
                         live_tab.lay_out(camera, demo)
@@ -144,16 +137,16 @@ def warm_up(style: str, portraits: bool, faces: bool) -> None:
         fast = any(known.fast for known in STYLES if known.name == style)
         pipeline = load_pipeline(style, "fast" if fast else "best")
         if not LENT:
-            pipeline(images.load(boxes.EXAMPLES[0]).resize((128, 128)))
+            pipeline(images.load(components.EXAMPLES[0]).resize((128, 128)))
     if portraits and not LENT:
-        load_portraits()(boxes.EXAMPLES[0])
+        load_portraits()(components.EXAMPLES[0])
     if faces:
         load_faces()(1, 0)
 
 
-STYLES, TOONS, FACES = catalogue.styles(), catalogue.styles("stylegan"), faces_here()
+STYLES, TOONS, FACES = catalog.styles(), catalog.styles("stylegan"), faces_here()
 # A GPU is lent for a minute: enough for a shorter clip.
-FILMS = clips.Handlers(STYLES, load_pipeline, 10 if LENT else clips.MOST_SECONDS)
+FILMS = video_handler.Handlers(STYLES, load_pipeline, 10 if LENT else video_handler.MOST_SECONDS)
 # Nothing for lent ones: each frame would wait for a loan, and take from the visitor's quota.
 CAMERA = None if LENT else live.Handlers(STYLES, load_pipeline)
 

@@ -239,17 +239,17 @@ def machine() -> dict:
     import torch
 
     from toonify.engines import cores
-    from training import provenance
+    from training.core import run_info
 
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     flags = next((row.split() for row in text.splitlines() if row.startswith("flags")), [])
     return {
-        "processor": provenance.processor(torch.device("cpu")),
+        "processor": run_info.processor(torch.device("cpu")),
         "cores": cores(),
         "threads": torch.get_num_threads(),
         "avx512_bf16": "avx512_bf16" in flags,
         "amx_bf16": "amx_bf16" in flags,
-        **provenance.versions(("torch", "openvino")),
+        **run_info.versions(("torch", "openvino")),
         "load": round(os.getloadavg()[0], 1),
     }

@@ -23,10 +23,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from toonify import faces, images, inversion
+from toonify import faces, images
+from toonify.latents import inversion
 from toonify.pipelines.stylegan import StyleGANPipeline
-from training import records
-from training.sheets import sheet
+from training.core import records
+from training.metrics.contact_sheet import sheet
 
 SIDE = inversion.SIDE
 CELL = 192  # px of a picture on the sheet

@@ -25,7 +25,7 @@ def public(count: int, **shape) -> Job:
     import torch
 
     from toonify import images
-    from toonify.models.toon_generator import SeedGenerator
+    from toonify.models.dcgan import SeedGenerator
 
     network = SeedGenerator(**shape).eval()
     z_dim = network.config.z_dim

@@ -37,7 +37,7 @@ def style_command(about: str, races: Callable[[str], Iterable[Race]]) -> None:
 
 def report(races: Iterable[Race], rounds: int | None, file: Path | None) -> None:
     """Runs races, prints each as it ends, writes `file`; exits with 1 if a contender failed."""
-    from training import records
+    from training.core import records
 
     machine = contenders.machine()
     print(said(machine), NOTE, HEAD, sep="\n\n", flush=True)

@@ -26,7 +26,7 @@ from benchmarks.contenders import Contender, Job, Race, Timed
 from benchmarks.table import command
 from toonify import images
 from toonify.models.animegan import AnimeGANGenerator
-from training.discriminators import AnimeGANDiscriminator
+from training.gan.discriminators import AnimeGANDiscriminator
 from training.prepare.edge_smooth import smooth_folder
 
 
@@ -73,9 +73,10 @@ def plain_loop(network: torch.nn.Module, batch: int, size: int, steps: int) -> f
 
 def our_loop(batch: int, size: int, steps: int) -> float:
     """Seconds a step of the package's own training, by its own log."""
-    from training.loop import train
-    from training.presets import ANIMEGAN_PRESETS, replace_settings
-    from training.train_animegan import AnimeGANObjective
+    from training.animegan.config import ANIMEGAN_PRESETS
+    from training.animegan.objective import AnimeGANObjective
+    from training.core.config import replace_settings
+    from training.core.trainer import train
 
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"

@@ -25,7 +25,7 @@ from benchmarks.contenders import Contender, Job, Race, Timed
 from benchmarks.table import command
 from toonify import images
 from toonify.models import stylegan2
-from training.discriminators import StyleGAN2Discriminator
+from training.gan.discriminators import StyleGAN2Discriminator
 
 ROUND = 16  # steps in which every penalty is met
 LATENT, MAPPING, MIXING = 128, 2, 0.9
@@ -95,10 +95,10 @@ def by_round(times: list[float]) -> list[float]:
 
 def our_loop(batch: int, resolution: int, base: int, most: int, rounds: int) -> float:
     """Seconds a round of the package's own training, by its own log."""
-    from training.loop import train
-    from training.presets import replace_settings
-    from training.stylegan_presets import STYLEGAN_PRESETS
-    from training.train_stylegan import StyleGANObjective
+    from training.core.config import replace_settings
+    from training.core.trainer import train
+    from training.stylegan.config import STYLEGAN_PRESETS
+    from training.stylegan.objective import StyleGANObjective
 
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)

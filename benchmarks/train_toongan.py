@@ -23,9 +23,9 @@ from benchmarks.contenders import Contender, Job, Race, Timed
 from benchmarks.table import command
 from toonify import images
 from toonify.models import stylegan2, toongan
-from training.projected import ProjectedDiscriminator
-from training.redraw import Redrawing
-from training.toongan_presets import TOONGAN_PRESETS
+from training.gan.projected_discriminator import ProjectedDiscriminator
+from training.toongan.autoencoder import Redrawing
+from training.toongan.config import TOONGAN_PRESETS
 
 PRESET = TOONGAN_PRESETS["laptop"]
 
@@ -76,9 +76,9 @@ def plain_loop(batch: int, steps: int, resolution: int) -> float:
 
 def our_loop(batch: int, steps: int, resolution: int) -> float:
     """Seconds a step of the package's own training, by its own log."""
-    from training.loop import train
-    from training.presets import replace_settings
-    from training.train_toongan import ToonGANObjective
+    from training.core.config import replace_settings
+    from training.core.trainer import train
+    from training.toongan.objective import ToonGANObjective
 
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)

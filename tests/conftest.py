@@ -24,7 +24,7 @@ os.environ.pop("TOONIFY_HUB_OWNER", None)
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from tests.hub_server import HubServer  # noqa: E402
+from tests.fixtures.hub_server import HubServer  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -174,7 +174,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def toys():
     """Toy pipelines for the app's handlers, and what they were asked for."""
-    from tests import toy_app
+    from tests.fixtures import toy_app
 
     return toy_app.Toys()
 

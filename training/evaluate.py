@@ -3,7 +3,7 @@
     python -m training.evaluate --model NAME_OR_FOLDER --photos DIR [--style DIR] [--sheet FILE]
 
 It draws through the same pipeline as the app, so the figures are of what users get. What each
-figure means is said in `training.metrics` and `training.extractors`.
+figure means is said in `training.metrics.distances` and `training.metrics.feature_extractors`.
 """
 
 import argparse
@@ -20,11 +20,12 @@ from tqdm import tqdm
 from toonify import images
 from toonify.faces import detect
 from toonify.pipelines.animegan import AnimeGANPipeline
-from training import card, extractors, metrics
-from training.figures import Faces, Looks, Target
-from training.pictures import Picture
-from training.sheets import sheet
-from training.sources import open_pictures
+from training.data.images import Picture
+from training.data.sources import open_pictures
+from training.metrics import card, distances, feature_extractors
+from training.metrics import images as image_metrics
+from training.metrics.contact_sheet import sheet
+from training.metrics.report import Faces, Looks, Target
 
 SHEET_PX = 320  # side of each cell; photo and drawing stand side by side
 STYLE_PICTURES = 200  # of a style set, evenly spread
@@ -60,13 +61,13 @@ def measure(
         drawing = toon.image
         before.add(photo)
         after.add(drawing)
-        alike.append(metrics.ssim(photo, drawing))
+        alike.append(image_metrics.ssim(photo, drawing))
         small, drawn = before.small[-1], after.small[-1]
-        edges["photos"].append(metrics.edge_density(small))
-        edges["drawings"].append(metrics.edge_density(drawn))
-        if (colour := metrics.chroma(small)) >= GREY:
-            chromas.append(metrics.chroma(drawn) / colour)
-        if metrics.stuck_share(small, drawn) >= DROPLETS:
+        edges["photos"].append(image_metrics.edge_density(small))
+        edges["drawings"].append(image_metrics.edge_density(drawn))
+        if (colour := image_metrics.chroma(small)) >= GREY:
+            chromas.append(image_metrics.chroma(drawn) / colour)
+        if image_metrics.stuck_share(small, drawn) >= DROPLETS:
             droplets.append(picture.name)
         if portraits and (found := toon.faces if faces != "none" else detect(photo)):
             on_faces.add(photo, drawing, found[0])
@@ -88,7 +89,7 @@ def measure(
         figures["edge_density"]["style"] = round(target.edge_density, 4)
         figures |= target.strokes(before, after)
         ratio = figures["style_distance_mobilenet_v2"]["ratio"]
-        figures["score"] = round(metrics.checkpoint_score(ratio, statistics.mean(alike)), 3)
+        figures["score"] = round(distances.checkpoint_score(ratio, statistics.mean(alike)), 3)
         if portraits:
             figures |= target.distances(before, after)
     return figures
@@ -153,7 +154,7 @@ def parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Names
     parser.add_argument(
         "--limit", type=int, default=60, help="photos of each group that are measured (default 60)"
     )
-    extractors.add_options(parser)
+    feature_extractors.add_options(parser)
     parser.add_argument("--sheet", type=Path, help="contact sheet to write, .jpg or .png")
     parser.add_argument("--scenes-sheet", type=Path, help="contact sheet of the scenes")
     parser.add_argument("--columns", type=int, default=4, help="pairs a row of a sheet")
@@ -200,7 +201,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[Path, list]]:
     scenes = open_pictures(options.scenes, "scenes", limit=options.limit) if options.scenes else []
     target = None
     if options.style:
-        networks = extractors.open_chosen(options)
+        networks = feature_extractors.open_chosen(options)
         style = open_pictures(options.style, "style pictures", limit=STYLE_PICTURES)
         target = Target(style, networks)
     sheets = {file: [] for file in (options.sheet, options.scenes_sheet) if file}
@@ -226,7 +227,9 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[Path, list]]:
 
 def report(options: argparse.Namespace, figures: dict) -> dict:
     """What goes into metrics.json: the figures and how to get them again."""
-    names = [network for network in extractors.EXTRACTORS if f"_{network}" in " ".join(figures)]
+    names = [
+        network for network in feature_extractors.EXTRACTORS if f"_{network}" in " ".join(figures)
+    ]
     measured = {key: value for key, value in figures.items() if key != "compared"}
     options_used = ("model", "photos", "style", "scenes", "faces", "limit")
     return card.report(measured, card.command("training.evaluate", options, options_used), names)

@@ -7,7 +7,7 @@ truncation 1.0, through the same pipeline as the app. They are compared with as 
 DATA, chosen by chance, and so are as many other pictures of DATA: what real pictures get is the
 floor. So DATA needs twice as many pictures as there are samples; of fewer, one half is compared
 with the other and with as many samples, and a note says so. What the figures mean is said in
-`training.metrics` and `training.manifolds`; each carries its extractor's name. Ratios are the first
+`training.metrics` and `training.metrics.precision_recall`; each carries its extractor's name. Ratios are the first
 model's distances over those of the others.
 
 With `--sheets` the faces of 64 seeds are drawn (`NAME_samples.jpg`) and those of 32 beside their
@@ -28,21 +28,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
-from toonify.cards.figures import cells
+from toonify.hub.cards.figures import cells
 from toonify.pipelines.toongan import ToonGANPipeline
-from training import card, extractors, manifolds
-from training.extractors import Extractor
-from training.figures import set_distances, significant
-from training.loop import pick_device
-from training.pictures import Picture, square
-from training.sheets import sheet
-from training.sources import open_pictures
+from training.core.trainer import pick_device
+from training.data.images import Picture, square
+from training.data.sources import open_pictures
+from training.metrics import card, feature_extractors, precision_recall
+from training.metrics.contact_sheet import sheet
+from training.metrics.feature_extractors import Extractor
+from training.metrics.report import set_distances, significant
 
 SAMPLES, COLUMNS = 64, 8  # of the sheet of samples
 NEIGHBOURS = 32  # samples whose nearest pictures are looked for
 NEAR_PX = 64  # side of the squares that are compared by pixels
 CHUNK = 16  # pictures that are in memory at once
-FEWEST = manifolds.K + 1  # samples that can be measured
+FEWEST = precision_recall.K + 1  # samples that can be measured
 
 
 # Looking at pictures ----------------------------------------------------------------------------
@@ -57,8 +57,8 @@ class Looked:
 
     def add(self, pictures: list[Image.Image]) -> None:
         for network in self.networks:
-            squares = [extractors.square(picture, network.side) for picture in pictures]
-            self.parts[network.name].append(extractors.look(network, squares))
+            squares = [feature_extractors.square(picture, network.side) for picture in pictures]
+            self.parts[network.name].append(feature_extractors.look(network, squares))
 
     def rows(self, name: str, first: int = 0, end: int | None = None) -> np.ndarray:
         """Rows `first` to before `end` of an extractor."""
@@ -85,8 +85,8 @@ class Drawn:
                 self.first += chunk[: SAMPLES - len(self.first)]
                 bar.update(len(chunk))
         some = self.first[:NEIGHBOURS]
-        by_features = manifolds.Nearest(self.looked.rows(networks[0].name)[: len(some)])
-        self.nearest = (by_features, manifolds.Nearest(small(some)))
+        by_features = precision_recall.Nearest(self.looked.rows(networks[0].name)[: len(some)])
+        self.nearest = (by_features, precision_recall.Nearest(small(some)))
 
 
 def look_at_data(
@@ -118,7 +118,7 @@ def compare(real: Looked, drawn: Looked, count: int, first: int = 0) -> dict[str
         frechet, kernel = (f"{prefix}_{network.name}" for prefix in network.prefixes)
         names = frechet, kernel, f"{kernel}_standard_error"
         figures |= dict(zip(names, set_distances(ours, theirs), strict=True))
-        for name, value in manifolds.compare(theirs, ours).items():
+        for name, value in precision_recall.compare(theirs, ours).items():
             figures[f"{name}_{network.name}"] = significant(value)
     return figures
 
@@ -140,7 +140,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[str, Image.Image]]
     device = pick_device()
     networks = [
         network.to(device, memory_format=torch.channels_last)
-        for network in extractors.open_chosen(options)
+        for network in feature_extractors.open_chosen(options)
     ]
     models = open_models(options.model)
     side = next(iter(models.values())).resolution
@@ -282,7 +282,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the first face, and of the choice of pictures"
     )
-    extractors.add_options(parser)
+    feature_extractors.add_options(parser)
     parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="draw the sheets there")
     parser.add_argument(
         "--card",
@@ -299,7 +299,7 @@ def main(arguments: list[str] | None = None) -> None:
         for name, page in sheets.items():
             images.save(page, options.sheets / name, quality=90)
         if options.card:
-            names = list(dict.fromkeys(options.extractor or [extractors.BUNDLED]))
+            names = list(dict.fromkeys(options.extractor or [feature_extractors.BUNDLED]))
             options_used = ("data", "samples", "seed")
             command = card.command(
                 "training.evaluate_toongan", options, options_used, options.model

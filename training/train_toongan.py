@@ -4,7 +4,7 @@
     accelerate launch training/train_toongan.py --data faces --out runs/toons
     accelerate launch training/train_toongan.py --preset seed --data faces --out runs/baseline
 
-Presets are in `training/toongan_presets.py`. `runs/NAME/model` can be opened by the pipeline;
+Presets are in `training/toongan/config.py`. `runs/NAME/model` can be opened by the pipeline;
 `--resume` goes on exactly where a run stopped, and `--max-minutes` gives two runs the same time.
 """
 
@@ -13,225 +13,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
-import torch.nn.functional as F
-from accelerate import PartialState
-from torch import nn
-
-from toonify.models.toon_generator import SeedGenerator
-from toonify.models.toongan import ToonGANGenerator
-from training import front_door, losses
-from training.aligned import AlignedDraws, normals
-from training.attributed import AttributedDraws, AttributedRedrawing, AttributeTable
-from training.discriminators import SeedDiscriminator
-from training.gan_objective import JITTER, GANObjective, NoiseObjective, Trainee, new_critic
-from training.loop import pick_device
-from training.presets import resolve
-from training.redraw import Redrawing
-from training.toongan_presets import (
-    TOONGAN_PRESETS,
-    SeedSettings,
-    ToonGANSettings,
-    in_images,
-    refuse_nonsense,
-)
-
-
-class ToonGANObjective(GANObjective):
-    """ToonGAN against StyleGAN2's discriminator with few channels."""
-
-    family = "toongan"
-
-    def __init__(self, settings: ToonGANSettings, device: torch.device):
-        s = refuse_nonsense(settings)
-        table = AttributeTable(s.data, s.z_dim) if s.attributes else None
-        torch.manual_seed(s.seed)
-        generator = ToonGANGenerator(
-            resolution=s.resolution,
-            z_dim=s.z_dim,
-            w_dim=s.w_dim,
-            mapping_layers=s.mapping_layers,
-            channels=s.channels,
-            variants=table.sizes if table else (),
-        )
-        critic = new_critic(s, s.critic_base, s.critic_max)
-        draws = (s.data, s.resolution, s.max_images)
-        self.redraws = bool(s.redraw)
-        self.encodes = self.redraws and table is None
-        variants = table.variants.items() if table else ()
-        self.variant_names = {name: [str(variant) for variant in among] for name, among in variants}
-        if table:
-            data = AttributedDraws(*draws, s.seed, table)
-            G = AttributedRedrawing(generator.train(), table.chances)
-        else:
-            data = AlignedDraws(*draws, s.seed, s.mirror)
-            G = (Redrawing if self.encodes else Trainee)(generator.train())
-        super().__init__(s, device, G, critic, data)
-        self.weights |= {
-            "redraw": s.weight_redraw,
-            "prior": s.weight_prior,
-            "match": s.weight_match,
-            "recover": s.weight_recover,
-            "variety": s.weight_variety,
-        }
-
-    def adversarial(self, images: int) -> bool:
-        """Whether the game has begun: not while the generator only learns to redraw.
-
-        The loop asks this before it draws.
-        """
-        self.playing = images >= self.settings.warm_images
-        return self.playing
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """One for each network, and one for redrawing alone."""
-        s, found = self.settings, super().optimisers()
-        if self.redraws:
-            found["g"] = torch.optim.Adam(self.groups(), s.lr_g, (0.0, s.beta2))
-        if s.warm_images:
-            found["init"] = torch.optim.Adam(self.groups(), s.lr_init, (0.9, 0.99))
-        return found
-
-    def groups(self) -> list[dict]:
-        """Parameters of the generator and of an encoder, which is to learn more slowly.
-
-        Its weights are stored as they are used, the generator's at unit size.
-        """
-        groups = [{"params": list(self.G.generator.parameters())}]
-        if self.encodes:
-            groups.append({"params": list(self.G.encoder.parameters()), "share": 0.1})
-        return groups
-
-    def schedule(self, images: int) -> dict[str, float]:
-        """Redrawing alone keeps its rate for half of its images, then nears its last one evenly."""
-        s, rates = self.settings, super().schedule(images)
-        if not s.warm_images:
-            return rates
-        late = min(1.0, max(0.0, 2 * images / s.warm_images - 1))
-        return rates | {"init": s.lr_init ** (1 - late) * s.lr_init_last**late}
-
-    def noise(self, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
-        drawn = super().noise(seeds)
-        return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if self.encodes else {})
-
-    def told_of_network(self) -> dict[str, object]:
-        """Names of what z chooses, in the order of the network's numbers."""
-        return {"attributes": self.variant_names} if self.variant_names else {}
-
-    def unpack(self, batch):
-        """Also what the pictures show, if a table says it."""
-        choice = {"choice": batch["choice"]} if "choice" in batch else {}
-        return super().unpack(batch) | choice
-
-    def draw(self, G, batch):
-        """Pictures and their latents, and what redrawing some of them cost."""
-        if not self.redraws:
-            return super().draw(G, batch)
-        count = self.redrawn(batch) if self.playing else len(batch["real"])
-        return G({k: v for k, v in batch.items() if k != "seed"} | {"redrawn": count})
-
-    def redrawn(self, batch) -> int:
-        """How many pictures of a batch redraw real ones while the game is played."""
-        return max(1, round(self.settings.redraw * len(batch["real"]))) if self.redraws else 0
-
-    def in_play(self, drawn, batch):
-        """The pictures that were drawn from noise, and as many real ones; with their seeds.
-
-        What was redrawn is not judged: beside it, faces of noise that are all alike would pass.
-        """
-        k = self.redrawn(batch)
-        return (drawn[0][k:],), {name: batch[name][k:] for name in ("real", "seed")}
-
-    def discriminator(self, D, drawn, batch, images: int):
-        return super().discriminator(D, *self.in_play(drawn, batch), images)
-
-    def generator(self, D, drawn, batch, images: int):
-        """The adversarial loss once the game has begun, and that of redrawing."""
-        parts = dict(drawn[2]) if self.redraws else {}
-        if D is not None:
-            (picture,), batch = self.in_play(drawn, batch)
-            parts["adversarial"] = self.deceit(D, picture, batch)
-        return losses.total(parts, self.weights)
-
-
-class SeedTrainee(nn.Module):
-    """The public generator as the loop calls it: noise in, pictures and no w+ out."""
-
-    def __init__(self, generator: SeedGenerator):
-        super().__init__()
-        self.generator, self.side = generator, generator.resolution
-        for layer in generator.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                # The published step draws each batch twice, for the discriminator's turn and again
-                # for its own, and its running means follow twice; here the drawing is used twice.
-                layer.momentum = 1 - (1 - layer.momentum) ** 2
-
-    def forward(self, batch: dict[str, torch.Tensor]):
-        return self.generator(batch["z"]), None
-
-    def show(self, z: torch.Tensor, truncation: float) -> torch.Tensor:
-        """Pictures of noise, by the running means; there is no w to truncate."""
-        return self.generator(z)
-
-
-class SeedObjective(NoiseObjective):
-    """The public recipe: binary cross-entropy, summed over the batch; the networks as they start.
-
-    As in `d2l.update_D` and `update_G`, which it calls: real and drawn pictures pass the
-    discriminator apart, each under its own batch statistics, and half of both losses is descended.
-    """
-
-    family = "toongan"
-
-    def __init__(self, settings: SeedSettings, device: torch.device):
-        s = refuse_nonsense(settings)
-        if PartialState().num_processes > 1:
-            raise ValueError(
-                "--preset seed: expected one process, as batch norms are over the whole batch"
-            )
-        torch.manual_seed(s.seed)
-        G = SeedTrainee(SeedGenerator(s.z_dim, s.channels).train())
-        D = SeedDiscriminator(s.critic_channels)
-        data = AlignedDraws(s.data, G.side, s.max_images, s.seed, mirror=False)
-        super().__init__(s, device, G, D, data)
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        s = self.settings
-        betas = (s.beta1, s.beta2)
-        return {
-            "g": torch.optim.Adam(self.G.parameters(), s.lr, betas),
-            "d": torch.optim.Adam(self.D.parameters(), s.lr, betas),
-        }
-
-    def schedule(self, images: int) -> dict[str, float]:
-        return {"g": self.settings.lr, "d": self.settings.lr}
-
-    def discriminator(self, D, drawn, batch, images: int):
-        """Half the summed losses; logged are means, as the published script prints them."""
-        real, fake = D(batch["real"]), D(drawn[0].detach())
-        loss = (summed_entropy(real, 1.0) + summed_entropy(fake, 0.0)) / 2
-        scores = {"real": real.detach().mean(), "fake": fake.detach().mean()}
-        return loss, {"loss": loss.detach() / len(real), **scores}
-
-    def generator(self, D, drawn, batch, images: int):
-        loss = summed_entropy(D(drawn[0]), 1.0)
-        return loss, {"loss": loss.detach() / len(drawn[0])}
-
-
-def summed_entropy(score: torch.Tensor, label: float) -> torch.Tensor:
-    """Binary cross-entropy of raw scores with one label for all, summed; log 2 for each 0."""
-    return F.binary_cross_entropy_with_logits(score, torch.full_like(score, label), reduction="sum")
-
-
-def objective_of(settings: ToonGANSettings | SeedSettings, device: torch.device) -> NoiseObjective:
-    """What the settings train."""
-    kind = SeedObjective if isinstance(settings, SeedSettings) else ToonGANObjective
-    return kind(settings, device)
+from training.core import cli
+from training.core.config import resolve
+from training.core.trainer import pick_device
+from training.toongan.config import TOONGAN_PRESETS, in_images, refuse_nonsense
+from training.toongan.objective import objective_of
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser, options = front_door.parse(arguments, __doc__, TOONGAN_PRESETS, default="laptop")
-    front_door.start(
+    parser, options = cli.parse(arguments, __doc__, TOONGAN_PRESETS, default="laptop")
+    cli.start(
         *(parser, options, "ToonGAN"),
         lambda: refuse_nonsense(in_images(resolve(options, TOONGAN_PRESETS))),
         lambda settings: objective_of(settings, pick_device()),

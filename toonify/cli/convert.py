@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toonify import hub
 from toonify.cli.options import OK, UsageError, failed
-from toonify.convert.kinds import BACK, KINDS, PICKLE, PUBLISHED
+from toonify.convert.formats import BACK, KINDS, PICKLE, PUBLISHED
 
 EXPORTS = (".onnx", ".xml")
 STATES = (".pt", ".pth")

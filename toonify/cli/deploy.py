@@ -2,8 +2,8 @@
 
 import argparse
 
-from toonify import publish, space
-from toonify.cli import sending
+from toonify.cli import upload as upload_command
+from toonify.hub import space, upload
 
 HELP = """\
 Publishes the app as a Gradio Space on the Hugging Face Hub, in one commit: app.py, the package with
@@ -33,14 +33,14 @@ def add_to(commands) -> None:
     )
     deploy.set_defaults(run=run, parser=deploy)
     deploy.add_argument("--space", required=True, metavar="OWNER/NAME", help="where it goes")
-    sending.add_options(deploy, "Space")
+    upload_command.add_options(deploy, "Space")
 
 
 def run(options: argparse.Namespace) -> int:
     """Publishes, and says where."""
 
-    def commit(files: sending.Files) -> publish.Receipt:
-        return publish.commit(
+    def commit(files: upload_command.Files) -> upload.Receipt:
+        return upload.commit(
             options.space,
             files,
             message="Deploy Toonify",
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             delete=("toonify/", "hub_cards/"),
         )
 
-    return sending.send(
+    return upload_command.send(
         *("--space", options.space),
         lambda: space.files(options.space),
         None if options.dry_run else commit,

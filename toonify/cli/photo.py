@@ -10,7 +10,7 @@ from pathlib import Path
 from toonify import files, hub, images
 from toonify.cli import launch
 from toonify.cli.options import FAILED, OK, UsageError, add_drawing_options, edit, within
-from toonify.cli.plan import Job, names_one_file, plan
+from toonify.cli.paths import Job, names_one_file, plan
 
 HELP = """\
 Draws photos. With --model animegan, the default, the whole photo is drawn, and faces that would

@@ -2,8 +2,8 @@
 
 import argparse
 
-from toonify import publish
-from toonify.cli import sending
+from toonify.cli import upload as upload_command
+from toonify.hub import upload
 
 HELP = """\
 Publishes a model's folder as a repository on the Hugging Face Hub, in one commit: config.json,
@@ -35,14 +35,14 @@ def add_to(commands) -> None:
     push.add_argument("folder", metavar="FOLDER", help="what training or `convert` wrote")
     push.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="where it goes")
     push.add_argument("--message", default="", metavar="TEXT", help="what the commit says")
-    sending.add_options(push, "repository")
+    upload_command.add_options(push, "repository")
 
 
 def run(options: argparse.Namespace) -> int:
     """Publishes, and says what and where."""
 
-    def commit(files: sending.Files) -> publish.Receipt:
-        return publish.publish(
+    def commit(files: upload_command.Files) -> upload.Receipt:
+        return upload.publish(
             options.folder,
             options.repo_id,
             files,
@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
             message=options.message,
         )
 
-    return sending.send(
+    return upload_command.send(
         *("--repo-id", options.repo_id),
-        lambda: publish.plan(options.folder, options.repo_id),
+        lambda: upload.plan(options.folder, options.repo_id),
         None if options.dry_run else commit,
         ", ".join,
     )

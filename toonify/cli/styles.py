@@ -5,8 +5,9 @@ import dataclasses
 import json
 import sys
 
-from toonify import catalogue, hub
+from toonify import hub
 from toonify.cli.options import OK
+from toonify.hub import catalog
 
 
 def add_to(commands) -> None:
@@ -22,8 +23,8 @@ def add_to(commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the styles: name, model, title, source, licence in columns, or all as JSON."""
-    known = [style for family in hub.CHOSEN for style in catalogue.styles(family)]
-    if note := catalogue.note():
+    known = [style for family in hub.CHOSEN for style in catalog.styles(family)]
+    if note := catalog.note():
         print(note, file=sys.stderr)
     if options.json:
         print(json.dumps([dataclasses.asdict(style) for style in known], indent=2))

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.source}: there is no such file")
     if os.path.realpath(options.source) == os.path.realpath(options.target):
         raise UsageError(f"{options.target} is the clip itself, and clips are never replaced")
-    from toonify.video.joining import check_suffix  # here: it opens FFmpeg's libraries
+    from toonify.video.muxing import check_suffix  # here: it opens FFmpeg's libraries
 
     try:
         check_suffix(Path(options.target))
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
 def draw(options: argparse.Namespace) -> int:
     """Opens the style, draws, and says what came of it."""
-    from toonify.video.reading import open_clip
+    from toonify.video.decoding import open_clip
 
     try:
         open_clip(options.source)  # what is no clip is told before torch is loaded

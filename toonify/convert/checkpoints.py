@@ -16,16 +16,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from toonify import folders, hub
-from toonify.convert import animegan, cartoongan, pickles, random_face, stylegan2, toon_generator
-from toonify.convert.kinds import KINDS, PUBLISHED
+from toonify import hub
+from toonify.convert import animegan, cartoongan, dcgan, random_face, stylegan2, unpickling
+from toonify.convert.formats import KINDS, PUBLISHED
 from toonify.convert.states import written
+from toonify.hub import saving
 from toonify.models.animegan import UPSAMPLING
 from toonify.models.stylegan2 import StyleGAN2Generator
 
 CRITIC = "critic.safetensors"
 LARGEST_HALF = 65504.0
-LEGACY = b"\x80\x02\x8a\x0a" + pickles.MAGIC.to_bytes(10, "little")  # begins torch's older files
+LEGACY = b"\x80\x02\x8a\x0a" + unpickling.MAGIC.to_bytes(10, "little")  # begins torch's older files
 # How other files begin: where, with what, and what they are.
 BEGINNINGS = (
     (0, b"\x93NUMPY", "one array of numpy's; CartoonGAN's weights are a folder of them"),
@@ -81,7 +82,7 @@ def read(source: str, kind: str | None = None, upsample: str | None = None) -> C
         notes = [
             f"the file is git blob {animegan.blob_hash(data)}; which it should be is not known here"
         ]
-        held = pickles.read_torch(data)
+        held = unpickling.read_torch(data)
     else:
         raise ValueError(
             f"{source}: no such file or folder, and not one of the published weights"
@@ -115,14 +116,14 @@ def open_path(path: Path) -> object:
         return path
     with open(path, "rb") as file:
         head = file.read(512)
-        if head.startswith(pickles.ZIP):
+        if head.startswith(unpickling.ZIP):
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
                 if whole.find(b"random_face/data/SynthesisNetwork.xml") >= 0:
                     return path
-    if head.startswith((pickles.ZIP, LEGACY)) or head[257:262] == b"ustar":
-        return pickles.read_torch(path)
+    if head.startswith((unpickling.ZIP, LEGACY)) or head[257:262] == b"ustar":
+        return unpickling.read_torch(path)
     if head.startswith(b"\x80"):
-        return pickles.read(path)
+        return unpickling.read(path)
     told = [what for at, begins, what in BEGINNINGS if head[at:].startswith(begins)]
     if not told:
         told = [f"a file that begins with {head[:12]!r}" if head else "an empty file"]
@@ -135,7 +136,7 @@ def recognise(held: object) -> str:
         return recognise_path(held)
     if not isinstance(held, Mapping):
         raise ValueError(unknown(f"a checkpoint that holds a {type(held).__name__}"))
-    states = {key for key, value in held.items() if isinstance(value, (Mapping, pickles.Record))}
+    states = {key for key, value in held.items() if isinstance(value, (Mapping, unpickling.Record))}
     if states & {"g_ema", "g", "d"}:
         return "rosinality"
     if states & {"G_ema", "G", "D"}:
@@ -222,8 +223,8 @@ def read_nvlabs(held: object) -> Checkpoint:
         if clamp is not None and not (type(clamp) is float and clamp > 0):
             raise ValueError(f"conv_clamp is {str(clamp)[:99]}, expected a number above 0")
     else:
-        networks = pickles.networks(held)
-        found = {name: dict(pickles.tensors(network)) for name, network in networks.items()}
+        networks = unpickling.networks(held)
+        found = {name: dict(unpickling.tensors(network)) for name, network in networks.items()}
         generator = networks.get("G_ema", networks.get("G"))
         clamp = stylegan2.clamp_of(generator) if generator else None
     state = found.get("G_ema", found.get("G"))
@@ -244,7 +245,7 @@ def stylegan(config: dict, state: dict, critic: dict | None, kind: str) -> Check
 def read_toon_generator(held: object) -> Checkpoint:
     if not isinstance(held, Mapping):
         raise ValueError(f"it holds a {type(held).__name__}, expected a state dict")
-    return Checkpoint(toon_generator.from_public(dict(held)), "toon-generator", "toongan")
+    return Checkpoint(dcgan.from_public(dict(held)), "toon-generator", "toongan")
 
 
 def read_random_face(held: object) -> Checkpoint:
@@ -288,7 +289,7 @@ def write(
                 raise ValueError(f"{key} holds values that are not finite numbers")
             if not full and tensor.abs().max() > LARGEST_HALF:
                 raise ValueError(f"{key} has values too large for 16 bits; --fp32 keeps them")
-    style = folders.with_licence(
+    style = saving.with_licence(
         {
             "title": title or out.name.replace("_", " ").capitalize(),
             "description": f"Converted from a checkpoint of {KINDS[found.kind]}.",
@@ -300,7 +301,7 @@ def write(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
         folder = Path(beside, "new")
-        folders.write_weights(found.network, folder, full)
+        saving.write_weights(found.network, folder, full)
         (folder / hub.STYLE).write_text(json.dumps(style, indent=1) + "\n", encoding="utf-8")
         if found.critic:
             kind = torch.float32 if full else torch.float16

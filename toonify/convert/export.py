@@ -19,7 +19,7 @@ from torch import nn
 from toonify import engines, hub
 from toonify.convert import persistent, stylegan2
 from toonify.convert.checkpoints import CRITIC
-from toonify.convert.kinds import PICKLE
+from toonify.convert.formats import PICKLE
 from toonify.models import FACE_MODELS, NOISE_MODELS, PHOTO_MODELS, SeedGenerator
 from toonify.models.stylegan2 import StyleGAN2Generator
 

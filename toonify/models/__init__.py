@@ -2,10 +2,10 @@
 
 from toonify.models.animegan import AnimeGANGenerator, AnimeGANLiteGenerator
 from toonify.models.cartoongan import CartoonGANGenerator
+from toonify.models.dcgan import SeedGenerator
 from toonify.models.encoder import Encoder
 from toonify.models.mobile_stylegan import MobileStyleGAN
 from toonify.models.stylegan2 import StyleGAN2Generator
-from toonify.models.toon_generator import SeedGenerator
 from toonify.models.toongan import ToonGANGenerator
 
 ANIMEGAN_MODELS = {"animegan": AnimeGANGenerator, "animegan-lite": AnimeGANLiteGenerator}

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from toonify import hub, images
-from toonify.blend import keep_colour as with_colours_of
-from toonify.blend import morph
 from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, paste
-from toonify.lift import lift
+from toonify.images.color_transfer import keep_colour as with_colours_of
+from toonify.images.morph import morph
+from toonify.images.upscale import lift
 from toonify.pipelines.batch import Outcome, draw_all, one_or_many
 from toonify.pipelines.options import DrawOptions
 

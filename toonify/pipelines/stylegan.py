@@ -11,16 +11,18 @@ from typing import Any
 import torch
 from PIL import Image
 
-from toonify import hub, images, inversion, latents
-from toonify.blend import keep_colour as with_colours_of
-from toonify.blend import morph, retone
+from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
+from toonify.images.color_transfer import keep_colour as with_colours_of
+from toonify.images.color_transfer import retone
+from toonify.images.morph import morph
+from toonify.latents import inversion
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
 from toonify.pipelines.batch import Outcome, draw_all
+from toonify.pipelines.inverter import Search
+from toonify.pipelines.layer_swap import LayerSwap, swap_for
 from toonify.pipelines.options import PortraitOptions
-from toonify.pipelines.search import Search
-from toonify.pipelines.swaps import LayerSwap, swap_for
 from toonify.video import write_clip
 
 BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens

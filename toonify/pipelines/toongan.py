@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from toonify import attributes, hub, images, latents
-from toonify.attributes import Reading
+from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
-from toonify.faces import align, detect, inside
+from toonify.faces import align, attributes, detect, inside
+from toonify.faces.attributes import Reading
 from toonify.video import write_clip
 
 BATCH = 32  # faces drawn at once, in about 200 MB at 128 px
@@ -33,7 +33,7 @@ FITTING = {
 UNREAD = {"beard": "none"}  # of what is not read; a child is not to have a beard by chance
 NETWORK_CODE = [
     Path(__file__).parents[1] / "models" / name
-    for name in ("toongan.py", "stylegan2.py", "toon_generator.py")
+    for name in ("toongan.py", "stylegan2.py", "dcgan.py")
 ]
 
 
@@ -42,7 +42,7 @@ class Twin:
     """A cartoon face to begin with, chosen by a portrait.
 
     latent: w+ (1, L, D), edits included.
-    read: what was read of the portrait, by name (see `toonify.attributes`); empty without a face.
+    read: what was read of the portrait, by name (see `toonify.faces.attributes`); empty without a face.
     choices: the variants that were chosen, by the names of attributes.
     edits: the amounts by which the directions of that name moved the face.
     seed: the face before that, at this `truncation`; it follows from the photo.

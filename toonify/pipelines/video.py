@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toonify.blend import keep_colour as with_colours_of
-from toonify.blend import morph
 from toonify.faces import detect
+from toonify.faces.tracking import FaceTracks, Track
 from toonify.files import atomic_write
+from toonify.images.color_transfer import keep_colour as with_colours_of
+from toonify.images.morph import morph
 from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
 from toonify.pipelines.options import DrawOptions
-from toonify.pipelines.tracks import FaceTracks, Track
-from toonify.video import joining
-from toonify.video.ahead import ahead
-from toonify.video.frames import ClipError, Frame
-from toonify.video.parts import Parts
-from toonify.video.reading import open_clip
-from toonify.video.stable import Carrier, Flicker, FlickerMeter, Scenes, Stabiliser
+from toonify.video import muxing
+from toonify.video.decoding import open_clip
+from toonify.video.prefetch import ahead
+from toonify.video.segments import Parts
+from toonify.video.stabilization import Carrier, Flicker, FlickerMeter, Scenes, Stabiliser
+from toonify.video.types import ClipError, Frame
 
 GLANCES = 8  # frames that are looked at for the drawing's scale
 WARM = 12  # frames drawn again when a run goes on, so that faces and lines go on where they were
@@ -137,7 +137,7 @@ def draw_clip(
     check_options(pipeline.style, options)
     suffix = check_target(source, target, overwrite)
     clip = open_clip(source, options.max_height)
-    notes = [*clip.notes, *joining.check_sound(clip, suffix)]
+    notes = [*clip.notes, *muxing.check_sound(clip, suffix)]
     if most_seconds is not None and clip.about.seconds > most_seconds:
         raise ClipError(too_long(source, most_seconds))
     plan = plan_of(pipeline, source, suffix, options)
@@ -157,7 +157,7 @@ def draw_clip(
         if not parts.pieces:
             raise ClipError(f"{source}: none of its frames could be read")
         with atomic_write(target, keep_suffix=True) as temporary:
-            notes += joining.join(parts, clip, temporary, suffix)
+            notes += muxing.join(parts, clip, temporary, suffix)
         unit = clip.about.time_base
         last = parts.last(unit)
         return DrawnClip(
@@ -179,7 +179,7 @@ class Run:
 
     def __init__(self, pipeline, clip, parts: Parts, options: ClipOptions, suffix: str):
         self.pipeline, self.clip, self.parts, self.options = pipeline, clip, parts, options
-        self.codec = joining.codec_for(suffix, options.crf)
+        self.codec = muxing.codec_for(suffix, options.crf)
         self.scale = 1.0
         largest = options.faces == "largest"
         self.tracks = FaceTracks(find_faces, self.is_small, largest)
@@ -335,7 +335,7 @@ def find_faces(photo: Image.Image) -> list:
 
 def check_target(source: Path, target: Path, overwrite: bool) -> str:
     """The target's suffix; ClipError where it cannot be the target of this source."""
-    suffix = joining.check_suffix(target)
+    suffix = muxing.check_suffix(target)
     if os.path.realpath(source) == os.path.realpath(target):
         raise ClipError(f"{target} is the source itself, and clips are never replaced")
     if target.is_dir():

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toonify.video.frames import About, ClipError, Frame, fitted
-from toonify.video.loops import GIF_SIDE
+from toonify.video.types import About, ClipError, Frame, fitted
+from toonify.video.writing import GIF_SIDE
 
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 512 * 2**20  # Pillow's decoder of WebP holds the file in memory

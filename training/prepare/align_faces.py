@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import images
-from training import records
-from training.pictures import Picture
-from training.sources import photos_by_name
+from training.core import records
+from training.data.images import Picture
+from training.data.sources import photos_by_name
 
 
 @dataclass(frozen=True)

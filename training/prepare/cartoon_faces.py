@@ -44,8 +44,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
-from training import records
-from training.pictures import Picture, square
+from training.core import records
+from training.data.images import Picture, square
 from training.prepare import cartoon_set, faces_card
 from training.prepare.dicebear_faces import (
     BACKGROUNDS,

@@ -26,11 +26,11 @@ from toonify import faces as face_room
 from toonify import images, latents
 from toonify.engines import open_engine
 from toonify.models import FACE_MODELS
-from training import records
-from training.aligned import drawn_latent
-from training.folders import open_network
+from training.core import records
+from training.core.model_io import open_network
+from training.data.aligned import drawn_latent
+from training.data.sources import photos_by_name
 from training.prepare.looks import LOOKS, draw
-from training.sources import photos_by_name
 
 
 def resize_short(photo: Image.Image, short_side: int) -> Image.Image:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from training.pictures import ZIPS, Picture
-from training.sources import find_pictures
+from training.data.images import ZIPS, Picture
+from training.data.sources import find_pictures
 
 LICENSE = {
     "title": "Cartoon Set",

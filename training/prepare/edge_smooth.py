@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
-from training.sources import open_pictures
+from training.data.sources import open_pictures
 
 BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 from huggingface_hub import DatasetCardData
 
-from toonify import cards
+from toonify.hub import cards
 
 SIZES = ("n<1K", 1_000), ("1K<n<10K", 10_000), ("10K<n<100K", 100_000), ("100K<n<1M", 1_000_000)
 KINDS = ["unconditional-image-generation", "image-classification"]

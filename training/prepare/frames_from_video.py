@@ -23,9 +23,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
-from toonify.video.reading import open_clip
-from training import records
-from training.pictures import is_picture
+from toonify.video.decoding import open_clip
+from training.core import records
+from training.data.images import is_picture
 from training.prepare import likeness
 from training.prepare.scenes import find_scenes
 

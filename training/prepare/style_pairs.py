@@ -17,9 +17,9 @@ from tqdm import tqdm
 from toonify import images
 from toonify.engines import Engine, open_engine
 from toonify.models import PHOTO_MODELS
-from training.folders import open_network
-from training.pictures import Picture
-from training.sources import open_pictures
+from training.core.model_io import open_network
+from training.data.images import Picture
+from training.data.sources import open_pictures
 
 MIN_SCALE, MAX_SCALE = 1.0, 2.2  # short side of the photo that a crop is cut from, in crops
 

@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from toonify import faces as face_room
 from toonify import images
-from training import records
-from training.pictures import Picture, folder_pictures, spread
+from training.core import records
+from training.data.images import Picture, folder_pictures, spread
+from training.data.sources import find_pictures
 from training.prepare import likeness
-from training.sources import find_pictures
 
 MIN_SIDE = 256  # px of the short side that training begins with
 BORDER = 0.02  # share of a side from which a plain border counts

@@ -26,13 +26,13 @@ from toonify import hub, images
 from toonify.engines import open_engine
 from toonify.models import FACE_MODELS
 from toonify.models.layer_swap import blend
-from training import records
-from training.aligned import drawn_latent
-from training.data import painted_ground
-from training.folders import open_network
-from training.pictures import Picture
+from training.core import records
+from training.core.model_io import open_network
+from training.data.aligned import drawn_latent
+from training.data.background import painted_ground
+from training.data.images import Picture
+from training.data.sources import open_pictures
 from training.prepare.looks import LOOKS, draw
-from training.sources import open_pictures
 
 TRUNCATION = (0.5, 1.0)
 FACE_PX = 512  # side of a face's square before it is pasted

@@ -1,0 +1,162 @@
+"""Trainings as real processes: killed and resumed bit for bit, and two as good as one.
+
+`TOONIFY_KILLS` says how often the killed run is killed; the default keeps the suite short.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.fixtures.toy_data import STYLEGAN_TOY, TOONGAN_TOY, TOY, options, write_pairs
+from training.core import checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+# Each front door: its preset, settings, and those of a run that meets everything it remembers.
+DOORS = {
+    "animegan": ("comic", TOY, dict(r1_gamma=1.0, r1_every=2)),
+    "stylegan": ("laptop64", STYLEGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
+    "toongan": ("stylegan2", TOONGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
+}
+KILLS = int(os.environ.get("TOONIFY_KILLS", "1"))
+DEADLINE = 300  # seconds; a process start alone takes ten on a busy machine
+
+
+def start(
+    out: Path, data: Path, processes: int, *more: str, door: str = "animegan", **changes
+) -> subprocess.Popen:
+    """A training in a process group of its own, with `processes` workers over gloo."""
+    preset, toy, everything = DOORS[door]
+    many = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    launcher = many if processes > 1 else []
+    command = [sys.executable, *launcher, f"training/train_{door}.py", "--preset", preset]
+    data = data if door == "animegan" else data / "train_photo"
+    command += [*options(toy, data=data, out=out, **(everything | changes)), *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with open(out.with_suffix(".txt"), "a") as log:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def finish(training: subprocess.Popen, out: Path) -> None:
+    assert training.wait(DEADLINE) == 0, out.with_suffix(".txt").read_text()[-3000:]
+
+
+def images_logged(out: Path) -> int:
+    """Images that the run's log has reached."""
+    log = out / "log.jsonl"
+    lines = log.read_text().splitlines() if log.exists() else []
+    whole = [line for line in lines if line.endswith("}")]
+    return json.loads(whole[-1])["images"] if whole else 0
+
+
+def kill_after(training: subprocess.Popen, out: Path, images: int) -> bool:
+    """`kill -9` for the whole group once `images` are logged; False if it ended before."""
+    deadline = time.monotonic() + DEADLINE
+    while images_logged(out) < images and training.poll() is None:
+        assert time.monotonic() < deadline, out.with_suffix(".txt").read_text()[-3000:]
+        time.sleep(0.002)
+    alive = training.poll() is None
+    if alive:
+        os.killpg(training.pid, signal.SIGKILL)
+    training.wait()
+    return alive
+
+
+def state_of(out: Path) -> dict:
+    """Everything in a run's newest checkpoint that training goes on from, by name."""
+    folder = checkpoint.checkpoints(out)[-1]
+    state = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".safetensors":
+            state |= {f"{path.name}:{k}": v for k, v in load_file(path).items()}
+        elif path.name.startswith(("optimizer", "custom_checkpoint")):
+            found = torch.load(path, weights_only=True)
+            found.pop("seconds", None)  # of the clock, not of the training
+            state |= flat(found, path.name)
+    return state
+
+
+def flat(value, name: str) -> dict:
+    """Nested containers as one dict of leaves."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    else:
+        return {name: value}
+    return {k: v for key, part in items for k, v in flat(part, f"{name}:{key}").items()}
+
+
+def log_of(out: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    clock = ("seconds", "images_per_second")
+    return [{k: v for k, v in line.items() if k not in clock} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("data"))
+
+
+# What two processes have of their own is the loop's, the same for every door: the short suite kills
+# one pair of them, a longer one (`TOONIFY_KILLS`) all.
+KILLED = [(door, n) for door in DOORS for n in (1, 2) if n == 1 or door == "animegan" or KILLS > 1]
+
+
+@pytest.mark.parametrize(("door", "processes"), KILLED)
+def test_killed_and_resumed_equals_never_killed(data, tmp_path, door, processes):
+    last = 40 + 28 * KILLS
+    changes = {"max_images": last, "door": door}
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    finish(start(straight, data, processes, **changes), straight)
+
+    rng = random.Random(KILLS + processes)
+    kills, resume = 0, []
+    while kills < KILLS:
+        # Past the first checkpoint of this life, so that there is something to go on from.
+        saved = checkpoint.checkpoints(killed)
+        reached = int(saved[-1].name) if saved else 0
+        goal = min(reached + 8 + 4 * rng.randrange(1, 4), last - 4)
+        training = start(killed, data, processes, *resume, **changes)
+        time.sleep(rng.random() * 0.02)
+        assert kill_after(training, killed, goal), "it was over before it could be killed"
+        kills += 1
+        resume = ["--resume"]
+    finish(start(killed, data, processes, "--resume", **changes), killed)
+
+    ours, theirs = state_of(killed), state_of(straight)
+    assert ours.keys() == theirs.keys()
+    different = [k for k, v in ours.items() if not same(v, theirs[k])]
+    assert not different
+    assert log_of(killed) == log_of(straight)
+    weights = "model/diffusion_pytorch_model.fp16.safetensors"
+    assert (killed / weights).read_bytes() == (straight / weights).read_bytes()
+    print(f"{door}: killed {kills} times in {processes} process(es); {len(ours)} values are equal")
+
+
+def same(a, b) -> bool:
+    return torch.equal(a, b) if torch.is_tensor(a) else a == b
+
+
+def test_two_processes_with_half_the_batch_follow_one(data, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    changes = {"max_images": 80, "init_images": 20, "save_every_images": 80}
+    changes |= {"lr_init": 2e-4, "lr_g": 2e-5, "lr_d": 4e-5}  # the published rates
+    for out, processes in ((one, 1), (two, 2)):
+        finish(start(out, data, processes, **changes), out)
+    ours, theirs = state_of(two), state_of(one)
+    weights = [k for k in ours if k.startswith("model")]
+    assert len(weights) > 40
+    apart = max(float((ours[k] - theirs[k]).abs().max()) for k in weights)
+    assert apart < 1e-4
+    print(f"largest difference of a parameter after 20 steps: {apart:.2e}")

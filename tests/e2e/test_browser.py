@@ -1,0 +1,273 @@
+"""The screen in a real browser: headless Chromium does what a visitor does."""
+
+import shutil
+import threading
+import time
+
+import pytest
+from PIL import Image
+
+from tests.fixtures import toy_app
+from tests.fixtures.toy_clips import make_clip
+from toonify.ui import components
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--no-sandbox",  # containers run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that shows a clock
+    "--use-fake-ui-for-media-stream",  # and may be used
+]
+PORTRAIT = components.EXAMPLES[0]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on the PATH"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The address of a running page, and its pipelines."""
+    toys = toy_app.Toys()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
+        with toy_app.served(toys) as url:
+            yield url, toys
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, site):
+    """Opens the page at a window size; `page.hosts` collects where its requests went."""
+    contexts = []
+
+    def visit(width=1280, height=900, query=""):
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)  # for busy machines
+        page.hosts = set()
+        page.on("request", lambda request: page.hosts.add(request.url.split("/")[2]))
+        page.goto(site[0] + query)
+        page.wait_for_selector("#draw", state="attached")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def upload(page, path, prefix=""):
+    page.locator(f"#{prefix}photo input[type=file]").set_input_files(path)
+    page.wait_for_selector(f"#{prefix}photo img")
+
+
+def natural_sizes(page, prefix=""):
+    page.wait_for_function(
+        f"""() => {{ const shown = [...document.querySelectorAll('#{prefix}compare img')];
+        return shown.length === 2 && shown.every(image => image.naturalWidth > 0) }}"""
+    )
+    script = "images => images.map(image => [image.naturalWidth, image.naturalHeight, image.src])"
+    return page.locator(f"#{prefix}compare img").evaluate_all(script)
+
+
+def test_a_visitor_gets_a_cartoon_of_the_same_size(visit, site, tmp_path):
+    page = visit()
+    upload(page, PORTRAIT)
+    slider = page.locator("#settings input[type=range]")
+    for _ in range(4):
+        slider.press("ArrowLeft")
+    page.click("#draw")
+    before, after = natural_sizes(page)
+    assert before[:2] == after[:2] == [512, 512]
+    assert before[2] != after[2]
+    # By the fast generator, which is preselected where there is one.
+    assert site[1].fast["toy"].calls[-1]["strength"] == pytest.approx(0.8)
+    assert "1 face found" in page.inner_text("body")
+
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "random_021-toy.png"
+    saved = tmp_path / "toon.png"
+    download.value.save_as(saved)
+    with Image.open(saved) as toon, Image.open(PORTRAIT) as photo:
+        assert (toon.format, toon.size) == ("PNG", photo.size)
+        assert toon.tobytes() != photo.convert("RGB").tobytes()
+    assert page.hosts == {site[0].removeprefix("http://")}
+
+
+def test_an_example_is_drawn_at_a_click(visit, site):
+    page = visit()
+    page.locator("#examples button").nth(5).click()
+    assert natural_sizes(page)[1][:2] == [512, 512]
+
+
+def test_a_refused_file_and_a_photo_without_faces_are_explained(visit, tmp_path):
+    page = visit()
+    (tmp_path / "notes.jpg").write_text("hello " * 50)
+    upload(page, tmp_path / "notes.jpg")
+    page.click("#draw")
+    page.wait_for_selector("text=expected a photo as JPEG")
+    page.locator("#photo button[aria-label='Remove Image']").click()
+    Image.new("RGB", (80, 60), "#7799cc").save(tmp_path / "plain.png")
+    upload(page, tmp_path / "plain.png")
+    page.click("#draw")
+    page.wait_for_selector("text=No face found")
+    assert natural_sizes(page)[1][:2] == [80, 60]
+
+
+def test_a_phone_shows_all_of_it(visit):
+    page = visit(390, 844)
+    upload(page, PORTRAIT)
+    page.click("#draw")
+    natural_sizes(page)
+    page.wait_for_function(
+        "document.querySelector('#compare').getBoundingClientRect().top < innerHeight / 2"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_second_tab_draws_a_portrait_and_follows_a_slider(visit, site):
+    pipeline = site[1].portraits
+    page = visit(390, 844)
+    page.get_by_role("tab", name="Portrait toon").click()
+    upload(page, PORTRAIT, "portrait-")
+    page.click("#portrait-draw")
+    first = natural_sizes(page, "portrait-")
+    assert first[0][:2] == first[1][:2] == [512, 512]
+    assert "1 face drawn" in page.inner_text("#portrait-report")
+    page.wait_for_function("document.querySelectorAll('#strip img').length === 3")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    inverted = pipeline.inverted
+    page.locator("#edit-smile input[type=range]").press("ArrowRight")
+    page.wait_for_function(
+        f"document.querySelectorAll('#portrait-compare img')[1]?.src !== {first[1][2]!r}"
+    )
+    assert pipeline.calls[-1]["edits"] == {"smile": pytest.approx(0.1)}
+    assert pipeline.inverted == inverted
+    with page.expect_download() as download:
+        page.click("#npz")
+    assert download.value.suggested_filename == "random_021-face.npz"
+
+    page.click("#nobody button")
+    page.wait_for_selector("#portrait-report :text('does not exist')")
+    page.wait_for_function("document.querySelectorAll('#strip img').length === 2")
+
+
+def test_a_clip_is_drawn_with_progress_and_played(visit, monkeypatch, tmp_path):
+    draw, seen = toy_app.ToyPipeline.draw, threading.Event()
+
+    def slow(self, *args):
+        if len(self.drawn) >= 5:
+            seen.wait(60)
+        return draw(self, *args)
+
+    monkeypatch.setattr(toy_app.ToyPipeline, "draw", slow)
+    page = visit(390, 844)
+    page.get_by_role("tab", name="Clip").click()
+    page.locator("#clip-source input[type=file]").set_input_files(make_clip(tmp_path / "me.mp4"))
+    page.wait_for_selector("#clip-source video")
+    page.click("#clip-draw")
+    page.wait_for_selector("#clip-film :text-matches('Frame [1-5] of 10, about')")
+    seen.set()
+    page.wait_for_selector("#clip-report :text('10 frames drawn')")
+    page.wait_for_function("document.querySelector('#clip-film video')?.duration > 0.3")
+    page.wait_for_selector("#clip-stop", state="hidden")
+    with page.expect_download() as download:
+        page.click("#clip-download")
+    assert download.value.suggested_filename == "me-toy.mp4"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_camera_is_drawn_frame_for_frame_and_let_go(visit, site):
+    page = visit(390, 844)
+    frames = []
+    page.on("request", lambda request: frames.append(1) if "/stream/" in request.url else None)
+    page.get_by_role("tab", name="Live").click()
+    page.click("#live-camera :text('Click to Access Webcam')")
+    page.click("#live-camera :text('Record')")
+    page.wait_for_selector("#live-report :text('drawings a second')")
+    shown = page.get_attribute("#live-toon img", "src")
+    assert shown.startswith("data:image/jpeg")
+    page.wait_for_function(f"document.querySelector('#live-toon img').src !== {shown!r}")
+    page.wait_for_timeout(1000)
+    drawn = len(site[1].fast["toy"].calls)
+    assert 1 <= len(frames) <= drawn + 2  # one is sent when the last has been drawn
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.click("#live-camera :text('Stop')")
+    page.wait_for_selector("#live-camera :text('Click to Access Webcam')")
+    page.wait_for_selector("#live-report", state="hidden")
+
+
+def test_a_camera_that_is_refused_is_explained(visit):
+    page = visit()
+    page.evaluate("""() => navigator.mediaDevices.getUserMedia = () =>
+        Promise.reject(new DOMException('denied', 'NotAllowedError'))""")
+    page.get_by_role("tab", name="Live").click()
+    page.click("#live-camera :text('Click to Access Webcam')")
+    page.wait_for_selector("#live-left :text('allow it in the address bar')")
+
+
+def test_stop_draws_what_was_reached(visit, site, monkeypatch):
+    refine = toy_app.ToyPortraits.refine
+
+    def slow(self, progress, cancelled, steps):
+        return refine(self, progress, lambda: time.sleep(0.1) or cancelled(), 5 * steps)
+
+    monkeypatch.setattr(toy_app.ToyPortraits, "refine", slow)
+    page = visit()
+    page.get_by_role("tab", name="Portrait toon").click()
+    upload(page, PORTRAIT, "portrait-")
+    page.get_by_text("Likeness and mixing").click()
+    page.wait_for_timeout(1000)  # gradio makes what is in there now, and sets it to its defaults
+    page.locator("#likeness input[type=range]").first.press("End")
+    steps = "document.querySelector('#likeness input[type=number]').value === '200'"
+    page.wait_for_function(steps)
+    page.click("#portrait-draw")
+    page.click("#stop")
+    natural_sizes(page, "portrait-")
+    assert site[1].portraits.refined < 5 * 200
+    page.wait_for_selector("#stop", state="hidden")
+
+
+def test_a_link_opens_its_face_and_sliders_and_favourites_follow(visit):
+    page = visit(390, 844, "?seed=7&truncation=0.6&smile=1.5")
+    page.wait_for_selector("#new-report :text('Face 7 · Smile +1.5')")
+    page.wait_for_function("document.querySelectorAll('#crowd img').length === 12")
+    assert page.input_value("#move-smile input[type=number]") == "1.5"
+    page.click("#keep")
+    page.wait_for_function("document.querySelectorAll('#favourites img').length === 1")
+
+    page.locator("#crowd .thumbnail-item").nth(3).click()
+    page.wait_for_selector("#new-report :text('Face 10 ·')")
+    page.locator("#move-smile input[type=range]").press("ArrowRight")
+    page.wait_for_selector("#new-report :text('Smile +0.1')")
+    page.click("#copy")
+    page.wait_for_selector("text=/Link copied|address bar/")
+    assert page.url.endswith("/?seed=10&truncation=0.6&smile=0.1")
+    with page.expect_download() as download:
+        page.click("#new-download")
+    assert download.value.suggested_filename == "face-10.png"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_broken_link_is_explained(visit):
+    page = visit(query="?seed=seven")
+    page.wait_for_selector("text=number has up to nine digits")
+    assert page.locator("#draw").is_visible()

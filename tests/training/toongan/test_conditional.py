@@ -1,0 +1,193 @@
+"""Faces whose attributes a table names: what z chooses, what is drawn from which row."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.fixtures.toy_data import TOONGAN_TOY
+from toonify import hub, images
+from toonify.models import NOISE_MODELS, ToonGANGenerator
+from toonify.models.toongan import ChoosingMapping
+from toonify.pipelines.toongan import ToonGANPipeline
+from training.core.config import replace_settings
+from training.toongan.conditional import AttributedDraws, AttributeTable
+from training.toongan.config import TOONGAN_PRESETS, refuse_nonsense
+from training.toongan.objective import objective_of
+
+COLOURS = {"blue": (30, 60, 220), "red": (220, 40, 30), "grey": (128, 128, 128)}
+ROWS = [("blue", "none"), ("red", "dark"), ("grey", "dark"), ("blue", "dark")]
+
+
+def write_table(folder: Path, rows=ROWS, extra=()) -> Path:
+    """Squares of a colour whose lower half is dark or not, and the table that says it."""
+    lines = [["file", "style", "seed", "colour", "shade", *(name for name, _ in extra)]]
+    for i, (colour, shade) in enumerate(rows):
+        picture = Image.new("RGB", (64, 64), COLOURS[colour])
+        if shade == "dark":
+            picture.paste((10, 10, 10), (0, 32, 64, 64))
+        images.save(picture, folder / "images" / f"{i}.png")
+        cells = [make(i) for _, make in extra]
+        lines.append([f"images/{i}.png", "squares", f"0:{i}", colour, shade, *cells])
+    with (folder / "attributes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return write_table(tmp_path / "data")
+
+
+def settings(data: Path, **changes):
+    toy = TOONGAN_TOY | {"data": str(data), "out": "runs/toy", "z_dim": 8}
+    return refuse_nonsense(replace_settings(TOONGAN_PRESETS["table"], **(toy | changes)))
+
+
+def batch_of(objective, places=range(4)):
+    draws = [objective.dataset[i] for i in places]
+    return objective.unpack(torch.utils.data.default_collate(draws))
+
+
+def test_variants_win_as_often_as_they_are_seen():
+    mapping = ChoosingMapping(7, 4, 1, (3, 2))
+    mapping.chances.copy_(torch.tensor([0.7, 0.25, 0.05, 0.5, 0.5]))
+    z = torch.randn(20_000, 7, generator=torch.Generator().manual_seed(1))
+    choice = mapping.choose(z)
+    shares = torch.stack([(choice[:, 0] == i).double().mean() for i in range(3)])
+    assert torch.allclose(shares, torch.tensor([0.7, 0.25, 0.05]).double(), atol=0.015)
+    assert abs((choice[:, 1] == 0).double().mean() - 0.5) < 0.015
+    together = ((choice[:, 0] == 0) & (choice[:, 1] == 0)).double().mean()
+    assert abs(together - 0.35) < 0.015  # drawn independently of each other
+
+
+def test_a_variant_that_is_never_seen_never_wins():
+    mapping = ChoosingMapping(3, 4, 1, (3,))
+    mapping.chances.copy_(torch.tensor([0.5, 0.0, 0.5]))
+    assert not (mapping.choose(torch.randn(2000, 3)) == 1).any()
+    assert (mapping.choose(torch.tensor([[-40.0, 40.0, -40.0]])) != 1).all()
+
+
+def test_only_the_choice_and_what_is_left_of_z_count():
+    mapping = ChoosingMapping(6, 4, 2, (2, 2))
+    z = torch.tensor([[2.0, 1.0, -1.0, 0.0, 0.3, 0.4]])
+    near = torch.tensor([[3.0, 1.5, -2.0, 1.0, 0.3, 0.4]])
+    other, free = z.clone(), z.clone()
+    other[0, 0], free[0, 5] = 0.0, 1.0
+    assert torch.equal(mapping(z), mapping(near))
+    assert not torch.allclose(mapping(z), mapping(other))
+    assert not torch.allclose(mapping(z), mapping(free))
+    assert torch.equal(mapping(z), mapping(other, torch.tensor([[0, 1]])))
+
+
+def test_each_variant_has_its_own_share_of_w():
+    """As large for a brow as for hair, whatever the layers make of them."""
+    mapping = ChoosingMapping(9, 16, 2, (3, 2))
+    mapping.fc1.weight.data.zero_()
+    z = torch.randn(1, 9)
+    w = torch.cat([mapping(z, torch.tensor([[i, j]])) for i in range(3) for j in range(2)])
+    apart = torch.cdist(w, w)
+    one, both = apart[0, [1, 2, 4]], apart[0, [3, 5]]
+    assert torch.allclose(one, torch.tensor(2**0.5), atol=1e-4)
+    assert torch.allclose(both, torch.tensor(2.0), atol=1e-4)
+
+
+@pytest.mark.parametrize("variants", [(1, 2), (4, 5), (0,)])
+def test_variants_that_do_not_fit_z_are_named(variants):
+    with pytest.raises(ValueError, match="variants="):
+        ToonGANGenerator(resolution=64, z_dim=8, variants=variants)
+
+
+def test_the_table_says_what_a_picture_shows(data):
+    table = AttributeTable(data, 8)
+    assert table.variants == {"colour": ["blue", "grey", "red"], "shade": ["dark", "none"]}
+    assert table.sizes == (3, 2)
+    assert table.chances.tolist() == [0.5, 0.25, 0.25, 0.75, 0.25]
+    assert table["images/2"].tolist() == [1, 0]
+    draws = AttributedDraws(str(data), 64, 8, 0, table)
+    for i in range(8):
+        draw, name = draws[i], draws.pictures[draws.place(i)].name
+        colour, shade = ROWS[int(Path(name).name)]
+        assert table.variants["colour"][draw["choice"][0]] == colour
+        assert table.variants["shade"][draw["choice"][1]] == shade
+        assert tuple(draw["real"][:, 0, 0].tolist()) == COLOURS[colour]
+
+
+def test_a_column_of_countless_variants_is_no_attribute(tmp_path):
+    rows = [ROWS[i % 4] for i in range(130)]
+    table = AttributeTable(write_table(tmp_path, rows, extra=[("name", lambda i: f"n{i}")]), 8)
+    assert list(table.variants) == ["colour", "shade"]
+
+
+def test_what_does_not_fit_is_answered_with_words(data, tmp_path):
+    with pytest.raises(ValueError, match=r"--z-dim 4: expected 5 or more.*colour, shade"):
+        objective_of(settings(data, z_dim=4), torch.device("cpu"))
+    alike = write_table(tmp_path / "alike", [ROWS[0]] * 4)
+    with pytest.raises(ValueError, match="no column"):
+        objective_of(settings(alike), torch.device("cpu"))
+    (data / "attributes.csv").rename(tmp_path / "gone.csv")
+    with pytest.raises(ValueError, match=r"attributes\.csv: cannot be read"):
+        objective_of(settings(data), torch.device("cpu"))
+    for changes in ({"redraw": 0.0, "warm_images": 0}, {"mirror": True}):
+        with pytest.raises(ValueError, match="--attributes true with"):
+            settings(data, **changes)
+
+
+def test_a_picture_without_a_row_is_named(data):
+    images.save(Image.new("RGB", (64, 64)), data / "images" / "new.png")
+    with pytest.raises(ValueError, match="row for the picture images/new"):
+        objective_of(settings(data), torch.device("cpu"))
+
+
+def test_pictures_are_redrawn_from_their_rows_and_the_others_from_noise(data):
+    objective = objective_of(settings(data, mixing=0.0, redraw=0.5), torch.device("cpu"))
+    assert objective.adversarial(10**9)
+    batch = batch_of(objective)
+    picture, ws, parts = objective.draw(objective.G, batch)
+    mapping = objective.G.generator.mapping
+    assert mapping.chances.tolist() == [0.5, 0.25, 0.25, 0.75, 0.25]
+    assert torch.allclose(ws[:2, 0], mapping(batch["z"], batch["choice"])[:2], atol=1e-5)
+    assert torch.allclose(ws[2:, 0], mapping(batch["z"])[2:], atol=1e-5)
+    same = objective.draw(objective.G, batch | {"choice": 0 * batch["choice"]})
+    assert not torch.allclose(picture[:2], same[0][:2]) and torch.allclose(picture[2:], same[0][2:])
+    assert list(parts) == ["redraw"] and parts["redraw"] > 0
+
+
+def test_colours_that_the_table_names_are_learnt(data):
+    """A hundred and fifty steps, and each square has its colour."""
+    objective = objective_of(settings(data, warm_images=10**6, w_dim=32), torch.device("cpu"))
+    step = objective.optimisers()["init"]
+    batch = batch_of(objective)
+    assert not objective.adversarial(0)
+    for _ in range(150):
+        loss, _ = objective.generator(None, objective.draw(objective.G, batch), batch, 0)
+        step.zero_grad()
+        loss.backward()
+        step.step()
+    generator = objective.G.generator.eval()
+    wanted = torch.tensor([COLOURS[name] for name in ("blue", "grey", "red")]) / 127.5 - 1
+    choice = torch.tensor([[colour, 0] for colour in range(3)])
+    with torch.inference_mode():
+        w = generator.mapping(torch.zeros(3, 8), choice)
+        drawn = generator.synthesis(w[:, None].expand(-1, generator.num_ws, -1))
+    upper = drawn[:, :, 8:24, 8:56].mean((2, 3))
+    assert torch.cdist(upper, wanted).argmin(1).tolist() == [0, 1, 2]
+
+
+def test_a_folder_draws_what_was_trained(data, tmp_path):
+    objective = objective_of(settings(data), torch.device("cpu"))
+    objective.export(objective.G, tmp_path / "model", 16)
+    network = hub.load_model(tmp_path / "model", NOISE_MODELS)
+    assert tuple(network.config.variants) == (3, 2)
+    assert torch.equal(network.mapping.embedding, objective.G.generator.mapping.embedding.half())
+    z = torch.randn(64, 8)
+    chosen = objective.G.generator.mapping.choose(z)
+    assert torch.equal(network.mapping.choose(z), chosen) and len(chosen.unique(dim=0)) > 4
+    pipe = ToonGANPipeline.from_pretrained(tmp_path / "model")
+    ours = torch.stack([images.to_tensor(picture)[0] for picture in pipe(4, seed=9)])
+    with torch.inference_mode():
+        theirs = network(pipe._noise(4, 9)).clamp(-1, 1)
+    assert (ours - theirs).abs().mean() < 0.01
+    assert pipe.attributes == {"colour": ("blue", "grey", "red"), "shade": ("dark", "none")}

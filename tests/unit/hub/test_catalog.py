@@ -1,0 +1,127 @@
+"""Whose styles are offered: the bundled ones and an owner's on the Hub, through the real client."""
+
+import json
+
+import pytest
+
+from toonify import hub
+from toonify.hub import catalog, resolve
+
+LISTS = """
+import json, sys, time
+from toonify import catalogue
+start = time.perf_counter()
+try:
+    found = {f: [[s.name, s.title, s.licence, s.source] for s in catalogue.styles(f)
+                 if s.source != "bundled"] for f in json.load(sys.stdin)}
+    answer = {"found": found, "note": catalogue.note()}
+except ValueError as error:
+    answer = {"error": str(error)}
+print(json.dumps({**answer, "seconds": time.perf_counter() - start}))
+"""
+FETCHES = "import json, sys\nfrom toonify import hub\n[hub.find(s) for s in json.load(sys.stdin)]"
+CARD = b"---\ntags:\n- toonify\n---\n\n# Toy\n"
+
+
+@pytest.fixture
+def files(toy_style):
+    return {path.name: path.read_bytes() for path in toy_style.iterdir()} | {"README.md": CARD}
+
+
+@pytest.fixture
+def offer(server, tmp_path):
+    """offer(*families, **environment): what a new process offers; the cache stays."""
+
+    def offer(*families, **environment):
+        settings = {"TOONIFY_HUB_OWNER": "me", **environment}
+        return json.loads(server.ask(LISTS, families, tmp_path / "home", **settings))
+
+    return offer
+
+
+def test_an_owners_styles_are_offered_with_licence_and_source(server, offer, files):
+    commit = server.put("me/toy", files)
+    toon = json.dumps({"title": "Toon", "family": "stylegan", "licence": "CC-BY-4.0"}).encode()
+    server.put("me/toon", files | {"style.json": toon})
+    server.put("me/untagged", files | {"README.md": b"# Toy\n"})
+    server.put("you/toy", files)
+    server.put("me/private", files)
+    server.private.add("me/private")
+    server.put("me/gated", files)
+    server.gated.add("me/gated")
+    server.put("me/broken", files | {"style.json": b'{"scope": "hands"}'})
+    answer = offer("animegan", "stylegan")
+    toy = ["me/toy", "Toy", "CC0-1.0", f"hub me/toy@{commit[:12]}"]
+    assert answer["found"]["animegan"] == [toy]
+    assert [row[:3] for row in answer["found"]["stylegan"]] == [["me/toon", "Toon", "CC-BY-4.0"]]
+    assert answer["note"] == ""
+    assert not [r for r in server.requests if "safetensors" in r or r.endswith("file")]
+
+
+def test_the_list_tells_which_styles_have_a_fast_generator():
+    row = {"id": "me/toy", "sha": "0" * 40, "siblings": [{"rfilename": "style.json"}]}
+    lite = [{"rfilename": f"lite/{hub.WEIGHTS[0]}"}]
+    assert not catalog.lists_lite(row) and not catalog.lists_lite({"id": "me/toy"})
+    assert catalog.lists_lite({**row, "siblings": row["siblings"] + lite})
+
+
+def test_a_folder_tells_of_its_fast_generator(toy_style, fast_style):
+    assert hub.describe(fast_style, fast_style).fast
+    assert not hub.describe(toy_style, toy_style).fast
+
+
+def test_a_list_costs_one_request_once_the_styles_are_known(server, offer, files):
+    server.put("me/toy", files)
+    first = offer("animegan")
+    server.requests.clear()
+    assert offer("animegan")["found"] == first["found"]
+    assert [r.partition("?")[0] for r in server.requests] == ["GET /api/models"]
+
+
+def test_without_the_hub_those_on_this_machine_are_offered_and_that_is_said(
+    server, offer, files, tmp_path
+):
+    server.put("me/toy", files)
+    server.put("me/unused", files)
+    offer("animegan")
+    server.ask(FETCHES, ["me/toy"], tmp_path / "home")
+    server.down = True
+    away = offer("animegan")
+    assert [row[0] for row in away["found"]["animegan"]] == ["me/toy"]
+    assert "me's styles are those on this machine: the Hub at" in away["note"]
+    assert away["seconds"] < 10
+    server.requests.clear()
+    offline = offer("animegan", HF_HUB_OFFLINE="1")
+    assert offline["found"] == away["found"] and "HF_HUB_OFFLINE is set" in offline["note"]
+    assert server.requests == []
+
+
+def test_no_owner_means_no_request(server, offer):
+    assert offer("animegan", TOONIFY_HUB_OWNER="")["found"] == {"animegan": []}
+    assert server.requests == []
+
+
+def test_a_name_that_no_owner_has_is_refused(offer):
+    error = offer("animegan", TOONIFY_HUB_OWNER="me/toy")["error"]
+    assert error == "TOONIFY_HUB_OWNER is 'me/toy', expected the name of an owner"
+
+
+def test_a_pinned_style_is_offered_once(monkeypatch):
+    pinned = hub.Pinned("toonify-ink", "a" * 40, "Ink", "", "photo", "CC0-1.0")
+    monkeypatch.setattr(resolve, "REGISTRY", {"ink": pinned})
+    monkeypatch.setenv("TOONIFY_HUB_OWNER", "me")
+    ours = tuple(hub.Style(name, name) for name in ("me/toonify-ink", "me/other"))
+    monkeypatch.setattr(catalog, "ask", lambda owner: catalog.Found(ours))
+    names = [style.name for style in catalog.styles()]
+    assert "ink" in names and "me/other" in names and "me/toonify-ink" not in names
+
+
+MENUS = "import app\nprint(app.demo.get_config_file())"
+
+
+def test_an_owners_styles_stand_in_the_apps_menus(server, files, tmp_path):
+    server.put("me/toy", files)
+    toon = json.dumps({"title": "My toon", "family": "stylegan", "licence": "CC0-1.0"}).encode()
+    server.put("me/toon", files | {"style.json": toon})
+    menus = server.ask(MENUS, [], tmp_path / "home", TOONIFY_HUB_OWNER="me")
+    assert "('Toy', 'me/toy')" in menus and "('My toon', 'me/toon')" in menus

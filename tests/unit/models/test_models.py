@@ -1,0 +1,186 @@
+"""Every network: right size, shape kept, trainable, the same after saving."""
+
+import pytest
+import torch
+
+from toonify.models import (
+    MODELS,
+    NOISE_MODELS,
+    PHOTO_MODELS,
+    AnimeGANGenerator,
+    AnimeGANLiteGenerator,
+)
+from toonify.models.animegan import double
+from training.gan.discriminators import AnimeGANDiscriminator
+
+# Sizes of toys that draw 64 px from noise of 6.
+TOYS = {
+    "toongan": {"resolution": 64, "w_dim": 8, "mapping_layers": 2, "channels": (8, 8, 8, 4, 4)},
+    "toon-generator": {"channels": (8, 8, 8, 4, 4)},
+}
+
+
+def parameters(network) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_published_sizes():
+    assert parameters(AnimeGANGenerator()) == 2_143_552
+    assert len(AnimeGANGenerator().state_dict()) == 77
+    assert parameters(AnimeGANLiteGenerator()) == 698_240
+    assert parameters(AnimeGANDiscriminator()) == 1_128_800
+
+
+def test_keys_of_the_public_port():
+    state = AnimeGANGenerator().state_dict()
+    shapes = {
+        "block_a.0.1.weight": (32, 3, 7, 7),
+        "block_a.1.2.bias": (64,),
+        "block_b.1.1.weight": (128, 128, 3, 3),
+        "block_c.1.layers.0.1.weight": (256, 128, 1, 1),
+        "block_c.1.layers.1.1.bias": (256,),
+        "block_c.4.layers.2.weight": (256, 512, 1, 1),
+        "block_c.4.layers.3.weight": (256,),
+        "block_c.5.1.weight": (128, 256, 3, 3),
+        "block_d.1.2.weight": (128,),
+        "block_e.2.1.weight": (32, 64, 7, 7),
+        "out_layer.0.weight": (3, 32, 1, 1),
+    }
+    assert {key: tuple(state[key].shape) for key in shapes} == shapes
+
+
+def test_tf_doubling_copies_even_pixels_and_averages_odd_ones():
+    row = torch.tensor([[0.0, 2.0, 6.0]]).expand(1, 1, 2, 3)
+    doubled = double(row, "tf")
+    assert doubled.shape == (1, 1, 4, 6)
+    assert doubled[0, 0, 0].tolist() == [0, 1, 2, 4, 6, 6]
+
+
+@pytest.mark.parametrize("rule", ["align", "half"])
+def test_other_doublings_are_those_of_torch(rule):
+    image = torch.rand(1, 2, 5, 7, generator=torch.manual_seed(1))
+    expected = torch.nn.functional.interpolate(
+        image, size=(10, 14), mode="bilinear", align_corners=rule == "align"
+    )
+    assert torch.allclose(double(image, rule), expected, atol=1e-6)
+
+
+def test_unknown_upsampling_is_named():
+    with pytest.raises(ValueError, match="upsample='cubic'"):
+        AnimeGANGenerator(upsample="cubic")
+
+
+@pytest.mark.parametrize("name", PHOTO_MODELS)
+def test_shape_range_and_gradients(name):
+    torch.manual_seed(0)
+    network = PHOTO_MODELS[name](width=4, depth=2)
+    photo = torch.rand(2, 3, 64, 40) * 2 - 1
+    drawing = network(photo)
+    assert drawing.shape == photo.shape
+    assert drawing.isfinite().all() and drawing.abs().max() <= 1
+    (drawing - photo).square().mean().backward()
+    still = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not still
+
+
+@pytest.mark.parametrize("name", PHOTO_MODELS)
+def test_a_photo_is_drawn_alike_in_any_company(name):
+    torch.manual_seed(0)
+    network = PHOTO_MODELS[name](width=4, depth=2).eval()
+    photos = torch.rand(3, 3, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        assert torch.allclose(network(photos)[1:2], network(photos[1:2]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PHOTO_MODELS)
+def test_saved_and_loaded_it_draws_the_same(name, tmp_path):
+    torch.manual_seed(0)
+    network = PHOTO_MODELS[name](width=4, depth=1).eval()
+    network.save_pretrained(tmp_path)
+    again = PHOTO_MODELS[name].from_pretrained(tmp_path, use_safetensors=True)
+    photo = torch.rand(1, 3, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        assert torch.equal(network(photo), again(photo))
+
+
+@pytest.mark.parametrize("name", PHOTO_MODELS)
+def test_smallest_size_works(name):
+    network = PHOTO_MODELS[name](width=4, depth=1).eval()
+    side = network.smallest
+    assert network(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
+
+
+def test_lite_on_patches_draws_whole_pictures_from_fewer_pixels():
+    torch.manual_seed(0)
+    network = AnimeGANLiteGenerator(width=4, depth=1, patch=2, edge_kernel=3).eval()
+    assert (network.multiple, network.smallest) == (16, 64)
+    seen = []
+    network.down_1.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-2:]))
+    photo = torch.rand(1, 3, 64, 96) * 2 - 1
+    drawing = network(photo)
+    assert drawing.shape == photo.shape and seen == [(32, 48)]
+    # A pixel of the photo reaches the pixel of the drawing at the same place.
+    photo.requires_grad_()
+    network(photo)[0, 0, 33, 47].backward()
+    assert photo.grad[0, :, 33, 47].all()
+    for wrong in ({"patch": 3}, {"edge_kernel": 4}, {"levels": 1}):
+        with pytest.raises(ValueError, match="expected"):
+            AnimeGANLiteGenerator(width=4, **wrong)
+
+
+def test_lite_with_two_levels_thinks_at_a_quarter_with_half_the_parameters():
+    torch.manual_seed(0)
+    network = AnimeGANLiteGenerator(width=4, depth=1, patch=2, levels=2).eval()
+    seen = []
+    network.body.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-2:]))
+    photo = torch.rand(1, 3, 64, 96) * 2 - 1
+    assert network(photo).shape == photo.shape and seen == [(8, 12)]
+    count = [
+        sum(p.numel() for p in AnimeGANLiteGenerator(levels=levels).parameters())
+        for levels in (3, 2)
+    ]
+    assert count[0] == 698_240 and count[1] < 0.6 * count[0]
+
+
+def test_a_cheap_decoder_draws_pixels_at_their_place_from_half_the_size():
+    torch.manual_seed(0)
+    network = AnimeGANGenerator(width=4, depth=1, tail=6).eval()
+    seen = []
+    network.out_layer.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    photo = torch.rand(1, 3, 32, 48) * 2 - 1
+    assert network(photo).shape == photo.shape and seen == [(1, 6, 16, 24)]
+    # Without the norms, which look at the whole picture, a pixel is shaped by what is around it.
+    for norm in [m for m in network.modules() if isinstance(m, torch.nn.GroupNorm)]:
+        norm.forward = lambda x: x
+    photo = torch.rand(1, 3, 96, 96, requires_grad=True)
+    network(photo)[0, 0, 47, 47].backward()
+    rows = photo.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert 47 in rows and abs(rows.float().mean() - 47) < 4 and len(rows) < 90
+    with pytest.raises(ValueError, match="tail=-1: expected"):
+        AnimeGANGenerator(width=4, tail=-1)
+
+
+@pytest.mark.parametrize("name", NOISE_MODELS)
+def test_noise_becomes_a_picture_that_every_parameter_shapes(name):
+    torch.manual_seed(0)
+    network = MODELS[name](z_dim=6, **TOYS[name]).eval()
+    for parameter in network.parameters():  # some start so small that nothing comes through
+        parameter.data.normal_(0, 0.5)
+    drawing = network(torch.randn(2, 6))
+    assert drawing.shape == (2, 3, 64, 64) and network.resolution == 64
+    assert drawing.isfinite().all()
+    drawing.square().mean().backward()
+    still = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not still
+
+
+@pytest.mark.parametrize("name", NOISE_MODELS)
+def test_noise_is_drawn_alike_in_any_company_and_after_saving(name, tmp_path):
+    torch.manual_seed(0)
+    network = MODELS[name](z_dim=6, **TOYS[name]).eval()
+    network.save_pretrained(tmp_path)
+    again = MODELS[name].from_pretrained(tmp_path, use_safetensors=True)
+    z = torch.randn(3, 6)
+    with torch.inference_mode():
+        assert torch.allclose(network(z)[1:2], network(z[1:2]), atol=1e-5)
+        assert torch.equal(network(z), again(z))

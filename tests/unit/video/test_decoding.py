@@ -1,0 +1,338 @@
+"""Clips in and out: exact times, the sound bit for bit, and nothing but local films is opened."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.fixtures.toy_clips import SIZE, make_clip, picture, pictures_of, sound_of, times_of, turn
+from toonify.video import muxing, segments
+from toonify.video.color import to_pixels
+from toonify.video.decoding import open_clip
+from toonify.video.prefetch import ahead
+from toonify.video.segments import Parts
+from toonify.video.types import HLG, PQ, ClipError, Colours
+
+ODD_TIMES = (500, 1501, 9000, 9100, 20000, 20001, 30303)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(segments, "FRAMES", 4)
+
+
+def copied(source, target):
+    """The clip read and written again without any drawing; what people are told."""
+    clip, suffix = open_clip(source), muxing.check_suffix(target)
+    told = muxing.check_sound(clip, suffix)
+    with Parts(target, {}) as pieces:
+        codec, about = muxing.codec_for(suffix, 10), clip.about
+        for _ in pieces.write(clip.frames(), codec, about.time_base, about.colours):
+            pass
+        told += muxing.join(pieces, clip, target, suffix)
+    assert not pieces.folder.exists()
+    return told
+
+
+def lengths(path):
+    return [(frame.at, frame.duration) for frame in open_clip(path).frames()]
+
+
+# Films -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize("times", [range(0, 10010, 1001), ODD_TIMES], ids=["ntsc", "varying"])
+def test_times_are_exact_and_sound_is_the_same(tmp_path, times, suffix):
+    source = make_clip(tmp_path / "source.mp4", times)
+    target = tmp_path / f"target{suffix}"
+    assert copied(source, target) == []
+    assert times_of(target) == [Fraction(at, 30000) for at in times] == times_of(source)
+    assert sound_of(target) == sound_of(source) and len(sound_of(source)) > 40
+    for number, found in enumerate(pictures_of(target)):
+        assert np.abs(found.astype(int) - picture(number)).mean() < 6
+
+
+def test_the_last_frame_lasts_as_long_as_in_the_source(tmp_path):
+    source = make_clip(tmp_path / "source.mp4", prepare=lambda s: setattr(s, "max_b_frames", 2))
+    assert copied(source, tmp_path / "target.mp4") == []
+    assert lengths(tmp_path / "target.mp4") == [(at, 1001) for at in range(0, 10010, 1001)]
+
+
+def test_matroska_keeps_its_times_and_pcm(tmp_path):
+    source = make_clip(tmp_path / "source.mkv", (0, 33, 67, 100, 900, 940), 1000, sound="pcm_s16le")
+    copied(source, tmp_path / "target.mkv")
+    assert times_of(tmp_path / "target.mkv") == times_of(source)
+    assert sound_of(tmp_path / "target.mkv") == sound_of(source)
+
+
+def test_sound_that_the_file_cannot_hold_is_told_before_drawing(tmp_path):
+    clip = open_clip(make_clip(tmp_path / "source.mkv", sound="pcm_s16le"))
+    with pytest.raises(ClipError, match=r"\.webm cannot hold the sound .*expected .*\.mkv"):
+        muxing.check_sound(clip, ".webm")
+    assert muxing.check_sound(clip, ".gif") == [".gif has no sound: it is left out"]
+
+
+def test_webm(tmp_path):
+    source = make_clip(tmp_path / "source.mkv", range(0, 240, 40), 1000, sound=None)
+    copied(source, tmp_path / "target.webm")
+    assert times_of(tmp_path / "target.webm") == times_of(source)
+
+
+def test_a_film_on_its_side_is_put_upright(tmp_path):
+    source = turn(make_clip(tmp_path / "source.mp4", sound=None))
+    clip = open_clip(source)
+    assert clip.about.size == SIZE[::-1]
+    first = next(clip.frames()).pixels
+    assert np.abs(first.astype(int) - np.rot90(picture(0), -1)).mean() < 6
+    copied(source, tmp_path / "target.mp4")
+    assert np.abs(pictures_of(tmp_path / "target.mp4")[0].astype(int) - first).mean() < 3
+    assert open_clip(tmp_path / "target.mp4").about.size == SIZE[::-1]
+
+
+def test_pixels_are_made_square_and_a_high_clip_smaller(tmp_path):
+    def wide(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+
+    source = make_clip(tmp_path / "source.mp4", sound=None, prepare=wide)
+    assert open_clip(source).about.size == (128, 64)
+    assert open_clip(source, max_height=32).about.size == (64, 32)
+    assert next(open_clip(source, max_height=32).frames()).pixels.shape == (32, 64, 3)
+
+
+@pytest.mark.parametrize("matrix", [1, 6], ids=["bt709", "bt601"])
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+def test_colours_come_through_with_their_tags(tmp_path, matrix, full):
+    """Each way of coding colours is undone on the way in, and used and said on the way out."""
+    colours = Colours(matrix, matrix, matrix, full)
+    flat = np.full((64, 96, 3), (200, 60, 30), np.uint8)
+    with Parts(tmp_path / "source.mp4", {}) as pieces:
+        frames = [segments.Frame(at, 1, flat) for at in range(4)]
+        list(pieces.write(frames, segments.h264(5), Fraction(1, 25), colours))
+        pieces.pieces[0].file.rename(tmp_path / "source.mp4")
+    copied(tmp_path / "source.mp4", tmp_path / "target.mp4")
+    for name in ("source.mp4", "target.mp4"):
+        clip = open_clip(tmp_path / name)
+        assert clip.colours == colours == clip.about.colours
+        assert np.abs(next(clip.frames()).pixels.astype(int) - flat).max() <= 6
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_hdr_keeps_white_bright_and_black_black(transfer):
+    import av
+    from av.video.reformatter import VideoReformatter
+
+    # Signals of black, of a sheet of paper (203 nits) and of the peak, by BT.2408 and BT.2100.
+    codes = {PQ: (0, 0.58, 1.0), HLG: (0, 0.75, 1.0)}[transfer]
+    grey = (np.array(codes)[None, :, None] * 65535).astype(np.uint16).repeat(3, axis=2)
+    frame = av.VideoFrame.from_ndarray(grey.repeat(8, axis=0).repeat(16, axis=1), "rgb48le")
+    frame.color_trc = transfer
+    size = (frame.width, frame.height)
+    drawn = to_pixels(frame, VideoReformatter(), size, Colours(9, 9, transfer))
+    black, white, peak = (drawn[4, x].tolist() for x in (8, 24, 40))
+    assert max(black) <= 2 and 225 < min(white) <= max(white) < 250 and min(peak) >= 250
+
+
+def test_damaged_packets_are_passed_over(tmp_path):
+    whole = make_clip(tmp_path / "whole.mp4", range(0, 30030, 1001), sound=None)
+    data = bytearray(whole.read_bytes())
+    start = data.index(b"mdat")
+    rng = np.random.default_rng(0)
+    for place in rng.integers(start + 3000, data.index(b"moov"), 30):
+        data[place] ^= 0xFF
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    clip = open_clip(tmp_path / "damaged.mp4")
+    frames = list(clip.frames())
+    assert 1 <= len(frames) <= 30 and clip.damaged > 0
+    assert [f.at for f in frames] == sorted({f.at for f in frames})
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nwhole.mp4\n#EXT-X-ENDLIST\n", "not a clip"),
+        ("list.mp4", b"ffconcat version 1.0\nfile whole.mp4\n", "not a clip"),
+        ("text.mp4", b"no film at all", "not a clip"),
+        ("empty.mp4", b"", "not a clip"),
+        ("sdp.mp4", b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n", "not a clip"),
+    ],
+)
+def test_what_is_no_film_of_its_own_is_refused(tmp_path, monkeypatch, name, content, words):
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / "whole.mp4", sound=None)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ClipError, match=words):
+        open_clip(name)
+
+
+def test_names_are_never_addresses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("http://127.0.0.1:9/clip.mp4", "concat:a.mp4|b.mp4", "pipe:0"):
+        with pytest.raises(ClipError, match="no such file"):
+            open_clip(name)
+
+
+def test_sound_alone_and_still_pictures_are_no_clips(tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        voice = container.add_stream("aac", rate=44100, layout="mono")
+        from tests.fixtures.toy_clips import sine
+
+        container.mux(packet for frame in sine() for packet in voice.encode(frame))
+        container.mux(voice.encode())
+    with pytest.raises(ClipError, match="no moving pictures"):
+        open_clip(tmp_path / "sound.mp4")
+    Image.new("RGB", (8, 8)).save(tmp_path / "still.gif")
+    with pytest.raises(ClipError, match="does not move"):
+        open_clip(tmp_path / "still.gif")
+
+
+def test_frames_beyond_the_limit_are_not_decoded(tmp_path, monkeypatch):
+    source = make_clip(tmp_path / "source.mp4", sound=None)
+    monkeypatch.setattr("toonify.video.decoding.MAX_PIXELS", 1000)
+    with pytest.raises(ClipError, match="96x64; expected at most"):
+        open_clip(source)
+
+
+# Animations ------------------------------------------------------------------------------------
+
+TIMES_MS = (0, 50, 250, 320)
+END_MS = 650
+
+
+def animation(path, loop=0):
+    """Four frames with delays of 50, 200, 70 and 330 ms."""
+    pictures = [Image.fromarray(picture(4 * number)) for number in range(4)]
+    delays = [b - a for a, b in zip(TIMES_MS, (*TIMES_MS[1:], END_MS), strict=True)]
+    extra = {} if loop is None else {"loop": loop}
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=delays, **extra)
+    return path
+
+
+@pytest.mark.parametrize("into", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("source", [".gif", ".webp", ".png"])
+def test_animations_keep_their_delays_and_pictures(tmp_path, source, into):
+    path = animation(tmp_path / f"source{source}")
+    copied(path, tmp_path / f"target{into}")
+    expected = [(0, 50), (50, 200), (250, 70), (320, 330)]
+    assert lengths(path) == expected == lengths(tmp_path / f"target{into}")
+    for number, frame in enumerate(open_clip(tmp_path / f"target{into}").frames()):
+        assert np.abs(frame.pixels.astype(int) - picture(4 * number)).mean() < 10
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("loop", [0, 1, 3])
+def test_animations_are_shown_as_often_as_before(tmp_path, suffix, loop):
+    path = animation(tmp_path / f"source{suffix}", loop)
+    copied(path, tmp_path / f"target{suffix}")
+    plays = open_clip(path).about.plays
+    assert open_clip(tmp_path / f"target{suffix}").about.plays == plays
+    assert plays == (loop + 1 if loop and suffix == ".gif" else loop)
+
+
+def test_a_gif_that_is_shown_once_stays_so(tmp_path):
+    copied(animation(tmp_path / "source.gif", None), tmp_path / "target.gif")
+    assert open_clip(tmp_path / "target.gif").about.plays == 1
+
+
+def test_an_animation_becomes_a_film_and_back(tmp_path):
+    copied(animation(tmp_path / "source.gif"), tmp_path / "film.mp4")
+    assert times_of(tmp_path / "film.mp4") == [Fraction(ms, 1000) for ms in TIMES_MS]
+    copied(tmp_path / "film.mp4", tmp_path / "target.webp")
+    assert lengths(tmp_path / "target.webp") == [(0, 50), (50, 200), (250, 70), (320, 330)]
+
+
+def test_a_gif_is_small_and_slow_enough_for_browsers(tmp_path):
+    source = make_clip(tmp_path / "source.mp4", range(12), 60, size=(640, 64), sound="aac")
+    told = copied(source, tmp_path / "target.gif")
+    assert told[0].startswith(".gif has no sound") and "frames left out" in told[1]
+    clip = open_clip(tmp_path / "target.gif")
+    assert clip.about.size == (512, 51)
+    found = list(clip.frames())
+    assert min(frame.duration for frame in found) >= 20
+    assert abs(found[-1].at + found[-1].duration - 200) <= 10
+
+
+def test_transparent_places_are_white(tmp_path):
+    pictures = [Image.new("RGBA", (8, 8), (0, 0, 0, alpha)) for alpha in (0, 255)]
+    pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:], duration=50)
+    first, second = open_clip(tmp_path / "a.png").frames()
+    assert first.pixels.min() == 255 and second.pixels.max() == 0
+
+
+# Pieces ----------------------------------------------------------------------------------------
+
+
+def test_pieces_of_other_settings_are_not_mixed(tmp_path):
+    clip = open_clip(make_clip(tmp_path / "source.mp4", sound=None))
+
+    def begin(plan, **options):
+        with Parts(tmp_path / "out.mp4", plan, **options) as pieces:
+            writing = pieces.write(
+                clip.frames(), segments.h264(30), clip.about.time_base, clip.about.colours
+            )
+            pieces.note(scale=0.5)
+            before = pieces.frames
+            for _ in range(5):
+                next(writing)
+            writing.close()
+            assert pieces.found == {"scale": 0.5}
+            raise KeyboardInterrupt(before)
+
+    def before(*args, **options):
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            begin(*args, **options)
+        return stopped.value.args[0]
+
+    assert before({"style": "a"}) == 0
+    folder = tmp_path / ".out.mp4.parts"
+    assert sorted(p.name for p in folder.iterdir()) == ["000000.4.0.mp4", "lock", "plan.json"]
+    assert before({"style": "a"}) == 4
+    with pytest.raises(ClipError, match="other settings"):
+        begin({"style": "b"})
+    assert before({"style": "b"}, anew=True) == 0
+    before({"style": "b"}, keep=False)
+    assert not folder.exists()
+
+
+def test_two_runs_do_not_write_one_clip(tmp_path):
+    with (
+        Parts(tmp_path / "out.mp4", {}),
+        pytest.raises(ClipError, match="another run"),
+        Parts(tmp_path / "out.mp4", {}),
+    ):
+        pass
+
+
+# Ahead -----------------------------------------------------------------------------------------
+
+
+def test_ahead_keeps_order_and_raises_in_place():
+    def items():
+        yield from range(5)
+        raise ZeroDivisionError
+
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        for item in ahead(items(), 1):
+            seen.append(item)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_ahead_holds_few_items_and_ends_when_closed():
+    made, closed = [], []
+
+    def items():
+        try:
+            for number in range(1000):
+                made.append(number)
+                yield number
+        finally:
+            closed.append(True)
+
+    taken = ahead(items(), depth=2)
+    assert [next(taken), next(taken)] == [0, 1]
+    taken.close()
+    assert closed == [True] and len(made) <= 6

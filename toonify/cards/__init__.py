@@ -1,6 +1,0 @@
-"""Cards: what is said of a model, a data set or the Space on the Hub."""
-
-from toonify.cards.models import card_of, licence_keys, pictures_in, values_in
-from toonify.cards.templates import fill
-
-__all__ = ["card_of", "fill", "licence_keys", "pictures_in", "values_in"]

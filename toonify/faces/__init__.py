@@ -1,0 +1,15 @@
+"""Faces: detected, aligned, pasted back, tracked and read."""
+
+from toonify.faces.alignment import align, paste, paste_order
+from toonify.faces.detection import detect
+from toonify.faces.geometry import Crop, Face, inside
+
+__all__ = [
+    "Crop",
+    "Face",
+    "align",
+    "detect",
+    "inside",
+    "paste",
+    "paste_order",
+]

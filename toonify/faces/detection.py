@@ -1,0 +1,180 @@
+"""Finds the faces of a photo, in any of the four orientations."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from toonify.faces import mtcnn
+from toonify.faces.geometry import Face, area, cut, ffhq_matrix, is_face, overlap, roll
+
+# Below this the cascade has nothing to look at.
+_SMALLEST_SIDE = 20
+_SMALLEST_FACE = 0.08  # of the photo's short side
+_CERTAIN = 0.97  # scores below are confirmed by a second look
+_CERTAIN_TURNED = 0.995  # the same in a photo looked at lying on its side
+_PLAIN = 0.9995  # an upright face scores above; one upside down may be mistaken for it below
+_NEAR = 256  # pixels of the view that the second look sees
+
+
+def detect(
+    photo: Image.Image,
+    *,
+    min_score: float = 0.9,
+    max_side: int = 1024,
+    try_rotations: bool = True,
+) -> list[Face]:
+    """Faces of an upright RGB photo, the largest first; an empty list where there are none.
+
+    The photo is looked at with its longer side at most `max_side` pixels; faces smaller than 8 % of
+    the shorter side, or than 20 pixels there, are passed over. Where no face stands plainly
+    upright, the photo is looked at lying on either side and upside down too. Whatever the photo's
+    size or mode, this gives an answer and no error.
+    """
+    width, height = photo.size
+    shrink = min(1.0, max_side / max(height, width, 1))
+    if min(height, width) * shrink < _SMALLEST_SIDE:
+        return []
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    view = mtcnn.View(_shrunk(photo, size))
+    scale = np.array([width / size[0], height / size[1]])
+
+    found = _look(view, min_score)
+    if try_rotations and _best(found) < _PLAIN:
+        turned = [_look(view, min_score, quarter_turns) for quarter_turns in (1, 3, 2)]
+        rivals = [faces for faces in turned if len(faces) >= len(found)]
+        found = max([found, *rivals], key=_best)  # the photo as it stands wins a tie
+    faces = [_scaled(face, scale) for face in found]
+    return sorted(faces, key=area, reverse=True)
+
+
+def _shrunk(photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """uint8 RGB pixels of a photo, scaled down to size (width, height)."""
+    photo = photo if photo.mode == "RGB" else photo.convert("RGB")
+    if photo.size == size:
+        return np.asarray(photo)
+    times = min(photo.width // size[0], photo.height // size[1])
+    if times < 2:
+        return cv2.resize(np.asarray(photo), size, interpolation=cv2.INTER_AREA)
+    # By a whole number first, where the pixels lie: to copy a large photo takes longer than all
+    # that follows. What is left is less than half and needs no other filter.
+    return cv2.resize(np.asarray(photo.reduce(times)), size, interpolation=cv2.INTER_LINEAR)
+
+
+def _look(upright: mtcnn.View, min_score: float, quarter_turns: int = 0) -> list[Face]:
+    """Faces of a view, looked for after turning it counter-clockwise."""
+    view = upright.turned(quarter_turns)
+    smallest = max(_SMALLEST_SIDE, int(_SMALLEST_FACE * min(view.size)))
+    faces = []
+    for first in _candidates(view, smallest):
+        # An upright photo seems to show a face lying down here and there: there is less reason to
+        # believe one, so it must be seen twice.
+        doubtful = quarter_turns != 0
+        face = _second_look(view.pixels, first, doubtful) if first.score >= min_score else None
+        if face is None:
+            continue
+        corners = _unturned(np.array(face.box).reshape(2, 2), quarter_turns, upright.size)
+        points = _unturned(face.points, quarter_turns, upright.size)
+        box = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+        faces.append(Face(box, points, face.score))
+    return faces
+
+
+def _candidates(view: mtcnn.View, smallest: int) -> list[Face]:
+    """Faces in a view, with points that hold at the border too.
+
+    The detector stretches a face that the border cuts until the part it sees is a whole one. With
+    a grey margin around the picture it does not.
+    """
+    faces = _said(view, smallest)
+    beyond = [face for face in faces if _reaches_out(face.box, view.size)]
+    if not beyond:
+        return faces
+    margin = round(max(max(f.box[2] - f.box[0], f.box[3] - f.box[1]) for f in beyond) / 2)
+    pixels = np.ascontiguousarray(view.pixels)
+    wide = cv2.copyMakeBorder(pixels, *[margin] * 4, cv2.BORDER_CONSTANT, value=(128,) * 3)
+    again = [
+        Face(tuple(edge - margin for edge in face.box), face.points - margin, face.score)
+        for face in _said(mtcnn.View(wide), smallest)
+    ]
+    for place, face in enumerate(faces):
+        if face in beyond and again:
+            best = max(again, key=lambda other: overlap(face.box, other.box))
+            if overlap(face.box, best.box) > 0.3:
+                faces[place] = best
+    return faces
+
+
+def _reaches_out(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> bool:
+    """Whether more than a fiftieth of a box's length or height lies beyond the border."""
+    x0, y0, x1, y1 = box
+    across, down = 0.02 * (x1 - x0), 0.02 * (y1 - y0)
+    return x0 < -across or y0 < -down or x1 > shape[1] + across or y1 > shape[0] + down
+
+
+def _said(view: mtcnn.View, smallest: int) -> list[Face]:
+    """What the detector says of a view, as it says it."""
+    faces = [
+        Face(tuple(box.tolist()), points.astype(np.float64), float(score))
+        for box, points, score in zip(*mtcnn.find(view, smallest), strict=True)
+    ]
+    return [face for face in faces if np.isfinite(face.box).all() and is_face(face.points)]
+
+
+def _second_look(pixels: np.ndarray, face: Face, doubtful: bool) -> Face | None:
+    """The face with points as seen upright and near; None for a weak one that is not seen again.
+
+    Upright and certain faces are returned as they are. The detector was trained on upright faces:
+    beyond 30 degrees of roll its points are off, beyond 60 often by a quarter turn.
+    """
+    certain = _CERTAIN_TURNED if doubtful else _CERTAIN
+    weak, points, score = doubtful or face.score < certain, face.points, face.score
+    for _ in range(3):
+        tilted = abs(roll(points)) > 30
+        if not weak and not tilted:
+            break
+        matrix = ffhq_matrix(points, _NEAR // 2)
+        matrix[:, 2] += _NEAR / 4  # the face's square in the middle half of the view
+        try:
+            near = mtcnn.View(cut(pixels, matrix, _NEAR))
+        except ValueError:  # points outside of the photo
+            return None
+        middle = np.full(2, _NEAR / 2)
+        again = [seen for seen in _candidates(near, _NEAR // 8) if _covers(seen.box, middle)]
+        if not again:
+            break
+        best = max(again, key=lambda seen: seen.score)
+        weak, score = best.score < certain, max(score, best.score)
+        if tilted:
+            points = (best.points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+        if not tilted or (not weak and abs(roll(best.points)) < 15):
+            break
+    return None if weak else Face(face.box, points, score)
+
+
+def _covers(box: tuple[float, float, float, float], point: np.ndarray) -> bool:
+    return bool(box[0] < point[0] < box[2] and box[1] < point[1] < box[3])
+
+
+def _unturned(points: np.ndarray, quarter_turns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Points of `np.rot90(pixels, quarter_turns)` in the frame of pixels."""
+    height, width = shape[:2]
+    x, y = points[:, 0], points[:, 1]
+    back = {
+        0: (x, y),
+        1: (width - 1 - y, x),
+        2: (width - 1 - x, height - 1 - y),
+        3: (y, height - 1 - x),
+    }
+    return np.stack(back[quarter_turns % 4], axis=1)
+
+
+def _scaled(face: Face, scale: np.ndarray) -> Face:
+    corners = (np.array(face.box).reshape(2, 2) + 0.5) * scale - 0.5
+    points = (face.points + 0.5) * scale - 0.5
+    return Face(tuple(corners.ravel().tolist()), points, face.score)
+
+
+def _best(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)

@@ -1,0 +1,80 @@
+"""What a Space of the app holds on the Hugging Face Hub, made of the project's own files."""
+
+import re
+from pathlib import Path
+
+from huggingface_hub import SpaceCard
+
+from toonify import hub
+from toonify.hub import cards
+
+ROOT = Path(__file__).parents[2]
+ALONE = ("app.py", "LICENSE", "NOTICE", "hub_cards/styles.jpg")
+FOLDERS = ("toonify", "hub_cards/faces")  # faces: the app's examples
+KINDS = (".py", ".json", ".safetensors", ".md", ".jpg", ".png")
+# Packages that the app runs without: for tests, training and conversions.
+LEFT_OUT = (
+    *("accelerate", "dicebear-core", "dicebear-styles", "jinja2", "onnx"),
+    *("onnxruntime", "playwright", "pytest", "pytest-xdist", "resvg_py", "ruff"),
+)
+
+
+def files(repo_id: str) -> dict[str, Path | bytes]:
+    """Path in the Space `repo_id` -> file or content.
+
+    That is the app, the package with its weights, the examples, licences, requirements.txt without
+    what the app does not need, and README.md from `hub_cards/space.md`.
+
+    Raises:
+        ValueError: the registry names a repository without an owner, and none is set.
+    """
+    found: dict[str, Path | bytes] = {name: ROOT / name for name in ALONE}
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            name = path.relative_to(ROOT)
+            hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
+            if path.is_file() and path.suffix in KINDS and not hidden:
+                found[name.as_posix()] = path
+    found["requirements.txt"] = requirements((ROOT / "requirements.txt").read_text()).encode()
+    found["README.md"] = card(repo_id).encode()
+    return found
+
+
+def requirements(text: str) -> str:
+    """A requirements file without `LEFT_OUT`, and without comments on nothing else."""
+    kept, comments, fresh = [], [], True
+    for line in text.splitlines():
+        if line.startswith("#"):
+            comments = [*comments, line] if fresh else [line]
+            fresh = True
+            continue
+        fresh = False
+        if re.split(r"[^\w-]", line)[0] not in LEFT_OUT:
+            kept += [*comments, line]
+            comments = []
+    return "\n".join(kept) + "\n"
+
+
+def card(repo_id: str) -> str:
+    """README.md of the Space: front matter as the project's README has it, with the pins."""
+    front = SpaceCard((ROOT / "README.md").read_text(encoding="utf-8")).data
+    front.models = [pin.split()[0] for pin in preloads()] or None
+    front.preload_from_hub = preloads() or None
+    return cards.fill(
+        "space",
+        front,
+        repo_id=repo_id,
+        styles=[style for family in hub.CHOSEN for style in hub.styles(family)],
+    )
+
+
+def preloads() -> list[str]:
+    """What a Space fetches while it is built: "repository files commit" for each pinned style."""
+    pins = []
+    for name, pinned in hub.REGISTRY.items():
+        if pinned.repo_id is None:
+            raise ValueError(
+                f"{name} lies on the Hub: set TOONIFY_HUB_OWNER to the owner of {pinned.repo!r}"
+            )
+        pins.append(f"{pinned.repo_id} {','.join(pinned.files)} {pinned.revision}")
+    return pins

@@ -1,0 +1,19 @@
+"""Images: opened, converted to tensors, saved."""
+
+from toonify.images.formats import EXTENSIONS, MAX_BYTES, MAX_PIXELS, SAVES, ImageError
+from toonify.images.io import count_pixels, load, save
+from toonify.images.tensors import grid, to_pil, to_tensor
+
+__all__ = [
+    "EXTENSIONS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "SAVES",
+    "ImageError",
+    "count_pixels",
+    "grid",
+    "load",
+    "save",
+    "to_pil",
+    "to_tensor",
+]

@@ -1,0 +1,338 @@
+"""The one door for pixels: photos come in safely, pictures go out cleanly.
+
+Outside a picture is an upright RGB `PIL.Image`; inside it is a float tensor, NCHW, in [-1, 1].
+`load` takes whatever people upload and either gives that picture or raises an `ImageError` whose
+text is meant for them. It never decodes before it knows the format and the number of pixels, and
+changes no global setting of Pillow.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from toonify.files import atomic_write
+from toonify.images.formats import (
+    EXPECTED,
+    MAX_BYTES,
+    MAX_PIXELS,
+    SAVES,
+    ImageError,
+    accepted_formats,
+    advice,
+    shown,
+    sniff,
+    too_heavy,
+)
+
+# What Pillow's decoders raise on hostile or damaged data (found by flipping and cutting bytes of
+# every format).
+_DAMAGED = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError),
+    *(MemoryError, RuntimeError, AttributeError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load(
+    source: str | os.PathLike | bytes | BinaryIO | Image.Image,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    alpha: bool = False,
+) -> Image.Image:
+    """Open a photo as an upright RGB image without metadata; of an animation, its first frame.
+
+    The format is told by content, never by the file's name. EXIF orientation is applied,
+    transparency is laid over white, an embedded colour profile is converted to sRGB, and 16 bit or
+    float greys are scaled to 8 bit.
+
+    Args:
+        source: a path, the bytes of a file, a binary file open for reading, or an image that Pillow
+            opened.
+        max_pixels: the largest width times height, checked before decoding. Pillow itself refuses
+            more than 179 million pixels.
+        max_bytes: the largest file.
+        alpha: keep transparency: a picture in which some pixel is not opaque comes back as RGBA,
+            every other one as RGB.
+
+    Raises:
+        ImageError: for everything that is not a photo of a readable kind within these limits.
+    """
+    if isinstance(source, Image.Image):
+        return _upright(source, "The image", max_pixels, alpha)
+    name, data = _read(source, max_bytes)
+    if not data:
+        raise ImageError(f"{name} is empty (0 bytes); expected {EXPECTED}.")
+    found = sniff(data)
+    try:
+        image = Image.open(io.BytesIO(data), formats=accepted_formats())
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        # Pillow warns above 89 million pixels; where warnings are errors, that is a refusal too.
+        raise ImageError(
+            f"{name} has far too many pixels; at most {_millions(max_pixels)} are taken. "
+            "Scale it down first."
+        ) from None
+    except _DAMAGED:
+        if found in _PICTURES:
+            raise ImageError(
+                f"{name} is a damaged or cut-off {found} file; expected {EXPECTED}."
+            ) from None
+        raise ImageError(f"{name} is {found}; expected {EXPECTED}.{advice(found)}") from None
+    with image:
+        return _upright(image, name, max_pixels, alpha)
+
+
+def count_pixels(source) -> int | None:
+    """Width times height of what `load` would take, from its header; None if that does not say.
+
+    A file that is open stays where it is, and is not looked at.
+    """
+    if isinstance(source, Image.Image):
+        return source.width * source.height
+    try:
+        if isinstance(source, bytes | bytearray | memoryview):
+            source = io.BytesIO(source)
+        elif not (isinstance(source, str | os.PathLike) and os.path.isfile(source)):
+            return None
+        with Image.open(source, formats=accepted_formats()) as image:
+            return image.width * image.height
+    except _DAMAGED:
+        return None
+
+
+def save(
+    image: Image.Image, path: str | os.PathLike, quality: int = 95, *, alpha: bool = False
+) -> Path:
+    """Write an image in the format of the path's suffix, without any metadata, and return the path.
+
+    Missing parent folders are made. The picture is written under a temporary name in the same
+    folder and then renamed, so that nobody ever sees half a file; an existing file is replaced.
+
+    Args:
+        image: RGB, or anything that `load` takes as an image.
+        path: ends in .jpg, .jpeg, .png, .webp, .avif, .bmp, .tif or .tiff.
+        quality: 1 to 100, for JPEG, WebP and AVIF.
+        alpha: keep the transparency of an RGBA image, in a format that has it; else it is laid over
+            white.
+
+    Raises:
+        ImageError: the suffix is not one of these, or the format cannot hold a picture of this
+        size.
+        OSError: the disk refuses.
+    """
+    path = Path(path)
+    form = SAVES.get(path.suffix.lower())
+    if form is None:
+        expected = ", ".join(SAVES)
+        raise ImageError(f"{shown(path.name)} ends in {path.suffix!r}; expected one of {expected}")
+    if not 1 <= quality <= 100:
+        raise ImageError(f"quality is {quality}; expected 1 to 100")
+    if path.is_dir():
+        raise ImageError(f"{shown(path.name)} is a folder; expected the name of a file")
+    keeps = alpha and image.mode == "RGBA" and form not in ("JPEG", "BMP")
+    clean = image.copy() if keeps else _flatten(_eight_bits(image)).copy()
+    clean.info = {}  # Pillow writes comments and profiles that it finds here
+    try:
+        encoded = _encoded(clean, form, quality)
+    except (OSError, ValueError, struct.error) as error:
+        size = f"{image.width}x{image.height}"
+        raise ImageError(f"{form} cannot hold a picture of {size} pixels: {error}") from error
+    with atomic_write(path) as part:
+        part.write_bytes(encoded.getbuffer())
+    return path
+
+
+def _encoded(image: Image.Image, form: str, quality: int) -> io.BytesIO:
+    options, encoded = _options(form, quality), io.BytesIO()
+    try:
+        image.save(encoded, form, **options)
+    except OSError:
+        if not options.pop("optimize", False):
+            raise
+        # Pillow gives an optimised JPEG a byte or two a pixel, which noise overflows.
+        encoded = io.BytesIO()
+        image.save(encoded, form, **options)
+    return encoded
+
+
+def _options(form: str, quality: int) -> dict:
+    if form == "JPEG":  # full colour resolution: drawn contours are coloured edges
+        return {"quality": quality, "subsampling": 0, "optimize": True}
+    if form == "WEBP":
+        return {"quality": quality, "method": 4}
+    if form == "AVIF":
+        return {"quality": quality, "subsampling": "4:4:4"}
+    return {"compression": "tiff_deflate"} if form == "TIFF" else {}
+
+
+def _read(source, max_bytes: int) -> tuple[str, bytes]:
+    """What to call the source in an error, and its bytes."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        name, data = "The file", bytes(source)
+    elif isinstance(source, str | os.PathLike):
+        path = Path(source)
+        name = shown(path.name or str(path))
+        try:
+            if path.is_dir():
+                raise ImageError(f"{name} is a folder; expected {EXPECTED}.")
+            if not path.is_file():  # a device or a pipe could be read for ever
+                there = "is not a regular file" if path.exists() else "does not exist"
+                raise ImageError(f"{name} {there}; expected {EXPECTED}.")
+            if path.stat().st_size > max_bytes:
+                raise ImageError(too_heavy(name, max_bytes))
+            with open(path, "rb") as file:
+                data = file.read(max_bytes + 1)
+        except (OSError, ValueError) as error:  # no permission; a NUL in the name; a name too long
+            if isinstance(error, ImageError):
+                raise
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(f"{name} cannot be read ({reason}); expected {EXPECTED}.") from error
+    elif hasattr(source, "read"):
+        name, data = "The file", source.read(max_bytes + 1)
+        if not isinstance(data, bytes):
+            raise ImageError("The file is open as text; expected one opened in binary mode.")
+    else:
+        kind = "nothing" if source is None else type(source).__name__
+        raise ImageError(f"{kind} was given; expected {EXPECTED}: a path, its bytes or an image.")
+    if len(data) > max_bytes:
+        raise ImageError(too_heavy(name, max_bytes))
+    return name, data
+
+
+def _upright(image: Image.Image, name: str, max_pixels: int, alpha: bool) -> Image.Image:
+    width, height = image.size
+    kind = image.format or "image"
+    if width < 1 or height < 1:
+        raise ImageError(f"{name} has no pixels ({width}x{height}); expected {EXPECTED}.")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} has {width}x{height} = {_millions(width * height)}; "
+            f"at most {_millions(max_pixels)} are taken. Scale it down first."
+        )
+    try:
+        image.load()
+    except _DAMAGED as error:
+        reason = str(error) or type(error).__name__
+        raise ImageError(
+            f"{name} is a damaged or cut-off {kind} file ({reason}); expected {EXPECTED}."
+        ) from error
+    turn = _turn(image)  # after load: Pillow turns a TIFF itself while decoding
+    photo = _to_srgb(_eight_bits(image))
+    photo = photo.convert("RGBA") if alpha and _see_through(photo) else _flatten(photo)
+    photo = photo.transpose(turn) if turn is not None else photo
+    photo = photo.copy() if photo is image else photo
+    photo.info = {}
+    return photo
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _TURNS.get(image.getexif().get(0x0112))
+    except _DAMAGED:  # a broken EXIF block says nothing about the pixels
+        return None
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """The image with an embedded profile converted to sRGB, where that can be done."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "LAB":  # TIFF; Pillow has no plain conversion for it
+        return ImageCms.profileToProfile(
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    if not isinstance(profile, bytes) or not profile:
+        return image
+    alpha = None
+    try:
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            alpha = image.getchannel("A")
+        colours = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(own, srgb, colours.mode, "RGB")
+        if colours.mode == "RGB" and _changes_nothing(transform):
+            return image
+        colours = ImageCms.applyTransform(colours, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image  # a damaged profile, or one for another number of channels
+    if alpha is not None:
+        colours.putalpha(alpha)
+    return colours
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a transform RGB -> RGB is no more than rounding: most photos carry sRGB itself."""
+    steps = np.arange(0, 256, 51, dtype=np.uint8)
+    probe = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(6, 36, 3)
+    turned = np.asarray(ImageCms.applyTransform(Image.fromarray(probe), transform))
+    return bool(np.abs(turned.astype(int) - probe).max() <= 2)
+
+
+def _see_through(image: Image.Image) -> bool:
+    """Whether some pixel is not opaque."""
+    if not image.has_transparency_data:
+        return False
+    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """RGB from any mode, transparency over white."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image)
+        image = white
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Greys of more than 8 bits as mode L, scaled and not clipped; other modes unchanged.
+
+    16 bit files span 0 to 65535 by definition. 32 bit and float files do not say their span: the
+    smallest of 0 to 1 (float only), 0 to 255 and 0 to 65535 that holds all values is taken, else
+    their own.
+    """
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image
+    grey = np.asarray(image)
+    if grey.dtype.kind == "u" and grey.dtype.itemsize == 2:
+        low, high = 0.0, 65535.0
+    else:
+        is_float = grey.dtype.kind == "f"
+        grey = np.nan_to_num(grey.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        low, high = float(grey.min()), float(grey.max())
+        for span in (1.0, 255.0, 65535.0)[0 if is_float else 1 :]:
+            if low >= 0.0 and high <= span:
+                low, high = 0.0, span
+                break
+    scale = 255.0 / (high - low) if high > low else 0.0
+    result = Image.fromarray(np.rint((grey - low) * scale).astype(np.uint8))
+    result.info["icc_profile"] = image.info.get("icc_profile")
+    return result
+
+
+# Kinds that `load` opens: not being able to means damage.
+_PICTURES = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "AVIF")
+
+
+def _millions(pixels: int) -> str:
+    return f"{pixels / 1e6:.3g} million pixels"

@@ -1,0 +1,36 @@
+"""Latents: w and w+, their directions, files and inversion."""
+
+from toonify.latents.directions import fit_direction, sefa
+from toonify.latents.files import load_directions, load_latent, save_latent
+from toonify.latents.operations import (
+    Direction,
+    around,
+    as_rows,
+    check_edits,
+    edit,
+    edited,
+    expand,
+    interpolate,
+    mix,
+    normals,
+    truncate,
+)
+
+__all__ = [
+    "Direction",
+    "around",
+    "as_rows",
+    "check_edits",
+    "edit",
+    "edited",
+    "expand",
+    "fit_direction",
+    "interpolate",
+    "load_directions",
+    "load_latent",
+    "mix",
+    "normals",
+    "save_latent",
+    "sefa",
+    "truncate",
+]

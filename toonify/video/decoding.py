@@ -1,0 +1,212 @@
+"""Reads films: upright frames with their exact times, as far as the file goes.
+
+Files may be hostile. Only files on this machine are opened, of formats that name no other files,
+and no frame is decoded that is larger than `MAX_PIXELS`.
+"""
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from toonify.video.animations import Animation, is_animation
+from toonify.video.color import colours_of, to_pixels, written
+from toonify.video.types import About, ClipError, Frame, fitted
+
+MAX_PIXELS = 40_000_000  # of a frame: 8K and a little more
+MAX_STREAMS = 64
+# Demuxers of single files: no playlists, no lists of files, no devices, no screen grabbing.
+FORMATS = (
+    *("mov", "mp4", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv"),
+    *("ogg", "nut", "h264", "hevc", "m4v", "mxf", "ivf", "obu", "dv", "rm", "wtv"),
+)
+EXPECTED = "a film (MP4, MOV, MKV, WebM, AVI ...) or an animated GIF, WebP or PNG"
+
+
+def open_file(path: str | os.PathLike):
+    """The container of a local film; ClipError where it is none."""
+    try:
+        return av.open(
+            f"file:{os.fspath(path)}",
+            options={"max_pixels": str(MAX_PIXELS)},
+            container_options={
+                "protocol_whitelist": "file",
+                "format_whitelist": ",".join(FORMATS),
+                "max_streams": str(MAX_STREAMS),
+            },
+            metadata_errors="replace",
+        )
+    except FileNotFoundError:
+        raise ClipError(f"{path}: there is no such file") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ClipError(
+            f"{path}: not a clip that can be read ({why}); expected {EXPECTED}"
+        ) from None
+
+
+def open_clip(path: str | os.PathLike, max_height: int | None = None) -> "Film | Animation":
+    """The clip in a file, its frames made smaller to be at most `max_height` high.
+
+    The first frame has been decoded when this returns.
+    Raises ClipError for what is not a clip, with a reason for people.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ClipError(f"{path}: there is no such file")
+    return Animation(path, max_height) if is_animation(path) else Film(path, max_height)
+
+
+class Film:
+    """A film file. `frames()` may be called again and begins anew.
+
+    about: what is known before reading. Rotation is undone and pixels are made square, so that
+        `about.size` may differ from what the file says.
+    damaged: packets and frames that could not be decoded, counted while reading.
+    notes: what people should know of it.
+    """
+
+    def __init__(self, path: Path, max_height: int | None = None):
+        self.path = path
+        self.damaged = 0
+        self.notes: list[str] = []
+        self._scaler = VideoReformatter()
+        with open_file(path) as container:
+            stream = pictures_of(container, path)
+            first = next(self._decoded(container, stream), None)
+            if first is None:
+                raise ClipError(f"{path}: {self._nothing_decoded(stream)}")
+            self.damaged = 0
+            self._base = stream.time_base
+            self._end = None
+            if stream.duration:
+                end = (stream.start_time or 0) + stream.duration
+                self._end = end * self._base.numerator
+            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            seconds = (stream.duration or 0) * stream.time_base
+            seconds = seconds or Fraction(container.duration or 0, av.time_base)
+            self.colours = colours_of(first)
+            self._turns = round(first.rotation / 90) % 4
+            self._stored = fitted(square(first, stream), None)
+            upright = self._stored[::-1] if self._turns % 2 else self._stored
+            size = fitted(upright, max_height)
+            self._stored = size[::-1] if self._turns % 2 else size
+            self.about = About(
+                size,
+                Fraction(1, self._base.denominator),
+                rate,
+                stream.frames or round(seconds * rate),
+                written(self.colours),
+            )
+            if first.interlaced_frame:
+                self.notes.append("it is interlaced and drawn as it is: edges in motion are combed")
+            if self.colours.is_hdr:
+                self.notes.append("its HDR colours were brought to the range of ordinary screens")
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames in the order they are shown; times only rise."""
+        self.damaged = 0
+        with open_file(self.path) as container:
+            stream = pictures_of(container, self.path)
+            before = None
+            for picture in self._decoded(container, stream):
+                at = self._time(picture, before)
+                frame = Frame(at, self._length(picture, at), self._pixels(picture))
+                if before is not None:
+                    yield Frame(before.at, at - before.at, before.pixels)
+                before = frame
+            if before is not None:
+                yield before
+
+    def glances(self, number: int) -> Iterator[np.ndarray]:
+        """Up to `number` frames from all over the film, uint8 RGB (H, W, 3), fast: entry points."""
+        span = float(self.about.seconds)
+        with open_file(self.path) as container:
+            stream = pictures_of(container, self.path)
+            start, seen = stream.start_time or 0, set()
+            for index in range(number):
+                place = start + int(span * (index + 0.5) / number / self._base)
+                try:
+                    container.seek(place, stream=stream)
+                    picture = next(container.decode(stream), None)
+                except av.FFmpegError:
+                    continue
+                if picture is not None and picture.pts not in seen:
+                    seen.add(picture.pts)
+                    yield self._pixels(picture)
+
+    def _decoded(self, container, stream) -> Iterator[av.VideoFrame]:
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError:  # the file breaks off
+                self.damaged += 1
+                return
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                self.damaged += 1
+                continue
+            self.damaged += sum(picture.is_corrupt for picture in pictures)
+            yield from (picture for picture in pictures if not picture.is_corrupt)
+
+    def _nothing_decoded(self, stream) -> str:
+        if stream.codec_context.codec_tag in ("encv", "drmi"):
+            return "its pictures are encrypted; expected a clip without copy protection"
+        if self.damaged:
+            return f"none of its {self.damaged} packets can be decoded; is it encrypted or damaged?"
+        return "there is no picture in it; expected at least one"
+
+    def _time(self, picture, before: Frame | None) -> int:
+        """When the picture is shown, later than the one before even if the file says otherwise."""
+        if before is None:
+            return (picture.pts or 0) * self._base.numerator
+        if picture.pts is None:
+            return before.at + before.duration
+        return max(picture.pts * self._base.numerator, before.at + 1)
+
+    def _length(self, picture, at: int) -> int:
+        """How long a frame is shown, if none follows it.
+
+        Files with B-frames tell of the time between frames as they are stored, not as they are
+        shown: the end of the stream is the better witness.
+        """
+        if self._end is not None and self._end > at:
+            return self._end - at
+        said = (picture.duration or 0) * self._base.numerator if self._end is None else 0
+        return said or max(1, round(1 / self.about.rate / self.about.time_base))
+
+    def _pixels(self, picture) -> np.ndarray:
+        pixels = to_pixels(picture, self._scaler, self._stored, self.colours)
+        return np.ascontiguousarray(np.rot90(pixels, self._turns))
+
+
+def pictures_of(container, path):
+    """The stream of moving pictures; ClipError where there is none."""
+    for stream in container.streams.video:
+        cover = stream.disposition & av.stream.Disposition.attached_pic
+        if not cover and stream.codec_context is not None:
+            if stream.width * stream.height > MAX_PIXELS:
+                raise ClipError(
+                    f"{path}: its frames are {stream.width}x{stream.height}; expected at most"
+                    f" {MAX_PIXELS / 1e6:.0f} megapixels"
+                )
+            stream.thread_type = "AUTO"
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # later ones may grow
+            return stream
+    raise ClipError(f"{path}: there are no moving pictures in it; expected {EXPECTED}")
+
+
+def square(picture, stream) -> tuple[int, int]:
+    """Width and height of a stored picture once its pixels are square."""
+    shape = stream.sample_aspect_ratio or Fraction(1)
+    if not Fraction(1, 4) < shape < 4:  # nonsense
+        shape = Fraction(1)
+    return max(1, round(picture.width * shape)), picture.height

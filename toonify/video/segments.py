@@ -1,0 +1,250 @@
+"""A clip in the making: finished pieces in a folder beside it, so that a killed run can go on.
+
+A piece is a small film of its own. It is written under another name and renamed when it is whole;
+its name says everything that joining it needs: `NUMBER.FRAMES.START.mp4`.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from filelock import FileLock, Timeout
+
+from toonify.video.color import tag, to_frame
+from toonify.video.types import ClipError, Colours, Frame
+
+FRAMES = 60  # in a piece; a killed run loses at most so many drawings
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How pictures are compressed: FFmpeg's encoder, pixel format and options."""
+
+    name: str
+    form: str
+    options: tuple[tuple[str, str], ...]
+
+
+def h264(crf: int) -> Codec:
+    """What every browser and telephone plays.
+
+    Without B-frames every frame is decoded when it is shown: pieces follow each other without
+    overlap, and odd times need no edit lists.
+    """
+    return Codec("libx264", "yuv420p", (("crf", str(crf)), ("bf", "0"), ("preset", "medium")))
+
+
+def vp9(crf: int) -> Codec:
+    """For WebM. Frames that are stored and not shown would have no time of their own: none."""
+    options = {"crf": str(crf), "b": "0", "cpu-used": "5", "row-mt": "1", "auto-alt-ref": "0"}
+    return Codec("libvpx-vp9", "yuv420p", tuple(options.items()))
+
+
+# For animations, which are made from the pieces when all are there.
+LOSSLESS = Codec("libx264rgb", "rgb24", (("qp", "0"), ("bf", "0"), ("preset", "ultrafast")))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A finished piece: its file, frames, and the time of its first in the clip's unit."""
+
+    file: Path
+    frames: int
+    start: int
+
+    @classmethod
+    def of(cls, file: Path) -> "Piece":
+        _, frames, start, _ = file.name.split(".")
+        return cls(file, int(frames), int(start))
+
+
+class Parts:
+    """The pieces of the clip that will be `target`; a context in which nobody else writes them.
+
+    `plan` is what the drawing depends on. Pieces of another plan are an error, unless `anew` says
+    to begin again. With `keep` the folder is left when the context ends by an error.
+    Raises ClipError for pieces of another plan and for a folder that is in use.
+    """
+
+    def __init__(self, target: Path, plan: dict, *, anew: bool = False, keep: bool = True):
+        self.folder = target.with_name(f".{target.name}.parts")
+        self.target = target
+        self._plan, self._anew, self._keep = plan, anew, keep
+        self._lock = FileLock(self.folder / "lock")
+        self.found: dict = {}  # what was found out about the clip, kept for the next run
+        self.pieces: list[Piece] = []
+
+    def __enter__(self) -> "Parts":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ClipError(f"{self.target}: another run is drawing it just now") from None
+        try:
+            self._begin()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None or not self._keep or not self.pieces:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+
+    def _begin(self) -> None:
+        written = read_plan(self.folder / PLAN)
+        pieces = sorted(self.folder.glob("[0-9]*.mp4"))
+        if pieces and (written is None or written["plan"] != self._plan):
+            if not self._anew:
+                raise ClipError(
+                    f"{self.folder} holds the beginning of this clip as drawn with other settings"
+                    " or from another file: the same command as then goes on; --overwrite begins"
+                    " again"
+                )
+            for file in pieces:
+                file.unlink()
+            pieces = []
+        for rest in self.folder.glob("writing.*"):
+            rest.unlink()
+        self.pieces = [Piece.of(file) for file in pieces]
+        self.found = written["found"] if pieces else {}
+
+    def note(self, **found) -> None:
+        """Keeps what was found out about the clip for a run that goes on."""
+        self.found |= found
+        temporary = self.folder / "writing.json"
+        temporary.write_text(json.dumps({"plan": self._plan, "found": self.found}))
+        temporary.replace(self.folder / PLAN)
+
+    @property
+    def frames(self) -> int:
+        """Frames in the finished pieces."""
+        return sum(piece.frames for piece in self.pieces)
+
+    def write(
+        self,
+        frames: Iterable[Frame],
+        codec: Codec,
+        unit: Fraction,
+        colours: Colours,
+    ) -> Iterator[Frame]:
+        """Adds frames, all of one size, to the pieces; yields each when it has been compressed."""
+        writer = None
+        try:
+            for frame in frames:
+                if writer is None:
+                    number = len(self.pieces)
+                    file = self.folder / f"writing.{number:06}.mp4"
+                    writer = PieceWriter(file, frame, codec, unit, colours)
+                writer.add(frame)
+                if writer.count == FRAMES:
+                    self._finish(writer)
+                    writer = None
+                yield frame
+            if writer is not None:
+                self._finish(writer)
+                writer = None
+        finally:
+            if writer is not None:
+                writer.container.close()
+                writer.file.unlink(missing_ok=True)  # made with the first packet
+
+    def _finish(self, writer: "PieceWriter") -> None:
+        writer.close()
+        number = len(self.pieces)
+        whole = self.folder / f"{number:06}.{writer.count}.{writer.start}.mp4"
+        writer.file.rename(whole)
+        self.pieces.append(Piece.of(whole))
+
+    def packets(self, unit: Fraction) -> Iterator[av.Packet]:
+        """All packets of the pieces in order, at their times in the clip, in its unit."""
+        for piece in self.pieces:
+            with av.open(str(piece.file)) as container:
+                (stream,) = container.streams.video
+                for packet in container.demux(stream):
+                    if packet.pts is None:
+                        continue
+                    # The file may count in a multiple of the unit.
+                    places = (packet.pts, packet.duration)
+                    at, lasts = (round(place * stream.time_base / unit) for place in places)
+                    packet.time_base = unit
+                    packet.pts = packet.dts = at + piece.start
+                    packet.duration = lasts
+                    yield packet
+
+    def last(self, unit: Fraction) -> Frame:
+        """When the last frame is shown and for how long; without pixels."""
+        piece = self.pieces[-1]
+        with av.open(str(piece.file)) as container:
+            (stream,) = container.streams.video
+            packets = [p for p in container.demux(stream) if p.pts is not None]
+            scale = stream.time_base / unit
+            at, lasts = round(packets[-1].pts * scale), round(packets[-1].duration * scale)
+        return Frame(at + piece.start, lasts, np.empty((0, 0, 3), np.uint8))
+
+    def decoded(self, unit: Fraction) -> Iterator[Frame]:
+        """All frames of the pieces."""
+        for piece in self.pieces:
+            with av.open(str(piece.file)) as container:
+                (stream,) = container.streams.video
+                for picture in container.decode(stream):
+                    scale = stream.time_base / unit
+                    at = round(picture.pts * scale) + piece.start
+                    lasts = round((picture.duration or 0) * scale)
+                    yield Frame(at, lasts, picture.to_ndarray(format="rgb24"))
+
+
+class PieceWriter:
+    """Compresses frames into one piece. Times in it begin at 0."""
+
+    def __init__(self, file: Path, first: Frame, codec: Codec, unit: Fraction, colours: Colours):
+        self.file, self.start, self.count = file, first.at, 0
+        self._codec, self._unit, self._colours = codec, unit, colours
+        self._scaler = VideoReformatter()
+        self._lengths: dict[int, int] = {}
+        scale = {"video_track_timescale": str(unit.denominator)}
+        self.container = av.open(str(file), "w", options=scale)
+        self._stream = self.container.add_stream(codec.name, options=dict(codec.options))
+        height, width = first.pixels.shape[:2]
+        self._stream.width, self._stream.height = width, height
+        self._stream.pix_fmt = codec.form
+        self._stream.time_base = self._stream.codec_context.time_base = unit
+        if codec.form != "rgb24":
+            tag(self._stream.codec_context, colours)
+
+    def add(self, frame: Frame) -> None:
+        """Adds a frame; times rise."""
+        picture = to_frame(frame.pixels, self._scaler, self._codec.form, self._colours)
+        picture.pts, picture.time_base = frame.at - self.start, self._unit
+        self._lengths[picture.pts] = frame.duration
+        self.count += 1
+        self._mux(self._stream.encode(picture))
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._mux(self._stream.encode())
+        self.container.close()
+
+    def _mux(self, packets) -> None:
+        for packet in packets:
+            # Encoders pass no length on; of the last frame nothing else tells it.
+            at = round(packet.pts * packet.time_base / self._unit)
+            packet.duration = round(self._lengths.pop(at) * self._unit / packet.time_base)
+            self.container.mux(packet)
+
+
+def read_plan(file: Path) -> dict | None:
+    """The plan in a file, or None where there is none that is whole."""
+    try:
+        plan = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return plan if isinstance(plan, dict) and {"plan", "found"} <= plan.keys() else None

@@ -1,0 +1,115 @@
+"""Checkpoints of a run: written whole, found again, the oldest deleted."""
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelerate import Accelerator
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+
+from training.core import records
+
+LOCK_SECONDS = 5.0  # a killed run's processes may take a moment to go
+
+
+class Progress:
+    """Images seen, seconds trained, best score so far; saved with every checkpoint."""
+
+    def __init__(self):
+        self.images = 0
+        self.seconds = 0.0
+        self.best = math.inf
+
+    def state_dict(self) -> dict:
+        return {"images": self.images, "seconds": self.seconds, "best": self.best}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.images, self.seconds = state["images"], state["seconds"]
+        self.best = state["best"]
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    folder = run / "checkpoints"
+    return sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
+
+
+def refuse_full_disk(run: Path, needed: int) -> None:
+    """OSError, for people, if fewer than `needed` bytes are free where the run lies."""
+    free = shutil.disk_usage(run).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"{run}: {free / 2**20:.0f} MB are free and a checkpoint takes "
+            f"{needed / 2**20:.0f} MB. The last whole checkpoint is "
+            f"{(checkpoints(run) or ['none'])[-1]}; make room, then --resume",
+        )
+
+
+def save_checkpoint(accelerator: Accelerator, run: Path, images: int, keep: int) -> None:
+    """Writes a checkpoint under a temporary name, renames it, and prunes the oldest.
+
+    Raises:
+        OSError: it could not be written whole, as on a full disk; older checkpoints stay.
+    """
+    folder = run / "checkpoints"
+    part, whole = folder / f".part-{images:09d}", folder / f"{images:09d}"
+    if accelerator.is_main_process:
+        for left in folder.glob(".part-*"):
+            shutil.rmtree(left)
+        refuse_full_disk(run, max((size_of(old) for old in checkpoints(run)), default=0))
+    accelerator.wait_for_everyone()
+    try:
+        accelerator.save_state(str(part), safe_serialization=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch and safetensors name a failed write each in its own way.
+        shutil.rmtree(part, ignore_errors=True)
+        raise OSError(
+            f"{part}: could not be written ({error}). The last whole checkpoint is "
+            f"{(checkpoints(run) or ['none'])[-1]}; make room, then --resume"
+        ) from error
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.rmtree(whole, ignore_errors=True)
+        os.replace(part, whole)
+        for old in checkpoints(run)[:-keep]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def write_settings(settings, run: Path) -> None:
+    """The resolved settings beside the run."""
+    records.write(dataclasses.asdict(settings), run / "settings.json")
+
+
+def trim_log(path: Path, images: int) -> None:
+    """Drops lines of a log that lie after `images`: the resumed run writes them again."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
+        kept = [line for line in lines if json.loads(line)["images"] <= images]
+        records.write_text("".join(line + "\n" for line in kept), path)
+
+
+@contextmanager
+def locked(run: Path):
+    """Keeps a second training out of a run's folder; the system lets go even after kill -9."""
+    lock = FileLock(run / ".lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise ValueError(f"--out {run}: another process is training there") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,74 @@
+"""Losses that all three models share."""
+
+import torch
+import torch.nn.functional as F
+
+# Rows give Y, U, V of RGB in [0, 1] (BT.601, as tf.image.rgb_to_yuv).
+YUV = (
+    (0.299, 0.587, 0.114),
+    (-0.14714119, -0.28886916, 0.43601035),
+    (0.61497538, -0.51496512, -0.10001026),
+)
+
+
+def grey(image: torch.Tensor) -> torch.Tensor:
+    """Luma in all three channels, same shape; a grey image comes back as it went in."""
+    weights = image.new_tensor(YUV[0]).view(1, 3, 1, 1)
+    return (image * weights).sum(1, keepdim=True).expand_as(image)
+
+
+def yuv(image: torch.Tensor) -> torch.Tensor:
+    """YUV of an image in [-1, 1], same shape: Y in [0, 1], U and V zero for grey."""
+    matrix = image.new_tensor(YUV)
+    return torch.einsum("kc,nchw->nkhw", matrix, (image + 1) / 2)
+
+
+def gram(features: torch.Tensor, centred: bool = False) -> torch.Tensor:
+    """Channel products (N, C, C) over H * W * C of each sample, in float32: half types overflow.
+
+    `centred` takes each channel's mean off first, as AnimeGANv3 does: texture without its tint.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.float().flatten(2)
+        if centred:
+            flat = flat - flat.mean(2, keepdim=True)
+        return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
+
+
+def feature_distance(features: list[torch.Tensor], others: list[torch.Tensor]) -> torch.Tensor:
+    """Mean over the stages of the mean absolute difference; zero for equal features."""
+    parts = [F.l1_loss(a.float(), b.float()) for a, b in zip(features, others, strict=True)]
+    return torch.stack(parts).mean()
+
+
+def style_distance(
+    features: list[torch.Tensor],
+    others: list[torch.Tensor],
+    scales: list[float],
+    centred: bool = False,
+) -> torch.Tensor:
+    """Mean over the stages of the mean absolute difference of Gram matrices times its scale."""
+    parts = [
+        scale * F.l1_loss(gram(a, centred), gram(b, centred))
+        for a, b, scale in zip(features, others, scales, strict=True)
+    ]
+    return torch.stack(parts).mean()
+
+
+def r1_penalty(critic, real: torch.Tensor) -> torch.Tensor:
+    """Half the squared length of the score's slope at real images, mean over them, in float32.
+
+    Mescheder, Geiger, Nowozin, "Which training methods for GANs do actually converge?", ICML 2018.
+    A patch critic's score is the mean of its patches. For a linear critic `<w, x>`: |w|^2 / 2.
+    """
+    with torch.autocast(real.device.type, enabled=False):
+        real = real.detach().float().requires_grad_(True)
+        score = critic(real).flatten(1).mean(1).sum()
+        (slope,) = torch.autograd.grad(score, real, create_graph=True)
+        return slope.square().sum((1, 2, 3)).mean() / 2
+
+
+def total(parts: dict[str, torch.Tensor], weights: dict[str, float]):
+    """Weighted sum of the parts, and {name: detached part} for the log."""
+    loss = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
+    return loss, {name: part.detach() for name, part in parts.items()}

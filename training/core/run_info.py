@@ -1,0 +1,77 @@
+"""How a network was trained, as `training.json` in its folder says it, for its card."""
+
+import dataclasses
+import importlib.metadata
+import platform
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from toonify import hub
+from training.core import records
+from training.data import hub as hub_datasets
+
+VERSIONS = ("torch", "torchvision", "diffusers", "accelerate", "numpy", "pillow")
+SOURCES = ("data", "photos", "scenes", "pictures")  # settings that name what is learnt from
+
+
+def about(settings, preset: str, accelerator: Accelerator) -> dict[str, object]:
+    """What holds for a whole run: settings, machine, packages. No folder of the machine is told."""
+    chosen = dataclasses.asdict(settings)
+    device = accelerator.device
+    start = chosen.get("start_from", "")
+    return {
+        "preset": preset,
+        "device": "cpu" if device.type == "cpu" else "gpu",
+        "processor": processor(device),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "precision": {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision),
+        "versions": versions(VERSIONS),
+        "datasets": sorted({on_hub(chosen.get(name, "")) for name in SOURCES} - {""}),
+        "base_model": on_hub(start),
+        "settings": {
+            name: told(value) if isinstance(value, str) else value
+            for name, value in chosen.items()
+            if name != "out"
+        },
+    }
+
+
+def write(folder: Path, run: dict[str, object], images: int, seconds: float) -> None:
+    """Writes training.json; `run` is what `about` says."""
+    records.write({"images": images, "seconds": round(seconds, 1), **run}, folder / hub.TRAINING)
+
+
+def processor(device: torch.device) -> str:
+    """The name of the GPU or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.M) if info.exists() else None
+    return (found and found[1].strip()) or platform.processor() or platform.machine()
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Package -> version, of those that are installed."""
+    found = {}
+    for package in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def told(value: object) -> str:
+    """A setting or option as others may read it; of an absolute path only its last part."""
+    path = Path(str(value))
+    return path.name if path.is_absolute() or str(value).startswith("~") else str(value)
+
+
+def on_hub(source: str) -> str:
+    """owner/name of a source on the Hub, or "" for one that lies here or is none."""
+    if not hub_datasets.is_name(source) or Path(source).exists():
+        return ""
+    return re.split("[@#]", source)[0]

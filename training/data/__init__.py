@@ -1,0 +1,1 @@
+"""Training images: folders, archives, Hub data sets."""

@@ -1,0 +1,129 @@
+"""Aligned pictures to train a generator on, and pairs of a latent and its drawing."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from toonify import latents
+from training.data.images import Picture, square
+from training.data.sources import open_pictures
+
+LARGEST_SEED = 2**62
+
+
+def seed_of(seed: int, index: int) -> int:
+    """The seed of draw `index` of a run: below 2**62, unlike for all that differ."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) % LARGEST_SEED
+
+
+def normals(seeds: torch.Tensor, salt: int, *shape: int) -> torch.Tensor:
+    """Normal numbers (N, *shape), those of a sample from its seed and `salt` alone."""
+    return latents.normals(seeds.tolist(), salt, *shape)
+
+
+def pixels(picture: Picture, side: int) -> torch.Tensor:
+    """The middle of a picture as uint8 (3, side, side)."""
+    return torch.from_numpy(np.array(square(picture.load(), side))).permute(2, 0, 1)
+
+
+class SquareCache:
+    """Pictures as squares of one side, kept once decoded as long as they fit into `max_bytes`."""
+
+    def __init__(self, side: int, max_bytes: int = 2**30):
+        self.side = side
+        self.room = max_bytes // (3 * side * side)
+        self.kept: dict[Picture, torch.Tensor] = {}
+
+    def __call__(self, picture: Picture) -> torch.Tensor:
+        found = self.kept.get(picture)
+        if found is None:
+            found = pixels(picture, self.side)
+            if len(self.kept) < self.room:
+                self.kept[picture] = found
+        return found
+
+
+@torch.no_grad()
+def drawn_latent(generator, seed: int, index: int, low: float, high: float) -> torch.Tensor:
+    """w (1, w_dim) of face `index`: of a seed and the index alone.
+
+    Truncation is drawn evenly between `low` and `high`.
+    """
+    own = torch.tensor([seed_of(seed, index)])
+    psi = low + (high - low) * float(torch.special.ndtr(normals(own, 1, 1)))
+    w = generator.mapping(normals(own, 0, generator.config.z_dim))
+    return generator.mapping.w_avg.lerp(w, psi)
+
+
+def shuffled(index: int, count: int, seed: int) -> int:
+    """Which of `count` things draw `index` shows: each once an epoch, in an order of its own."""
+    epoch, at = divmod(index, count)
+    return int(order(epoch, count, seed)[at])
+
+
+@lru_cache(maxsize=2)
+def order(epoch: int, count: int, seed: int) -> np.ndarray:
+    """The order of `count` things in an epoch, whatever the other epochs'."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+class AlignedDraws(Dataset):
+    """Draw i: {"real": uint8 (3, side, side), "seed": int}; it depends on `seed` and i alone.
+
+    Each epoch shows every picture once, in an order of its own. `mirror` turns half of them over.
+    """
+
+    def __init__(self, data: str, side: int, length: int, seed: int = 0, mirror: bool = True):
+        self.pictures = open_pictures(data, "aligned pictures", smallest=min(side, 64))
+        self.squares = SquareCache(side)
+        self.length, self.seed, self.mirror = length, seed, mirror
+
+    def __len__(self) -> int:
+        return self.length
+
+    def place(self, index: int) -> int:
+        """Which picture draw `index` shows."""
+        return shuffled(index, len(self.pictures), self.seed)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        own = seed_of(self.seed, index)
+        real = self.squares(self.pictures[self.place(index)])
+        if self.mirror and own % 2:
+            real = real.flip(2)
+        return {"real": real, "seed": torch.tensor(own)}
+
+
+class PairedDraws(Dataset):
+    """Draw i: {"real": drawing, "w": (D,), "seed": int}; what `cartoon_filter --generator` wrote.
+
+    `folder/LOOK/style/NAME.png` is the drawing of the face that `folder/w/NAME.npz` draws.
+    """
+
+    def __init__(self, folder: str, look: str, side: int, length: int, w_dim: int, seed: int = 0):
+        drawings = open_pictures(str(Path(folder, look, "style")), "drawings")
+        place = Path(folder, "w")
+        self.pictures = [p for p in drawings if (place / f"{p.name}.npz").is_file()]
+        if not self.pictures:
+            raise ValueError(
+                f"--look {look}: no drawing in {folder}/{look}/style has its latent in {place}; "
+                "expected what training/prepare/cartoon_filter.py writes with --generator"
+            )
+        self.w = torch.stack(
+            [
+                latents.load_latent(place / f"{picture.name}.npz", 1, w_dim)[0, 0]
+                for picture in self.pictures
+            ]
+        )
+        self.squares = SquareCache(side, 2 * 2**30)
+        self.length, self.seed = length, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        at = shuffled(index, len(self.pictures), self.seed)
+        own = torch.tensor(seed_of(self.seed, index))
+        return {"real": self.squares(self.pictures[at]), "w": self.w[at], "seed": own}

@@ -1,0 +1,142 @@
+"""Pictures to train on, wherever they lie: a folder, an archive, a data set on the Hub."""
+
+import os
+import warnings
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from toonify import images
+from training.data import hub as hub_datasets
+from training.data.images import ARCHIVES, Picture, archive_pictures, folder_pictures, shown, spread
+
+EXPECTED = "a folder, a .zip or .tar(.gz) archive, or a Hub data set owner/name"
+
+
+def find_pictures(source: str | Path, what: str, limit: int = 0) -> tuple[list[Picture], list[str]]:
+    """The pictures of a source, unread, in the order of their paths; and why others are left out.
+
+    Arguments and errors are those of `open_pictures`, but that an empty source is no error.
+    `limit` bounds what is fetched of a data set on the Hub.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found, refused = folder_pictures(path), []
+    elif path.is_file() and path.name.lower().endswith(ARCHIVES):
+        found, refused = archive_pictures(path)
+    elif path.exists():
+        raise ValueError(f"{source}: expected {EXPECTED} with {what}, found another kind of file")
+    elif isinstance(source, str):
+        if not hub_datasets.is_name(source):
+            raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
+        found, refused = hub_datasets.hub_pictures(source, what, limit)
+    else:
+        raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
+    return found, refused
+
+
+def photos_by_name(sources: Iterable[str | Path]) -> dict[str, Picture]:
+    """Photos of several sources and single files, unread, by flat names, sorted.
+
+    A name is the path below its source, without suffix, its parts joined by `_`.
+
+    Raises:
+        ValueError: a source is not there or holds no picture, or two pictures share a name.
+    """
+    named: dict[str, Picture] = {}
+    for source in sources:
+        path = Path(source).expanduser()
+        if path.is_file() and path.suffix.lower() in images.EXTENSIONS:
+            pictures = [Picture(path.stem, path)]
+        else:
+            pictures, _ = find_pictures(source, "photos")
+        if not pictures:
+            raise ValueError(f"{source}: no photos in it{_other_files(source)}")
+        for picture in pictures:
+            name = picture.name.replace("/", "_")
+            other = named.setdefault(name, picture)
+            if other is not picture:
+                raise ValueError(
+                    f"{picture.file} and {other.file} both hold a photo called {name}; rename "
+                    "one, or write them into two folders"
+                )
+    return dict(sorted(named.items()))
+
+
+def open_pictures(
+    source: str | Path, what: str, *, smallest: int = 64, limit: int = 0
+) -> list[Picture]:
+    """The readable pictures of a source, in the order of their paths.
+
+    Every picture is decoded once to see that it is whole. Those that are unreadable, smaller than
+    `smallest` px, or called like an earlier one (but for the suffix) are left out, and one warning
+    says so.
+
+    Args:
+        source: a folder (with folders in it, at will); a .zip, .tar, .tar.gz or .tgz file; or, as
+            text when there is no such path, a data set on the Hub: "owner/name", with "@revision"
+            and "#column" at will (see training.data.hub).
+        what: what to call the pictures in messages, in the plural.
+        smallest: the least short side, in px.
+        limit: at most this many pictures, spread evenly over the source; 0 is all of them.
+
+    Raises:
+        ValueError: there is no such source, it is damaged, or no picture in it can be used.
+        PermissionError: the data set needs a login.
+        ConnectionError: the data set is not on this machine and the Hub is away.
+    """
+    found, refused = find_pictures(source, what, limit)
+    by_name: dict[str, Picture] = {}
+    for picture in found:
+        if (first := by_name.setdefault(picture.name, picture)) is not picture:
+            refused.append(f"{shown(picture)} has the name of {shown(first)}")
+    whole, damaged = _checked(spread(list(by_name.values()), limit), what, smallest)
+    refused += damaged
+    if refused:
+        reasons = "; ".join(refused[:5]) + (" ..." if len(refused) > 5 else "")
+        left_out = (
+            f"{len(refused)} of {len(whole) + len(refused)} {what} left out "
+            f"(unreadable, smaller than {smallest} px, or of one name): {reasons}"
+        )
+    if not whole:
+        raise ValueError(
+            f"{source}: no {what} of at least {smallest} px in it; expected JPEG, PNG, WebP, BMP, "
+            f"TIFF, GIF or AVIF files{_other_files(source)}" + (f". {left_out}" if refused else "")
+        )
+    if refused:
+        warnings.warn(f"{source}: {left_out}", stacklevel=2)
+    return whole
+
+
+def _checked(pictures: list[Picture], what: str, smallest: int) -> tuple[list[Picture], list[str]]:
+    """The pictures that can be decoded and are large enough, with their sizes; and why not."""
+
+    def check(picture: Picture) -> Picture | str:
+        try:
+            image = picture.load(alpha=True)
+        except images.ImageError as error:
+            return str(error)
+        if min(image.size) < smallest:
+            return f"{shown(picture)} is {image.width}x{image.height}"
+        return replace(picture, size=image.size, transparent=image.mode == "RGBA")
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        answers = pool.map(check, pictures)
+        bar = tqdm(answers, f"looking at {what}", len(pictures), leave=False, delay=2)
+        answers = list(bar)
+    whole = [answer for answer in answers if isinstance(answer, Picture)]
+    return whole, [answer for answer in answers if isinstance(answer, str)]
+
+
+def _other_files(source: str | Path) -> str:
+    """What a folder without pictures holds instead, for the message."""
+    path = Path(source).expanduser()
+    files = sorted(p for p in path.rglob("*") if p.is_file())[:1000] if path.is_dir() else []
+    archives = [p for p in files if p.name.lower().endswith(ARCHIVES)]
+    if archives:
+        return f"; there is {archives[0].name} in it: name that file itself"
+    kinds = sorted({p.suffix.lower() for p in files if p.suffix} - set(images.EXTENSIONS))
+    return f"; found only {', '.join(kinds[:5])} files" if kinds else ""

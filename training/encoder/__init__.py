@@ -1,0 +1,1 @@
+"""Training of the encoder from photos to latents."""

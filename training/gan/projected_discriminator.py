@@ -1,0 +1,103 @@
+"""A discriminator on the features of a network that has seen many pictures already.
+
+Sauer, Chitta, Mueller, Geiger, "Projected GANs Converge Faster", NeurIPS 2021. The features are
+those of the bundled MobileNetV2, so a Frechet distance over the same network flatters what was
+trained against them: judge by another extractor.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrizations import spectral_norm
+
+from training.core.perceptual import MobileNetV2Features
+from training.gan.discriminators import as_buffers
+
+STAGES = {1: 16, 3: 24, 6: 32, 13: 96, 17: 320}  # stage -> channels, at 1/2, 1/4, ... 1/32
+MIXED = (16, 32, 64, 64, 64)  # channels of each after mixing
+SMALLEST = 8  # px at which the heads stop halving
+
+
+def without_norms(network: nn.Module) -> nn.Module:
+    """The network in eval mode, each batch norm folded into the convolution before it."""
+    for group in network.modules():
+        if isinstance(group, nn.Sequential):
+            for i, (first, second) in enumerate(pairwise(list(group))):
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    group[i] = fuse_conv_bn_eval(first, second)
+                    group[i + 1] = nn.Identity()
+    return network
+
+
+def frozen_features(stages: tuple[int, ...]) -> nn.Module:
+    """MobileNetV2 up to the last of `stages`, without batch norms, as buffers: nothing is learnt.
+
+    Image (N, 3, R, R) in [-1, 1] -> {stage: (N, C, h, w)}.
+    """
+    return as_buffers(without_norms(MobileNetV2Features(stages)))
+
+
+def random_convolution(inputs: int, outputs: int, kernel: int) -> nn.Module:
+    """A convolution that stays as it is drawn: Kaiming's normal numbers, no bias."""
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight)
+    return as_buffers(layer)
+
+
+class Head(nn.Sequential):
+    """Features (N, C, H, W) -> raw scores (N, P), one for each of P places.
+
+    Batch norms are over the batch at hand, also when it is judged for the generator.
+    """
+
+    def __init__(self, inputs: int, side: int, channels: int):
+        def convolution(inputs, outputs, **kwargs):
+            return spectral_norm(nn.Conv2d(inputs, outputs, 4, bias=False, **kwargs))
+
+        layers = []
+        while side > SMALLEST:
+            layers += [
+                convolution(inputs, channels, stride=2, padding=1),
+                nn.BatchNorm2d(channels, track_running_stats=False),
+                nn.LeakyReLU(0.2),
+            ]
+            inputs, side = channels, side // 2
+        padding = 0 if side == SMALLEST else 1
+        super().__init__(*layers, convolution(inputs, 1, padding=padding), nn.Flatten())
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Image (N, 3, R, R) in [-1, 1] -> raw scores (N, P) of places on five scales.
+
+    Features of five stages are mixed across channels and, from the coarsest up, across scales, by
+    convolutions that stay as they were drawn; only a head for each scale is trained. Pictures of
+    one call share batch norms: real and drawn ones go in apart.
+    """
+
+    mbstd_group = None
+
+    def __init__(self, resolution: int = 128, channels: int = 64):
+        super().__init__()
+        self.resolution = resolution
+        self.features = frozen_features(tuple(STAGES))
+        self.across = nn.ModuleList(
+            random_convolution(c, width, 1) for c, width in zip(STAGES.values(), MIXED, strict=True)
+        )
+        self.down = nn.ModuleList(
+            random_convolution(coarse, fine, 3) for fine, coarse in pairwise(MIXED)
+        )
+        self.heads = nn.ModuleList(
+            Head(width, resolution // 2 ** (i + 1), channels) for i, width in enumerate(MIXED)
+        )
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        assert image.shape[1:] == (3, self.resolution, self.resolution), image.shape
+        found = self.features(image).values()
+        maps = [mix(x) for mix, x in zip(self.across, found, strict=True)]
+        for i in range(len(maps) - 2, -1, -1):
+            coarse = F.interpolate(maps[i + 1], scale_factor=2, mode="bilinear")
+            maps[i] = maps[i] + self.down[i](coarse)
+        return torch.cat([head(x) for head, x in zip(self.heads, maps, strict=True)], 1)

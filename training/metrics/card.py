@@ -1,0 +1,108 @@
+"""Writes measured figures into a style's folder: `metrics.json` and a table in its model card."""
+
+import argparse
+import datetime
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from huggingface_hub.constants import HF_HUB_CACHE
+
+from toonify import hub
+from toonify.hub import cards
+from toonify.hub.cards.figures import END, START, block
+from training.core import records, run_info
+
+CARD = "README.md"
+VERSIONS = (
+    *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
+    *("opencv-python-headless", "facenet-pytorch"),
+)
+
+
+def model_figures(model: str) -> dict[str, int]:
+    """`parameters` and `weights_bytes` of a style, read from its weights' header."""
+    file = hub.weights_file(hub.find(model))
+    return {"parameters": cards.values_in(file), "weights_bytes": file.stat().st_size}
+
+
+def card_folder(model: str) -> Path:
+    """The folder of a style whose card may be written: one given as a folder, or a bundled one.
+
+    Raises ValueError for a style on the Hub, for a folder in the Hub's cache (its files belong to
+    the commit that they came from) and for one that cannot be written to.
+    """
+    given, bundled = Path(model).expanduser(), hub.BUNDLED / model
+    if (given / hub.CONFIG).is_file():
+        folder = given.resolve()
+    elif re.fullmatch(r"[\w-]+", model) and (bundled / hub.CONFIG).is_file():
+        folder = bundled
+    else:
+        raise ValueError(
+            f"--card: {model} is neither a folder nor a bundled style; download it into a folder of"
+            " your own and give that"
+        )
+    if folder.is_relative_to(Path(HF_HUB_CACHE).expanduser().resolve()):
+        raise ValueError(
+            f"--card: {folder} lies in the Hub's cache, which is never written to; copy the style"
+            " into a folder of your own and give that"
+        )
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"--card: {folder} cannot be written to")
+    old = folder / CARD
+    if old.is_file():
+        with_block(old.read_text(encoding="utf-8"), "")  # a broken block is told before the work
+    return folder
+
+
+def report(figures: dict, command: str, extractors: list[str]) -> dict:
+    """What goes into metrics.json: the figures and how to get them again."""
+    return {
+        "figures": figures,
+        "command": command,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": run_info.versions(VERSIONS),
+        "extractors": extractors,
+    }
+
+
+def command(
+    module: str, options: argparse.Namespace, names: Iterable[str], positional: Iterable[str] = ()
+) -> str:
+    """The command that measures the same figures, without the folders of absolute paths."""
+    words = ["python", "-m", module, *map(run_info.told, positional)]
+    for name in names:
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name}", run_info.told(value)]
+    for name in options.extractor or []:
+        words += ["--extractor", name]
+    return shlex.join(words)
+
+
+def write_card(folder: Path, report: dict) -> None:
+    """Writes `metrics.json` and the block of figures in README.md, each under another name first.
+
+    `report` is as the function of that name makes it. A folder without README.md gets the card of
+    its family.
+    """
+    card = folder / CARD
+    old = card.read_text(encoding="utf-8") if card.is_file() else None
+    text = old and with_block(old, block(report))
+    records.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", folder / hub.METRICS)
+    records.write_text(text or cards.card_of(folder), card)
+
+
+def with_block(text: str, new: str) -> str:
+    """The card with `new` between its marks; a card that has none gets them at its end."""
+    marks = text.count(START), text.count(END)
+    if marks == (0, 0):
+        return f"{text.rstrip()}\n\n## Measured\n\n{START}\n{new}\n{END}\n"
+    if marks != (1, 1) or text.index(START) > text.index(END):
+        raise ValueError(f"{CARD}: expected one {START} followed by one {END}, found {marks}")
+    before, _, rest = text.partition(START)
+    after = rest.partition(END)[2]
+    return f"{before}{START}\n{new}\n{END}{after}"

@@ -1,0 +1,373 @@
+"""Learns in which directions of w a face smiles, turns, ages: vectors with names, for sliders.
+
+    python -m training.stylegan.directions --model MODEL --out FILE [--samples 2000] [--seed 0]
+
+Faces are drawn from random w at 256 px and simple things are measured of each, by the five points
+of the face detector and the colours around them. A direction is what predicts a measurement from w
+(`toonify.latents.directions.fit_direction`), made orthogonal to what shall stay as it is; then it is tried out
+on some faces and lengthened or shortened towards an effect of one standard deviation for amount 1,
+within bounds: most stay below, since more would leave the faces that the network can draw.
+
+FILE is safetensors: a tensor (D,) for each name, and metadata that `load_directions` understands.
+With `--measured FILE.npz` measurements are kept there and used again. `--sheet FOLDER` draws each
+direction on a few faces, to look at.
+
+Nothing simple says how old a face is: texture and grey find hard light and pale backdrops instead.
+So age is learnt only with `--judged FILE.npz`, made by a person: `w` (N, D) and, named `age`, a
+value for each (N,), such as -2 for a child to 2 for an old face. Any other trait may be judged too.
+`training/judged_age.npz` has 560 faces of the bundled base, judged by one person in one pass.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from tqdm import tqdm
+
+from toonify import faces as face_room
+from toonify import hub, images, latents
+from toonify.faces.attributes import Measured
+from toonify.models import FACE_MODELS
+from toonify.models.layer_swap import rows_between
+from training.metrics import contact_sheet as sheets
+
+SIDE = 256  # px at which faces are drawn and measured
+PSI = (0.6, 1.0)  # truncation of the samples, drawn evenly in between
+TRIED = 24  # faces on which the effect of a direction is measured
+SHEET_AMOUNTS = (-3, -2, -1, 0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Trait:
+    """What a direction stands for.
+
+    cues: measurement -> weight; their weighted sum, each in standard deviations, is the signal.
+        Without cues only a person can judge it.
+    sides: smallest and largest features, in px, that show it without changing who it is; None is no
+        limit.
+    keep: traits to which the direction is made orthogonal.
+    written: False for one that serves only to be kept: moving along it breaks the face, or changes
+        the light instead.
+    """
+
+    label: str
+    cues: dict[str, float]
+    sides: tuple[int, int | None]
+    keep: tuple[str, ...] = ()
+    written: bool = True
+
+
+TRAITS = {
+    "smile": Trait("Smile", {"teeth": 1.0, "mouth_width": 1.0}, (16, 32), ("yaw", "pitch")),
+    "yaw": Trait("Turn", {"nose_aside": 1.0}, (4, 16), ("smile", "pitch")),
+    "pitch": Trait("Nod", {"nose_down": 1.0}, (4, 16), ("smile", "yaw")),
+    "age": Trait("Age", {}, (4, 128), ("smile", "yaw", "pitch", "glasses", "skin_light")),
+    "glasses": Trait("Glasses", {"bridge": 1.0}, (4, 32), ("smile", "yaw"), written=False),
+    "hair_light": Trait("Fair hair", {"hair_lightness": 1.0}, (32, None), ("skin_light",), False),
+    "skin_light": Trait("Fair skin", {"skin_lightness": 1.0}, (32, None), ("hair_light",), False),
+}
+
+
+# Measuring a face -----------------------------------------------------------------------------
+
+
+def measure(pixels: np.ndarray, points: np.ndarray) -> dict[str, float]:
+    """What can be said of a face in RGB uint8 (H, W, 3) by its five points (5, 2), in px.
+
+    Lengths are in eye distances, colours in CIELAB; each name says what a larger value means.
+    """
+    face = Measured(pixels, points)
+    nose_down, mouth_down = ((p - face.eyes) @ face.down for p in (face.nose, face.mouth))
+    cheeks = [
+        face.patch(eye, (side * 0.05, 0.55), (0.15, 0.12))
+        for eye, side in ((face.left_eye, -1), (face.right_eye, 1))
+    ]
+    skin = face.colour(*cheeks)
+    light = skin[0]
+    lips = face.patch(face.mouth, (0, 0.02), (0.3, 0.12))
+    lip_chroma = np.hypot(lips[:, 1], lips[:, 2])
+    hair = face.colour(face.patch(face.eyes, (0, -1.2), (0.45, 0.12)))
+    bridge = face.patch(face.eyes, (0, 0.05), (0.14, 0.16))
+    return {
+        "nose_aside": float((face.nose - face.eyes) @ face.across / face.eye_distance),
+        "nose_down": float(nose_down / mouth_down),
+        "mouth_width": float(
+            np.linalg.norm(face.right_mouth - face.left_mouth) / face.eye_distance
+        ),
+        "teeth": float(
+            np.percentile(lips[:, 0], 90)
+            - light
+            - 0.5 * (np.percentile(lip_chroma, 10) - np.hypot(*skin[1:]))
+        ),
+        "hair_lightness": float(hair[0]),
+        "bridge": math.log(float(bridge[:, 3].mean()) + 1.0),
+        "skin_lightness": float(light),
+    }
+
+
+def draw(network: nn.Module, ws: torch.Tensor) -> list[np.ndarray]:
+    """w+ (N, L, D) -> RGB pictures, uint8 (256, 256, 3)."""
+    with torch.inference_mode():
+        return [
+            np.asarray(images.to_pil(network.synthesis(w[None], SIDE).clamp(-1, 1)[0])) for w in ws
+        ]
+
+
+def look(pixels: np.ndarray) -> dict[str, float] | None:
+    """The measurements of a drawn face; None where no face is found."""
+    found = face_room.detect(Image.fromarray(pixels), try_rotations=False)
+    return measure(pixels, found[0].points) if found else None
+
+
+def sample_w(network: nn.Module, count: int, seed: int) -> torch.Tensor:
+    """w (count, D) of random faces, each truncated by a psi of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, network.config.z_dim, generator=generator)
+    psi = torch.empty(count, 1).uniform_(*PSI, generator=generator)
+    with torch.inference_mode():
+        w_avg = network.mapping.w_avg
+        return w_avg + (network.mapping(z) - w_avg) * psi
+
+
+def collect(network: nn.Module, count: int, seed: int) -> tuple[torch.Tensor, dict]:
+    """w (N, D) of faces that were found, N at most `count`, and measurement -> values (N,)."""
+    kept, rows = [], []
+    for w in tqdm(sample_w(network, count, seed), desc="measuring faces", unit="face"):
+        said = look(draw(network, latents.expand(w[None], network.num_ws))[0])
+        if said is not None:
+            kept.append(w)
+            rows.append(said)
+    if len(rows) < 3:
+        raise ValueError(f"{len(rows)} faces found in {count} drawings: is the model one of faces?")
+    columns = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+    return torch.stack(kept), columns
+
+
+# Learning directions --------------------------------------------------------------------------
+
+
+class Signal:
+    """The signal of a trait: its cues, each in standard deviations of the samples, summed.
+
+    In units of its own standard deviation among the samples, with mean zero.
+    """
+
+    def __init__(self, trait: Trait, measured: dict[str, torch.Tensor]):
+        self.cues = trait.cues
+        self.spread = {
+            name: (float(measured[name].mean()), max(float(measured[name].std()), 1e-9))
+            for name in trait.cues
+        }
+        self.unit = 1.0
+        self.unit = max(float(self(measured).std()), 1e-9)
+
+    def __call__(self, measured: dict) -> torch.Tensor:
+        total = 0.0
+        for name, weight in self.cues.items():
+            mean, deviation = self.spread[name]
+            # Beyond three deviations something was measured wrongly.
+            total = total + weight * ((torch.as_tensor(measured[name]) - mean) / deviation).clamp(
+                -3, 3
+            )
+        return total / self.unit
+
+
+def learn(
+    w: torch.Tensor,
+    measured: dict[str, torch.Tensor],
+    traits: dict[str, Trait],
+    rows: dict[str, tuple[int, int]],
+    judged: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None,
+) -> dict[str, latents.Direction]:
+    """Directions by name from samples w (N, D) and their measurements (N,).
+
+    `rows` are the first and the last row of w+ that each trait is to move.
+    `judged` has other samples w (M, D) and values (M,) for traits that a person judged; a trait
+    that is neither measured nor judged, or not to be written, is left out.
+    """
+    samples = {
+        name: (w, Signal(trait, measured)(measured)) for name, trait in traits.items() if trait.cues
+    }
+    samples |= judged or {}
+    normals = {name: latents.fit_direction(*sample)[0] for name, sample in samples.items()}
+    directions = {}
+    for name, sample in samples.items():
+        trait = traits[name]
+        if not trait.written:
+            continue
+        others = [normals[other] for other in trait.keep if other in normals]
+        vector, scale = latents.fit_direction(*sample, others)
+        directions[name] = latents.Direction(name, trait.label, vector * scale, rows[name])
+    return directions
+
+
+def effect(
+    network: nn.Module, w: torch.Tensor, direction: latents.Direction, signal: Signal
+) -> float:
+    """By how many standard deviations amount 1 moves the signal, on average over faces w (N, D)."""
+    moved = []
+    for face in latents.expand(w, network.num_ws):
+        ends = [
+            look(
+                draw(network, latents.edit(face[None], direction.vector, amount, direction.rows))[0]
+            )
+            for amount in (-1.0, 1.0)
+        ]
+        if None not in ends:
+            moved.append(float(signal(ends[1]) - signal(ends[0])) / 2)
+    return float(np.mean(moved)) if moved else math.nan
+
+
+def scaled(direction: latents.Direction, moved: float) -> latents.Direction:
+    """The direction with amount 1 moving by one deviation instead of `moved`.
+
+    At most half as long again: where few rows of w+ move, reaching a whole deviation would take
+    them to where the network draws no faces any more.
+    """
+    if not moved > 0:
+        return direction
+    vector = direction.vector / min(max(moved, 1 / 1.5), 3.0)
+    return latents.Direction(direction.name, direction.label, vector, direction.rows)
+
+
+def save(directions: Sequence[latents.Direction], file: Path) -> None:
+    """Writes what `toonify.latents.files.load_directions` reads, in half precision."""
+    from safetensors.torch import save_file
+
+    about = {
+        direction.name: json.dumps({"rows": list(direction.rows), "label": direction.label})
+        for direction in directions
+    }
+    tensors = {direction.name: direction.vector.half().contiguous() for direction in directions}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, file, metadata=about)
+
+
+def sheet(
+    draw: Callable[[torch.Tensor], Iterable[Image.Image]],
+    ws: torch.Tensor,
+    direction: latents.Direction,
+    side: int = 160,
+) -> Image.Image:
+    """A row for each face w+ (N, L, D), a column for each amount from -3 to 3.
+
+    `draw` makes pictures of w+ (n, L, D).
+    """
+    rows = []
+    for face in ws:
+        moved = [
+            latents.edit(face[None], direction.vector, float(amount), direction.rows)
+            for amount in SHEET_AMOUNTS
+        ]
+        rows.append([next(iter(draw(one))) for one in moved])
+    return sheets.sheet(rows, side)
+
+
+def read_judged(file: Path, dimensions: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Trait -> samples w (N, D) and values (N,) from a person's file; see above."""
+    columns = read_arrays(file, dimensions)
+    w = columns.pop("w")
+    if unknown := sorted(set(columns) - set(TRAITS)):
+        raise ValueError(f"{file}: judges {unknown[0]!r}; expected one of {', '.join(TRAITS)}")
+    return {name: (w, values) for name, values in columns.items()}
+
+
+def read_arrays(file: Path, dimensions: int) -> dict[str, torch.Tensor]:
+    """Arrays of a .npz: w (N, dimensions), and any number of (N,)."""
+    with np.load(file, allow_pickle=False) as content:
+        arrays = {name: torch.from_numpy(content[name]).float() for name in content.files}
+    w = arrays.get("w")
+    if w is None or w.ndim != 2 or w.shape[1] != dimensions:
+        raise ValueError(f"{file}: expected an array w of shape (N, {dimensions})")
+    for name, values in arrays.items():
+        if name != "w" and values.shape != (len(w),):
+            raise ValueError(f"{file}: {name} is {tuple(values.shape)}; expected ({len(w)},)")
+    return arrays
+
+
+def make(
+    network: nn.Module,
+    out: Path,
+    count: int,
+    seed: int,
+    measured_file: Path | None = None,
+    judged_file: Path | None = None,
+    sheets: Path | None = None,
+) -> dict[str, float]:
+    """Measures, learns, scales and writes; direction -> the effect of amount 1 before scaling.
+
+    Raises:
+        ValueError: the network draws too small or no faces, or a file does not fit it.
+    """
+    if network.resolution < SIDE:
+        raise ValueError(f"model draws {network.resolution} px; expected at least {SIDE}")
+    rows = {name: rows_between(network, *trait.sides) for name, trait in TRAITS.items()}
+    dimensions = network.config.w_dim
+    judged = read_judged(judged_file, dimensions) if judged_file else {}
+    if measured_file and measured_file.exists():
+        measured = read_arrays(measured_file, dimensions)
+        w = measured.pop("w")
+    else:
+        w, measured = collect(network, count, seed)
+        if measured_file:
+            np.savez(measured_file, w=w.numpy(), **{k: v.numpy() for k, v in measured.items()})
+    directions = learn(w, measured, TRAITS, rows, judged)
+    fresh = sample_w(network, TRIED, seed + 1)
+    effects = {}
+    for name, direction in directions.items():
+        if name not in judged:
+            signal = Signal(TRAITS[name], measured)
+            effects[name] = effect(network, fresh, direction, signal)
+            directions[name] = scaled(direction, effects[name])
+        if sheets:
+            sheets.mkdir(parents=True, exist_ok=True)
+            shown = latents.expand(fresh[:3], network.num_ws)
+            page = sheet(
+                lambda ws: map(Image.fromarray, draw(network, ws)), shown, directions[name]
+            )
+            images.save(page, sheets / f"{name}.png")
+    save(list(directions.values()), out)
+    return effects
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", required=True, help="folder or name of a model of faces")
+    parser.add_argument("--out", required=True, type=Path, help="safetensors file to write")
+    parser.add_argument("--samples", type=int, default=2000, help="faces to draw (default 2000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the faces (default 0)")
+    parser.add_argument("--measured", type=Path, metavar="FILE", help="keep measurements in a .npz")
+    parser.add_argument("--judged", type=Path, metavar="FILE", help=".npz of traits judged by eye")
+    parser.add_argument("--sheet", type=Path, metavar="FOLDER", help="draw the directions there")
+    options = parser.parse_args(arguments)
+    if options.samples < 3:
+        parser.error(f"--samples {options.samples}: expected 3 or more")
+    try:
+        network = hub.load_model(hub.find(options.model), FACE_MODELS)
+        effects = make(
+            network,
+            options.out,
+            options.samples,
+            options.seed,
+            options.measured,
+            options.judged,
+            options.sheet,
+        )
+    except (ValueError, PermissionError, ConnectionError) as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{error.filename or options.out}: {error.strerror or error}")
+    for name, moved in effects.items():
+        print(f"{name}: amount 1 moved {moved:.2f} standard deviations before scaling")
+    print(f"directions written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()
