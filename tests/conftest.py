@@ -205,3 +205,16 @@ def own_heap():
 def server():
     with HubServer() as server:
         yield server
+
+
+@pytest.fixture
+def use_bundled(monkeypatch):
+    """Call with a folder, which then stands for `toonify/weights`."""
+    from toonify import hub
+    from toonify.hub import resolve, style
+
+    def use(folder: Path) -> None:
+        for module in (hub, resolve, style):
+            monkeypatch.setattr(module, "BUNDLED", folder)
+
+    return use

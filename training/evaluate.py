@@ -20,6 +20,7 @@ from tqdm import tqdm
 from toonify import images
 from toonify.faces import detect
 from toonify.pipelines.animegan import AnimeGANPipeline
+from training.core import run_info
 from training.data.images import Picture
 from training.data.sources import open_pictures
 from training.metrics import card, distances, feature_extractors
@@ -232,7 +233,9 @@ def report(options: argparse.Namespace, figures: dict) -> dict:
     ]
     measured = {key: value for key, value in figures.items() if key != "compared"}
     options_used = ("model", "photos", "style", "scenes", "faces", "limit")
-    return card.report(measured, card.command("training.evaluate", options, options_used), names)
+    return run_info.report(
+        measured, card.command("training.evaluate", options, options_used), names
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

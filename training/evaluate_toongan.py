@@ -7,8 +7,8 @@ truncation 1.0, through the same pipeline as the app. They are compared with as 
 DATA, chosen by chance, and so are as many other pictures of DATA: what real pictures get is the
 floor. So DATA needs twice as many pictures as there are samples; of fewer, one half is compared
 with the other and with as many samples, and a note says so. What the figures mean is said in
-`training.metrics` and `training.metrics.precision_recall`; each carries its extractor's name. Ratios are the first
-model's distances over those of the others.
+`training.metrics.distances` and `training.metrics.precision_recall`; each carries its extractor's
+name. Ratios are the first model's distances over those of the others.
 
 With `--sheets` the faces of 64 seeds are drawn (`NAME_samples.jpg`) and those of 32 beside their
 three nearest pictures of all DATA by features and by pixels (`NAME_neighbours.jpg`): give the data
@@ -30,6 +30,7 @@ from tqdm import tqdm
 from toonify import images
 from toonify.hub.cards.figures import cells
 from toonify.pipelines.toongan import ToonGANPipeline
+from training.core import run_info
 from training.core.trainer import pick_device
 from training.data.images import Picture, square
 from training.data.sources import open_pictures
@@ -304,7 +305,7 @@ def main(arguments: list[str] | None = None) -> None:
             command = card.command(
                 "training.evaluate_toongan", options, options_used, options.model
             )
-            report = card.report(figures, command, names)
+            report = run_info.report(figures, command, names)
             card.write_card(card.card_folder(options.model[0]), report)
     except (ValueError, OSError) as error:
         parser.error(str(error))

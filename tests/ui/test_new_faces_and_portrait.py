@@ -14,7 +14,6 @@ from PIL import Image
 import app
 from tests.fixtures import toy_app
 from toonify import hub
-from toonify.hub import style
 from toonify.ui import components
 from toonify.ui import text as words
 from toonify.ui.handlers import new_faces
@@ -343,8 +342,8 @@ def test_the_tab_is_there_if_its_network_is(toys, toons, faces):
     assert ({"faces", "mix", "loop", "twin"} & names != set()) == faces
 
 
-def test_the_app_looks_for_the_bundled_network(tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "BUNDLED", tmp_path)
+def test_the_app_looks_for_the_bundled_network(tmp_path, use_bundled):
+    use_bundled(tmp_path)
     assert app.faces_here() is None
     folder = tmp_path / hub.DEFAULT_FACES
     folder.mkdir()

@@ -42,7 +42,7 @@ class Twin:
     """A cartoon face to begin with, chosen by a portrait.
 
     latent: w+ (1, L, D), edits included.
-    read: what was read of the portrait, by name (see `toonify.faces.attributes`); empty without a face.
+    read: what was read of the portrait, by name (`toonify.faces.attributes`); empty without a face.
     choices: the variants that were chosen, by the names of attributes.
     edits: the amounts by which the directions of that name moved the face.
     seed: the face before that, at this `truncation`; it follows from the photo.

@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from toonify import hub
 from toonify.hub import upload
-from training.core import records
+from training.core import records, run_info
 from training.core.run_info import told
-from training.metrics import card
 
 LAST_SECONDS = 150.0  # that a run waits at its end for a push to be over
 SNAPSHOT = ".push"
@@ -120,7 +119,9 @@ class Publisher:
         scores = newest_scores(self.run / "log.jsonl")
         if scores and not (folder / hub.METRICS).exists():
             command = f"--validate {told(self.settings.validate)}"
-            records.write(card.report({"validation": scores}, command, []), folder / hub.METRICS)
+            records.write(
+                run_info.report({"validation": scores}, command, []), folder / hub.METRICS
+            )
         return folder
 
     def push(self, folder: Path, images: int) -> None:

@@ -1,6 +1,7 @@
 """How a network was trained, as `training.json` in its folder says it, for its card."""
 
 import dataclasses
+import datetime
 import importlib.metadata
 import platform
 import re
@@ -12,9 +13,15 @@ from accelerate import Accelerator
 
 from toonify import hub
 from training.core import records
-from training.data import hub as hub_datasets
 
 VERSIONS = ("torch", "torchvision", "diffusers", "accelerate", "numpy", "pillow")
+HUB_DATASET = re.compile(
+    r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?(#(?P<column>[^#]+))?"
+)
+MEASURING = (
+    *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
+    *("opencv-python-headless", "facenet-pytorch"),
+)
 SOURCES = ("data", "photos", "scenes", "pictures")  # settings that name what is learnt from
 
 
@@ -70,8 +77,24 @@ def told(value: object) -> str:
     return path.name if path.is_absolute() or str(value).startswith("~") else str(value)
 
 
+def is_hub_dataset(source: str) -> bool:
+    """Whether a text names a data set: owner/name, owner/name@revision, owner/name#column."""
+    return not source.startswith((".", "~")) and HUB_DATASET.fullmatch(source) is not None
+
+
+def report(figures: dict, command: str, extractors: list[str]) -> dict:
+    """What goes into metrics.json: the figures and how to get them again."""
+    return {
+        "figures": figures,
+        "command": command,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": versions(MEASURING),
+        "extractors": extractors,
+    }
+
+
 def on_hub(source: str) -> str:
     """owner/name of a source on the Hub, or "" for one that lies here or is none."""
-    if not hub_datasets.is_name(source) or Path(source).exists():
+    if not is_hub_dataset(source) or Path(source).exists():
         return ""
     return re.split("[@#]", source)[0]

@@ -6,7 +6,6 @@ follow the Hub, name a newer commit, as `owner/name@revision`, or delete the not
 """
 
 import json
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from toonify import images
 from training.core import records
+from training.core.run_info import HUB_DATASET
 from training.data.images import (
     ARCHIVES,
     Picture,
@@ -27,7 +27,6 @@ from training.data.images import (
     without_suffix,
 )
 
-NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?(#(?P<column>[^#]+))?")
 TIMEOUT = 20.0  # seconds for the one question
 MOST = 20_000  # pictures taken of a data set when no limit is given
 DOWNLOADS = 8  # files at a time
@@ -43,11 +42,6 @@ class Listing:
     parquet: list[str]
 
 
-def is_name(source: str) -> bool:
-    """Whether a text names a data set: owner/name, owner/name@revision, owner/name#column."""
-    return not source.startswith((".", "~")) and NAME.fullmatch(source) is not None
-
-
 def hub_pictures(source: str, what: str, limit: int) -> tuple[list[Picture], list[str]]:
     """The pictures of a data set, fetched where they are not here yet; and why others are not.
 
@@ -59,7 +53,7 @@ def hub_pictures(source: str, what: str, limit: int) -> tuple[list[Picture], lis
     Raises ValueError (no such data set, revision or column; no pictures; `datasets` missing),
     PermissionError (a login is needed) or ConnectionError (needed, and the Hub is away).
     """
-    parts = NAME.fullmatch(source).groupdict()
+    parts = HUB_DATASET.fullmatch(source).groupdict()
     repo, column = parts["repo"], parts["column"]
     listing = look_up(source, repo, parts["revision"])
     most = limit or MOST

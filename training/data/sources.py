@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from toonify import images
+from training.core.run_info import is_hub_dataset
 from training.data import hub as hub_datasets
 from training.data.images import ARCHIVES, Picture, archive_pictures, folder_pictures, shown, spread
 
@@ -30,7 +31,7 @@ def find_pictures(source: str | Path, what: str, limit: int = 0) -> tuple[list[P
     elif path.exists():
         raise ValueError(f"{source}: expected {EXPECTED} with {what}, found another kind of file")
     elif isinstance(source, str):
-        if not hub_datasets.is_name(source):
+        if not is_hub_dataset(source):
             raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
         found, refused = hub_datasets.hub_pictures(source, what, limit)
     else:

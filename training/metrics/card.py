@@ -1,7 +1,6 @@
 """Writes measured figures into a style's folder: `metrics.json` and a table in its model card."""
 
 import argparse
-import datetime
 import json
 import os
 import re
@@ -17,10 +16,6 @@ from toonify.hub.cards.figures import END, START, block
 from training.core import records, run_info
 
 CARD = "README.md"
-VERSIONS = (
-    *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
-    *("opencv-python-headless", "facenet-pytorch"),
-)
 
 
 def model_figures(model: str) -> dict[str, int]:
@@ -58,17 +53,6 @@ def card_folder(model: str) -> Path:
     return folder
 
 
-def report(figures: dict, command: str, extractors: list[str]) -> dict:
-    """What goes into metrics.json: the figures and how to get them again."""
-    return {
-        "figures": figures,
-        "command": command,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": run_info.versions(VERSIONS),
-        "extractors": extractors,
-    }
-
-
 def command(
     module: str, options: argparse.Namespace, names: Iterable[str], positional: Iterable[str] = ()
 ) -> str:
@@ -86,7 +70,7 @@ def command(
 def write_card(folder: Path, report: dict) -> None:
     """Writes `metrics.json` and the block of figures in README.md, each under another name first.
 
-    `report` is as the function of that name makes it. A folder without README.md gets the card of
+    `report` is what `run_info.report` makes. A folder without README.md gets the card of
     its family.
     """
     card = folder / CARD

@@ -3,7 +3,7 @@
     python -m training.toongan.directions MODEL --data DATA --out FILE [--samples 4000] [--seed 0]
 
 DATA is what `training.prepare.cartoon_faces` wrote: pictures and their table. A reader of
-attributes is learnt from it (`training.toongan.attribute_classifier`) and reads the faces of random w; a
+attributes (`training.toongan.attribute_classifier`) reads the faces of random w; a
 direction is how w changes with a trait while all other traits stay as they are. It is tried out on
 faces that were not learnt from: it moves the rows of w+ that move least of the other traits,
 and amount 1 is brought towards one standard deviation, as for portraits. Traits that the data do
@@ -324,7 +324,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--trait",
         action="append",
         metavar="NAME=COLUMN[:HIGH,...[/LOW,...]]",
-        help="instead of the usual ones; may be given several times (see training/toongan/traits.py)",
+        help="instead of the usual ones; may be given several times (see toongan/traits.py)",
     )
     parser.add_argument("--sheet", type=Path, metavar="FOLDER", help="draw the directions there")
     parser.add_argument(

@@ -563,7 +563,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(data, tmp_path):
 
 def test_too_little_room_for_a_checkpoint_is_told_before_it_is_written(data, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(OSError, match=r"0 MB are free .* make room, then --resume"):
         run(settings(data, tmp_path / "run"))
     assert [p.name for p in checkpoint.checkpoints(tmp_path / "run")] == ["000000004"]
@@ -580,8 +580,8 @@ def test_two_trainings_cannot_share_a_folder(data, tmp_path, monkeypatch):
 
 
 def test_trackers_are_named_or_found(monkeypatch):
-    monkeypatch.setattr(loop, "is_tensorboard_available", lambda: True)
-    monkeypatch.setattr(loop, "is_wandb_available", lambda: True)
+    monkeypatch.setattr(trainer, "is_tensorboard_available", lambda: True)
+    monkeypatch.setattr(trainer, "is_wandb_available", lambda: True)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     assert trainer.tracker_names("none") == []
@@ -589,7 +589,7 @@ def test_trackers_are_named_or_found(monkeypatch):
     assert trainer.tracker_names("tensorboard, wandb") == ["tensorboard", "wandb"]
     with pytest.raises(ValueError, match="--trackers comet: expected tensorboard, wandb"):
         trainer.tracker_names("comet")
-    monkeypatch.setattr(loop, "is_wandb_available", lambda: False)
+    monkeypatch.setattr(trainer, "is_wandb_available", lambda: False)
     with pytest.raises(ValueError, match="pip install wandb"):
         trainer.tracker_names("wandb")
 

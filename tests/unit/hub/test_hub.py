@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from toonify import hub
-from toonify.hub import resolve, style
+from toonify.hub import resolve
 from toonify.models import MODELS, AnimeGANGenerator
 
 HALF, FULL = hub.WEIGHTS
@@ -22,9 +22,9 @@ def style(tmp_path, make_style):
 
 
 @pytest.fixture
-def bundle(tmp_path, monkeypatch, make_style):
+def bundle(tmp_path, monkeypatch, make_style, use_bundled):
     """Two bundled styles and one on the Hub."""
-    monkeypatch.setattr(style, "BUNDLED", tmp_path / "weights")
+    use_bundled(tmp_path / "weights")
     make_style(tmp_path / "weights" / "another")
     make_style(tmp_path / "weights" / hub.DEFAULT_STYLE)
     pinned = hub.Pinned("toonify-ink", "a" * 40, "Ink", "Black and white.", "photo", "CC0-1.0")

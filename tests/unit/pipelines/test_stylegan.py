@@ -9,7 +9,6 @@ from PIL import Image
 
 from toonify import faces, hub, images
 from toonify.faces import Face
-from toonify.hub import style
 from toonify.latents import inversion
 from toonify.pipelines import layer_swap, stylegan
 from toonify.pipelines.stylegan import LayerSwap, StyleGANPipeline
@@ -309,7 +308,7 @@ def test_every_bundled_part_says_what_it_is():
     assert shown == {n for n, family in names.items() if family in ("animegan", "stylegan")}
 
 
-def test_no_toon_bundled_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(style, "BUNDLED", tmp_path)
+def test_no_toon_bundled_is_said(use_bundled, tmp_path):
+    use_bundled(tmp_path)
     with pytest.raises(ValueError, match="no toon generator is bundled"):
         layer_swap.default_toon()

@@ -11,7 +11,6 @@ from PIL import Image
 from tests.unit.models.test_toongan import seed_toy
 from toonify import hub, latents
 from toonify.faces.attributes import Reading
-from toonify.hub import style
 from toonify.pipelines import toongan
 from toonify.pipelines.toongan import LARGEST_SEED, MOST_FACES, ToonGANPipeline
 
@@ -241,8 +240,8 @@ def test_what_needs_w_is_refused_without_one(plain, photo, tmp_path):
     assert plain(edits={})[0].size == (32, 32)
 
 
-def test_sources_are_found_or_refused(toy_faces, toy_style, monkeypatch, tmp_path):
-    monkeypatch.setattr(style, "BUNDLED", tmp_path)
+def test_sources_are_found_or_refused(toy_faces, toy_style, use_bundled, tmp_path):
+    use_bundled(tmp_path)
     with pytest.raises(ValueError, match=f"style='{hub.DEFAULT_FACES}': expected a folder"):
         ToonGANPipeline.from_pretrained()
     with pytest.raises(ValueError, match="_class_name is 'AnimeGANGenerator', expected one of Too"):
