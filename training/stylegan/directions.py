@@ -4,8 +4,8 @@
 
 Faces are drawn from random w at 256 px and simple things are measured of each, by the five points
 of the face detector and the colours around them. A direction is what predicts a measurement from w
-(`toonify.latents.fit_direction`), made orthogonal to what shall stay as it is; then it is
-tried out on some faces and lengthened or shortened towards an effect of one standard deviation for amount 1,
+(`toonify.latents.fit_direction`), made orthogonal to what shall stay as it is; then it is tried out
+on some faces and lengthened or shortened towards an effect of one standard deviation for amount 1,
 within bounds: most stay below, since more would leave the faces that the network can draw.
 
 FILE is safetensors: a tensor (D,) for each name, and metadata that `load_directions` understands.
