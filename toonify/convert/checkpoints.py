@@ -26,7 +26,7 @@ from toonify.models.stylegan2 import StyleGAN2Generator
 
 CRITIC = "critic.safetensors"
 LARGEST_HALF = 65504.0
-LEGACY = b"\x80\x02\x8a\x0a" + unpickling.MAGIC.to_bytes(10, "little")  # begins torch's older files
+LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # begins the older files of PyTorch
 # How other files begin: where, with what, and what they are.
 BEGINNINGS = (
     (0, b"\x93NUMPY", "one array of numpy's; CartoonGAN's weights are a folder of them"),
@@ -39,7 +39,17 @@ STATES = {
     "conv_block1": "pytorch-animegan",
     "conv01_1": "cartoongan",
     "gen": "toon-generator",
+    "style": "rosinality",
+    "synthesis": "nvlabs",
 }
+# Kinds whose files hold a generator and its discriminator, and their names: the EMA weights first.
+PAIRS = {"rosinality": ("g_ema", "g", "d"), "nvlabs": ("G_ema", "G", "D")}
+# What trainers call the generator, or wrap around it, as a key or as a prefix: EMA weights first.
+WRAPPERS = (
+    *("params_ema", "ema", "g_ema", "G_ema", "model_ema", "ema_state_dict", "generator_ema"),
+    *("state_dict", "model_state_dict", "params", "model", "net", "module", "_orig_mod"),
+    *("generator", "netG", "net_g", "G", "g", "netG_A2B", "decoder"),
+)
 NO_NETWORK = "Toonify has no such network, and draws with none that it was not made for"
 REFUSED = {
     "encode_blocks": f"ptran1203's version 1, which is AnimeGAN of 2019: {NO_NETWORK}",
@@ -89,6 +99,9 @@ def read(source: str, kind: str | None = None, upsample: str | None = None) -> C
             f" {', '.join(PUBLISHED)}"
         )
     try:
+        if isinstance(held, Mapping):
+            held, more = unwrap_state_dict(held)
+            notes += more
         kind = kind or recognise(held)
         if kind in PORTS:
             found = read_animegan(held, kind, path.stem, upsample)
@@ -122,7 +135,7 @@ def open_path(path: Path) -> object:
                     return path
     if head.startswith((unpickling.ZIP, LEGACY)) or head[257:262] == b"ustar":
         return unpickling.read_torch(path)
-    if head.startswith(b"\x80"):
+    if head.startswith(b"\x80") and head[8:9] != b"{":  # safetensors may begin with any byte
         return unpickling.read(path)
     told = [what for at, begins, what in BEGINNINGS if head[at:].startswith(begins)]
     if not told:
@@ -137,21 +150,63 @@ def recognise(held: object) -> str:
     if not isinstance(held, Mapping):
         raise ValueError(unknown(f"a checkpoint that holds a {type(held).__name__}"))
     states = {key for key, value in held.items() if isinstance(value, (Mapping, unpickling.Record))}
-    if states & {"g_ema", "g", "d"}:
-        return "rosinality"
-    if states & {"G_ema", "G", "D"}:
-        return "nvlabs"
-    state = held["model_state_dict"] if "model_state_dict" in states else held
-    keys = [str(key).removeprefix("module.") for key in state]
-    rooms = {key.partition(".")[0] for key in keys}
+    for kind, names in PAIRS.items():
+        if states & set(names):
+            return kind
+    rooms = {str(key).partition(".")[0] for key in held}
     for room, kind in STATES.items():
         if room in rooms:
             return kind
     for room, what in REFUSED.items():
         if room in rooms:
             raise ValueError(f"it is {what}")
-    named = ", ".join(written(key) for key in keys[:3]) or "nothing"
-    raise ValueError(unknown(f"a checkpoint of {named}{', ...' * (len(keys) > 3)}"))
+    named = ", ".join(written(key) for key in list(held)[:3]) or "nothing"
+    raise ValueError(unknown(f"a checkpoint of {named}{', ...' * (len(held) > 3)}"))
+
+
+def find_state_dict(
+    held: Mapping, path: tuple[str, ...] = ()
+) -> tuple[Mapping, tuple[str, ...]] | None:
+    """The state dict of a known generator in a trainer's checkpoint, and the names that lead to it.
+
+    A name of `WRAPPERS` may be a key, or what keys begin with as after `DistributedDataParallel`.
+    """
+    rooms = {str(key).partition(".")[0] for key in held}
+    if rooms & {*STATES, *REFUSED}:
+        return held, path
+    for name in WRAPPERS if len(path) < 5 else ():
+        inside = held.get(name)
+        if not isinstance(inside, Mapping):
+            start = f"{name}."
+            inside = {k[len(start) :]: v for k, v in held.items() if str(k).startswith(start)}
+        if inside and (found := find_state_dict(inside, (*path, name))):
+            return found
+    return None
+
+
+def unwrap_state_dict(held: Mapping) -> tuple[Mapping, list[str]]:
+    """A checkpoint as its project writes it, out of what a trainer wraps around it; and notes."""
+    found = find_state_dict(held)
+    if found is None:
+        return held, []
+    state, path = found
+    rooms = {str(key).partition(".")[0] for key in state}
+    kind = next(kind for room, kind in (STATES | REFUSED).items() if room in rooms)
+    if kind in PAIRS:
+        pair = PAIRS[kind]
+        if any(isinstance(held.get(name), Mapping) for name in pair):
+            parts = {name: held[name] for name in pair if isinstance(held.get(name), Mapping)}
+            return {**held, **{name: without_prefix(part) for name, part in parts.items()}}, []
+        state = {pair[0]: state, "latent_avg": held.get("latent_avg")}
+    return state, [f"the network is its {'.'.join(path)}"] if path else []
+
+
+def without_prefix(state: Mapping) -> Mapping:
+    """A state dict without the names that wrappers of modules put before all of its keys."""
+    for start in ("module.", "_orig_mod."):
+        if state and all(str(key).startswith(start) for key in state):
+            return without_prefix({key[len(start) :]: value for key, value in state.items()})
+    return state
 
 
 def recognise_path(path: Path) -> str:
@@ -210,15 +265,18 @@ def read_rosinality(held: object) -> Checkpoint:
     if state is None:
         raise ValueError("it holds a discriminator alone, expected a generator, g_ema or g")
     config, state = stylegan2.from_rosinality(state, "G", found.get("latent_avg"))
-    critic = stylegan2.from_rosinality(found["d"], "D")[1] if "d" in found else None
-    return stylegan(config, state, critic, "rosinality")
+
+    def critic() -> dict:
+        return stylegan2.from_rosinality(found["d"], "D")[1]
+
+    return stylegan(config, state, critic if "d" in found else None, "rosinality")
 
 
 def read_nvlabs(held: object) -> Checkpoint:
     """Networks as NVlabs pickle them, or states by their names as `export.write_states` does."""
-    names = ("G_ema", "G", "D")
+    names = PAIRS["nvlabs"]
     if isinstance(held, Mapping) and any(isinstance(held.get(n), Mapping) for n in names):
-        found = {n: held[n] for n in names if isinstance(held.get(n), Mapping)}
+        networks, found = {}, {n: held[n] for n in names if isinstance(held.get(n), Mapping)}
         clamp = held.get("conv_clamp")
         if clamp is not None and not (type(clamp) is float and clamp > 0):
             raise ValueError(f"conv_clamp is {str(clamp)[:99]}, expected a number above 0")
@@ -227,19 +285,33 @@ def read_nvlabs(held: object) -> Checkpoint:
         found = {name: dict(unpickling.tensors(network)) for name, network in networks.items()}
         generator = networks.get("G_ema", networks.get("G"))
         clamp = stylegan2.clamp_of(generator) if generator else None
-    state = found.get("G_ema", found.get("G"))
-    if state is None:
+    name = next((name for name in names[:2] if name in found), None)
+    if name is None:
         raise ValueError("it holds a discriminator alone, expected a generator, G_ema or G")
-    config, state = stylegan2.from_nvlabs(state, "G")
-    critic = stylegan2.from_nvlabs(found["D"], "D")[1] if "D" in found else None
-    return stylegan(config | {"conv_clamp": clamp}, state, critic, "nvlabs")
+    if name in networks:
+        stylegan2.check_layers(networks[name])
+    config, state = stylegan2.from_nvlabs(found[name], "G")
+
+    def critic() -> dict:
+        if "D" in networks:
+            stylegan2.check_layers(networks["D"])
+        return stylegan2.from_nvlabs(found["D"], "D")[1]
+
+    config |= {"conv_clamp": clamp}
+    return stylegan(config, state, critic if "D" in found else None, "nvlabs")
 
 
-def stylegan(config: dict, state: dict, critic: dict | None, kind: str) -> Checkpoint:
+def stylegan(config: dict, state: dict, critic: Callable[[], dict] | None, kind: str) -> Checkpoint:
+    """The generator, and its discriminator if `critic` converts it."""
     network = StyleGAN2Generator(**config)
     network.load_state_dict({key: tensor.float() for key, tensor in state.items()})
-    notes = (f"its discriminator is {CRITIC}",) if critic else ()
-    return Checkpoint(network.eval(), kind, "stylegan", critic=critic, notes=notes)
+    found, notes = None, ()
+    if critic:
+        try:
+            found, notes = critic(), (f"its discriminator is {CRITIC}",)
+        except ValueError as error:
+            notes = (f"its discriminator is left out: {error}",)
+    return Checkpoint(network.eval(), kind, "stylegan", critic=found, notes=notes)
 
 
 def read_toon_generator(held: object) -> Checkpoint:

@@ -305,16 +305,31 @@ def to_nvlabs(state: Mapping[str, torch.Tensor], network: str = "G") -> State:
 
 
 def clamp_of(network: Record) -> float | None:
-    """What the layers of NVlabs' generator are clamped to, which no tensor tells."""
-    told = [layer.state["conv_clamp"] for layer in modules(network) if "conv_clamp" in layer.state]
-    if not told and type(kwargs := network.init_kwargs.get("synthesis_kwargs")) is dict:
-        told = [kwargs.get("conv_clamp")]
-    limits = [limit for limit in told if limit is not None]
-    if not all(type(limit) in (int, float) and limit > 0 for limit in limits) or (
-        limits and min(limits) != max(limits)
-    ):
-        raise ValueError(f"conv_clamp of {network.class_name[:99]}: expected one number")
+    """What the layers of NVlabs' generator are clamped to, which no tensor says."""
+    held = [layer.state for _, layer in modules(network)]
+    synthesis = network.init_kwargs.get("synthesis_kwargs")
+    if type(synthesis) is dict and not any("conv_clamp" in state for state in held):
+        held = [synthesis]
+    limits = [state["conv_clamp"] for state in held if state.get("conv_clamp") is not None]
+    if not all(type(n) in (int, float) and 0 < n == limits[0] for n in limits):
+        raise ValueError(f"conv_clamp of {network.class_name[:99]}: expected one number above 0")
     return float(limits[0]) if limits else None
+
+
+LINEAR = ("affine", "embed", "out", "skip")  # NVlabs' layers without an activation
+
+
+def check_layers(network: Record) -> None:
+    """ValueError for a layer of NVlabs' that computes something else than ours, by its record."""
+    for path, layer in modules(network):
+        name = path.split(".")[-2] if path else ""
+        activation = "linear" if name in LINEAR else "lrelu"
+        rate = 0.01 if "mapping." in path else 1
+        for key, expected in {"activation": activation, "bias_gain": rate}.items():
+            found = layer.state.get(key, expected)
+            if type(found) not in (str, int, float) or found != expected:
+                key = "lr_multiplier" if key == "bias_gain" else key
+                raise ValueError(f"{path}{key} is {str(found)[:99]!r}, expected {expected!r}")
 
 
 def from_rosinality(

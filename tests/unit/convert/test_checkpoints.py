@@ -1,11 +1,13 @@
 """`python -m toonify convert`: networks from elsewhere draw what they drew there, files for
 elsewhere draw what ours do, and what cannot be converted is refused in words."""
 
+import collections
 import functools
 import http.server
 import io
 import json
 import os
+import pathlib
 import pickle
 import socketserver
 import sys
@@ -22,6 +24,7 @@ from safetensors.torch import load_file
 from tests.conftest import save_style
 from tests.unit.convert.test_stylegan2 import (
     drawn_by_rosinality,
+    fir,
     near,
     noise,
     nvlabs_critic,
@@ -33,7 +36,7 @@ from tests.unit.convert.test_stylegan2 import (
 from tests.unit.convert.test_unpickling import stored, touch
 from tests.unit.models.test_toongan import SEED_TOY, seed_toy
 from toonify import cli, hub
-from toonify.convert import animegan, checkpoints, dcgan, export, random_face
+from toonify.convert import animegan, checkpoints, dcgan, export, random_face, unpickling
 from toonify.convert.formats import KINDS, PUBLISHED
 from toonify.models import (
     ANIMEGAN_MODELS,
@@ -586,7 +589,7 @@ HOSTILE = {
     "Toon-Generator": (lambda to: stored({"gen.0.weight": touch(to)}), "asks for posix.system"),
     "whole network": (
         lambda to: stored(AnimeGANGenerator(width=1, depth=1), True),
-        "save the state_dict instead",
+        "save the network's state_dict instead",
     ),
     "array": (lambda to: saved_array(np.array([touch(to)], dtype=object)), "CartoonGAN"),
     "protocol 0": (lambda to: pickle.dumps(touch(to), 0), "found a file that begins with b'cposix"),
@@ -735,7 +738,7 @@ def test_what_does_not_fit_is_named(tmp_path, capsys, which):
         (b"<html>", "found a file that begins with b'<html>'; known are animegan2-pytorch"),
         (b"PK\3\4", "expected a checkpoint of tensors, but"),
         (b"\x80\4N.", "found a checkpoint that holds a NoneType"),
-        (bytes(257) + b"ustar", "it is a tar of PyTorch's first years"),
+        (bytes(257) + b"ustar", "it is a tar of PyTorch before 0.2"),
     ],
 )
 def test_what_is_no_checkpoint_is_told(tmp_path, capsys, data, words):
@@ -760,7 +763,7 @@ def test_folders_that_are_no_checkpoint_are_told(tmp_path, capsys):
 
 
 def test_kind_is_taken_at_its_word(tmp_path, capsys):
-    state = {f"net.{key}": value for key, value in B.items()}
+    state = {f"mine.{key}": value for key, value in B.items()}
     torch.save(state, tmp_path / "some.pt")
     out = tmp_path / "out"
     words = {
@@ -769,7 +772,7 @@ def test_kind_is_taken_at_its_word(tmp_path, capsys):
         "cartoongan": "conv01_1.weight is missing, or no tensor",
         "rosinality": "expected a dict with one of g_ema, g, d",
         "nvlabs": "expected a dict with one of G, D, G_ema",
-        "toon-generator": "net.block_a.0.1.weight is unexpected",
+        "toon-generator": "mine.block_a.0.1.weight is unexpected",
         "random-face": "it is a checkpoint, expected the random-face wheel",
     }
     assert words.keys() == KINDS.keys()
@@ -857,3 +860,83 @@ def test_overwriting_leaves_the_new_alone(tmp_path):
     assert run(tmp_path / "some.pt", out, "--fp32", "--overwrite") == 0
     assert sorted(path.name for path in out.iterdir()) == [hub.CONFIG, hub.WEIGHTS[1], hub.STYLE]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "some.pt"]
+
+
+def prefixed(name, state):
+    return {f"{name}.{key}": tensor for key, tensor in state.items()}
+
+
+ENVELOPES = {
+    "several GPUs": (prefixed("module", B), "its module"),
+    "torch.compile": (prefixed("_orig_mod", B), "its _orig_mod"),
+    "Lightning": (
+        {"state_dict": prefixed("generator", B) | prefixed("discriminator", B), "epoch": 3},
+        "its state_dict.generator",
+    ),
+    "CycleGAN": ({"netG": prefixed("module", B)}, "its netG.module"),
+    "the EMA weights first": ({"params": {"block_a.0": 1}, "params_ema": B}, "its params_ema"),
+    "a pair": ({"G": B, "D": {"x": torch.ones(1)}, "iter": 5}, "its G"),
+    "deeper": ({"model": {"ema": {"state_dict": {"net": P}}}}, "its model.ema.state_dict.net"),
+}
+
+
+@pytest.mark.parametrize("which", ENVELOPES)
+def test_what_trainers_wrap_around_a_network_is_taken_off(tmp_path, capsys, which):
+    held, words = ENVELOPES[which]
+    torch.save(held, tmp_path / "some.pt")
+    assert run(tmp_path / "some.pt", tmp_path / "out", "--fp32") == 0
+    assert f"the network is {words}\n" in capsys.readouterr().out
+    first = next(tensor for key, tensor in (P if which == "deeper" else B).items())
+    assert torch.equal(next(iter(load_model_state(tmp_path / "out").values())), first)
+
+
+def load_model_state(folder):
+    return hub.load_model(folder, ANIMEGAN_MODELS).state_dict()
+
+
+@pytest.mark.parametrize("wrapped", ["bare", "pSp", "several GPUs"])
+def test_rosinality_s_generator_comes_out_of_other_trainers_files(tmp_path, wrapped):
+    state, mean = rosinality_generator(), noise(1)[0]
+    held = {
+        "bare": state,
+        "pSp": {
+            "state_dict": prefixed("decoder", state) | {"encoder.body": fir()},
+            "latent_avg": mean,
+        },
+        "several GPUs": {
+            "g_ema": prefixed("module", state),
+            "d": prefixed("module", rosinality_critic()),
+        },
+    }[wrapped]
+    torch.save(held, tmp_path / "some.pt")
+    found = checkpoints.read(str(tmp_path / "some.pt"))
+    assert (found.kind, found.family) == ("rosinality", "stylegan")
+    assert torch.equal(found.network.synthesis.b4.const, state["input.input"][0])
+    if wrapped == "pSp":
+        assert torch.equal(found.network.mapping.w_avg, mean)
+
+
+@pytest.mark.parametrize(
+    ("held", "kind"),
+    [
+        (collections.defaultdict(list, g=[1.0]), dict),
+        (collections.deque([1, 2], maxlen=3), list),
+        (collections.Counter("aab"), dict),
+        (torch.device("cpu"), torch.device),
+        (torch.float16, torch.dtype),
+        (pathlib.PurePosixPath("a/b"), str),
+        (np.arange(4, dtype=np.uint32), np.ndarray),
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_plain_data_beside_a_network_is_read(tmp_path, held, kind, zipped):
+    torch.save({"model_state_dict": P, "more": [held]}, tmp_path / "some.pt")
+    assert checkpoints.read(str(tmp_path / "some.pt")).kind == "pytorch-animegan"
+    (found,) = unpickling.read_torch(stored({"more": [held]}, zipped))["more"]
+    assert isinstance(found, kind)
+    assert np.array_equal(found, held) if kind is np.ndarray else found in (held, str(held), [1, 2])
+
+
+def test_a_safetensors_file_whose_header_s_length_begins_as_a_pickle_does(tmp_path, capsys):
+    (tmp_path / "some.bin").write_bytes(b"\x80\1\0\0\0\0\0\0{")
+    assert "found safetensors alone" in refused(capsys, tmp_path / "some.bin", tmp_path / "out")

@@ -149,5 +149,5 @@ def test_reading_it_runs_none_of_its_lines(ours, tmp_path):
 def test_tensors_that_are_none_are_refused():
     for held in ({"w": "x"}, {1: torch.ones(1)}, ["w"]):
         network = unpickling.Record("Generator", {}, {"tensors": held})
-        with pytest.raises(ValueError, match=r"expected a (tensor|dict)"):
+        with pytest.raises(ValueError, match="tensors of Generator"):
             list(unpickling.tensors(network))

@@ -23,8 +23,15 @@ from safetensors.torch import load_file
 
 from tests.unit.convert.test_stylegan2 import nvlabs_critic, nvlabs_generator, same
 from toonify import cli, hub
+from toonify.convert import checkpoints
 from toonify.convert.stylegan2 import clamp_of, from_nvlabs
-from toonify.convert.unpickling import OPCODES, Record, read, read_nvlabs, read_torch
+from toonify.convert.unpickling import (
+    MAX_OPCODES,
+    Record,
+    read,
+    read_nvlabs,
+    read_torch,
+)
 from toonify.models import MODELS
 from toonify.models.stylegan2 import StyleGAN2Generator
 
@@ -170,6 +177,38 @@ def test_layers_that_are_clamped_at_odds_are_refused():
         network.state["_modules"]["c"] = Record("Layer", {}, {"conv_clamp": odd})
         with pytest.raises(ValueError, match="conv_clamp of Network: expected one number"):
             clamp_of(network)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        ("mapping.fc0", {"bias_gain": 1}, "mapping.fc0.lr_multiplier is '1', expected 0.01"),
+        ("synthesis.b8.conv1", {"activation": "relu"}, "activation is 'relu', expected 'lrelu'"),
+        ("synthesis.b4.conv1.affine", {"activation": "lrelu"}, "expected 'linear'"),
+        ("mapping.fc0", {"activation": [1]}, "expected 'lrelu'"),
+    ],
+)
+def test_networks_that_compute_something_else_are_refused(tmp_path, writers, where, value, words):
+    G = module(nvlabs_generator())
+    layer = G.get_submodule(where)
+    vars(layer).update({"bias_gain": 0.01, "activation": "lrelu"} if "fc" in where else {})
+    (tmp_path / "fits.pkl").write_bytes(pickle.dumps({"G_ema": G}))
+    vars(layer).update(value)
+    (tmp_path / "network.pkl").write_bytes(pickle.dumps({"G_ema": G}))
+    writers.leave()
+    assert checkpoints.read(str(tmp_path / "fits.pkl")).kind == "nvlabs"
+    with pytest.raises(ValueError, match=words):
+        checkpoints.read(str(tmp_path / "network.pkl"))
+
+
+def test_a_discriminator_of_another_kind_is_left_out(tmp_path, writers):
+    D = nvlabs_critic()
+    D = {key: tensor for key, tensor in D.items() if ".skip." not in key}
+    (tmp_path / "network.pkl").write_bytes(nvlabs_pickle(G_ema=nvlabs_generator(), D=D))
+    writers.leave()
+    found = checkpoints.read(str(tmp_path / "network.pkl"))
+    assert found.critic is None
+    assert "its discriminator is left out: D by NVlabs' names" in found.notes[0]
 
 
 def test_what_else_is_in_a_pickle_is_plain(writers, canary):
@@ -429,7 +468,7 @@ HOSTILE = {
     "deep tuple in a set": lambda path: b"\x8f()" + b"\x85" * 50_000 + b"\x90.",
     "deep tuple as an argument": lambda path: b"cnumpy\ndtype\n)" + b"\x85" * 50_000 + b"R.",
     "deep dicts": lambda path: b"}" + b"K\x01}" * 4_000 + b"s" * 4_000 + b".",
-    "long program": lambda path: b"K\x01" * (OPCODES + 1) + b".",
+    "long program": lambda path: b"K\x01" * (MAX_OPCODES + 1) + b".",
     "marks": lambda path: b"(" * 200_000 + b".",
     "missing value": lambda path: b"\x80\x04s.",
     "missing memo": lambda path: b"\x80\x04h\x07.",
@@ -447,7 +486,8 @@ def test_a_hostile_pickle_is_refused_and_runs_nothing(which, canary, own_heap):
         read(data)
     assert time.thread_time() - before < 1
     assert len(str(told.value)) < 400
-    assert set(sys.modules) == modules
+    new = set(sys.modules) - modules
+    assert all(name.startswith("torch.utils.serialization") for name in new)  # torch.load's own
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 5, 9, 100, 0.1, 0.5, 0.9])
@@ -565,12 +605,15 @@ HOSTILE_CHECKPOINTS = {
         lambda path: with_values(
             with_globals(b"cargparse\nNamespace\n)\x81}" + text("__class__") + b"Nsb")
         ),
-        "name that isn't one",
+        "a name that is not one",
     ),
-    "whole module": (lambda path: stored(torch.nn.Linear(1, 1), True), "save the state_dict"),
+    "whole module": (
+        lambda path: stored(torch.nn.Linear(1, 1), True),
+        "save the network",
+    ),
     "whole module, older": (
         lambda path: stored(torch.nn.Linear(1, 1)),
-        "save (the|its) state_dict",
+        "save the network",
     ),
     "settings again and again": (
         lambda path: with_values(
@@ -583,17 +626,20 @@ HOSTILE_CHECKPOINTS = {
                 + b"e"
             )
         ),
-        "more opcodes",
+        "repeats its values",
     ),
     "TorchScript": (lambda path: scripted(), "TorchScript"),
-    "tar": (lambda path: tarred(), "tar of PyTorch's first years"),
-    "raw pickle": (lambda path: pickle.dumps({"g": 1}), "damaged or no pickle|isn't a file"),
-    "file above": (lambda path: with_file("archive/../../canary"), "leads elsewhere"),
-    "file above, first": (lambda path: with_file("../canary"), "leads elsewhere"),
-    "file at the root": (lambda path: with_file(str(path)), "leads elsewhere"),
-    "file on a drive": (lambda path: with_file("C:/canary"), "leads elsewhere"),
-    "file with backslashes": (lambda path: with_file("archive\\..\\canary"), "leads elsewhere"),
-    "file beside": (lambda path: with_file("elsewhere/data/1"), "another zip"),
+    "tar": (lambda path: tarred(), "tar of PyTorch before 0.2"),
+    "raw pickle": (lambda path: pickle.dumps({"g": 1}), "protocol 4, expected 2"),
+    "file above": (lambda path: with_file("archive/../../canary"), "PyTorch does not write"),
+    "file above, first": (lambda path: with_file("../canary"), "PyTorch does not write"),
+    "file at the root": (lambda path: with_file(str(path)), "PyTorch does not write"),
+    "file on a drive": (lambda path: with_file("C:/canary"), "PyTorch does not write"),
+    "file with backslashes": (
+        lambda path: with_file("archive\\..\\canary"),
+        "PyTorch does not write",
+    ),
+    "file beside": (lambda path: with_file("elsewhere/data/1"), "does not write"),
     "compressed": (
         lambda path: zipped({"archive/data.pkl": bytes(10**7)}, zipfile.ZIP_DEFLATED),
         "compressed",
@@ -612,17 +658,17 @@ HOSTILE_CHECKPOINTS = {
                 if not name.endswith("data/0")
             }
         ),
-        "has 0 bytes",
+        "of 8 bytes has 0",
     ),
-    "big endian": (lambda path: with_file("archive/byteorder", b"big"), "order of bytes"),
+    "big endian": (lambda path: with_file("archive/byteorder", b"big"), "not little-endian"),
     "storage of gigabytes, older": (lambda path: claims(10**10), "claims 40,000,000,000 bytes"),
     "tensor of gigabytes": (
         lambda path: with_view(b"K\x00J\0\0\0\x40\x85K\x01\x85"),
-        "doesn't lie in its 4 numbers",
+        "damaged|more bytes than",
     ),
     "tensor of one number": (
         lambda path: with_view(b"K\x00J\0\0\0\x40\x85K\x00\x85"),
-        "doesn't lie in its 4 numbers",
+        "damaged|more bytes than",
     ),
     "bytes of gigabytes": (
         lambda path: with_values(with_globals(b"cbuiltins\nbytearray\nJ\0\0\0\x40\x85R")),
@@ -630,7 +676,7 @@ HOSTILE_CHECKPOINTS = {
     ),
     "billion laughs": (lambda path: with_values(laughs()), "unfolds to more"),
     "deep": (lambda path: with_values(b"]" * 9_000 + b"a" * 8_999 + b"."), "deep in each other"),
-    "storage by itself": (lambda path: stored(storage()), "Flat'> by itself"),
+    "storage by itself": (lambda path: stored(storage()), "TypedStorage'> by itself"),
 }
 
 

@@ -196,9 +196,7 @@ def test_another_state_is_refused_by_its_first_key(tmp_path, key, value, said):
 def test_other_files_are_refused(tmp_path):
     file = tmp_path / "G_arch.pth"
     torch.save(seed_toy(), file)
-    with pytest.raises(
-        ValueError, match=r"asks for .*SeedGenerator, which isn't data; nothing of it was run"
-    ):
+    with pytest.raises(ValueError, match=r"asks for .*SeedGenerator, which is not plain data"):
         dcgan.convert(file)
     torch.save([torch.zeros(1)], file)
     with pytest.raises(ValueError, match="holds a list, expected a state dict"):
@@ -209,9 +207,7 @@ def test_other_files_are_refused(tmp_path):
     ):
         dcgan.convert(file)
     file.write_bytes(file.read_bytes()[:2000])
-    with pytest.raises(
-        ValueError, match="expected a checkpoint of tensors, but it is a damaged zip"
-    ):
+    with pytest.raises(ValueError, match="expected a checkpoint of tensors, but it is damaged"):
         dcgan.convert(file)
     file.write_bytes(pickle.dumps(print, protocol=2))
     with pytest.raises(ValueError, match="expected a checkpoint of tensors"):
