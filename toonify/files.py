@@ -1,15 +1,27 @@
-"""Atomic writing: a file or folder is written under a temporary name and then renamed."""
+"""Atomic writing under a temporary name, and the files that come with the package."""
 
 import collections
 import contextlib
 import hashlib
+import importlib.resources
 import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+PACKAGE = Path(str(importlib.resources.files("toonify")))
 LONGEST_SUFFIX = 32  # bytes of a suffix that a temporary name repeats
+
+
+def find_project() -> Path:
+    """The folder with `app.py`, `hub_cards/`, `README.md`, `requirements.txt` and the licenses.
+
+    In an installed wheel that is `toonify/project`, where the build copies them; in a checkout it
+    is the top of the repository.
+    """
+    packaged = PACKAGE / "project"
+    return packaged if packaged.is_dir() else PACKAGE.parent
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ from pathlib import Path
 from huggingface_hub import SpaceCard
 
 from toonify import hub
+from toonify.files import PACKAGE, find_project
 from toonify.hub import cards
 
-ROOT = Path(__file__).parents[2]
 ALONE = ("app.py", "LICENSE", "NOTICE", "hub_cards/styles.jpg")
 FOLDERS = ("toonify", "hub_cards/faces")  # faces: the app's examples
 KINDS = (".py", ".json", ".safetensors", ".md", ".jpg", ".png")
@@ -28,14 +28,17 @@ def files(repo_id: str) -> dict[str, Path | bytes]:
     Raises:
         ValueError: the registry names a repository without an owner, and none is set.
     """
-    found: dict[str, Path | bytes] = {name: ROOT / name for name in ALONE}
+    top = find_project()
+    found: dict[str, Path | bytes] = {name: top / name for name in ALONE}
     for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*")):
-            name = path.relative_to(ROOT)
+        root = PACKAGE.parent if folder.startswith(PACKAGE.name) else top
+        for path in sorted((root / folder).rglob("*")):
+            name = path.relative_to(root)
             hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
+            hidden |= path.is_relative_to(PACKAGE / "project")  # a wheel's copies of the top
             if path.is_file() and path.suffix in KINDS and not hidden:
                 found[name.as_posix()] = path
-    found["requirements.txt"] = requirements((ROOT / "requirements.txt").read_text()).encode()
+    found["requirements.txt"] = requirements((top / "requirements.txt").read_text()).encode()
     found["README.md"] = card(repo_id).encode()
     return found
 
@@ -57,7 +60,7 @@ def requirements(text: str) -> str:
 
 def card(repo_id: str) -> str:
     """README.md of the Space: front matter as the project's README has it, with the pins."""
-    front = SpaceCard((ROOT / "README.md").read_text(encoding="utf-8")).data
+    front = SpaceCard((find_project() / "README.md").read_text(encoding="utf-8")).data
     front.models = [pin.split()[0] for pin in preloads()] or None
     front.preload_from_hub = preloads() or None
     return cards.fill(

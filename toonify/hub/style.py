@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-BUNDLED = Path(__file__).parents[1] / "weights"
+from toonify.files import PACKAGE
+
+BUNDLED = PACKAGE / "weights"
 DEFAULT_STYLE = "comic"
 DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
 DEFAULT_ENCODER = "portrait-encoder"  # finds faces in w of the base

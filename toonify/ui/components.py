@@ -3,7 +3,6 @@
 import base64
 import binascii
 from abc import ABCMeta
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -13,11 +12,11 @@ from gradio.data_classes import ImageData
 from typing_extensions import override
 
 from toonify import images
+from toonify.files import find_project
 from toonify.ui.inputs import refusal
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = [
-    ROOT / "hub_cards" / "faces" / f"{name}.jpg"
+    find_project() / "hub_cards" / "faces" / f"{name}.jpg"
     for name in ("random_021", "random_032", "random_012", "random_026", "random_069", "astronaut")
 ]
 # Gradio says nothing where a camera is refused or missing: an error is left lying in the browser.

@@ -172,7 +172,7 @@ import contextlib, io
 from toonify import space
 from toonify.cli import main
 
-space.FOLDERS = ("toonify/screen", "toonify/weights/comic")
+space.FOLDERS = ("toonify/ui", "toonify/weights/comic")
 
 def answer(arguments):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):

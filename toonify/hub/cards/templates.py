@@ -1,12 +1,13 @@
 """Templates of `hub_cards/` filled in; what is not known to fill them with is an error."""
 
 import re
-from pathlib import Path
 
 from huggingface_hub import CardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-FOLDER = Path(__file__).parents[3] / "hub_cards"
+from toonify.files import find_project
+
+FOLDER = find_project() / "hub_cards"
 
 
 def fill(name: str, front: CardData, **values) -> str:
