@@ -1,0 +1,96 @@
+"""Makes a data set of stylized 3D heads with known attributes.
+
+    python -m training.prepare.heads OUT --count N [--seed S] [--size 512] [--samples 48]
+
+Heads are sculpted from signed distance fields, groomed with strands and rendered by Blender's
+Cycles; no mesh, texture, photo or hair of anybody else is used. Head i depends on its seed alone:
+the same seed gives the same head and the same picture. `attributes.py` says how the attributes are
+balanced, `table.py` which files a head has. Safe to run again and to stop at any time: only heads
+that are not whole are made.
+
+Blender is a program apart (GPL-3) in an environment of its own, with Python 3.11:
+
+    python3.11 -m venv blender
+    blender/bin/pip install bpy==5.0.1 numpy==1.26.4 scipy scikit-image pillow OpenEXR
+    python -m training.prepare.heads OUT --count 1500 --blender-python blender/bin/python
+"""
+
+import argparse
+import os
+import sys
+from collections import Counter
+
+from training.prepare.heads.table import HeadSet
+from training.prepare.heads.workers import PROGRAM, BlenderMissing, check_python, run_workers
+
+# Of the code that makes heads: another version may make another head of a seed.
+VERSION = "1"
+PYTHON_VARIABLE = "TOONIFY_BLENDER_PYTHON"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.prepare.heads",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", help="folder of the set")
+    parser.add_argument("--count", type=int, required=True, help="number of heads")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first (default: 0)")
+    parser.add_argument("--size", type=int, default=512, help="side in px (default: 512)")
+    parser.add_argument("--samples", type=int, default=48, help="samples a pixel (default: 48)")
+    parser.add_argument("--workers", type=int, default=1, help="Blender processes (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each (default: 1)")
+    parser.add_argument(
+        "--blender-python",
+        default=os.environ.get(PYTHON_VARIABLE),
+        help=f"Python with bpy (default: ${PYTHON_VARIABLE})",
+    )
+    options = parser.parse_args(arguments)
+    for name, least in {"count": 1, "seed": 0, "size": 64, "samples": 1, "workers": 1}.items():
+        if getattr(options, name) < least:
+            parser.error(f"--{name} {getattr(options, name)}: expected {least} or more")
+    if not options.blender_python:
+        parser.error(f"--blender-python: expected a Python with bpy, or ${PYTHON_VARIABLE}")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Makes the heads that are missing; the exit code."""
+    options = parse(arguments)
+    try:
+        check_python(options.blender_python)
+    except BlenderMissing as error:
+        print(error, file=sys.stderr)
+        return 2
+    heads = HeadSet(options.out)
+    heads.open()
+    missing = heads.missing(options.seed, options.count)
+    tally = Counter(kept=options.count - len(missing))
+    settings = {"size": options.size, "samples": options.samples}
+    jobs = [
+        {"seed": seed, "folder": str(heads.partial(seed).resolve()), **settings} for seed in missing
+    ]
+
+    def done(job: dict, error: str) -> None:
+        seed = job["seed"]
+        if error:
+            tally["failed"] += 1
+            print(f"seed {seed}: {error.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
+            return
+        heads.finish(seed, VERSION)
+        heads.write_table()
+        tally["made"] += 1
+        print(f"seed {seed}: made ({tally['made']} of {len(missing)})", flush=True)
+
+    command = [options.blender_python, "-m", PROGRAM, "--threads", str(options.threads)]
+    run_workers(command, options.workers, jobs, done)
+    rows = heads.write_table()
+    print(
+        f"{tally['made']} made, {tally['kept']} kept, {tally['failed']} failed, {rows} in the table"
+    )
+    return 1 if tally["failed"] else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

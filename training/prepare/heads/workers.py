@@ -1,0 +1,112 @@
+"""Blender in processes of its own: starts them, asks for heads, and starts them again."""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = "training.prepare.heads.blender.worker"
+# Blender keeps some memory of every scene; a process makes this many heads.
+HEADS_A_PROCESS = 40
+CHECK = "import bpy, numpy, scipy, skimage, PIL, OpenEXR"
+
+
+class BlenderMissing(RuntimeError):
+    """The Python that was named cannot render heads."""
+
+
+def check_python(python: str) -> None:
+    """Raises BlenderMissing unless the Python has all that the worker imports."""
+    try:
+        subprocess.run([python, "-c", CHECK], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+        raise BlenderMissing(
+            f"--blender-python {python}: expected a Python 3.11 with bpy==5.0.1, numpy, scipy, "
+            f"scikit-image, pillow and OpenEXR ({reason})"
+        ) from error
+
+
+class Worker:
+    """One Blender process; a crash ends a head, not the run."""
+
+    def __init__(self, command: list[str]):
+        self.command, self.process, self.made = command, None, 0
+
+    def _start(self) -> None:
+        path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        self.made = 0
+
+    def make(self, job: dict) -> str:
+        """Has one head made; the error, or an empty text."""
+        if self.process is None:
+            self._start()
+        try:
+            self.process.stdin.write(json.dumps(job) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return self._crashed()
+        for line in self.process.stdout:
+            if line.startswith("DONE "):
+                self.made += 1
+                if self.made >= HEADS_A_PROCESS:
+                    self.close()
+                return json.loads(line[5:])["error"]
+        return self._crashed()
+
+    def _crashed(self) -> str:
+        code = self.process.wait()
+        self.process = None
+        return f"Blender stopped with exit code {code}"
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.stdin.close()
+            self.process.wait()
+            self.process = None
+
+
+def run_workers(
+    command: list[str], count: int, jobs: list[dict], done: Callable[[dict, str], None]
+) -> None:
+    """Gives jobs to workers; calls `done` with a job and its error in this thread.
+
+    Args:
+        command: Starts a worker.
+        count: Number of workers at a time.
+        jobs: JSON objects for the workers, in order.
+        done: Called after every job; the error is an empty text when there was none.
+    """
+    waiting, results = queue.SimpleQueue(), queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+
+    def serve():
+        worker = Worker(command)
+        try:
+            while True:
+                try:
+                    job = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                results.put((job, worker.make(job)))
+        finally:
+            worker.close()
+
+    for _ in range(min(count, len(jobs))):
+        threading.Thread(target=serve, daemon=True).start()
+    for _ in jobs:
+        done(*results.get())
