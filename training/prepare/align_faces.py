@@ -97,14 +97,11 @@ def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print
     made, looked_at = records.read(crops_file), records.read(photos_file)
     settings = asdict(cut)
     if looked_at.setdefault("settings", settings) != settings:
-        said = ", ".join(f"{name} {value}" for name, value in looked_at["settings"].items())
-        raise ValueError(
-            f"{folder}: made with other settings ({said}); use those, or another folder"
-        )
-    seen = looked_at.setdefault("photos", {})
+        before = ", ".join(f"{name} {value}" for name, value in looked_at["settings"].items())
+        raise ValueError(f"{folder}: made with other settings ({before}); use another folder")
+    done = looked_at.setdefault("photos", {})
     photos = photos_by_name(sources)
-    tally = Tally()
-    faceless = []
+    tally, faceless = Tally(), []
 
     def save() -> None:
         records.write(made, crops_file)
@@ -113,8 +110,7 @@ def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print
     try:
         bar = tqdm(photos.items(), desc="aligning faces", unit="photo")
         for name, picture in bar:
-            before = seen.get(name)
-            if before and all((folder / f"{crop}.png").exists() for crop in before["crops"]):
+            if name in done and all((folder / f"{c}.png").exists() for c in done[name]["crops"]):
                 tally.skipped += 1
                 continue
             try:
@@ -123,35 +119,39 @@ def align_photos(sources: list[str | Path], folder: Path, cut: Cut, report=print
                 report(f"skipped {picture.file}: {error}")
                 tally.refused += 1
                 continue
-            crops, small, wrong = align_photo(photo, cut)
-            for reason in wrong:
-                report(f"a face of {name} left out: {reason}")
+            crops, small, errors = align_photo(photo, cut)
+            for error in errors:
+                report(f"a face of {name} left out: {error}")
             names = [f"{name}_{index}" for index in range(len(crops))]
             for crop_name, crop in zip(names, crops, strict=True):
                 images.save(crop.image, folder / f"{crop_name}.png")
-                made[crop_name] = {
-                    "source": source_of(picture),
-                    "points": crop.face.points.round(2).tolist(),
-                    "matrix": crop.matrix.tolist(),
-                    "score": round(crop.face.score, 5),
-                    "eye_distance": round(crop.face.eye_distance, 2),
-                    "side": round(crop.side, 1),
-                }
-            seen[name] = {"crops": names, "small": [round(px, 1) for px in small]}
+                made[crop_name] = {"source": source_of(picture), **describe(crop)}
+            done[name] = {"crops": names, "small": [round(px, 1) for px in small]}
             tally.written += len(crops)
             tally.small += len(small)
             if not crops and not small:
-                tally.faceless += 1
                 faceless.append(name)
-            if len(seen) % 25 == 0:
+            if len(done) % 25 == 0:
                 save()
             bar.set_postfix(faces=tally.written, refresh=False)
     finally:
         save()  # also when stopped
+    tally.faceless = len(faceless)
     if faceless:
         more = f" and {len(faceless) - 5} more" if len(faceless) > 5 else ""
         report(f"no face found in {', '.join(faceless[:5])}{more}")
     return tally
+
+
+def describe(crop: face_room.Crop) -> dict:
+    """What faces.json records of a crop."""
+    return {
+        "points": crop.face.points.round(2).tolist(),
+        "matrix": crop.matrix.tolist(),
+        "score": round(crop.face.score, 5),
+        "eye_distance": round(crop.face.eye_distance, 2),
+        "side": round(crop.side, 1),
+    }
 
 
 def source_of(picture: Picture) -> str:

@@ -69,8 +69,7 @@ def draw_folder(
         look: a key of `LOOKS`.
         short_side: short side in px of the pictures written.
         report: called with a line of text for each unreadable photo.
-        tints: share of photos with faces, 0 to 1, that are drawn again in another light, as
-            NAME_tinted.
+        tints: share of photos with faces that are also drawn tinted, as NAME_tinted; 0 to 1.
 
     Returns:
         Numbers of photos drawn by this run and of unreadable photos.
@@ -87,10 +86,8 @@ def draw_folder(
     def done(name: str) -> bool:
         return name in points and all(file.exists() for file in files(name))
 
-    drawn = refused = 0
-    for name, source in tqdm(
-        photos_by_name(sources).items(), desc=f"drawing as {look}", unit="photo"
-    ):
+    drawn, refused, photos = 0, 0, photos_by_name(sources)
+    for name, source in tqdm(photos.items(), desc=f"drawing as {look}", unit="photo"):
         # Seeded by the name, so that every look and every run has the same tinted photos.
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         twin = f"{name}_tinted" if rng.random() < tints else ""
@@ -110,17 +107,20 @@ def draw_folder(
         if twin and points[name]:
             pictures[twin], points[twin] = tint(photo, rng), points[name]
         for each, picture in pictures.items():
-            photo_out, style_out = files(each)
-            if not photo_out.exists():
-                images.save(picture, photo_out)
-            if not style_out.exists():
-                faces = [np.array(face) for face in points[each]]
-                images.save(draw(picture, faces, LOOKS[look]), style_out)
+            save_pair(picture, points[each], look, *files(each))
         drawn += 1
         if drawn % 50 == 0:
             records.write(points, points_file)
     records.write(points, points_file)
     return drawn, refused
+
+
+def save_pair(photo: Image.Image, points: list, look: str, photo_file: Path, toon_file: Path):
+    """Writes the photo and its toon, if they do not exist; `points` are those of its faces."""
+    if not photo_file.exists():
+        images.save(photo, photo_file)
+    if not toon_file.exists():
+        images.save(draw(photo, [np.array(face) for face in points], LOOKS[look]), toon_file)
 
 
 def draw_generated(
@@ -174,9 +174,7 @@ def draw_generated(
         if points[name]:
             latent.parent.mkdir(parents=True, exist_ok=True)
             latents.save_latent(latent, w, Path(generator).name)
-            if not photo_out.exists():
-                images.save(photo, photo_out)
-            images.save(draw(photo, [np.array(points[name][0])], LOOKS[look]), style_out)
+            save_pair(photo, points[name][:1], look, photo_out, style_out)
             drawn += 1
         if drawn % 20 == 0:
             records.write(points, points_file)

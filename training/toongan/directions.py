@@ -209,6 +209,27 @@ def settle(readings: Readings, ws: torch.Tensor, direction: latents.Direction) -
     return directions.scaled(part, moved)
 
 
+def keep_effective(
+    readings: Readings, ws: torch.Tensor, found: dict[str, latents.Direction]
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Settles directions on faces w+ (n, L, D); removes those that do not move their trait.
+
+    Returns what amount 1 of each direction moves, by trait, and notes on those removed.
+    """
+    moved, notes = {}, []
+    for name in tqdm(list(found), "trying directions", unit="direction"):
+        settled = settle(readings, ws, found.pop(name))
+        sizes = readings.moved(ws, settled)
+        if sizes[name] >= STIRS:
+            found[name], moved[name] = settled, sizes
+        else:
+            notes.append(
+                f"{name} is left out: its direction moves {sizes[name]:.2f} deviations, expected"
+                f" {STIRS} or more"
+            )
+    return moved, notes
+
+
 def make(
     pipe: ToonGANPipeline,
     data: Path,
@@ -243,26 +264,16 @@ def make(
     ws = sampled(pipe, samples, seed)
     parts = tqdm(ws.split(CHUNK), "reading generated faces", unit=f"{CHUNK} faces")
     scores = reader.scores(torch.cat([sight(pipe.draw(part)) for part in parts]))
-    found, left = fit(ws[:, 0], scores, kept, reader, pipe.generator.num_ws - 1)
-    report += left
+    found, unshown = fit(ws[:, 0], scores, kept, reader, pipe.generator.num_ws - 1)
+    report += unshown
     kept = {name: kept[name] for name in found}
     spread = {name: float(trait.signal(reader, scores).std()) for name, trait in kept.items()}
     readings = Readings(pipe, sight, reader, kept, spread)
     fresh = pipe.latents(TRIED, seed + samples)
-    moved = {}
-    for name in tqdm(list(found), "trying directions", unit="direction"):
-        tried = settle(readings, fresh, found.pop(name))
-        sizes = readings.moved(fresh, tried)
-        if sizes[name] >= STIRS:
-            found[name], moved[name] = tried, sizes
-        else:
-            left.append(
-                f"{name} is left out: its direction moves {sizes[name]:.2f} deviations, expected"
-                f" {STIRS} or more"
-            )
-            report.append(left[-1])
+    moved, left = keep_effective(readings, fresh, found)
+    report += left
     if not found:
-        raise ValueError("; ".join(left))
+        raise ValueError("; ".join([*unshown, *left]))
     for name in found if sheet else ():
         page = directions.sheet(pipe.draw, fresh[:SHOWN], found[name])
         images.save(page, sheet / f"{name}.jpg", quality=90)
