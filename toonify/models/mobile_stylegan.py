@@ -14,12 +14,6 @@ from torch import nn
 from toonify.models.stylegan2 import MappingNetwork
 
 NOISE = ("const", "random", "none")
-HAAR = (  # rows: the four pixels of a 2x2 cell; columns: low band and three details
-    (0.5, 0.5, 0.5, 0.5),
-    (0.5, 0.5, -0.5, -0.5),
-    (0.5, -0.5, 0.5, -0.5),
-    (0.5, -0.5, -0.5, 0.5),
-)
 
 
 def inverse_haar(bands: torch.Tensor) -> torch.Tensor:

@@ -207,15 +207,6 @@ class FlickerMeter:
         return Flicker(*(self.sums / max(1, self.frames)).tolist())
 
 
-def flicker(sources, drawings, steady=None) -> Flicker:
-    """The flicker of frames in order, each uint8 RGB (H, W, 3); see `Flicker`."""
-    meter = FlickerMeter()
-    drawings = list(drawings)
-    for source, drawn, kept in zip(sources, drawings, steady or drawings, strict=True):
-        meter.add(source, drawn, kept)
-    return meter.flicker
-
-
 def ratio(one: float, other: float) -> float:
     """One against the other: 0 where it is 0, infinite where only the other is."""
     return one / other if other else float("inf") if one else 0.0

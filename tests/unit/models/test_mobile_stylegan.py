@@ -12,11 +12,17 @@ import torch
 from toonify import hub
 from toonify.convert import random_face
 from toonify.models import MODELS, MobileStyleGAN
-from toonify.models.mobile_stylegan import HAAR, inverse_haar
+from toonify.models.mobile_stylegan import inverse_haar
 
 BUNDLED = hub.BUNDLED / "portrait"
 # `pip download --no-deps random-face==2021.7.21.1` gets it; these tests need no network with it.
 WHEEL = os.environ.get("TOONIFY_RANDOM_FACE", "")
+HAAR = (  # rows: the four pixels of a 2x2 cell; columns: low band and three details
+    (0.5, 0.5, 0.5, 0.5),
+    (0.5, 0.5, -0.5, -0.5),
+    (0.5, -0.5, 0.5, -0.5),
+    (0.5, -0.5, -0.5, 0.5),
+)
 TOY = dict(channels=(16, 16, 16, 8), heads=(16, 32), w_dim=16, z_dim=12, mapping_layers=2)
 
 

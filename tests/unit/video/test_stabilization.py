@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from toonify.video.stabilization import CARRIED, Carrier, Scenes, Stabiliser, flicker
+from toonify.video.stabilization import CARRIED, Carrier, FlickerMeter, Scenes, Stabiliser
 
 SHAPE = (72, 128, 3)
 
@@ -20,6 +20,14 @@ def scene(seed=0):
 def noisy(picture, amount, seed):
     noise = np.random.default_rng(seed).normal(0, amount, picture.shape)
     return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def flicker(sources, drawings, steady=None):
+    """What a meter finds in frames in order."""
+    meter = FlickerMeter()
+    for frames in zip(sources, drawings, steady or drawings, strict=True):
+        meter.add(*frames)
+    return meter.flicker
 
 
 def test_still_pictures_do_not_flicker():
