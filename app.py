@@ -81,7 +81,7 @@ def faces_here() -> new_faces.Handlers | None:
     if not (folder / hub.CONFIG).is_file():
         return None
     side = hub.read_json(folder / hub.CONFIG).get("resolution", 128)
-    attributes = hub.describe(hub.DEFAULT_FACES, folder).attributes
+    attributes = hub.read_style(folder, hub.DEFAULT_FACES).attributes
     return new_faces.Handlers(load_faces, hub.directions(hub.DEFAULT_FACES), side, attributes)
 
 

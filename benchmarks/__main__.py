@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     from toonify import hub
 
     try:
-        hub.find(options.style)
+        hub.resolve_model(options.style)
     except ValueError as error:
         parser.error(str(error))
     from benchmarks.table import report

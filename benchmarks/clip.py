@@ -79,7 +79,7 @@ def clocks() -> tuple[float, float]:
 
 def eager_loop(source: Path, target: Path, short_side: int | None, frames: int) -> Spent:
     """What the plain loop takes; its first frame is not counted."""
-    network = load_generator(hub.find(hub.DEFAULT_STYLE)).eval()
+    network = load_generator(hub.resolve_model(hub.DEFAULT_STYLE)).eval()
     with av.open(str(source)) as clip, av.open(str(target), "w") as out, torch.inference_mode():
         film = out.add_stream("libx264", rate=clip.streams.video[0].average_rate)
         pictures = clip.streams.video[0]

@@ -47,7 +47,7 @@ def engine(style: str, side: int, quality: str) -> Job:
 
 def refuse_missing(style: str, quality: str) -> None:
     """Unavailable where a style has no generator of that quality."""
-    if quality == "fast" and not hub.has_lite(hub.find(style)):
+    if quality == "fast" and not hub.has_lite(hub.resolve_model(style)):
         raise Unavailable(f"left out: the style {Path(style).name} has no fast generator yet")
 
 
@@ -76,7 +76,7 @@ def tera_operations(folder: Path, side: int) -> float:
 
 def judge(style: str, side: int, figures: dict[str, Figures]) -> None:
     """Adds likeness, arithmetic and its share of the convolution's rate to those that ran."""
-    folder, conv = hub.find(style), figures.get(limits.CONVOLUTION["bf16"].name)
+    folder, conv = hub.resolve_model(style), figures.get(limits.CONVOLUTION["bf16"].name)
     for name, quality in ((PLAIN, "best"), (BEST, "best"), (FAST, "fast")):
         if name not in figures:
             continue

@@ -71,7 +71,7 @@ class PlainGenerator(nn.Module):
 
 def load_generator(style: str) -> PlainGenerator:
     """The plain network with a style's weights; a name, or a folder."""
-    folder = hub.find(style)
+    folder = hub.resolve_model(style)
     config = hub.read_json(folder / hub.CONFIG)
     network = PlainGenerator(config["width"], config["depth"], config["upsample"])
     weights = load_file(hub.weights_file(folder))

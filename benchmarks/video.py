@@ -84,7 +84,7 @@ def race(
     size: tuple[int, int] = SIZE,
 ) -> Race:
     few = 1 if quick else 4  # eager frames take seconds each, and all the same
-    strokes = hub.describe(style, hub.find(style)).short_side
+    strokes = hub.read_style(hub.resolve_model(style), style).short_side
     contenders = [
         Contender(
             "plain loop: PyAV, eager PyTorch, fp32", functools.partial(plain, style, few, size)

@@ -267,7 +267,7 @@ def test_empty_folder_is_a_failure(folder, unopened, capsys):
         (("photos", "-o", "t", "--strength", "nan"), "expected a number from 0 to 1"),
         (("photos", "-o", "t", "--faces", "two"), "invalid choice: 'two'"),
         (("photos",), "required: -o/--output"),
-        (("photos", "-o", "t", "--style", "./nowhere"), "there is no such folder"),
+        (("photos", "-o", "t", "--style", "./nowhere"), "but it does not exist"),
     ],
 )
 def test_usage_errors(folder, capsys, words, message):
@@ -584,7 +584,7 @@ def test_faces_turn_into_each_other(faces, capsys):
         ("--columns 0 -o g.png", "'0': expected a whole number, 1 or more"),
         ("-o there.png", "'there.png' is there already; --overwrite replaces it"),
         ("-o there.png/", "'there.png/' is a file: expected a folder"),
-        ("-o g.png --model ./nowhere", "there is no such folder"),
+        ("-o g.png --model ./nowhere", "but it does not exist"),
         ("-o g.png --device gpu", "device='gpu': expected auto, cpu, cuda"),
         ("", "required: -o/--output"),
     ],

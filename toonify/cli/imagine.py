@@ -40,7 +40,7 @@ def add_to(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     imagine.set_defaults(run=run, parser=imagine)
-    bundled = hub.describe(hub.DEFAULT_FACES, hub.BUNDLED / hub.DEFAULT_FACES).attributes
+    bundled = hub.read_style(hub.BUNDLED / hub.DEFAULT_FACES, hub.DEFAULT_FACES).attributes
     imagine.add_argument("-o", "--output", required=True, metavar="OUT", help="file or folder")
     imagine.add_argument(
         "-n", "--number", type=whole(1), metavar="N", help=f"how many faces (default: {NUMBER})"

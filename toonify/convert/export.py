@@ -41,10 +41,10 @@ def export(source: str, out: Path) -> str:
         ValueError: there is no such network, or it doesn't draw.
         ParityError: it draws something else: no file is left.
     """
-    folder = hub.find(source)
+    folder = hub.resolve_model(source)
     network = hub.load_model(folder, GENERATORS).requires_grad_(False)
     part, name, shape = drawing_part(network)
-    style = hub.describe(source, folder)
+    style = hub.read_style(folder, source)
     about = {"title": style.title, "licence": style.licence, "data": style.data}
     write, run = (
         (write_ir, openvino_run) if out.suffix.lower() == ".xml" else (write_onnx, onnx_run)
@@ -180,7 +180,7 @@ def write_states(source: str, out: Path, kind: str) -> str:
     Raises:
         ValueError: `source` is no StyleGAN2, or its discriminator is not one.
     """
-    folder = hub.find(source)
+    folder = hub.resolve_model(source)
     network = hub.load_model(folder, GENERATORS)
     if not isinstance(network, StyleGAN2Generator):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The styles that people can choose from: bundled, pinned, and what an owner has on the Hub."""
+"""The catalog of styles that users can choose from: bundled ones and those of a Hub owner."""
 
 import dataclasses
 import functools
@@ -26,10 +26,7 @@ def styles(family: str = "animegan") -> list[Style]:
     The latter are called owner/name. If the Hub does not answer within `hub.HUB_TIMEOUT`, they are
     those of the owner that are on this machine; `note` says so.
     """
-    known = hub.styles(family)
-    pinned = {hub.REGISTRY[style.name].repo_id for style in known if style.name in hub.REGISTRY}
-    found = owned().styles
-    return known + [s for s in found if s.family == family and s.name not in pinned]
+    return hub.styles(family) + [style for style in owned().styles if style.family == family]
 
 
 def note() -> str:
@@ -59,7 +56,7 @@ def ask(owner: str) -> Found:
         listed = listing(owner)
         found = [described(*row) for row in listed]
     except (OSError, httpx2.HTTPError) as error:
-        note = f"{owner}'s styles are those on this machine: {hub.away(error)}"
+        note = f"{owner}'s styles are those on this machine: {hub.describe_hub_error(error)}"
         return Found(tuple(on_this_machine(owner)), note)
     return Found(tuple(style for style in found if style is not None))
 
@@ -105,7 +102,7 @@ def described(repo: str, commit: str, fast: bool) -> Style | None:
 
     try:
         file = Path(hf_hub_download(repo, hub.STYLE, revision=commit))
-        style = hub.read_style(file.parent, repo, f"hub {repo}@{commit[:12]}")
+        style = hub.read_style(file.parent, repo)
         return dataclasses.replace(style, fast=fast)
     except (EntryNotFoundError, RepositoryNotFoundError, ValueError):  # gated ones are the second
         return None
@@ -124,6 +121,6 @@ def on_this_machine(owner: str) -> list[Style]:
     for repo in sorted(repos, key=lambda repo: repo.repo_id):
         if repo.repo_type == "model" and repo.repo_id.startswith(f"{owner}/"):
             for revision in repo.revisions:
-                if "main" in revision.refs and hub.complete(revision.snapshot_path):
-                    found.append(hub.describe(repo.repo_id, revision.snapshot_path))
+                if "main" in revision.refs and hub.is_model_folder(revision.snapshot_path):
+                    found.append(hub.read_style(revision.snapshot_path, repo.repo_id))
     return found

@@ -7,33 +7,36 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
-from toonify.hub.resolve import find
+from toonify.hub.resolve import resolve_model
 from toonify.hub.style import (
     CONFIG,
     DEFAULT_BASE,
     DEFAULT_ENCODER,
     OWN_ENCODER,
-    THE_STYLES_OWN,
     generator_folder,
     read_json,
     weights_file,
 )
 
+LARGEST_SETTING = 4096  # of a number in config.json: larger ones only exhaust memory
+# Settings of older versions that are gone, and the value that changed nothing.
+GONE_SETTINGS = {"tail": 0}
+
 
 def encoder_of(base: Path) -> Path | None:
-    """The folder of a base's encoder, where nobody names one; None if there is none.
+    """The folder of a base's encoder: `encoder` in the base's folder, else the bundled one.
 
-    It is `encoder` in the base's folder, else the bundled one if the base is built as the bundled
-    base is.
+    Returns:
+        None if there is no `encoder` and the base has another architecture than the bundled base.
     """
     own = base / OWN_ENCODER
     if (own / CONFIG).is_file():
-        return find(own)
-    alike = built(base) == built(find(DEFAULT_BASE))
-    return find(DEFAULT_ENCODER) if alike else None
+        return resolve_model(own)
+    same = architecture(base) == architecture(resolve_model(DEFAULT_BASE))
+    return resolve_model(DEFAULT_ENCODER) if same else None
 
 
-def built(folder: Path) -> dict:
+def architecture(folder: Path) -> dict:
     """The class and settings of a folder's network."""
     config = read_json(folder / CONFIG)
     return {key: value for key, value in config.items() if key != "_diffusers_version"}
@@ -43,28 +46,29 @@ def built(folder: Path) -> dict:
 
 
 def load_model(folder: str | Path, classes: dict[str, type]) -> "nn.Module":
-    """The network that a folder holds, in float32 and evaluation mode, on the CPU.
+    """Loads the network of a folder, in float32 and evaluation mode, on the CPU.
 
-    `classes` are the networks that may be named by `_class_name`. Strict: a class or setting that
-    is not known, a tensor that is missing, left over or of another shape is a ValueError that names
-    it. Only safetensors are read. What a fast generator's file leaves to its style's (see
-    `THE_STYLES_OWN`) is read from there.
+    Args:
+        folder: what `resolve_model` returned.
+        classes: name -> class of the networks that config.json may name, as
+            `toonify.models.MODELS`.
+
+    Raises:
+        ValueError: config.json names another class or setting, or a tensor is missing, unexpected,
+            of another shape or not finite; it names the file and the tensor.
     """
     import torch
 
     folder = Path(folder)
     cls, settings = read_config(folder / CONFIG, classes)
     file = weights_file(folder)
-    tensors, about = read_tensors(file)
+    tensors = read_tensors(file)
     try:
         # Shapes are compared before any memory is taken for them.
         with torch.device("meta"):
             expected = {key: value.shape for key, value in cls(**settings).state_dict().items()}
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise ValueError(f"{folder / CONFIG}: {cls.__name__} refuses it: {error}") from error
-    if THE_STYLES_OWN.items() <= about.items():
-        own, _ = read_tensors(weights_file(folder.parent))
-        tensors = {key: value for key, value in own.items() if key in expected} | tensors
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]
     shapes = [
@@ -91,39 +95,45 @@ def load_model(folder: str | Path, classes: dict[str, type]) -> "nn.Module":
     return network.eval()
 
 
-def read_tensors(file: Path) -> tuple[dict, dict[str, str]]:
-    """The tensors of a safetensors file by name, and what its header says beside them.
-
-    Raises ValueError if it is no such file, or not all of it.
-    """
-    from safetensors import SafetensorError, safe_open
+def read_tensors(file: Path) -> dict:
+    """The tensors of a safetensors file by name; ValueError for a file that is not whole."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
     try:
-        with safe_open(file, "pt") as opened:
-            names = opened.keys()
-            return {name: opened.get_tensor(name) for name in names}, opened.metadata() or {}
+        return load_file(file)
     except SafetensorError as error:
-        raise ValueError(f"{file}: not a whole safetensors file ({error})") from error
+        raise ValueError(f"{file}: not a complete safetensors file ({error})") from error
 
 
 def generator_files(folder: Path, quality: str = "best") -> list[Path]:
-    """The files that a style's generator of that quality is read from; see `generator_folder`."""
+    """config.json and weights of a style's generator of that quality; see `generator_folder`."""
     inner = generator_folder(folder, quality)
-    return [inner / CONFIG, *(weights_file(place) for place in dict.fromkeys((inner, folder)))]
+    return [inner / CONFIG, weights_file(inner)]
 
 
 def read_config(file: Path, classes: dict[str, type]) -> tuple[type, dict]:
-    """The class that config.json names and the settings to build it with."""
+    """The class that config.json names and the settings to build it with; see `load_model`."""
     config = read_json(file)
     by_name = {cls.__name__: cls for cls in classes.values()}
     name = config.get("_class_name")
-    if name not in by_name:
+    if not isinstance(name, str) or name not in by_name:
         raise ValueError(f"{file}: _class_name is {name!r}, expected one of {', '.join(by_name)}")
-    settings = {key: value for key, value in config.items() if not key.startswith("_")}
+    settings = {
+        key: value
+        for key, value in config.items()
+        if not key.startswith("_") and (key not in GONE_SETTINGS or GONE_SETTINGS[key] != value)
+    }
     known = set(inspect.signature(by_name[name].__init__).parameters) - {"self"}
     if newer := sorted(set(settings) - known):
         raise ValueError(
-            f"{file}: {name} here has no setting {newer[0]!r}; the style was made by a newer"
-            " Toonify: update it"
+            f"{file}: {name} has no setting {newer[0]!r}; the model needs another version of"
+            " Toonify"
         )
+    for key, value in settings.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not abs(number) <= LARGEST_SETTING:
+                raise ValueError(
+                    f"{file}: {key} is {value!r}, expected numbers up to {LARGEST_SETTING}"
+                )
     return by_name[name], settings

@@ -14,7 +14,7 @@ FOLDERS = ("toonify", "hub_cards/faces")  # faces: the app's examples
 KINDS = (".py", ".json", ".safetensors", ".md", ".jpg", ".png")
 # Packages that the app runs without: for tests, training and conversions.
 LEFT_OUT = (
-    *("accelerate", "dicebear-core", "dicebear-styles", "jinja2", "onnx"),
+    *("dicebear-core", "dicebear-styles", "jinja2", "onnx"),
     *("onnxruntime", "playwright", "pytest", "pytest-xdist", "resvg_py", "ruff"),
 )
 
@@ -24,9 +24,6 @@ def files(repo_id: str) -> dict[str, Path | bytes]:
 
     That is the app, the package with its weights, the examples, licences, requirements.txt without
     what the app does not need, and README.md from `hub_cards/space.md`.
-
-    Raises:
-        ValueError: the registry names a repository without an owner, and none is set.
     """
     top = find_project()
     found: dict[str, Path | bytes] = {name: top / name for name in ALONE}
@@ -59,25 +56,12 @@ def requirements(text: str) -> str:
 
 
 def card(repo_id: str) -> str:
-    """README.md of the Space: front matter as the project's README has it, with the pins."""
+    """README.md of the Space, with the front matter of the project's README."""
     front = SpaceCard((find_project() / "README.md").read_text(encoding="utf-8")).data
-    front.models = [pin.split()[0] for pin in preloads()] or None
-    front.preload_from_hub = preloads() or None
+    front.models = front.models or None
     return cards.fill(
         "space",
         front,
         repo_id=repo_id,
         styles=[style for family in hub.CHOSEN for style in hub.styles(family)],
     )
-
-
-def preloads() -> list[str]:
-    """What a Space fetches while it is built: "repository files commit" for each pinned style."""
-    pins = []
-    for name, pinned in hub.REGISTRY.items():
-        if pinned.repo_id is None:
-            raise ValueError(
-                f"{name} lies on the Hub: set TOONIFY_HUB_OWNER to the owner of {pinned.repo!r}"
-            )
-        pins.append(f"{pinned.repo_id} {','.join(pinned.files)} {pinned.revision}")
-    return pins

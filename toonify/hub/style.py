@@ -14,47 +14,51 @@ DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
 DEFAULT_ENCODER = "portrait-encoder"  # finds faces in w of the base
 DEFAULT_TOON = "storybook"  # of the generators tuned from it
 DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
-TAG = "toonify"  # in every card, for those who look for our repositories
+TAG = "toonify"  # in every card, so that the Hub can list the repositories made by Toonify
 CONFIG = "config.json"
 STYLE = "style.json"
 METRICS = "metrics.json"  # what was measured
 TRAINING = "training.json"  # how it was trained
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
-# Data only: no code and no pickle is fetched.
 DIRECTIONS = "directions.safetensors"
 OWN_ENCODER = "encoder"  # in the folder of a base generator
 LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
-# Folder in a style's: a generator that draws nearly the same in a fraction of the time. Its file
-# may say that what it lacks is the style's own, as where the two differ in their decoders alone.
-LITE = "lite"
-THE_STYLES_OWN = {"rest": "style"}
+LITE = "lite"  # folder in a style's: a smaller generator that draws nearly the same image
+# Data only: neither code nor pickles are downloaded.
 DOWNLOADED = [
     *(CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS),
     *(f"{LITE}/{name}" for name in (CONFIG, *WEIGHTS)),
 ]
-NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # in style.json; all else is text
+NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # keys of style.json; others: text
 QUALITIES = ("best", "fast")  # which of a style's generators draws
-HUB_TIMEOUT = 5.0  # seconds for the one question that shows whether the Hub answers at all
+HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answers at all
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
-# What a folder's network is: draws photos; draws faces from w, as toons or as they are; finds w;
-# draws cartoon faces from noise.
+# What a network does: animegan draws photos, stylegan toons from w, stylegan-base faces from w,
+# stylegan-encoder finds w of a face, toongan draws cartoon faces from noise.
 FAMILIES = ("animegan", "stylegan", "stylegan-base", "stylegan-encoder", "toongan")
-CHOSEN = ("animegan", "stylegan", "toongan")  # the families that people choose from
+CHOSEN = ("animegan", "stylegan", "toongan")  # the families that users choose styles from
 
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """What people are told about a style, and the face sizes it draws well.
+    """A style's description for users, and the face sizes that it draws well.
 
-    `scope` is "photo" (draws whole photos) or "face" (draws aligned faces). `eye_distance` is the
-    range of inter-ocular distances, in pixels, at which it draws faces well; `short_side` the
-    largest short side of a photo, in pixels, at which its strokes have their weight (0: any).
-    `source` says where the weights come from: "bundled", "folder ..." or "hub owner/repo@revision".
-    `family` says which pipeline draws it, or what part of one it is: see `FAMILIES`. `blend` is the
-    size in pixels up to which a toon generator's layers are its own, unless told otherwise.
-    `attributes` are what a face can be asked for: name -> its variants, in the network's order.
-    `fast` is whether it has a lite generator too, which no `style.json` says.
+    Args:
+        name: what the style is requested by: a bundled name, a folder's name or owner/name.
+        title: its name in menus.
+        description: one sentence on how it looks.
+        scope: "photo" (draws whole photos) or "face" (draws aligned faces).
+        licence: what the weights may be used for.
+        source: "bundled", "folder ..." or "hub owner/name@commit".
+        eye_distance: range of distances between the eyes, in px, at which faces come out well.
+        short_side: largest short side of a photo, in px, at which lines have the right width;
+            0: any.
+        data: what it was trained on.
+        family: one of `FAMILIES`.
+        blend: size in px up to which the layers of a toon generator replace those of its base.
+        attributes: attribute of a face -> its values, in the network's order.
+        fast: whether there is a fast generator too.
     """
 
     name: str
@@ -72,8 +76,8 @@ class Style:
     fast: bool = False
 
 
-def complete(folder: Path) -> bool:
-    """Whether the folder has what a style needs: settings and weights."""
+def is_model_folder(folder: Path) -> bool:
+    """Whether the folder has what a model needs: config.json and weights."""
     return (folder / CONFIG).is_file() and any((folder / name).is_file() for name in WEIGHTS)
 
 
@@ -87,13 +91,14 @@ def weights_file(folder: Path) -> Path:
 
 def has_lite(folder: Path) -> bool:
     """Whether a style's folder holds a fast generator too."""
-    return complete(folder / LITE)
+    return is_model_folder(folder / LITE)
 
 
 def generator_folder(folder: Path, quality: str = "best") -> Path:
-    """Where in a style's folder the generator of that quality lies, one of `QUALITIES`.
+    """The folder of a style's generator of that quality, one of `QUALITIES`.
 
-    Raises ValueError for another word, and for "fast" where the style has no fast generator.
+    Raises:
+        ValueError: `quality` is another word, or the style has no fast generator.
     """
     if quality not in QUALITIES:
         raise ValueError(f"quality={quality!r}: expected one of {', '.join(QUALITIES)}")
@@ -101,8 +106,8 @@ def generator_folder(folder: Path, quality: str = "best") -> Path:
         return folder
     if not has_lite(folder):
         raise ValueError(
-            f"quality='fast': {folder.name} has no fast generator (a folder {LITE!r} in its own);"
-            " expected best"
+            f"quality='fast': {folder.name} has no fast generator (no folder {LITE!r}); expected"
+            " 'best'"
         )
     return folder / LITE
 
@@ -116,43 +121,48 @@ def fingerprint(*files: Path) -> str:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
-def describe(source: str | Path, folder: Path) -> Style:
-    """The style in `folder`, which `find` gave for `source`."""
+def read_style(folder: Path, source: str | Path | None = None) -> Style:
+    """Reads style.json of a model's folder; what it leaves out has the defaults of `Style`.
+
+    Args:
+        folder: what `resolve_model` returned.
+        source: what `resolve_model` was given, the name of a style in the Hub's cache.
+
+    Raises:
+        ValueError: a value is not valid; it names the file and the key.
+    """
     if folder.parent == BUNDLED:
-        return read_style(folder, folder.name, "bundled")
-    if folder.parent.name == "snapshots":  # the Hub's cache: models--owner--repo/snapshots/COMMIT
+        name, origin = folder.name, "bundled"
+    elif folder.parent.name == "snapshots":  # of the Hub's cache: models--owner--name/snapshots/...
         repo = folder.parents[1].name.removeprefix("models--").replace("--", "/", 1)
-        return read_style(folder, str(source), f"hub {repo}@{folder.name[:12]}")
-    return read_style(folder, folder.resolve().name, f"folder {folder}")
-
-
-def read_style(folder: Path, name: str, source: str) -> Style:
-    """What `style.json` says, with the defaults of `Style` where it is silent or missing."""
+        name, origin = str(source or repo), f"hub {repo}@{folder.name[:12]}"
+    else:
+        name, origin = folder.resolve().name, f"folder {folder}"
     file = folder / STYLE
-    said = read_json(file) if file.is_file() else {}
+    content = read_json(file) if file.is_file() else {}
     fields = {f.name for f in dataclasses.fields(Style)} - {"name", "source", "fast"}
-    said = {key: value for key, value in said.items() if key in fields}
-    for key, value in said.items():
+    values = {key: value for key, value in content.items() if key in fields}
+    check_style(values, file)
+    return Style(name=name, source=origin, fast=has_lite(folder), **{"title": name, **values})
+
+
+def check_style(values: dict, file: Path) -> None:
+    """Checks the values of style.json and converts lists; ValueError names the file and the key."""
+    for key, value in values.items():
         if key not in NO_TEXT and not isinstance(value, str):
             raise ValueError(f"{file}: {key} is {value!r}, expected text")
-    if said.get("scope", "photo") not in SCOPES:
-        raise ValueError(f"{file}: scope is {said['scope']!r}, expected one of {', '.join(SCOPES)}")
-    if said.get("family", "animegan") not in FAMILIES:
-        raise ValueError(
-            f"{file}: family is {said['family']!r}, expected one of {', '.join(FAMILIES)}"
-        )
-    if "eye_distance" in said:
-        said["eye_distance"] = eye_range(said["eye_distance"], file)
-    side = said.get("short_side", 0)
+    for key, expected in (("scope", SCOPES), ("family", FAMILIES), ("blend", BLENDS)):
+        if key in values and values[key] not in expected:
+            raise ValueError(
+                f"{file}: {key} is {values[key]!r}, expected one of {', '.join(map(str, expected))}"
+            )
+    if "eye_distance" in values:
+        values["eye_distance"] = eye_range(values["eye_distance"], file)
+    side = values.get("short_side", 0)
     if type(side) not in (int, float) or not (side == 0 or side >= 64):
         raise ValueError(f"{file}: short_side is {side!r}, expected 0 or at least 64 pixels")
-    if said.get("blend", 128) not in BLENDS:
-        raise ValueError(
-            f"{file}: blend is {said['blend']!r}, expected one of {', '.join(map(str, BLENDS))}"
-        )
-    if "attributes" in said:
-        said["attributes"] = variants(said["attributes"], file)
-    return Style(name=name, source=source, fast=has_lite(folder), **{"title": name, **said})
+    if "attributes" in values:
+        values["attributes"] = variants(values["attributes"], file)
 
 
 def eye_range(value, file: Path) -> tuple[float, float]:
@@ -172,17 +182,16 @@ def variants(value, file: Path) -> dict[str, tuple[str, ...]]:
 
     if not (isinstance(value, dict) and all(map(many, value.values()))):
         raise ValueError(
-            f"{file}: attributes is {value!r}, expected lists of two or more different names, each"
-            " under the name of an attribute"
+            f"{file}: attributes is {value!r}, expected a list of two or more different names for"
+            " each attribute"
         )
     return {name: tuple(names) for name, names in value.items()}
 
 
 def directions(base: str | Path = DEFAULT_BASE) -> dict[str, str]:
-    """Name -> label of the directions that a base generator's faces can be moved in.
+    """Name -> label of the latent directions of a base generator: a bundled name or a folder.
 
-    Only the file's header is read, without torch. None if the folder has no such file; nothing is
-    downloaded.
+    Reads only the header of the file, without torch. Empty without such a file; downloads nothing.
     """
     file = (BUNDLED / base if (BUNDLED / base).is_dir() else Path(base)) / DIRECTIONS
     if not file.is_file():

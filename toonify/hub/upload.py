@@ -56,7 +56,7 @@ def publish(
     check_name(repo_id)
     files = plan(folder, repo_id) if files is None else files
     stale = tuple(name for name in hub.DOWNLOADED if name not in files)
-    title = hub.read_style(Path(folder), Path(folder).name, "").title
+    title = hub.read_style(Path(folder)).title
     message = message or f"Publish {title}"
     return commit(repo_id, files, message=message, private=private, delete=stale)
 
@@ -72,8 +72,8 @@ def plan(folder: str | Path, repo_id: str = "") -> dict[str, Path | bytes]:
         ValueError: the folder is no model's, its weights are not whole, or it does not say what
             they may be used for and what they were trained on.
     """
-    folder = hub.find(Path(folder))
-    style = hub.read_style(folder, folder.name, "")
+    folder = hub.resolve_model(Path(folder))
+    style = hub.read_style(folder)
     refuse_unsaid(folder / hub.STYLE, style.licence, style.data)
     kept = [name for name in hub.DOWNLOADED if (folder / name).is_file()]
     for name in kept:
@@ -122,7 +122,7 @@ def refuse_torn(file: Path) -> None:
         with safe_open(file, "np") as tensors:
             empty = not tensors.keys()
     except SafetensorError as error:
-        raise ValueError(f"{file}: not a whole safetensors file ({error})") from error
+        raise ValueError(f"{file}: not a complete safetensors file ({error})") from error
     if empty:
         raise ValueError(f"{file}: holds no tensors")
 
@@ -175,7 +175,7 @@ def refuse_stranger(repo_id: str) -> None:
     except (OSError, httpx2.HTTPError, json.JSONDecodeError) as error:
         if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
             raise refusal(error.response.status_code, repo_id) from error
-        raise ConnectionError(hub.away(error)) from error
+        raise ConnectionError(hub.describe_hub_error(error)) from error
     role = user.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
         raise PermissionError(f"{repo_id}: the token may only read; {LOGIN}")

@@ -88,10 +88,6 @@ class AnimeGANGenerator(ModelMixin, ConfigMixin):
     2,143,552 parameters in 77 tensors at `width=32`. `upsample` is `tf`, `align` or `half` (see
     `double`); `norm_eps` is the published 1e-12 in TensorFlow checkpoints, 1e-5 in PyTorch ones;
     `out_bias` is for ports whose last convolution has a bias.
-
-    With a `tail` above 0 the decoder, seven tenths of the arithmetic, is another: `tail` channels
-    at half the size, each of whose pixels becomes 2x2 of the drawing (Shi et al., CVPR 2016).
-    Encoder and body are the same, so what they have learnt can be kept.
     """
 
     multiple = 4
@@ -105,13 +101,10 @@ class AnimeGANGenerator(ModelMixin, ConfigMixin):
         upsample: str = "tf",
         norm_eps: float = 1e-5,
         out_bias: bool = False,
-        tail: int = 0,
     ):
         super().__init__()
         if upsample not in UPSAMPLING:
             raise ValueError(f"upsample={upsample!r}: expected one of {', '.join(UPSAMPLING)}")
-        if tail < 0:
-            raise ValueError(f"tail={tail!r}: expected 0 or more channels")
         c, eps = width, norm_eps
 
         def conv(inputs, outputs, kernel=3, stride=1):
@@ -127,21 +120,15 @@ class AnimeGANGenerator(ModelMixin, ConfigMixin):
             ],
             conv(8 * c, 4 * c),
         )
-        if tail:
-            self.block_d = nn.Sequential(conv(4 * c, tail), conv(tail, tail), conv(tail, tail))
-            self.out_layer = nn.Sequential(nn.Conv2d(tail, 3 * 2**2, 1, bias=out_bias), nn.Tanh())
-        else:
-            self.block_d = nn.Sequential(conv(4 * c, 4 * c), conv(4 * c, 4 * c))
-            self.block_e = nn.Sequential(conv(4 * c, 2 * c), conv(2 * c, 2 * c), conv(2 * c, c, 7))
-            self.out_layer = nn.Sequential(nn.Conv2d(c, 3, 1, bias=out_bias), nn.Tanh())
+        self.block_d = nn.Sequential(conv(4 * c, 4 * c), conv(4 * c, 4 * c))
+        self.block_e = nn.Sequential(conv(4 * c, 2 * c), conv(2 * c, 2 * c), conv(2 * c, c, 7))
+        self.out_layer = nn.Sequential(nn.Conv2d(c, 3, 1, bias=out_bias), nn.Tanh())
         he_init(self)
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:
         rule = self.config.upsample
         features = self.block_c(self.block_b(self.block_a(photo)))
         half = self.block_d(double(features, rule))
-        if self.config.tail:
-            return F.pixel_shuffle(self.out_layer(half), 2)
         return self.out_layer(self.block_e(double(half, rule)))
 
 

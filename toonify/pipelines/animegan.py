@@ -64,15 +64,15 @@ class AnimeGANPipeline:
 
         `revision` is a commit, tag or branch of a Hub style; `device` is "auto", "cpu" or "cuda";
         `quality` is "best", or "fast" where the style has a lite generator.
-        Raises ValueError, PermissionError or ConnectionError as `hub.find`, `hub.load_model` and
-        `hub.generator_folder` do.
+        Raises ValueError, PermissionError or ConnectionError as `hub.resolve_model`,
+        `hub.load_model` and `hub.generator_folder` do.
         """
-        folder = hub.find(style, revision)
+        folder = hub.resolve_model(style, revision)
         inner = hub.generator_folder(folder, quality)
         key = hub.fingerprint(*hub.generator_files(folder, quality), NETWORK_CODE)
         engine = open_engine(key, functools.partial(load_generator, inner), device)
         patch = hub.read_json(inner / hub.CONFIG).get("patch", 1)
-        return cls(engine, hub.describe(style, folder), patch, key)
+        return cls(engine, hub.read_style(folder, style), patch, key)
 
     def __call__(
         self,

@@ -101,7 +101,7 @@ class Search:
             return self.encoder()
         with self._lock:
             if self._guide is None:
-                eyes = self.load(hub.find(hub.DEFAULT_ENCODER))
+                eyes = self.load(hub.resolve_model(hub.DEFAULT_ENCODER))
                 self._guide = inversion.guide_for(base, eyes.perceive)
             return self._guide
 

@@ -42,7 +42,7 @@ def swap_for(
 def own_blend(style: str) -> int:
     """The size in pixels up to which a toon generator's layers are best its own."""
     known = {toon.name: toon for toon in hub.styles("stylegan")}
-    return (known.get(style) or hub.describe(style, hub.find(style))).blend
+    return (known.get(style) or hub.read_style(hub.resolve_model(style), style)).blend
 
 
 def default_toon() -> str:

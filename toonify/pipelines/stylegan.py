@@ -100,7 +100,7 @@ class StyleGANPipeline:
         Each is a bundled name, a folder, or owner/repo on the Hub; `revision` is one of the base's.
         An encoder of None is the folder `encoder` in the base's, else the bundled one for a base
         that is built as the bundled one is, else none. Nothing is loaded until it draws. Raises
-        what `hub.find` raises.
+        what `hub.resolve_model` raises.
         """
         folder = named("base", base, revision)
         found = named("encoder", encoder) if encoder else hub.encoder_of(folder)
@@ -440,7 +440,7 @@ class StyleGANPipeline:
         files = [hub.weights_file(self.folder), self.folder / hub.CONFIG]
         common = swap is None or swap == swap_for(swap.style)
         if swap is not None:
-            files.append(hub.weights_file(hub.find(swap.style)))
+            files.append(hub.weights_file(hub.resolve_model(swap.style)))
         key = f"{hub.fingerprint(*files, *NETWORK_CODE)} {swap}" if common else None
         return open_engine(key, lambda: self.generator(swap).synthesis, self.device, shape)
 
@@ -450,7 +450,7 @@ class StyleGANPipeline:
             return self.network("base")
         from toonify.models.layer_swap import blend
 
-        base, toon = self.network("base"), self.network(hub.find(swap.style))
+        base, toon = self.network("base"), self.network(hub.resolve_model(swap.style))
         try:
             return blend(base, toon, swap.resolution, swap.width, swap.shape_from)
         except ValueError as error:
@@ -493,9 +493,9 @@ class StyleGANPipeline:
 
 
 def named(option: str, source: str | Path, revision: str | None = None) -> Path:
-    """As `hub.find`; what it says of a wrong source begins with the option's name."""
+    """As `hub.resolve_model`; what it says of a wrong source begins with the option's name."""
     try:
-        return hub.find(source, revision)
+        return hub.resolve_model(source, revision)
     except ValueError as error:
         raise ValueError(f"{option}={str(source)!r}: {error}") from error
 

@@ -93,11 +93,11 @@ class ToonGANPipeline:
         """The pipeline for a bundled name, a folder, or owner/repo on the Hub.
 
         `revision` is a commit, tag or branch of a Hub repository; `device` is "auto", "cpu" or
-        "cuda". Raises ValueError, PermissionError or ConnectionError as `hub.find` and
+        "cuda". Raises ValueError, PermissionError or ConnectionError as `hub.resolve_model` and
         `hub.load_model` do.
         """
-        folder = hub.find(source, revision)
-        return cls(folder, hub.describe(source, folder), device)
+        folder = hub.resolve_model(source, revision)
+        return cls(folder, hub.read_style(folder, source), device)
 
     def __call__(
         self,

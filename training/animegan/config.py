@@ -24,15 +24,11 @@ class AnimeGANSettings(RunSettings):
     model: str = setting("animegan", "generator: animegan or animegan-lite")
     width: int = setting(32, "channels of the generator's first layer")
     depth: int = setting(4, "residual blocks of the generator")
-    tail: int = setting(0, "channels of animegan's cheap decoder; 0: the published decoder")
     patch: int = setting(1, "side of the pixel blocks that animegan-lite works on: 1, 2 or 4")
     levels: int = setting(3, "times that animegan-lite halves the size: 2 or 3")
     edge_kernel: int = setting(7, "size of animegan-lite's first and last convolution: 3, 5 or 7")
     upsample: str = setting("tf", "tf, align or half: see the generator")
     start_from: str = setting("", "style folder or name whose generator to start from")
-    frozen: bool = setting(
-        False, "true or false: what came from --start-from stays as it is, the rest is trained"
-    )
     keep_start: float = setting(
         0.0, "share of --start-from's weights in what is sampled, scored and exported, if any"
     )
@@ -194,16 +190,7 @@ LITE = dataclasses.replace(
     weight_pair_features=0.0,
     weight_chroma=0.0,
 )
-ANIMEGAN_PRESETS |= {
-    "lite": LITE,
-    # The style's own encoder and body, and a cheap decoder: nearer to the style, but slower.
-    "lite-decoder": dataclasses.replace(
-        LITE,
-        **dict(model="animegan", width=32, depth=4, patch=1, edge_kernel=7, levels=3),
-        **dict(tail=48, frozen=True, batch=2),
-        **dict(max_images=4_000, init_images=4_000, decay_images=4_000),
-    ),
-}
+ANIMEGAN_PRESETS["lite"] = LITE
 
 # Pairs of a base's face and its toon, from the weights of a style that inks and flattens already:
 # the network only has to learn the toon's faces, and keeps the hair and grounds that toons blur.

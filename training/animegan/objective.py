@@ -71,12 +71,13 @@ class AnimeGANObjective:
         if not 0 <= s.keep_start < 1:
             raise ValueError(f"--keep-start {s.keep_start}: expected 0 or more and less than 1")
         torch.manual_seed(s.seed)
-        self.G, copied = started_generator(s) if s.start_from else (new_generator(s), set())
-        if s.frozen:
-            freeze(self.G, copied, s.start_from)
-        # Clones, since training writes into them; of what is new nothing is to be kept.
-        start = self.G.state_dict() if s.keep_start else {}
-        self.start = {name: start[name].clone() for name in start if name in copied}
+        if s.start_from:
+            self.G = open_network("--start-from", s.start_from, ANIMEGAN_MODELS).train()
+        else:
+            self.G = new_generator(s)
+        # Clones, since training writes into them.
+        start = self.G.state_dict() if s.start_from and s.keep_start else {}
+        self.start = {name: weights.clone() for name, weights in start.items()}
         self.G.to(memory_format=torch.channels_last)
         self.D = AnimeGANDiscriminator(s.critic_width, s.spectral_norm)
         self.D.to(memory_format=torch.channels_last)
@@ -288,54 +289,10 @@ class AnimeGANObjective:
         return G
 
 
-def started_generator(settings: AnimeGANSettings) -> tuple[torch.nn.Module, set[str]]:
-    """The generator of `--start-from`, and the names of its tensors that came from there.
-
-    With another `--tail` than its own, its decoder is new; all that fits the rest is copied.
-    """
-    start = open_network("--start-from", settings.start_from, ANIMEGAN_MODELS).train()
-    if not settings.tail or settings.tail == start.config.get("tail"):
-        return start, set(start.state_dict())
-    if type(start) is not ANIMEGAN_MODELS["animegan"]:
-        raise ValueError(
-            f"--tail {settings.tail}: {settings.start_from} is a {type(start).__name__}; "
-            "expected a style of --model animegan"
-        )
-    config = {name: value for name, value in start.config.items() if not name.startswith("_")}
-    # Not `from_config`, which overrules what the file of the style does not name.
-    G = type(start)(**config | {"tail": settings.tail})
-    # The decoder is one function: of its tensors none is of use to another.
-    kept = {
-        name: weights
-        for name, weights in start.state_dict().items()
-        if not name.startswith(("block_d.", "block_e.", "out_layer."))
-    }
-    G.load_state_dict(kept, strict=False)
-    return G, set(kept)
-
-
-def freeze(G: torch.nn.Module, copied: set[str], start: str) -> None:
-    """Takes the copied tensors out of training; ValueError if none is copied or none is left."""
-    if not copied:
-        raise ValueError("--frozen true: expected --start-from, whose tensors are to stay")
-    weights = dict(G.named_parameters())
-    if copied >= set(weights):
-        raise ValueError(
-            f"--frozen true: all of {start} would stay, and nothing would be trained; "
-            "expected --tail with another number of channels"
-        )
-    for name in copied & set(weights):
-        weights[name].requires_grad_(False)
-
-
 def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
     """The network that the settings describe, with fresh weights."""
     s = settings
     kwargs = {"width": s.width, "depth": s.depth, "upsample": s.upsample}
-    if s.model == "animegan":
-        kwargs |= {"tail": s.tail}
-    elif s.tail:
-        raise ValueError(f"--tail {s.tail}: it is of --model animegan; expected 0 with {s.model}")
     if s.model == "animegan-lite":
         kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel, "levels": s.levels}
     elif (s.patch, s.edge_kernel, s.levels) != (1, 7, 3):

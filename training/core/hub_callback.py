@@ -51,7 +51,7 @@ def refuse_unready(settings) -> None:
             raise ValueError(f"--push-to-hub {repo}: expected {option} too: {what}")
     written = Path(settings.out, "model", hub.STYLE)
     if written.is_file():  # of the run that is resumed; training leaves it as it is
-        style = hub.read_style(written.parent, "", "")
+        style = hub.read_style(written.parent)
         upload.refuse_unsaid(written, style.licence, style.data)
     else:
         upload.refuse_unsaid(written, settings.licence, settings.data_statement)

@@ -16,7 +16,7 @@ def open_network(option: str, source: str, kinds: dict[str, type]) -> nn.Module:
         ValueError: there is none, or one of another kind; it names the option.
     """
     try:
-        return hub.load_model(hub.find(source), kinds)
+        return hub.load_model(hub.resolve_model(source), kinds)
     except ValueError as error:
         raise ValueError(f"{option} {source}: {error}") from error
 

@@ -140,7 +140,7 @@ class EncoderObjective:
     def begin_by_ridge(self) -> None:
         """Fits the linear path, or takes what an earlier start of the same run fitted."""
         s, file = self.settings, Path(self.settings.out, RIDGE)
-        folder = hub.find(s.base)
+        folder = hub.resolve_model(s.base)
         arguments = {
             "faces": s.ridge_faces,
             "rank": s.linear,

@@ -20,7 +20,7 @@ CARD = "README.md"
 
 def model_figures(model: str) -> dict[str, int]:
     """`parameters` and `weights_bytes` of a style, read from its weights' header."""
-    file = hub.weights_file(hub.find(model))
+    file = hub.weights_file(hub.resolve_model(model))
     return {"parameters": cards.values_in(file), "weights_bytes": file.stat().st_size}
 
 

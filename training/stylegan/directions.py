@@ -350,7 +350,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.samples < 3:
         parser.error(f"--samples {options.samples}: expected 3 or more")
     try:
-        network = hub.load_model(hub.find(options.model), FACE_MODELS)
+        network = hub.load_model(hub.resolve_model(options.model), FACE_MODELS)
         effects = make(
             network,
             options.out,

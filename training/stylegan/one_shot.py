@@ -87,7 +87,7 @@ def open_encoder(options: argparse.Namespace, base: Generator) -> Encoder | None
     Raises:
         ValueError: it is another base's, or there is none and nothing to do without it.
     """
-    source = options.encoder or hub.encoder_of(hub.find(options.base))
+    source = options.encoder or hub.encoder_of(hub.resolve_model(options.base))
     if source is None:
         if not options.refine_steps:
             raise ValueError("--refine-steps 0: the base has no encoder; expected steps, or one")

@@ -20,8 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.fixtures.toy_data import power_cut, write_pairs
 from toonify import hub, images
-from toonify.models import PHOTO_MODELS, AnimeGANGenerator, AnimeGANLiteGenerator
-from training.animegan import lite as lay_fast
+from toonify.models import PHOTO_MODELS, AnimeGANLiteGenerator
 from training.animegan.config import ANIMEGAN_PRESETS, AnimeGANSettings
 from training.animegan.dataset import AnimeGANDraws
 from training.animegan.objective import AnimeGANObjective
@@ -173,80 +172,30 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     assert np.abs(np.asarray(drawn, int) - np.asarray(told, int)).mean() < 2
 
     toy = dict(
-        data=str(pairs), style="toy", out=str(tmp_path / "run"), tail=6, batch=2,
+        data=str(pairs), style="toy", out=str(tmp_path / "run"), batch=2,
         crop_sizes=((0, 64),), max_images=8, init_images=8, precision="fp32", trackers="none",
         log_every_images=2,
     )  # fmt: skip
-    start = str(shutil.copytree(toy_style, tmp_path / "old"))
-    config = Path(start, "config.json")
-    told = json.loads(config.read_text())
-    assert told.pop("tail") == 0  # older styles do not say
-    config.write_text(json.dumps(told))
-    decoder = ANIMEGAN_PRESETS["lite-decoder"]
-    with pytest.raises(ValueError, match="expected --start-from"):
-        run(check(dataclasses.replace(decoder, **toy)))
-    trained = run(check(dataclasses.replace(decoder, start_from=start, **toy)))
+    # The preset of the bundled ones: a small network of its own, which needs nothing to start from.
+    small = toy | dict(width=4, depth=1)
+    trained = run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **small))).G
+    assert (type(trained), trained.config.levels) == (AnimeGANLiteGenerator, 2)
     losses = [line["g_pair"] for line in log_of(tmp_path / "run")]
     assert losses[-1] < losses[0]
-    # The preset of the bundled ones: a small network of its own, which needs nothing to start from.
-    small = toy | dict(out=str(tmp_path / "small"), tail=0, width=4, depth=1)
-    alone = run(check(dataclasses.replace(ANIMEGAN_PRESETS["lite"], **small))).G
-    assert (type(alone), alone.config.levels) == (AnimeGANLiteGenerator, 2)
-    losses = [line["g_pair"] for line in log_of(tmp_path / "small")]
-    assert losses[-1] < losses[0]
-    # The encoder and the body are the style's own; the decoder is another.
-    theirs, ours = network.state_dict(), trained.G.state_dict()
-    kept = {name for name in ours if name.startswith(("block_a", "block_b", "block_c"))}
-    assert kept and all(torch.equal(ours[name], theirs[name].float()) for name in kept)
-    assert {name.split(".")[0] for name in set(ours) - kept} == {"block_d", "out_layer"}
-    style = tmp_path / "style"
-    shutil.copytree(toy_style, style)
-    model = tmp_path / "run" / "model"
-    lay_fast.main([str(model), str(style)])
-    folder = hub.generator_folder(style, "fast")
-    # The file holds the decoder alone; the rest is read from the style's.
-    written = set(hub.read_tensors(hub.weights_file(folder))[0])
-    assert {name.split(".")[0] for name in written} == {"block_d", "out_layer"}
-    lite, whole = hub.load_model(folder, PHOTO_MODELS), hub.load_model(model, PHOTO_MODELS)
-    assert lite.config.tail == 6
-    whole = whole.state_dict()
-    assert all(torch.equal(weights, whole[name]) for name, weights in lite.state_dict().items())
-    assert hub.weights_file(style) in hub.generator_files(style, "fast")
-    # From the laid-in folder itself all of it is read, so that no other style's would fill it.
-    other = shutil.copytree(style, tmp_path / "other")
-    shutil.rmtree(other / hub.LITE)
-    torch.manual_seed(9)
-    AnimeGANGenerator(width=4, depth=1).half().save_pretrained(other, variant="fp16")
-    second = hub.load_model(lay_fast.write_fast(folder, other), PHOTO_MODELS).state_dict()
-    assert all(torch.equal(weights, whole[name]) for name, weights in second.items())
-    with pytest.raises(ValueError, match="has a fast generator already"):
-        lay_fast.write_fast(model, style)
-    alone = shutil.copytree(folder, tmp_path / "alone" / hub.LITE)
-    with pytest.raises(ValueError, match="expected diffusion"):
-        hub.load_model(alone, PHOTO_MODELS)
-    shutil.copytree(style, tmp_path / "alone", dirs_exist_ok=True)
-    save_file({"a": torch.zeros(2)}, hub.weights_file(tmp_path / "alone"))
-    with pytest.raises(ValueError, match="missing: block_a"):
-        hub.load_model(alone, PHOTO_MODELS)
-    # A decoder of that size goes on from where it is, and nothing of it would be frozen.
-    again = dict(toy, start_from=str(style / hub.LITE), out=str(tmp_path / "again"))
-    with pytest.raises(ValueError, match="nothing would be trained"):
-        run(check(dataclasses.replace(decoder, **again)))
-    run(check(dataclasses.replace(decoder, frozen=False, **again)))
+    # Its config and weights in the style's folder `lite` are the fast generator.
+    style, model = shutil.copytree(toy_style, tmp_path / "style"), tmp_path / "run" / "model"
+    (style / hub.LITE).mkdir()
+    for file in (hub.CONFIG, hub.WEIGHTS[0]):
+        shutil.copy(model / file, style / hub.LITE)
+    lite = hub.load_model(hub.generator_folder(style, "fast"), PHOTO_MODELS).state_dict()
+    whole = hub.load_model(model, PHOTO_MODELS).state_dict()
+    assert all(torch.equal(weights, whole[name]) for name, weights in lite.items())
 
 
 @pytest.mark.parametrize("changes", [{"patch": 2}, {"edge_kernel": 3}, {"levels": 2}])
 def test_patches_are_for_the_lite_generator(changes, data, tmp_path):
     with pytest.raises(ValueError, match="are of --model animegan-lite"):
         run(settings(data, tmp_path, **changes))
-
-
-def test_a_cheap_decoder_is_for_the_full_generator(data, tmp_path):
-    with pytest.raises(ValueError, match="--tail 4: it is of --model animegan"):
-        run(settings(data, tmp_path / "a", model="animegan-lite", tail=4))
-    run(settings(data, tmp_path / "b", model="animegan-lite", max_images=2, init_images=2))
-    with pytest.raises(ValueError, match="is a AnimeGANLiteGenerator"):
-        run(settings(data, tmp_path / "c", start_from=str(tmp_path / "b" / "model"), tail=4))
 
 
 def test_unpaired_recipe_trains(data, tmp_path):
@@ -313,7 +262,6 @@ def test_slow_copy_halves_the_past_and_copies_buffers():
 
 
 def test_vgg19_gives_conv4_4_before_its_relu(tmp_path):
-    from safetensors.torch import save_file
     from torchvision.models import vgg19
 
     torch.manual_seed(0)
@@ -405,7 +353,7 @@ BASE = dict(
 )  # fmt: skip
 CHANGES = dict(
     seed=4, batch=4, precision="bf16", ema_half_life_images=1e-3, smooth="independent",
-    model="animegan-lite", width=8, depth=2, tail=4, mirror=False, upsample="half",
+    model="animegan-lite", width=8, depth=2, mirror=False, upsample="half",
     start_from="a model",
     content_stages=(1,), style_stages=(1,), feature_unit=2.0, gram_unit=2.0, critic_width=8,
     spectral_norm=False, colour_shift=True, init_images=6, decay_images=8, decay="cosine",
@@ -423,7 +371,7 @@ ELSEWHERE = {
     *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
     *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
-    *("patch", "edge_kernel", "levels", "keep_start", "frozen"),
+    *("patch", "edge_kernel", "levels", "keep_start"),
 }
 
 
@@ -467,12 +415,6 @@ def test_what_is_exported_keeps_a_share_of_the_start(data, base, tmp_path):
     for name, found in weights(tmp_path / "mixed" / "model").items():
         expected = torch.lerp(learnt[name].float(), start[name].float(), 0.25)
         assert torch.allclose(found.float(), expected, atol=1e-3)
-    # A new decoder has no start to go back to.
-    exported(data, tmp_path / "new", start_from=str(model), tail=4)
-    exported(data, tmp_path / "kept", start_from=str(model), tail=4, keep_start=0.5)
-    new, kept = weights(tmp_path / "new" / "model"), weights(tmp_path / "kept" / "model")
-    assert torch.equal(new["out_layer.0.weight"], kept["out_layer.0.weight"])
-    assert not torch.equal(new["block_a.0.1.weight"], kept["block_a.0.1.weight"])
     with pytest.raises(ValueError, match="--keep-start 1"):
         exported(data, tmp_path / "bad", start_from=str(model), keep_start=1.0)
 

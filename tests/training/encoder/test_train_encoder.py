@@ -209,7 +209,7 @@ def test_what_was_trained_opens_in_the_pipeline_and_finds_the_same_w(make, base,
     assert torch.allclose(read, trained, atol=0.02)
     # The engine computes in bfloat16 where the processor does.
     assert (found - read).abs().mean() < 0.02 * read.std()
-    assert hub.read_style(folder, "mine", "folder").family == "stylegan-encoder"
+    assert hub.read_style(folder).family == "stylegan-encoder"
     said = json.loads((folder / "style.json").read_text())
     bundled = json.loads((hub.BUNDLED / "portrait-encoder" / "style.json").read_text())
     assert said.keys() == bundled.keys()

@@ -103,7 +103,7 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
         drawn = network(z)
         assert drawn.shape == (2, 3, network.resolution, network.resolution)
         assert torch.allclose(drawn, again(z).float(), atol=0.01)
-    style = hub.describe(out / "model", out / "model")
+    style = hub.read_style(out / "model")
     assert (style.family, style.scope) == ("toongan", "face")
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert all(np.isfinite(value) for line in lines for value in line.values())

@@ -79,7 +79,7 @@ def change(folder, **values) -> None:
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_card_of_a_bundled_folder_has_no_gaps(name):
     text = cards.card_of(hub.BUNDLED / name)
-    style = hub.describe(name, hub.BUNDLED / name)
+    style = hub.read_style(hub.BUNDLED / name, name)
     assert faults(text) == []
     assert f"\n# {style.title}\n" in text and style.data in text and f'"{name}"' in text
     assert "## Training" in text and "Environmental" not in text  # nobody noted what it took
@@ -117,16 +117,6 @@ def test_sources_on_the_hub_are_named_in_the_front_matter(mine):
     change(mine, base_model="ann/comic", datasets=["ben/photos"])
     front = front_of(cards.card_of(mine))
     assert (front["base_model"], front["datasets"]) == ("ann/comic", ["ben/photos"])
-
-
-def test_a_bundled_start_is_the_repository_that_the_registry_pins(mine, monkeypatch):
-    change(mine, settings={"start_from": "hatch"})
-    assert "base_model" not in front_of(cards.card_of(mine))
-    pinned = hub.Pinned("ann/hatch", "0" * 40, "Hatch", "", "photo", "MIT")
-    monkeypatch.setitem(hub.REGISTRY, "hatch", pinned)
-    text = cards.card_of(mine)
-    assert front_of(text)["base_model"] == "ann/hatch"
-    assert "starting from `hatch`" in text and "was trained before" in text
 
 
 def test_figures_become_results_that_name_their_extractor():
@@ -229,7 +219,7 @@ def test_a_template_with_a_value_that_nobody_gives_is_an_error():
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_bundled_card_agrees_with_its_folder(name):
     folder = hub.BUNDLED / name
-    text, style = (folder / "README.md").read_text(), hub.describe(name, folder)
+    text, style = (folder / "README.md").read_text(), hub.read_style(folder, name)
     front, filled = front_of(text), front_of(cards.card_of(folder))
     assert faults(text) == [] and f"\n# {style.title}\n" in text
     for key in ("license", "license_name", "library_name", "pipeline_tag"):

@@ -5,21 +5,25 @@ import json
 import pytest
 
 from toonify import hub
-from toonify.hub import catalog, resolve
+from toonify.hub import catalog
 
 LISTS = """
 import json, sys, time
-from toonify import catalogue
+from toonify.hub import catalog
 start = time.perf_counter()
 try:
-    found = {f: [[s.name, s.title, s.licence, s.source] for s in catalogue.styles(f)
+    found = {f: [[s.name, s.title, s.licence, s.source] for s in catalog.styles(f)
                  if s.source != "bundled"] for f in json.load(sys.stdin)}
-    answer = {"found": found, "note": catalogue.note()}
+    answer = {"found": found, "note": catalog.note()}
 except ValueError as error:
     answer = {"error": str(error)}
 print(json.dumps({**answer, "seconds": time.perf_counter() - start}))
 """
-FETCHES = "import json, sys\nfrom toonify import hub\n[hub.find(s) for s in json.load(sys.stdin)]"
+FETCHES = """
+import json, sys
+from toonify import hub
+[hub.resolve_model(source) for source in json.load(sys.stdin)]
+"""
 CARD = b"---\ntags:\n- toonify\n---\n\n# Toy\n"
 
 
@@ -66,8 +70,8 @@ def test_the_list_tells_which_styles_have_a_fast_generator():
 
 
 def test_a_folder_tells_of_its_fast_generator(toy_style, fast_style):
-    assert hub.describe(fast_style, fast_style).fast
-    assert not hub.describe(toy_style, toy_style).fast
+    assert hub.read_style(fast_style).fast
+    assert not hub.read_style(toy_style).fast
 
 
 def test_a_list_costs_one_request_once_the_styles_are_known(server, offer, files):
@@ -104,16 +108,6 @@ def test_no_owner_means_no_request(server, offer):
 def test_a_name_that_no_owner_has_is_refused(offer):
     error = offer("animegan", TOONIFY_HUB_OWNER="me/toy")["error"]
     assert error == "TOONIFY_HUB_OWNER is 'me/toy', expected the name of an owner"
-
-
-def test_a_pinned_style_is_offered_once(monkeypatch):
-    pinned = hub.Pinned("toonify-ink", "a" * 40, "Ink", "", "photo", "CC0-1.0")
-    monkeypatch.setattr(resolve, "REGISTRY", {"ink": pinned})
-    monkeypatch.setenv("TOONIFY_HUB_OWNER", "me")
-    ours = tuple(hub.Style(name, name) for name in ("me/toonify-ink", "me/other"))
-    monkeypatch.setattr(catalog, "ask", lambda owner: catalog.Found(ours))
-    names = [style.name for style in catalog.styles()]
-    assert "ink" in names and "me/other" in names and "me/toonify-ink" not in names
 
 
 MENUS = "import app\nprint(app.demo.get_config_file())"

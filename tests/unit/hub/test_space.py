@@ -76,7 +76,6 @@ def test_bundled_weights_stay_small():
 
 # What is deployed -------------------------------------------------------------------------------
 
-PINNED = hub.Pinned("ann/hatch", "0" * 40, "Hatch", "", "photo", "MIT")
 # Names that are imported -> the packages that bring them, where they differ.
 BROUGHT_BY = {
     "PIL": "pillow",
@@ -85,6 +84,7 @@ BROUGHT_BY = {
     "facenet_pytorch": "facenet-pytorch",
     "httpx2": "huggingface-hub",
     "onnxruntime": "openvino",
+    "typing_extensions": "gradio",
 }
 
 
@@ -93,31 +93,11 @@ def packages(text: str) -> set[str]:
     return {re.split(r"[^\w-]", line)[0] for line in text.splitlines() if line[:1].isalpha()}
 
 
-def test_the_space_has_the_projects_front_matter_and_no_pins_without_a_registry(front):
+def test_the_space_has_the_projects_front_matter_and_no_pins(front):
     text = space.card("ann/toonify")
     ours = SpaceCard(text).data.to_dict()
     assert ours == {key: value for key, value in front.items() if value not in ([], None)}
     assert faults(text) == [] and 'Client("ann/toonify")' in text
-    assert space.preloads() == front.get("preload_from_hub", []) and not hub.REGISTRY
-
-
-def test_pins_are_those_of_the_registry(monkeypatch):
-    monkeypatch.setitem(hub.REGISTRY, "hatch", PINNED)
-    ours = SpaceCard(space.card("ann/toonify")).data
-    files = f"config.json,style.json,{hub.WEIGHTS[0]}"
-    assert ours.preload_from_hub == [f"ann/hatch {files} {'0' * 40}"]
-    assert ours.models == ["ann/hatch"]
-
-
-def test_a_pin_without_an_owner_asks_for_one(monkeypatch):
-    mine = hub.Pinned("hatch", "0" * 40, "Hatch", "", "photo", "MIT")
-    monkeypatch.setitem(hub.REGISTRY, "hatch", mine)
-    with pytest.raises(ValueError, match="set TOONIFY_HUB_OWNER"):
-        space.files("ann/toonify")
-    monkeypatch.setenv("TOONIFY_HUB_OWNER", "ben")
-    text = space.card("ann/toonify")
-    assert SpaceCard(text).data.models == ["ben/hatch"]
-    assert "| variable `TOONIFY_HUB_OWNER` |" in text
 
 
 def test_the_space_holds_all_that_the_app_opens_and_nothing_else():
@@ -169,7 +149,7 @@ def test_a_name_that_is_none_is_wrong_usage(capsys):
 # A process that deploys, with the smaller part of the app.
 DEPLOY = """
 import contextlib, io
-from toonify import space
+from toonify.hub import space
 from toonify.cli import main
 
 space.FOLDERS = ("toonify/ui", "toonify/weights/comic")

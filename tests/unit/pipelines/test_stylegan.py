@@ -299,7 +299,7 @@ def test_interpolation_starts_and_ends_at_its_faces(pipe, tmp_path):
 
 def test_every_bundled_part_says_what_it_is():
     names = {
-        path.parent.name: hub.read_style(path.parent, path.parent.name, "bundled").family
+        path.parent.name: hub.read_style(path.parent).family
         for path in hub.BUNDLED.glob(f"*/{hub.CONFIG}")
     }
     assert names[stylegan.BASE] == "stylegan-base"

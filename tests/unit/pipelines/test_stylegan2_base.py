@@ -189,7 +189,7 @@ def test_parts_of_other_bases_are_refused(pipe, folder, photo, toy_portrait):
         bundled.invert(photo)
     with pytest.raises(ValueError, match=r"base='nowhere': .*expected a folder"):
         StyleGANPipeline.from_pretrained("nowhere")
-    with pytest.raises(ValueError, match=r"encoder='/nowhere': .*no such folder"):
+    with pytest.raises(ValueError, match=r"encoder='/nowhere': .*does not exist"):
         StyleGANPipeline.from_pretrained(folder / "base", encoder="/nowhere")
 
 

@@ -58,12 +58,11 @@ def card_of(folder: Path, source: str = "") -> str:
         ValueError: a file is missing, or not what it should be; it names the file.
     """
     folder = Path(folder).resolve()
-    style, network = hub.describe(folder, folder), network_of(folder)
+    style, network = hub.read_style(folder), network_of(folder)
     report, trained = read_report(folder), read_training(folder)
     pictures = [path.relative_to(folder).as_posix() for path in pictures_in(folder)]
     settings = trained["settings"] if trained else {}
     start = settings.get("start_from", "")
-    registered = hub.REGISTRY.get(start)
     template = TEMPLATES[network["kind"]]
     role = role_of(style, network["kind"], fresh=bool(trained and not start))
     task, tags = TAGS[template, role]
@@ -72,7 +71,7 @@ def card_of(folder: Path, source: str = "") -> str:
         "library_name": "diffusers",
         "pipeline_tag": task,
         "tags": [hub.TAG, *tags],
-        "base_model": (trained and trained["base_model"]) or (registered and registered.repo_id),
+        "base_model": trained and trained["base_model"],
         "datasets": trained["datasets"] if trained else None,
     }
     if pictures:
