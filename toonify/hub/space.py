@@ -15,7 +15,7 @@ KINDS = (".py", ".json", ".safetensors", ".md", ".jpg", ".png")
 # Packages that the app runs without: for tests, training and conversions.
 LEFT_OUT = (
     *("dicebear-core", "dicebear-styles", "jinja2", "onnx"),
-    *("onnxruntime", "playwright", "pytest", "pytest-xdist", "resvg_py", "ruff"),
+    *("mypy", "onnxruntime", "playwright", "pytest", "pytest-xdist", "resvg_py", "ruff"),
 )
 
 
