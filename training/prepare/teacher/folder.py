@@ -1,0 +1,281 @@
+"""Draws a folder of photos: resumable, in parallel, with a record of each photo."""
+
+import json
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from toonify import faces as face_detection
+from toonify import images
+from toonify.files import atomic_write, discard_unfinished
+from training.pictures import Picture
+from training.prepare.teacher.draw import draw_photo
+from training.prepare.teacher.face_mesh import EYES, face_height, find_faces
+from training.prepare.teacher.masks import MaskNetwork
+from training.prepare.teacher.portrait import Portrait, prepare
+from training.prepare.teacher.quality import feature_boxes, refuse, score, score_parts
+from training.sources import photos_by_name
+
+RECORDS = "teacher.jsonl"
+OTHER_FACES = 0.3  # of the largest face's height: smaller faces that cannot be drawn do not matter
+LABELS = {"background": 0, "person": 1, "hair": 2, "skin": 3, "clothes": 4}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo and what is to be drawn of it.
+
+    Args:
+        name: of the written files.
+        photo: where the photo is.
+        data: folder that is written.
+        looks: names of the looks.
+        masks: path of the mask network.
+        min_side, max_side: px; smaller photos are enlarged, larger ones reduced.
+        min_score: drawings below it are left out.
+    """
+
+    name: str
+    photo: Picture
+    data: Path
+    looks: tuple[str, ...]
+    masks: Path
+    min_side: int
+    max_side: int
+    min_score: float
+
+
+@dataclass
+class Counts:
+    """What a run did: pairs drawn now, and how many photos were left out for each reason."""
+
+    drawn: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def fit_size(size: tuple[int, int], min_side: int, max_side: int) -> tuple[int, int]:
+    """(width, height) with a short side of at least and a long side of at most these px."""
+    scale = max(1.0, min_side / min(size))
+    scale = min(scale, max_side / max(size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
+
+
+def find_portraits(rgb: np.ndarray, masks: Path) -> tuple[list[Portrait], str]:
+    """The faces of a uint8 photo, largest first; or none and the reason to leave the photo out."""
+    found = face_detection.detect(Image.fromarray(rgb))
+    points = find_faces(rgb, [face.box for face in found])
+    if not points:
+        return [], "no face"
+    network, portraits = MaskNetwork(masks), []
+    for face in points:
+        portrait = prepare(rgb, face, network)
+        if not (reason := refuse(portrait)):
+            portraits.append(portrait)
+        elif face_height(face) > OTHER_FACES * face_height(points[0]):
+            return [], reason
+    return portraits, "" if portraits else "no face"
+
+
+def label_map(portraits: list[Portrait], size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W) of `LABELS` in the photo's px."""
+    width, height = size
+    labels = np.zeros((height, width), np.uint8)
+    for portrait in reversed(portraits):
+        left, top, right, bottom = portrait.window
+        masks = portrait.masks
+        own = (masks.person > 0.5).astype(np.uint8)
+        for name, mask in (("skin", masks.skin), ("clothes", masks.clothes), ("hair", masks.hair)):
+            own[mask > 0.5] = LABELS[name]
+        own = Image.fromarray(own).resize((right - left, bottom - top), Image.Resampling.NEAREST)
+        part = labels[top:bottom, left:right]
+        part[...] = np.where(np.asarray(own) > 0, own, part)
+    return labels
+
+
+def five_points(portrait: Portrait) -> list[list[float]]:
+    """Eyes, nose and corners of the mouth in the photo, as the face detector gives them."""
+    points = portrait.points[:, :2] / portrait.scale + portrait.window[:2]
+    eyes = [points[eye.lids].mean(0) for eye in EYES]
+    return np.round([*eyes, points[4], points[61], points[291]], 1).tolist()
+
+
+def draw_job(job: Job) -> dict[str, dict]:
+    """Draws one photo; returns the record of each look."""
+    photo = job.photo.load()
+    photo = photo.resize(fit_size(photo.size, job.min_side, job.max_side), Image.Resampling.LANCZOS)
+    rgb = np.asarray(photo)
+    portraits, reason = find_portraits(rgb, job.masks)
+    if not reason and min(map(score, portraits)) < job.min_score:
+        reason = "low score"
+    record = {"name": job.name}
+    if portraits:
+        record |= {"score": min(map(score, portraits)), "parts": score_parts(portraits[0])}
+    if reason:
+        return dict.fromkeys(job.looks, record | {"left_out": reason})
+    record["points"] = [five_points(portrait) for portrait in portraits]
+    save_labels(label_map(portraits, photo.size), job.data / "masks" / f"{job.name}.png")
+    records = {}
+    for look in job.looks:
+        toon, scenes = draw_photo(rgb, portraits, look)
+        boxes = [
+            feature_boxes(scene.points, scene.portrait.scale, scene.portrait.window[:2])
+            for scene in scenes
+        ]
+        images.save(Image.fromarray(toon), drawing_path(job.data, look, job.name))
+        records[look] = record | {"boxes": boxes, "age": round(scenes[0].age, 2)}
+    images.save(photo, job.data / "train_photo" / f"{job.name}.png")
+    return records
+
+
+def save_labels(labels: np.ndarray, path: Path) -> None:
+    """Writes a label map as a gray PNG of its values."""
+    with atomic_write(path) as temporary:
+        Image.fromarray(labels).save(temporary, "PNG")
+
+
+def drawing_path(data: Path, look: str, name: str) -> Path:
+    """Where a drawing is written."""
+    return data / look / "style" / f"{name}.png"
+
+
+def read_records(path: Path) -> dict[str, dict]:
+    """Records by name; a line that a killed process left unfinished is ignored."""
+    records = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and "name" in record:
+                records[record["name"]] = record
+    return records
+
+
+def write_records(records: dict[str, dict], path: Path) -> None:
+    """Writes one JSON object a line, sorted by name."""
+    lines = [json.dumps(records[name]) for name in sorted(records)]
+    with atomic_write(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n" if lines else "", encoding="utf-8")
+
+
+def write_faces(records: dict[str, dict], data: Path) -> None:
+    """Adds the faces' points of drawn photos to `faces.json`, which training reads."""
+    path = data / "faces.json"
+    faces = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    faces |= {name: record["points"] for name, record in records.items() if "points" in record}
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(faces, indent=1) + "\n", encoding="utf-8")
+
+
+def draw_folder(
+    sources: list[str | Path],
+    data: Path,
+    looks: list[str],
+    masks: Path,
+    *,
+    jobs: int = 1,
+    min_side: int = 512,
+    max_side: int = 1280,
+    min_score: float = 0.0,
+) -> Counts:
+    """Draws all photos that have no record yet.
+
+    Args:
+        sources: folders, archives or Hub data sets of photos.
+        data: folder to write `train_photo/NAME.png`, `LOOK/style/NAME.png`, `masks/NAME.png`,
+            `LOOK/teacher.jsonl` and `faces.json` into.
+        looks: names of the looks.
+        masks: path of the mask network.
+        jobs: number of processes.
+        min_side: px of the short side up to which photos are enlarged.
+        max_side: px of the long side down to which photos are reduced.
+        min_score: drawings with a lower score are left out.
+
+    Returns:
+        How many drawings were written, and how many photos were left out for each reason.
+
+    Raises:
+        ValueError: there is no such source or mask network.
+    """
+    MaskNetwork(masks)
+    photos = photos_by_name(sources)
+    records = {look: read_records(data / look / RECORDS) for look in looks}
+    tasks = []
+    for name, photo in photos.items():
+        missing = tuple(look for look in looks if not is_done(records[look].get(name), data, look))
+        if missing:
+            tasks.append(Job(name, photo, data, missing, masks, min_side, max_side, min_score))
+    discard_unfinished(
+        path
+        for task in tasks
+        for path in (
+            data / "train_photo" / f"{task.name}.png",
+            data / "masks" / f"{task.name}.png",
+            *(drawing_path(data, look, task.name) for look in looks),
+        )
+    )
+    counts, reasons = Counts(), {}
+    for done in run_jobs(tasks, jobs):
+        for look, record in done.items():
+            records[look][record["name"]] = record
+            append_record(record, data / look / RECORDS)
+            if "left_out" in record:
+                reasons[record["name"]] = record["left_out"]
+            else:
+                counts.drawn += 1
+    for look in looks:
+        write_records(records[look], data / look / RECORDS)
+        write_faces(records[look], data)
+        known = {
+            name: record["left_out"]
+            for name, record in records[look].items()
+            if "left_out" in record and name in photos
+        }
+        reasons |= known
+    for reason in reasons.values():
+        counts.left_out[reason] = counts.left_out.get(reason, 0) + 1
+    return counts
+
+
+def is_done(record: dict | None, data: Path, look: str) -> bool:
+    """Whether a photo was drawn in a look or left out."""
+    if record is None:
+        return False
+    return "left_out" in record or drawing_path(data, look, record["name"]).exists()
+
+
+def append_record(record: dict, path: Path) -> None:
+    """Adds a line to a file of records."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def run_jobs(tasks: list[Job], jobs: int):
+    """Yields the records of each photo, in the order in which they are finished."""
+    bar = tqdm(total=len(tasks), desc="drawing", unit="photo")
+    with bar:
+        if jobs == 1:
+            for task in tasks:
+                yield draw_job(task)
+                bar.update()
+            return
+        with ProcessPoolExecutor(jobs, initializer=use_one_thread) as pool:
+            for future in as_completed([pool.submit(draw_job, task) for task in tasks]):
+                yield future.result()
+                bar.update()
+
+
+def use_one_thread() -> None:
+    """Keeps parallel processes from using each other's cores."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

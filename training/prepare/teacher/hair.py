@@ -1,0 +1,144 @@
+"""Hair in a few tones that run along the photo's flow, with a band of light."""
+
+import cv2
+import numpy as np
+
+from training.prepare.teacher import hair_kinds
+from training.prepare.teacher.filters import (
+    blur,
+    blur_along,
+    masked_blur,
+    smoothstep,
+    to_rgb,
+)
+from training.prepare.teacher.locks import draw_locks, point_tips
+
+
+def measure_color(scene) -> np.ndarray:
+    """Lab (3,) of the hair, a little lighter than its median if it is not dark."""
+    inside = scene.hair > 0.6
+    if inside.sum() <= 200:
+        return np.array([20.0, 4, 6])
+    color = np.median(scene.lab[inside], axis=0).astype(float)
+    if color[0] > 32:
+        color[0] = np.percentile(scene.lab[..., 0][inside], 62)
+    return color
+
+
+def run_along(scene) -> np.ndarray:
+    """Lab (H, W, 3) of the hair, smeared along its flow at half size."""
+    u, hair = scene.u, scene.hair
+    direction = hair_kinds.flow(scene, 0.07)
+    half = [scene.resized(part, 0.5) for part in direction]
+    run = blur_along(
+        scene.resized(scene.lab, 0.5),
+        half,
+        int(0.045 * u),
+        scene.resized(hair > 0.4, 0.5) + np.float32(1e-3),
+    )
+    run = cv2.resize(run, hair.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return masked_blur(run, hair + 1e-3, 0.010 * u)
+
+
+def light_band(scene, detail: np.ndarray) -> np.ndarray:
+    """(H, W) a band of light about the head, between outline and face; `detail` bends it."""
+    u, y = scene.u, scene.face_y
+    x = scene.face_x - scene.middle
+    body = (scene.body > 0.5).astype(np.uint8)
+    to_edge = cv2.distanceTransform(body, cv2.DIST_L2, 5)
+    face = np.maximum(scene.oval, scene.skin * (y < scene.chin)) < 0.5
+    to_face = cv2.distanceTransform(face.astype(np.uint8), cv2.DIST_L2, 5)
+    depth = blur(to_edge / (to_edge + to_face + 1), 0.05 * u)
+    where = smoothstep(-y, -0.1, 0.6) * smoothstep(to_edge + to_face, 0.18 * u, 0.4 * u)
+    if scene.look.name == "anime":  # a zigzag of even width
+        turn = np.arctan2(x, 0.3 - y) * 9 + 0.6 * detail
+        saw = np.abs((turn / np.pi) % 2 - 1)
+        low, high = -0.17 + 0.13 * saw, 0.05 + 0.10 * saw
+        off = depth - 0.52
+        band = smoothstep(off - low, -0.01, 0.01) * smoothstep(high - off, -0.01, 0.01) * where
+    else:
+        lit = 0.5 + 0.5 * smoothstep(x * scene.side, -0.3, 0.6)
+        band = np.exp(-(((depth - 0.45 - 0.05 * detail) / 0.10) ** 2)) * where * lit
+        if scene.look.cel:
+            band = 0.8 * smoothstep(band * (0.75 + 0.35 * np.clip(detail, -1, 1)), 0.42, 0.48)
+    return band * (1 - 0.7 * scene.portrait.hair.curl)
+
+
+def tone_steps(scene, low: np.ndarray, detail: np.ndarray) -> np.ndarray:
+    """(H, W) tone of the hair: two flat tones if cel, else four with crisp edges."""
+    x, y = scene.face_x - scene.middle, scene.face_y
+    away = np.hypot(x / 1.35, (y - 0.35) / 1.75)
+    volume = np.clip((low - scene.hair_lab[0]) / 22, -1, 1) * 0.6
+    volume = volume - 0.35 * smoothstep(away, 1.05, 1.5) + 0.1
+    value = 0.55 * detail * (1 - 0.6 * scene.portrait.hair.curl) + volume
+    if scene.look.cel:
+        return -0.85 + 1.0 * smoothstep(value + 0.12, -0.36, -0.30)
+    steps = 0.9 * smoothstep(value, -0.62, -0.50) + 0.75 * smoothstep(value, -0.08, 0.03)
+    return -1 + steps + 0.6 * smoothstep(value, 0.40, 0.50)
+
+
+def local_hue(scene, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 2) the hair's own a, b at each place, and where it differs from the median (dyed)."""
+    u, hair, color = scene.u, scene.hair, scene.hair_lab
+    local = masked_blur(run[..., 1:], hair + 1e-3, 0.25 * u)
+    away = np.hypot(local[..., 0] - color[1], local[..., 1] - color[2])
+    dyed = smoothstep(away, 9, 18)[..., None]
+    behind = (scene.person < 0.3) & (hair < 0.3)
+    if behind.sum() > 2000:  # unless it is the background that shines through
+        ground = np.median(scene.lab[behind], 0)[1:]
+        if np.linalg.norm(ground - color[1:]) > 15:
+            to_ground = np.linalg.norm(local - ground, axis=-1)
+            through = to_ground < 0.8 * np.linalg.norm(local - color[1:], axis=-1)
+            through = blur(through.astype(np.float32), 0.03 * u)[..., None]
+            dyed = dyed * (1 - through)
+            local = local * (1 - through) + color[1:].astype(np.float32) * through
+    return local, dyed
+
+
+def hair_lab(scene, tone, band, detail, run) -> tuple[np.ndarray, float]:
+    """Lab (H, W, 3) of the painted hair, and the step between its tones in L."""
+    color, name, cel = scene.hair_lab, scene.look.name, scene.look.cel
+    step = 5.5 + 0.19 * color[0]
+    base = min(color[0] + 5 * (color[0] > 40) + (4 if name == "anime" else 0), 82)
+    glow = 13 + 0.14 * base + 7 * (name == "anime")
+    shine = band if cel else band * (0.6 + 0.4 * smoothstep(detail, -0.5, 0.6))
+    light = base * (0.88 + 0.12 * np.clip((base - 22) / 20, 0, 1)) + 1
+    light = light + step * (tone + 0.15) + glow * shine
+    if name == "comic" and color[0] < 42:  # spotted blacks: dark hair is ink with a few lights
+        light = 5 + 0.3 * base * smoothstep(tone, 0.0, 0.2) * (detail > 0.35) + (16 + base) * shine
+    local, dyed = local_hue(scene, run)
+    ab = (0.5 * (color[1:] * [1.2, 1.3] + 1) + 0.55 * local) * (1 - dyed) + 1.05 * local * dyed
+    if np.hypot(*color[1:]) < 7.5 and color[0] > 30:  # gray
+        ab = np.array([0.8, 2.0]) * (1 - dyed) + 1.05 * local * dyed
+    if color[0] > 50:  # fair hair is not pink
+        a = np.minimum(ab[..., 0], 0.45 * np.maximum(ab[..., 1], 0) + 1)
+        ab[..., 0] = np.where(dyed[..., 0] > 0.5, ab[..., 0], a)
+    ab[..., 0] += 2.0 * np.clip(-tone, 0, 1)
+    if name == "anime":
+        ab = ab * 1.15
+    lab = np.empty((*tone.shape, 3), np.float32)
+    lab[..., 0], lab[..., 1:] = np.clip(light, 4, 96), ab
+    return lab, step
+
+
+def paint_hair(scene) -> np.ndarray:
+    """RGB of the hair everywhere; sets `hair_lab` and may change the hair's outline."""
+    u, hair = scene.u, scene.hair
+    scene.hair_lab = measure_color(scene)
+    run = run_along(scene)
+    low = masked_blur(run[..., 0], hair + 1e-3, 0.30 * u)
+    spread = np.sqrt(masked_blur((run[..., 0] - low) ** 2, hair + 1e-3, 0.5 * u)) + 1.0
+    detail = (run[..., 0] - low) / (1.6 * spread)
+    tone, band = tone_steps(scene, low, detail), light_band(scene, detail)
+    lab, step = hair_lab(scene, tone, band, detail, run)
+    image, kind, name = to_rgb(lab), scene.portrait.hair.kind, scene.look.name
+    if kind == hair_kinds.CURLS:
+        image = hair_kinds.draw_curls(scene, image, lab, step)
+    elif kind == hair_kinds.BRAIDS:
+        image = hair_kinds.draw_braids(scene, image, lab, step)
+    elif name == "anime":
+        image = draw_locks(scene, image, lab, step)
+        scene.hair = point_tips(scene)
+    elif name != "comic" or scene.hair_lab[0] >= 42:
+        image = hair_kinds.draw_strands(scene, image, lab, step)
+    return image

@@ -1,0 +1,114 @@
+"""Lines: contours of hair, skin and clothes, inner lines of clothes and hands, print patterns."""
+
+import numpy as np
+
+from training.prepare.teacher.face_mesh import JAW
+from training.prepare.teacher.filters import (
+    blur,
+    blur_along,
+    dilate,
+    erode,
+    lab_color,
+    orientation,
+    shift,
+    smoothstep,
+    to_lab,
+    to_rgb,
+)
+from training.prepare.teacher.shapes import over, spline, taper
+
+DOT_GAP = 0.062  # units between the halftone's dots
+
+
+def ink_color(image: np.ndarray, name: str, u: float) -> np.ndarray:
+    """RGB of lines: the local color made dark, or black."""
+    if name == "comic":
+        return np.broadcast_to(lab_color([7, 3, 0]), image.shape)
+    lab = to_lab(blur(image, 0.012 * u))
+    if name == "anime":
+        lab[..., 0] = np.minimum(0.45 * lab[..., 0] + 4, 34)
+        lab[..., 1] = 0.75 * lab[..., 1] + 9
+        lab[..., 2] = 0.65 * lab[..., 2] + 4
+    else:
+        lab[..., 0] = np.minimum(lab[..., 0] * 0.42, 34)
+        lab[..., 1] += 5
+        lab[..., 2] = 0.9 * lab[..., 2] + 1
+    return to_rgb(lab)
+
+
+def edge_lines(mask: np.ndarray, width: float) -> np.ndarray:
+    """Lines of even width along the edge of a soft mask."""
+    soft = blur(mask, width)
+    return smoothstep(soft * (1 - soft) * 4, 0.30, 0.62)
+
+
+def brush_lines(scene, mask: np.ndarray, width: float) -> np.ndarray:
+    """Lines that swell on the side away from the light, as by a brush."""
+    thin = edge_lines(mask, 0.45 * width)
+    far = shift(mask, scene.side * 1.6 * width, -1.3 * width)
+    swell = np.clip(mask - far, 0, 1) + np.clip(blur(mask, 1) - erode(mask, 1.2 * width), 0, 1) * 0
+    return np.maximum(thin, smoothstep(blur(swell, 0.25 * width), 0.45, 0.65))
+
+
+def flow_lines(rgb: np.ndarray, sigma: float, sharpness: float = 1.0) -> np.ndarray:
+    """(H, W) lines where a picture has dark lines and edges (Kang et al., "Coherent line drawing").
+
+    Args:
+        rgb: float32 (H, W, 3) in [0, 1].
+        sigma: width of the lines in px.
+        sharpness: scale of the response.
+    """
+    light = to_lab(rgb)[..., 0]
+    dark = blur(light, 1.7 * sigma) - blur(light, sigma)
+    direction = orientation(blur(light, sigma), 2.5 * sigma)[:2]
+    ones = np.ones(light.shape, np.float32)
+    dark = blur_along(dark[..., None], direction, max(2, int(1.5 * sigma)), ones)[..., 0]
+    return smoothstep(dark * sharpness, 1.0, 2.2)
+
+
+def draw_contours(scene, image: np.ndarray) -> np.ndarray:
+    """Contours of hair, person, skin and cover, a tapered jaw, and inner lines."""
+    u, name, weight = scene.u, scene.look.name, scene.look.line
+    width = weight * 0.013 * u
+    masks = (scene.hair, scene.person, scene.skin, scene.cover)
+    if name == "comic":
+        lines = np.max([brush_lines(scene, mask, 0.026 * u) for mask in masks], 0)
+    else:
+        lines = np.max([edge_lines(mask, width) for mask in masks], 0)
+    jaw = spline(scene.points[JAW, :2], 120, smooth=10)
+    jaw = scene.canvas.stroke(jaw, weight * 0.026 * u * taper(120, 0.25, 0.25))
+    jaw = jaw * scene.skin * smoothstep(blur(scene.skin, 0.05 * u), 0.5, 0.8)
+    if scene.beard is not None:
+        jaw = jaw * (1 - scene.beard.mask)
+    lines = np.maximum(lines, jaw) * scene.body
+    inner = flow_lines(scene.rgb, max(1.0, 0.013 * u), {"comic": 1.0, "anime": 0.6}.get(name, 0.7))
+    bodies = scene.skin * (1 - dilate(scene.oval, 0.10 * u)) * (scene.face_y > scene.chin + 0.2)
+    where = np.maximum(erode(scene.clothes, 0.02 * u), bodies) * scene.body
+    lines = np.maximum(lines, (0.95 if name == "comic" else 0.7) * inner * where)
+    return over(image, ink_color(image, name, u), 0.92 * lines)
+
+
+def halftone(shape: tuple[int, int], gap: float, amount: np.ndarray) -> np.ndarray:
+    """(H, W) dots on a grid turned by 45 degrees; their area grows with `amount` in [0, 1]."""
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    x, y = (columns + rows) / (gap * np.sqrt(2)), (columns - rows) / (gap * np.sqrt(2))
+    away = np.hypot(x - np.round(x), y - np.round(y))
+    soft = 0.9 / gap
+    radius = np.sqrt(np.clip(amount, 0, 1)) * 0.62
+    return smoothstep(radius - away, -soft, soft) * (amount > 0.02)
+
+
+def print_shade(scene, image: np.ndarray) -> np.ndarray:
+    """Comic: halftone dots in the shade of skin and, lightly, over the background."""
+    u = scene.u
+    light, a, b = scene.base
+    amount = 0.75 * smoothstep(-scene.shade, 0.18, 0.75)
+    dots = halftone(scene.canvas.shape, DOT_GAP * u, amount) * scene.skin
+    color = lab_color([light * 0.66, a + 8, b + 4])
+    image = over(image, color, 0.85 * dots)
+    height = scene.rows / scene.canvas.shape[0]
+    amount = 0.45 * (1 - height) * (1 - dilate(scene.body, 0.05 * u))
+    dots = halftone(scene.canvas.shape, 1.5 * DOT_GAP * u, amount) * (1 - scene.body)
+    lab = to_lab(image)
+    lab[..., 0] = 0.82 * lab[..., 0]
+    return over(image, to_rgb(lab), dots)

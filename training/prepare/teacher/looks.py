@@ -1,0 +1,53 @@
+"""The five looks: how far a face is changed, and by which hand it is painted."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Look:
+    """Settings of a look; lengths are in face units (see `face_mesh.FaceFrame`).
+
+    Args:
+        name: also selects the painters' variant.
+        eyes: scale of the eyes.
+        eye_down: shift of the eyes down the face.
+        brow_up: lift of the brows.
+        open: height over width of a fully open eye.
+        nose: scale of the nose.
+        mouth: scale of the mouth.
+        jaw: share by which the jaw is narrower.
+        chin: lift of the chin.
+        cel: flat two-tone shading; else soft.
+        line: width of contours; 0: none.
+        blush: redness of the cheeks, in Lab a.
+    """
+
+    name: str
+    eyes: float
+    eye_down: float
+    brow_up: float
+    open: float
+    nose: float
+    mouth: float
+    jaw: float
+    chin: float
+    cel: bool
+    line: float
+    blush: float
+
+
+LOOKS = {
+    look.name: look
+    for look in (
+        # Soft light and rich eyes, as in a 3D animated film.
+        Look("film", 1.55, 0.03, 0.06, 0.66, 0.80, 1.00, 0.13, 0.03, False, 0.0, 6.0),
+        # Two-tone skin and colored outlines, as in a western animated series.
+        Look("series", 1.60, 0.03, 0.07, 0.66, 0.76, 0.98, 0.14, 0.04, True, 1.0, 3.0),
+        # Tall eyes, tiny nose, pointed locks, thin colored lines, high key.
+        Look("anime", 1.62, 0.05, 0.10, 0.86, 0.60, 0.80, 0.20, 0.05, True, 0.55, 5.0),
+        # Brush ink, spotted blacks, halftone shade.
+        Look("comic", 1.42, 0.02, 0.04, 0.58, 0.86, 1.00, 0.10, 0.02, True, 1.5, 0.0),
+        # Flat brush shapes, no lines.
+        Look("gouache", 1.45, 0.03, 0.05, 0.60, 0.82, 1.00, 0.12, 0.03, False, 0.0, 5.0),
+    )
+}
