@@ -9,6 +9,8 @@ from training.prepare.teacher.shapes import over, sample, spline, taper
 
 RIDGE_WIDTHS = (0.016, 0.028)  # units
 MIN_DEPTH = 0.16
+MIN_DEPTH_OLD = 0.10  # of people with gray or white hair
+OLD_FOLD = 0.30  # least opacity of their folds
 # Most lines and shortest length in units: forehead, then beside and under each eye.
 LIMITS = ((4, 0.30), (3, 0.12), (2, 0.20), (3, 0.12), (2, 0.20))
 SMILE_FOLDS = ((129, 203, 206, 216), (358, 423, 426, 436))
@@ -43,6 +45,14 @@ def wrinkle_zones(scene, angle: np.ndarray) -> list[np.ndarray]:
     return zones
 
 
+def has_gray_hair(scene) -> bool:
+    """Whether hair or beard is gray or white."""
+    colors = [scene.hair_lab] if (scene.hair > 0.6).sum() > 0.15 * scene.u**2 else []
+    if scene.beard is not None:
+        colors.append(np.median(scene.beard.color[scene.beard.mask > 0.5], 0))
+    return any(color[0] > 38 and np.hypot(*color[1:]) < 9 for color in colors)
+
+
 def fit_line(scene, part: np.ndarray, depth: np.ndarray, shortest: float):
     """(mean depth, (30, 2) parabola in face coordinates) of a ridge; None if it is too short."""
     rows, columns = np.nonzero(part)
@@ -67,13 +77,14 @@ def find_wrinkles(scene) -> list[tuple[float, np.ndarray]]:
     depth = np.max([find_ridges(light, width * u)[0] for width in RIDGE_WIDTHS], 0)
     depth = depth / (0.10 * scene.tone[0] + 2.0)
     angle = find_ridges(light, 0.022 * u)[1] + np.pi / 2 - scene.angle
+    old = has_gray_hair(scene)
     clear = (dilate(scene.hair, 0.10 * u) < 0.5) & (scene.features < 0.5)
     wrinkles = []
     for number, zone in enumerate(wrinkle_zones(scene, angle)):
         if number and scene.portrait.glasses.present:
             break  # frames look like wrinkles
         most, shortest = LIMITS[number]
-        mask = ((depth > MIN_DEPTH) & zone & clear).astype(np.uint8)
+        mask = ((depth > (MIN_DEPTH_OLD if old else MIN_DEPTH)) & zone & clear).astype(np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         lines = []
         for i in range(1, count):
@@ -93,9 +104,10 @@ def draw_wrinkles(scene, image: np.ndarray) -> np.ndarray:
     color = lab_color([max(8, light * 0.70), a + 7, b + 3])
     opacity, soft = OPACITY[scene.look.name], 0.8 if scene.look.cel else 1.6
     scene.age = 0.0
+    least = MIN_DEPTH_OLD if has_gray_hair(scene) else MIN_DEPTH
     for depth, line in find_wrinkles(scene):
         scene.age += depth * float(np.ptp(line[:, 0]))
-        weight = float(np.clip((depth - 0.13) * 3.0, 0, 0.85)) * opacity
+        weight = float(np.clip((depth - least) * 3.0 + 0.09, 0, 0.85)) * opacity
         widths = 0.026 * scene.u * taper(30, 0.45, 0.45)
         mask = scene.canvas.stroke(scene.frame.to_px(line), widths, soft)
         image = over(image, color, np.clip(weight * mask, 0, 1))
@@ -110,14 +122,18 @@ def draw_folds(scene, image: np.ndarray) -> np.ndarray:
     valley = cv2.morphologyEx(light, cv2.MORPH_CLOSE, kernel) - light
     valley = blur(valley / (0.25 * scene.base[0] + 4), 0.04 * u)
     color = lab_color([max(8, scene.base[0] * 0.70), scene.base[1] + 8, scene.base[2] + 4])
-    for ids in (*SMILE_FOLDS, *EYE_BAGS):
-        fold = ids in SMILE_FOLDS
-        line = spline(scene.points[list(ids), :2], 30, smooth=3)
-        line = line + (0.02 if fold else 0.09) * u * frame.y
-        depth = float(sample(valley, line).mean())
-        weight = float(np.clip(depth * 1.8 - 0.18, 0, 0.8)) * (1 if fold else 0.7) * opacity
-        if weight > 0.05:
-            soft = 0.8 if scene.look.cel else 0.02 * u
-            mask = scene.canvas.stroke(line, 0.030 * u * taper(30, 0.35, 0.5), soft)
-            image = over(image, color, np.clip(weight * mask, 0, 1))
+    old = has_gray_hair(scene)
+    for pair in (SMILE_FOLDS, EYE_BAGS):
+        fold = pair is SMILE_FOLDS
+        drop = (0.02 if fold else 0.09) * u * frame.y
+        lines = [spline(scene.points[list(ids), :2], 30, smooth=3) + drop for ids in pair]
+        depths = [float(sample(valley, line).mean()) for line in lines]
+        for line, depth in zip(lines, depths, strict=True):
+            depth = 0.4 * depth + 0.6 * min(depths)  # light from one side deepens one of them
+            weight = float(np.clip(depth * 1.8 - 0.18, OLD_FOLD if old else 0, 0.8))
+            weight *= (1 if fold else 0.7) * opacity
+            if weight > 0.05:
+                soft = 0.8 if scene.look.cel else 0.026 * u
+                mask = scene.canvas.stroke(line, 0.030 * u * taper(30, 0.5, 0.5), soft)
+                image = over(image, color, np.clip(weight * mask, 0, 1))
     return image

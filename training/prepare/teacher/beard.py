@@ -63,8 +63,8 @@ def find_beard(scene) -> Beard | None:
     half = 0.5 * (left[0] - right[0])
     lips = dilate(scene.lips, 0.02 * u)
     parts = {
-        "moustache": (y > scene.nose + 0.04) & (y < line[1]) & (x < 1.05 * half) & (lips < 0.1),
         "chin": (scene.oval > 0.5) & (y > bottom[1] + 0.04) & (x < 0.8),
+        "moustache": (y > scene.nose + 0.04) & (y < line[1]) & (x < 1.05 * half) & (lips < 0.1),
     }
     cheek_line = line[1] - 0.10 - 0.45 * np.clip(x - half, 0, 1)
     grows = {
@@ -72,6 +72,7 @@ def find_beard(scene) -> Beard | None:
         "chin": ((y > top[1] + 0.02) | (x > half)) & (y > cheek_line),
     }
     allowed, force, pale = scene.canvas.zeros(), 0.0, False
+    chin_grown = False
     for name, zone in parts.items():
         if zone.sum() < 50:
             continue
@@ -79,10 +80,12 @@ def find_beard(scene) -> Beard | None:
             float(value[zone].mean())
             for value in (evidence.colored, evidence.white, evidence.rough, evidence.dull)
         )
-        if name == "moustache":
-            is_colored = colored > 0.95 or (colored > 0.75 and rough > 0.38)
-        else:
-            is_colored = colored > 0.62 and rough > 0.25
+        if name == "chin":
+            is_colored = chin_grown = colored > 0.62 and rough > 0.25
+        elif chin_grown:
+            is_colored = colored > 0.75
+        else:  # the shade under a nose is dark, but smooth
+            is_colored = colored > 0.95 and rough > (0.75 if scene.tone[0] < 50 else 0.5)
         is_white = white > 1.0 and (rough > 0.35 or dull > 0.75) and dull > 0.45
         if not is_colored and not is_white:
             continue

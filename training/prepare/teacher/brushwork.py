@@ -3,8 +3,17 @@
 import cv2
 import numpy as np
 
-from training.prepare.teacher.filters import blur, blur_along, orientation, to_lab, to_rgb
+from training.prepare.teacher.filters import (
+    blur,
+    blur_along,
+    dilate,
+    orientation,
+    to_lab,
+    to_rgb,
+)
 from training.prepare.teacher.hair_kinds import jittered_points
+
+MAX_CHANGE = 22  # of L, a and b together along a stroke
 
 
 def stroke_directions(rgb: np.ndarray, sigma: float):
@@ -22,11 +31,12 @@ def stroke_directions(rgb: np.ndarray, sigma: float):
     return np.cos(half).astype(np.float32), np.sin(half).astype(np.float32)
 
 
-def trace_strokes(points: np.ndarray, direction, regions: np.ndarray, steps: int, size: float):
-    """(N, 2 steps + 1, 2) points of all strokes; a stroke stops at the border of its region."""
+def trace_strokes(points: np.ndarray, direction, regions, lab, steps: int, size: float):
+    """(N, 2 steps + 1, 2) points of all strokes; they stop at borders of regions and colors."""
     dx, dy = direction
     height, width = dx.shape
-    own = regions[points[:, 1].astype(int), points[:, 0].astype(int)]
+    x, y = points.astype(int).T
+    own, color = regions[y, x], lab[y, x]
     sides = []
     for sign in (-1, 1):
         at, last, part = points.copy(), None, []
@@ -39,7 +49,7 @@ def trace_strokes(points: np.ndarray, direction, regions: np.ndarray, steps: int
             last = step
             new = np.clip(at + step * size, 0, [width - 1, height - 1])
             x, y = new.astype(int).T
-            going &= regions[y, x] == own
+            going &= (regions[y, x] == own) & (np.abs(lab[y, x] - color).sum(1) < MAX_CHANGE)
             at = np.where(going[:, None], new, at)
             part.append(at)
         sides.append(part)
@@ -63,9 +73,10 @@ def paint_layer(target, source, mask, direction, regions, gap: float, length: fl
     if not len(points):
         return
     width = 1.5 * gap
-    lines = trace_strokes(points, direction, regions, 4, length * width / 8)
+    whole = to_lab(source)
+    lines = trace_strokes(points, direction, regions, whole, 4, length * width / 8)
     x, y = points.astype(int).T
-    lab = to_lab(source[y, x][None])[0]
+    lab = whole[y, x]
     lab[:, 0] += rng.normal(0, 1.5, len(points))
     lab[:, 1:] *= rng.normal(1, 0.05, (len(points), 1))
     colors = (to_rgb(lab[None])[0] * 255).astype(int)
@@ -102,8 +113,11 @@ def paint_gouache(scene, image: np.ndarray) -> np.ndarray:
     paint_layer(target, image, everywhere, direction, regions, 0.17 * u, 4, 1)
     paint_layer(target, image, 1 - body, direction, regions, 0.12 * u, 4, 2)
     paint_layer(target, image, body, direction, regions, 0.09 * u, 4, 3)
-    fine = ((regions == 2) | (regions == 3)).astype(np.float32)
+    light = to_lab(image)[..., 0]
+    fine = ((regions == 3) | (regions == 2)).astype(np.float32)
     paint_layer(target, image, fine, direction, steps, 0.055 * u, 5, 4)
+    edges = dilate(np.abs(light - blur(light, 0.04 * u)) > 7, 0.03 * u) * (regions != 3)
+    paint_layer(target, image, edges, direction, steps, 0.035 * u, 3, 5)
     painted = target.astype(np.float32) / 255
     return np.clip(painted + bristles(shape, direction), 0, 1)
 

@@ -134,7 +134,9 @@ def iris_color(measures: EyeMeasures, skin_light: float, hair_light: float):
     light, a, b = measures.iris
     yellow = b - 0.25 * a
     dark_hair = hair_light < 30 and yellow > -3.2 and light < 45
-    dark_iris = light < 18 or (light < 24 and yellow > -1.5) or (light < 38 and yellow > 1)
+    fair = hair_light > 38 and light > 30 and np.hypot(a, b) < 8
+    dark_iris = light < 18 or (light < 24 and yellow > -1.5)
+    dark_iris = dark_iris or (light < 38 and yellow > 1 and not fair)
     if (skin_light < 48 and yellow > -8) or dark_hair or dark_iris or yellow > 7:
         hue = BROWN
     elif yellow > 2.5:
@@ -283,13 +285,27 @@ def draw_lids(scene, image: np.ndarray, shape: EyeShape, dark_skin) -> np.ndarra
     return over(image, color, (hand.lower + 0.4 * weight) * canvas.stroke(line, width, 0.7))
 
 
+def calm_brow(line: np.ndarray, frame: FaceFrame) -> np.ndarray:
+    """A brow's line less tilted, its inner end lifted: drawn brows look sterner than real ones.
+
+    Args:
+        line: (N, 2) px from the outer to the inner end.
+        frame: of the face.
+    """
+    face = frame.to_face(line)
+    t = np.linspace(0, 1, len(line))
+    tilt, _ = np.polyfit(t, face[:, 1], 1)
+    face[:, 1] -= np.clip(0.5 * (tilt - 0.02), -0.03, 0.08) * (t - 0.4) + 0.015 * t**2
+    return frame.to_px(face)
+
+
 def draw_brows(scene, image: np.ndarray) -> np.ndarray:
     """One tapered stroke a side, as thick and as dark as in the photo."""
     u, points, portrait, hair = scene.u, scene.points, scene.portrait, scene.hair_lab
     measures, name = portrait.eyes, scene.look.name
     contrast = measures.brow_contrast
-    thick = np.clip(0.04 + 0.75 * measures.brow, 0.075, 0.15) * u
-    thick *= np.interp(contrast, [0.2, 0.5], [0.6, 1]) * {"anime": 0.60, "comic": 1.1}.get(name, 1)
+    thick = np.clip(0.03 + 0.55 * measures.brow, 0.065, 0.125) * u
+    thick *= np.interp(contrast, [0.2, 0.5], [0.6, 1]) * {"anime": 0.70, "comic": 1.1}.get(name, 1)
     pale = np.hypot(*hair[1:]) < 9 and hair[0] > 45
     light = scene.base[0]
     for eye in EYES:
@@ -308,11 +324,10 @@ def draw_brows(scene, image: np.ndarray) -> np.ndarray:
             spline(points[eye.brow_upper, :2], 40, smooth=4)
             + spline(points[eye.brow_lower, :2], 40, smooth=4)
         )
-        # A drawn brow looks sterner than a real one: its inner end is lifted.
-        line = line - np.linspace(0, 1, 40)[:, None] ** 2 * 0.022 * u * scene.frame.y
+        line = calm_brow(line, scene.frame)
         ends = np.r_[np.linspace(0.1, 1, 10) ** 0.6, np.ones(26), [0.97, 0.9, 0.75, 0.5]]
         widths = np.linspace(0.45, 1, 40) ** 0.8 * thick * ends
-        opacity = float(np.clip(0.25 + 1.3 * contrast, 0.45, 0.95))
+        opacity = float(np.clip(0.30 + 1.3 * contrast, 0.62, 0.95))
         line = scene.canvas.stroke(line, widths, 0.6 if scene.look.cel else 1.0)
         image = over(image, lab_color(color), opacity * line)
     return image

@@ -62,13 +62,21 @@ def paint_watercolor(rgb: np.ndarray, u: float) -> np.ndarray:
     lab = to_lab(wash)
     light = lab[..., 0]
     rim = np.clip(blur(light, 0.05 * u) - blur(light, 0.015 * u), -6, 6)
-    light = 100 - 0.74 * (100 - light) - 0.9 * np.abs(rim)
+    light = 100 - 0.62 * (100 - light) - 0.9 * np.abs(rim)
     rng = np.random.default_rng(0)
     cloud = rng.normal(0, 1, light.shape).astype(np.float32)
     cloud = blur(cloud, 0.35 * u)
-    lab[..., 0] = light + 2.2 * cloud / (cloud.std() + 1e-6)
-    lab[..., 1:] *= 1.12
+    lab[..., 0] = light + 1.5 * cloud / (cloud.std() + 1e-6)
+    lab[..., 1:] *= 1.15
     return to_rgb(lab)
+
+
+def smooth_cloth(rgb: np.ndarray) -> np.ndarray:
+    """Cloth without weave and small folds: bilateral filters."""
+    rgb = kuwahara(rgb.astype(np.float32), 2)
+    for _ in range(3):
+        rgb = cv2.bilateralFilter(rgb, 9, 0.09, 4)
+    return rgb
 
 
 def paint_clothes(rgb: np.ndarray, name: str, u: float) -> np.ndarray:
@@ -80,8 +88,7 @@ def paint_clothes(rgb: np.ndarray, name: str, u: float) -> np.ndarray:
         u: px of the faces' unit.
     """
     if name in ("film", "gouache"):
-        soft = reduced(rgb, 0.5, lambda small: kuwahara_twice(small, 2, 4))
-        return cv2.bilateralFilter(blur(soft, 1.0), 7, 0.12, 2.5)
+        return reduced(rgb, 0.5, smooth_cloth)
     flat = flatten(rgb, 14, 24, (7, 5))
     if name == "series":
         return posterize(flat, 15, 1.12)
@@ -91,6 +98,6 @@ def paint_clothes(rgb: np.ndarray, name: str, u: float) -> np.ndarray:
         lab[..., 0] = lab[..., 0] * (1 - ink) + 6 * ink
         lab[..., 1:] *= 1 - 0.7 * ink[..., None]
         return to_rgb(lab)
-    lab = to_lab(posterize(flat, 20, 1.2))
-    lab[..., 0] = 8 + 0.92 * lab[..., 0]
+    lab = to_lab(posterize(flat, 22, 1.25))
+    lab[..., 0] = 100 - 0.82 * (100 - lab[..., 0])
     return to_rgb(lab)

@@ -104,7 +104,7 @@ def hair_lab(scene, tone, band, detail, run) -> tuple[np.ndarray, float]:
     shine = band if cel else band * (0.6 + 0.4 * smoothstep(detail, -0.5, 0.6))
     light = base * (0.88 + 0.12 * np.clip((base - 22) / 20, 0, 1)) + 1
     light = light + step * (tone + 0.15) + glow * shine
-    if name == "comic" and color[0] < 42:  # spotted blacks: dark hair is ink with a few lights
+    if name == "comic" and color[0] < 32:  # spotted blacks: dark hair is ink with a few lights
         light = 5 + 0.3 * base * smoothstep(tone, 0.0, 0.2) * (detail > 0.35) + (16 + base) * shine
     local, dyed = local_hue(scene, run)
     ab = (0.5 * (color[1:] * [1.2, 1.3] + 1) + 0.55 * local) * (1 - dyed) + 1.05 * local * dyed
@@ -139,6 +139,6 @@ def paint_hair(scene) -> np.ndarray:
     elif name == "anime":
         image = draw_locks(scene, image, lab, step)
         scene.hair = point_tips(scene)
-    elif name != "comic" or scene.hair_lab[0] >= 42:
+    elif name != "comic" or scene.hair_lab[0] >= 32:
         image = hair_kinds.draw_strands(scene, image, lab, step)
     return image

@@ -1,5 +1,6 @@
 """Lines: contours of hair, skin and clothes, inner lines of clothes and hands, print patterns."""
 
+import cv2
 import numpy as np
 
 from training.prepare.teacher.face_mesh import JAW
@@ -46,7 +47,7 @@ def brush_lines(scene, mask: np.ndarray, width: float) -> np.ndarray:
     """Lines that swell on the side away from the light, as by a brush."""
     thin = edge_lines(mask, 0.45 * width)
     far = shift(mask, scene.side * 1.6 * width, -1.3 * width)
-    swell = np.clip(mask - far, 0, 1) + np.clip(blur(mask, 1) - erode(mask, 1.2 * width), 0, 1) * 0
+    swell = np.clip(mask - far, 0, 1)
     return np.maximum(thin, smoothstep(blur(swell, 0.25 * width), 0.45, 0.65))
 
 
@@ -63,7 +64,10 @@ def flow_lines(rgb: np.ndarray, sigma: float, sharpness: float = 1.0) -> np.ndar
     direction = orientation(blur(light, sigma), 2.5 * sigma)[:2]
     ones = np.ones(light.shape, np.float32)
     dark = blur_along(dark[..., None], direction, max(2, int(1.5 * sigma)), ones)[..., 0]
-    return smoothstep(dark * sharpness, 1.0, 2.2)
+    lines = smoothstep(dark * sharpness, 1.0, 2.2)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((lines > 0.3).astype(np.uint8))
+    long = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) > 14 * sigma
+    return lines * long[labels]
 
 
 def draw_contours(scene, image: np.ndarray) -> np.ndarray:

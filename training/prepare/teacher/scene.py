@@ -104,6 +104,7 @@ class Scene:
         hue = np.median(colors[:, 1:], 0) if len(colors) > 200 else np.array([5, 8])
         self.give_scraps_to_hair(hue)
         self.skin = self.skin * (1 - self.hair)
+        self.drop_slivers()
 
     def give_scraps_to_hair(self, hair_hue) -> None:
         """Small parts of clothes or skin between hair become hair: shade, ends of strands."""
@@ -125,6 +126,32 @@ class Scene:
             if self.hair[ring].mean() > 0.45:
                 grown = blur(dilate(part, 5), 0.8) * self.person
                 self.hair = np.maximum(self.hair, grown)
+
+    def drop_slivers(self) -> None:
+        """Narrow or lone parts of skin between hair and clothes become what lies nearer."""
+        u = self.u
+        binary = (self.skin > 0.5).astype(np.uint8)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(0.14 * u) | 1,) * 2)
+        core = cv2.morphologyEx(binary, cv2.MORPH_OPEN, disc)
+        thin = (binary > core) & (self.oval < 0.5) & (self.face_y > self.chin - 0.5)
+        for part, area in components(core):
+            if area < 0.12 * u**2 and self.oval[part].max() < 0.5:
+                thin |= part & (self.face_y > self.chin - 0.2) & (self.clothes_near(part) > 0.3)
+        to_hair = cv2.distanceTransform((self.hair < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+        to_cloth = cv2.distanceTransform((self.clothes < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+        thin &= np.minimum(to_hair, to_cloth) < 0.12 * u
+        # Narrow skin away from hair and clothes is a finger or the side of a neck.
+        both = thin & (np.maximum(to_hair, to_cloth) < 0.30 * u)
+        hair = blur(tidy(both & (to_hair < to_cloth), u, 0.0, 0.01), 0.8) * self.person
+        self.hair = np.maximum(self.hair, hair)
+        taken = blur(dilate(both, 3), 0.8)
+        self.skin = self.skin * (1 - taken) * (1 - self.hair)
+        self.clothes = np.maximum(self.clothes, taken * (1 - self.hair))
+
+    def clothes_near(self, part: np.ndarray) -> float:
+        """Share of clothes around a part."""
+        ring = (dilate(part, 9) > 0) & ~part
+        return float(self.clothes[ring].mean())
 
     @property
     def body(self) -> np.ndarray:

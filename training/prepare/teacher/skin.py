@@ -3,7 +3,14 @@
 import cv2
 import numpy as np
 
-from training.prepare.teacher.filters import blur, lab_color, masked_blur, smoothstep, to_rgb
+from training.prepare.teacher.filters import (
+    blur,
+    dilate,
+    lab_color,
+    masked_blur,
+    smoothstep,
+    to_rgb,
+)
 from training.prepare.teacher.shapes import ellipse_polygon, over
 
 TERMINATOR = -0.45  # shade at which soft light turns to shadow: warmest there
@@ -115,7 +122,7 @@ def shade_skin(scene) -> np.ndarray:
         shade = (np.clip(0.4 * relief, -0.30, 0.4) - 0.60 * edge) * face
         shade = shade + (1 - face) * (0.3 * photo - 0.15)
     else:
-        own = np.clip(0.60 * relief, -0.75, 0.6) + 0.25 * photo
+        own = np.clip(0.48 * relief, -0.62, 0.5) + 0.22 * photo
         shade = own * face + (1 - face) * (0.5 * photo - 0.2)
     # Ears, hands and arms keep the photo's finer light.
     fine = masked_blur(light, (scene.raw_skin > 0.5) + 1e-3, 0.045 * u)
@@ -132,13 +139,13 @@ def match_tone(scene) -> None:
     base = np.array([light + 3 + 2 * (light > 50), a, b * 1.12 + 1])
     deep = float(smoothstep(-scene.tone[0], -52, -36))
     bright = smoothstep(scene.tone[0], 62, 76)
-    lift = 2.0 + 1.5 * bright - 3.0 * deep + (1.0 if scene.look.name == "anime" else 0)
-    aim = scene.tone * [1, 1 + 0.02 * deep, 1.05 + 0.03 * deep] + [lift, 0.0, 1.0]
+    lift = 1.2 + 1.5 * bright - 3.0 * deep + (1.0 if scene.look.name == "anime" else 0)
+    aim = scene.tone * [1, 1.06, 1.06 + 0.03 * deep] + [lift, 0.0, 0.5]
     shade = scene.shade[scene.cheeks] if scene.cheeks.sum() > 200 else np.zeros(1, np.float32)
-    for _ in range(2):
+    for _ in range(3):
         now = skin_lab(base, shade, scene.look.name).mean(0)
         base = base + (aim - now) * [1, 0.8, 0.8]
-        base[1] = np.clip(base[1], 4, 0.64 * base[2] + 5)
+        base[1] = np.clip(base[1], 4, 0.8 * base[2] + 6)
     scene.base = base
 
 
@@ -175,16 +182,21 @@ def paint_skin(scene) -> np.ndarray:
 def draw_freckles(scene, image: np.ndarray) -> np.ndarray:
     """Small round dark spots of the photo's cheeks and nose, if there are many of them."""
     u, light = scene.u, scene.lab[..., 0]
-    if scene.portrait.photo_face_px < 200:
+    if scene.portrait.photo_face_px < 200 or scene.beard is not None:
         return image
-    dark = blur(light, 0.025 * u) - blur(light, 0.008 * u)
-    zone = (scene.oval > 0.9) & (scene.face_y > 0.1) & (scene.face_y < scene.nose + 0.1)
-    zone &= (scene.features < 0.5) & (scene.hair < 0.1)
-    spots = (dark > 2.5) & zone & (dark >= cv2.dilate(dark, np.ones((5, 5))))
-    rows, columns = np.nonzero(spots)
-    depth = dark[rows, columns]
-    if scene.beard is not None or not 40 <= len(rows) <= 400 or zone.sum() < 100:
+    smooth = blur(light, max(1.0, 0.011 * u))
+    dy, dx = np.gradient(smooth)
+    xx, xy, yy = np.gradient(dx, axis=1), np.gradient(dx, axis=0), np.gradient(dy, axis=0)
+    # Both curvatures of a spot are high; of a fold or a lash only one is.
+    spot = 0.5 * (xx + yy - np.sqrt((xx - yy) ** 2 + 4 * xy**2)) * (0.011 * u) ** 2
+    zone = (scene.oval > 0.9) & (scene.face_y > 0.25) & (scene.face_y < scene.nose + 0.1)
+    zone &= (dilate(scene.features, 0.12 * u) < 0.5) & (scene.hair < 0.1)
+    found = (spot > 0.6) & zone & (spot >= cv2.dilate(spot, np.ones((5, 5), np.uint8)))
+    rows, columns = np.nonzero(found)
+    per_area = len(rows) * u**2 / max(1, int(zone.sum()))
+    if len(rows) < 16 or per_area < 60:
         return image
+    depth = spot[rows, columns]
     color = lab_color([scene.base[0] * 0.82, scene.base[1] + 6, scene.base[2] + 6])
     keep = np.argsort(-depth)[:60]
     outlines = [ellipse_polygon((columns[i], rows[i]), 0.012 * u, 0.011 * u) for i in keep]

@@ -90,6 +90,8 @@ def caricature(points: np.ndarray, look: Look) -> np.ndarray:
     moved[NOSE] += (face[NOSE] - nose - [0, -0.12]) * (look.nose - 1) * fall
     lips = moved[LIPS].mean(0)
     moved[LIPS] = (moved[LIPS] - lips) * look.mouth + lips + [0, -0.03]
+    half = np.ptp(face[LIPS, 0]) / 2  # a little smile: drawn mouths look sterner than real ones
+    moved[LIPS, 1] -= 0.025 * np.abs((face[LIPS, 0] - face[LIPS, 0].mean()) / half) ** 1.5 - 0.006
     for eye in EYES:
         ids = [*eye.lids, eye.iris, *eye.ring]
         center = face[eye.lids].mean(0)
