@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from PIL import Image
@@ -12,13 +13,13 @@ from tqdm import tqdm
 from toonify import faces as face_detection
 from toonify import images
 from toonify.files import atomic_write, discard_unfinished
-from training.pictures import Picture
+from training.data.images import Picture
+from training.data.sources import photos_by_name
 from training.prepare.teacher.draw import draw_photo
 from training.prepare.teacher.face_mesh import EYES, face_height, find_faces
 from training.prepare.teacher.masks import MaskNetwork
 from training.prepare.teacher.portrait import Portrait, prepare
 from training.prepare.teacher.quality import feature_boxes, refuse, score, score_parts
-from training.sources import photos_by_name
 
 RECORDS = "teacher.jsonl"
 OTHER_FACES = 0.3  # of the largest face's height: smaller faces that cannot be drawn do not matter
@@ -207,7 +208,8 @@ def draw_folder(
     photos = photos_by_name(sources)
     records = {look: read_records(data / look / RECORDS) for look in looks}
     tasks = []
-    for name, photo in photos.items():
+    # In a fixed random order, so that a stopped run is a fair sample of the photos.
+    for name, photo in sorted(photos.items(), key=lambda item: crc32(item[0].encode())):
         missing = tuple(look for look in looks if not is_done(records[look].get(name), data, look))
         if missing:
             tasks.append(Job(name, photo, data, missing, masks, min_side, max_side, min_score))

@@ -12,8 +12,8 @@ from training.prepare.teacher.glasses import Glasses, find_glasses
 from training.prepare.teacher.hair_kinds import HairTexture, measure_hair
 from training.prepare.teacher.masks import MaskNetwork, Masks, clean_masks
 
-FACE_PX = 330  # height of the face on the canvas
-MAX_CANVAS_PX = 1152  # long side of the canvas
+FACE_PX = 280  # height of the face on the canvas
+MAX_CANVAS_PX = 1024  # long side of the canvas
 HEAD_SQUARE = 2.15  # side of the square about a head, in face heights
 WINDOW = (1.9, 1.5, 2.6)  # reach of a window in face heights: to the sides, up, down
 
