@@ -17,15 +17,27 @@ from toonify.convert import stylegan2
 SOURCE = '''\
 """Networks converted by Toonify: built by this repository's own classes, then filled."""
 
-try:
-    from training import networks_stylegan2 as networks  # stylegan3
-except ImportError:
+import importlib.util
+
+import dnnlib
+
+STYLEGAN3 = importlib.util.find_spec("training.networks_stylegan2") is not None
+if STYLEGAN3:
+    from training import networks_stylegan2 as networks
+else:
     from training import networks  # stylegan2-ada-pytorch
 
 
 class Filled:
     def __setstate__(self, state):
-        self.__init__(**state["_init_kwargs"])
+        if "tensors" not in state:  # a copy, or pickled again
+            super().__setstate__(state)
+            return
+        arguments = dict(state["_init_kwargs"])
+        synthesis = dnnlib.EasyDict(arguments.pop("synthesis_kwargs", {}))
+        if synthesis:
+            arguments.update(synthesis if STYLEGAN3 else {"synthesis_kwargs": synthesis})
+        self.__init__(**arguments)
         if state["tensors"]:
             self.load_state_dict(state["tensors"])
         self.eval().requires_grad_(False)
@@ -84,6 +96,7 @@ def pickled(generator, critic: Mapping[str, torch.Tensor] | None) -> bytes:
     config, state = generator.config, generator.state_dict()
     shared = {"c_dim": 0, "img_resolution": config.resolution, "img_channels": 3}
     widths = {"channel_base": config.channel_base, "channel_max": config.channel_max}
+    precision = {"conv_clamp": config.conv_clamp, "num_fp16_res": 0}
     G = Network(
         "Generator",
         shared
@@ -91,7 +104,7 @@ def pickled(generator, critic: Mapping[str, torch.Tensor] | None) -> bytes:
             "z_dim": config.z_dim,
             "w_dim": config.w_dim,
             "mapping_kwargs": {"num_layers": config.mapping_layers},
-            "synthesis_kwargs": widths | {"conv_clamp": config.conv_clamp},
+            "synthesis_kwargs": widths | precision,
         },
         plain(stylegan2.to_nvlabs(state, "G")),
     )
@@ -100,7 +113,7 @@ def pickled(generator, critic: Mapping[str, torch.Tensor] | None) -> bytes:
         tensors = plain(stylegan2.to_nvlabs(critic, "D"))
         found = stylegan2.from_nvlabs(tensors, "D")[0]
         widths = {name: found[name] for name in widths}
-    D = Network("Discriminator", shared | widths | {"conv_clamp": config.conv_clamp}, tensors)
+    D = Network("Discriminator", shared | widths | precision, tensors)
     stream = io.BytesIO()
     Pickler(stream, protocol=4).dump({"G": G, "D": D, "G_ema": G})
     return stream.getvalue()

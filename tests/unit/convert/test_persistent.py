@@ -23,9 +23,10 @@ import sys, types
 
 def _reconstruct_persistent_obj(meta):
     assert meta["version"] == 6 and meta["type"] == "class"
-    module = types.ModuleType("imported")
-    sys.modules["imported"] = module
-    exec(meta["module_src"], module.__dict__)
+    if "imported" not in sys.modules:
+        sys.modules["imported"] = types.ModuleType("imported")
+        exec(meta["module_src"], sys.modules["imported"].__dict__)
+    module = sys.modules["imported"]
     network = module.__dict__[meta["class_name"]].__new__(module.__dict__[meta["class_name"]])
     network.__setstate__(meta["state"])
     return network
@@ -39,21 +40,29 @@ class Network(torch.nn.Module):
 
 class Generator(Network):
     def __init__(self, z_dim, c_dim, w_dim, img_resolution, img_channels,
-                 mapping_kwargs={}, synthesis_kwargs={}):
+                 mapping_kwargs={}, SYNTHESIS_KWARGS):
         super().__init__()
         self.told = [z_dim, c_dim, w_dim, img_resolution, img_channels]
         self.told += [mapping_kwargs, synthesis_kwargs]
 
 class Discriminator(Network):
     def __init__(self, c_dim, img_resolution, img_channels, architecture="resnet",
-                 channel_base=32768, channel_max=512, num_fp16_res=0, conv_clamp=None):
+                 channel_base=32768, channel_max=512, num_fp16_res=4, conv_clamp=256):
         super().__init__()
         self.told = [c_dim, img_resolution, img_channels, channel_base, channel_max, conv_clamp]
+        self.told += [num_fp16_res]
 """
+# The repositories' modules of these classes, and how the generator takes `synthesis_kwargs`.
+REPOSITORIES = {
+    "networks": "synthesis_kwargs={}",  # stylegan2-ada-pytorch
+    "networks_stylegan2": "**synthesis_kwargs",  # stylegan3
+}
 OPENS = """
-import json, pickle, sys
+import copy, json, pickle, sys
 held = pickle.load(open(sys.argv[1], "rb"))
 assert held["G"] is held["G_ema"]
+if "copy" in sys.argv:
+    held = pickle.loads(pickle.dumps(copy.deepcopy(held)))
 found = {name: getattr(net, "found", {}).items() for name, net in held.items()}
 print(json.dumps({name: {
     "told": net.told, "training": net.training,
@@ -76,29 +85,32 @@ def ours(tmp_path):
     return folder, network, critic
 
 
-def opened(file, place, networks: str) -> dict:
+def opened(file, place, networks: str, *words: str) -> dict:
     """What a program of NVlabs' finds in the file, in a process of its own without our code."""
-    for package in ("torch_utils", "training"):
+    for package in ("torch_utils", "training", "dnnlib"):
         (place / package).mkdir(parents=True)
         (place / package / "__init__.py").touch()
     (place / "torch_utils" / "persistence.py").write_text(LOADER)
-    (place / "training" / f"{networks}.py").write_text(NETWORKS)
+    (place / "dnnlib" / "__init__.py").write_text("class EasyDict(dict): pass")
+    source = NETWORKS.replace("SYNTHESIS_KWARGS", REPOSITORIES[networks])
+    (place / "training" / f"{networks}.py").write_text(source)
     run = subprocess.run(
-        [sys.executable, "-c", OPENS, str(file)], cwd=place, capture_output=True, text=True
+        [sys.executable, "-c", OPENS, str(file), *words], cwd=place, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
 
-@pytest.mark.parametrize("networks", ["networks", "networks_stylegan2"])
-def test_their_loader_builds_it_and_fills_it(ours, tmp_path, networks):
+@pytest.mark.parametrize("words", [(), ("copy",)])
+@pytest.mark.parametrize("networks", REPOSITORIES)
+def test_their_loader_builds_it_and_fills_it(ours, tmp_path, networks, words):
     folder, network, critic = ours
     out = tmp_path / "ours.pkl"
     assert cli.main(["convert", str(folder), str(out), "--to", "nvlabs"]) == 0
-    found = opened(out, tmp_path / "theirs", networks)
-    widths = {"channel_base": 256, "channel_max": 16, "conv_clamp": 256.0}
+    found = opened(out, tmp_path / "theirs", networks, *words)
+    widths = {"channel_base": 256, "channel_max": 16, "conv_clamp": 256.0, "num_fp16_res": 0}
     assert found["G_ema"]["told"] == [6, 0, 8, 32, 3, {"num_layers": 2}, widths]
-    assert found["D"]["told"] == [0, 32, 3, 512, 24, 256.0]
+    assert found["D"]["told"] == [0, 32, 3, 512, 24, 256.0, 0]
     assert found["G_ema"]["training"] is False
     for name, state in (("G", network.state_dict()), ("D", critic)):
         expected = to_nvlabs(state, name)
@@ -131,7 +143,7 @@ def test_without_a_critic_theirs_is_untrained_and_that_is_said(ours, tmp_path, c
     assert cli.main(["convert", str(folder), str(out), "--to", "nvlabs"]) == 0
     assert "D is untrained, as the folder has no critic" in capsys.readouterr().out
     found = opened(out, tmp_path / "theirs", "networks")["D"]
-    assert found["tensors"] == {} and found["told"] == [0, 32, 3, 256, 16, 256.0]
+    assert found["tensors"] == {} and found["told"] == [0, 32, 3, 256, 16, 256.0, 0]
 
 
 def test_reading_it_runs_none_of_its_lines(ours, tmp_path):
