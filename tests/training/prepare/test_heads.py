@@ -14,7 +14,7 @@ from training.prepare.heads.__main__ import main
 from training.prepare.heads.attributes import sample_attributes
 from training.prepare.heads.brows import sample_brow
 from training.prepare.heads.face import Face
-from training.prepare.heads.landmarks import NAMES, eye_opening, find_landmarks
+from training.prepare.heads.landmarks import NAMES, find_landmarks, framed_points
 from training.prepare.heads.pose import Bend, frame_face
 from training.prepare.heads.shape import sample_shape
 from training.prepare.heads.table import HeadSet
@@ -27,9 +27,9 @@ def points_of(seed, **changes):
     drawn = replace(sample_attributes(seed), **changes)
     face = Face(sample_shape(drawn))
     bend, brow = Bend(face, drawn), sample_brow(face, drawn)
-    camera = frame_face(*eye_opening(face, bend, brow), drawn)
-    points = camera.project(find_landmarks(face, bend, brow, FORWARD), 512)
-    return dict(zip(NAMES, points, strict=True))
+    points = find_landmarks(face, bend, brow, FORWARD)
+    camera = frame_face(*framed_points(points), drawn)
+    return dict(zip(NAMES, camera.project(points, 512), strict=True))
 
 
 def test_the_same_seed_is_the_same_head():

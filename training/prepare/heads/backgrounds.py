@@ -30,7 +30,7 @@ def _lay(image, weight, color):
 
 def _gradient(rng):
     x, y = _grid()
-    hue, saturation, value = rng.random(), rng.uniform(0.08, 0.5), rng.uniform(0.35, 0.95)
+    hue, saturation, value = rng.random(), rng.uniform(0.06, 0.36), rng.uniform(0.3, 0.85)
     away = np.hypot(x - rng.uniform(0.2, 0.8), y - rng.uniform(0.1, 0.7))
     light = hsv(hue, saturation * 0.8, min(1, value * 1.2))
     dark = hsv(hue + rng.uniform(-0.08, 0.08), saturation * 1.2, value * 0.6)
@@ -39,7 +39,7 @@ def _gradient(rng):
 
 def _plain(rng):
     _, y = _grid()
-    color = hsv(rng.random(), rng.uniform(0.0, 0.45), rng.uniform(0.25, 0.97))
+    color = hsv(rng.random(), rng.uniform(0.0, 0.3), rng.uniform(0.25, 0.92))
     return color * (1.06 - 0.14 * y)[..., None]
 
 

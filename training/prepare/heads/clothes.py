@@ -19,11 +19,16 @@ class Tailor:
         self.face, self.attributes, self.rng = face, attributes, rng
         s = face.shape
         self.y, self.neck = s.shoulder_y, s.neck
-        # The neck leans forward: its middle at the height of the collar.
-        self.base = self.y + 0.3
+        self.base = self._find_base()
+
+    def _find_base(self):
+        """Height of the shoulders beside the neck."""
+        y = np.linspace(self.y - 0.2, self.y + 0.9, 120)
+        points = np.stack([np.full(120, self.neck + 0.13), y, self.neck_z(y)], -1)
+        return float(y[np.argmax(self.face.body(points.astype(np.float32)) > 0)])
 
     def mesh(self, field, material="cloth", half=True, cell=CELL) -> Mesh:
-        low, high = (-1.75, self.y - 0.65, -1.6), (1.75, self.y + 1.0, 0.35)
+        low, high = (-1.75, self.y - 0.65, -1.6), (1.75, self.base + 0.75, 0.45)
         return field_mesh(field, low, high, cell, material, "clothes", half)
 
     def neck_z(self, y):
@@ -40,12 +45,17 @@ class Tailor:
         _, z = self.around(p)
         return p[..., 1] - (self.base + height) + drop * smooth_step((z + 0.35) / 0.8)
 
-    def shirt_body(self, thickness=THICKNESS, height=-0.05, drop=0.12):
-        """The body, thicker by a fabric, up to a line around the neck."""
+    def neckline(self, p, margin, front):
+        """Below 0 outside of the neckline: a hole around the neck, wider in front."""
+        away, z = self.around(p)
+        return self.neck + margin + front * smooth_step(z / 0.5) - away
+
+    def shirt_body(self, thickness=THICKNESS, margin=0.03, front=0.05):
+        """The body, thicker by a fabric, but for a hole around the neck."""
 
         def field(p):
             d = self.face.body(p) - thickness
-            return sdf.smooth_intersection(d, self.collar_line(p, height, drop), 0.03)
+            return sdf.smooth_intersection(d, self.neckline(p, margin, front), 0.03)
 
         return field
 
@@ -64,25 +74,33 @@ class Tailor:
     # ------------------------------------------------------------------ kinds
 
     def crew(self):
-        drop, height = self.rng.uniform(0.1, 0.2), self.rng.uniform(-0.1, -0.02)
-        body = self.shirt_body(height=height, drop=drop)
-        band = self.tube(height - 0.06, height + 0.03, self.neck + 0.075, 0.04, drop, 0.4)
-        return [self.mesh(body), self.mesh(band, "trim")]
+        margin, front = self.rng.uniform(0.05, 0.12), self.rng.uniform(0.04, 0.16)
+        body = self.shirt_body(margin=margin, front=front)
+
+        def band(p):
+            wall = np.abs(self.face.body(p) - THICKNESS + 0.005) - 0.028
+            edge = np.abs(self.neckline(p, margin, front) + 0.025) - 0.05
+            return sdf.smooth_intersection(wall, edge, 0.03)
+
+        return [self.mesh(body), self.mesh(band, "trim", cell=0.016)]
 
     def turtleneck(self):
-        top = self.rng.uniform(0.1, 0.24)
-        roll = self.tube(top - 0.16, top, self.neck + 0.07, 0.055, 0.06)
-        below = self.tube(-0.15, top - 0.1, self.neck + 0.05, 0.04, 0.06)
-        body = self.shirt_body(height=-0.02)
-        return [
-            self.mesh(lambda p: smooth_union(smooth_union(body(p), below(p), 0.06), roll(p), 0.02))
-        ]
+        top = self.rng.uniform(0.1, 0.22)
+        roll = self.tube(top - 0.16, top, self.neck + 0.065, 0.05, 0.06)
+        below = self.tube(-0.3, top - 0.08, self.neck + 0.05, 0.045, 0.06)
+        body = self.shirt_body(margin=-0.1, front=0)
+
+        def field(p):
+            lower = sdf.smooth_intersection(body(p), self.collar_line(p, top - 0.05, 0.06), 0.03)
+            return smooth_union(smooth_union(lower, below(p), 0.06), roll(p), 0.02)
+
+        return [self.mesh(field)]
 
     def _collar(self, p, height=0.2, spread=0.5):
         """A shirt's fold-over collar, open in front."""
         away, z = self.around(p)
-        line = self.collar_line(p, 0.06, 0.1)
-        wall = np.abs(away - self.neck - 0.05 + 0.6 * np.minimum(line, 0)) - 0.022
+        line = self.collar_line(p, 0.13, 0.1)
+        wall = np.abs(away - self.neck - 0.05 + 0.75 * np.minimum(line, 0)) - 0.024
         front = smooth_step((z - 0.05) / 0.35)
         d = np.maximum(wall, np.maximum(line, -height - 0.13 * front - line))
         gap = 0.015 + spread * np.maximum(-line, 0)
@@ -98,7 +116,7 @@ class Tailor:
 
     def shirt(self):
         open_to = self.base - self.rng.uniform(0.3, 0.42)
-        body = self.shirt_body(height=0.0, drop=0.12)
+        body = self.shirt_body()
 
         def field(p):
             return smooth_cut(body(p), self._opening(p, open_to, 0.45), 0.02)
@@ -107,9 +125,8 @@ class Tailor:
         return meshes
 
     def hoodie(self):
-        height, drop = -0.03, 0.16
-        body = self.shirt_body(0.06, height, drop)
-        y, z = self.base, self.neck_z(self.base)
+        body = self.shirt_body(0.06, 0.06, 0.12)
+        y, z = self.base + 0.06, self.neck_z(self.base)
 
         def hood(p):
             q = sdf.mirrored(p)
@@ -133,7 +150,7 @@ class Tailor:
         return [self.mesh(field), self.mesh(cords, "trim", cell=0.014)]
 
     def tank(self):
-        body = self.shirt_body(0.03, 0.3, 0)
+        body = self.shirt_body(0.03)
         inner, outer = self.rng.uniform(0.34, 0.44), self.rng.uniform(0.66, 0.78)
         low = self.y + self.rng.uniform(-0.02, 0.1)
 
@@ -146,8 +163,8 @@ class Tailor:
         return [self.mesh(field)]
 
     def suit(self):
-        shirt = self.shirt_body(0.035, 0.02, 0.1)
-        coat = self.shirt_body(0.085, -0.02, 0.02)
+        shirt = self.shirt_body(0.035)
+        coat = self.shirt_body(0.085, 0.1, 0.0)
         low = self.y - 0.55
 
         def jacket(p):
@@ -161,7 +178,7 @@ class Tailor:
                 edge - x, x - edge - 0.2 + 0.12 * smooth_step((y - self.y - 0.1) / 0.2)
             )
             front = self.neck_z(p[..., 1]) - 0.1 - p[..., 2]
-            top = self.collar_line(p, 0.02, 0.0)
+            top = self.neckline(p, 0.09, 0.0)
             return sdf.smooth_intersection(d, np.maximum(np.maximum(inside, front), top), 0.02)
 
         def tie(p):
@@ -179,7 +196,7 @@ class Tailor:
         return meshes
 
     def scarf(self):
-        body = self.shirt_body(0.05, -0.05)
+        body = self.shirt_body(0.05, 0.05, 0.05)
         phase, y = self.rng.uniform(0, 6), self.base
         end_x = self.rng.choice([-1, 1]) * self.rng.uniform(0.15, 0.3)
 

@@ -11,8 +11,8 @@ from training.prepare.heads.paint import Skin
 from training.prepare.heads.sdf import smooth_step
 from training.prepare.heads.strands import Growth, Strands, Surface, unit
 
-BEARD_ROOTS = {"stubble": 4200, "full": 2600, "goatee": 1300, "moustache": 1000, "long": 3000}
-BEARD_LENGTH = {"stubble": 0.03, "full": 0.14, "goatee": 0.14, "moustache": 0.13, "long": 0.42}
+BEARD_ROOTS = {"stubble": 5600, "full": 2600, "goatee": 1300, "moustache": 1000, "long": 3000}
+BEARD_LENGTH = {"stubble": 0.02, "full": 0.14, "goatee": 0.14, "moustache": 0.13, "long": 0.42}
 SIDES = np.array([1, -1])
 
 
@@ -48,7 +48,7 @@ def lash_strands(face: Face, attributes: Attributes, rng) -> Strands:
     thick = (0.012 if full else 0.008) * np.sqrt(
         np.clip(1 - np.linspace(-1, 1, steps) ** 2, 0.02, 1)
     )
-    count = 34 if full else 24
+    count = 34 if full else 22
     side = np.sort(rng.uniform(-0.75, 0.96, count)) * s.lid_width
     upper, _ = face.lid_edges(side)
     roots = face.lid_point(side, upper, radius)
@@ -60,14 +60,14 @@ def lash_strands(face: Face, attributes: Attributes, rng) -> Strands:
         + face.eye_right * (place - 0.35) * 1.0
         + rng.normal(0, 0.07, (count, 3))
     )
-    length = (0.035 + 0.05 * place) * (1.0 if full else 0.6) * (0.8 if child else 1.0)
+    length = (0.035 + 0.05 * place) * (1.0 if full else 0.5) * (0.8 if child else 1.0)
     t = np.linspace(0, 1, 7)[None, :, None]
     lashes = roots[:, None] + direction[:, None] * t * length[:, None]
     lashes = lashes + 0.45 * face.eye_up * t**2 * length[:, None]
     for side in SIDES:
         flip = np.array([side, 1, 1])
         strands.add(line[None] * flip, (thick * np.linspace(0.6, 1.2, steps))[None])
-        strands.add(lashes * flip, st.taper(count, 7, 0.0075 if full else 0.006, 0.05))
+        strands.add(lashes * flip, st.taper(count, 7, 0.0066 if full else 0.0046, 0.05))
     return strands
 
 
@@ -91,7 +91,7 @@ def beard_strands(face: Face, attributes: Attributes, surface: Surface, skin: Sk
     lift, layer = np.full(count, 1.2 if stubble else 0.7), np.full(count, 0.0 if stubble else 0.02)
     lines = st.grow(surface, roots, normals, lengths, Growth(8, flow, 0.1, lift, layer, 0.4))
     if stubble:
-        strands.add(lines, st.taper(count, 9, 0.0034))
+        strands.add(lines, st.taper(count, 9, 0.0026))
         return strands
     lines, _ = st.clump(lines, roots, 170, 0.5, rng)
     for group in st.multiply(lines, normals, 4, 0.014, rng):

@@ -146,15 +146,16 @@ class Hatter:
         """A cloth around the face, over head, neck and shoulders."""
         s, face = self.face.shape, self.face
         chin = s.chin[1] - s.chin_radius
-        width = max(s.face[0], s.cheek[0] + s.cheek_radius) + 0.05
-        top, bottom = self.rng.uniform(0.66, 0.76), chin - 0.03
+        width = max(s.face[0], s.cheek[0] + s.cheek_radius) - 0.02
+        top, bottom = self.rng.uniform(0.66, 0.76), chin + 0.02
         phase = self.rng.uniform(0, 6)
 
         def field(p):
             q = sdf.mirrored(p)
             d = sdf.ellipsoid(q, self.center, self.radii + 0.1)
             side = sdf.cone(q, (0, -0.2, -0.35), (0, chin - 0.1, -0.4), 0.80, 0.58)
-            d = smooth_union(d, side, 0.2)
+            ear = sdf.sphere(q, (0.92 * s.ear[0], s.ear[1], -0.46), s.ear_radius + 0.06)
+            d = smooth_union(smooth_union(d, side, 0.2), ear, 0.2)
             drape = sdf.cone(q, (0, chin - 0.1, -0.45), (0, s.shoulder_y - 0.1, -0.6), 0.55, 0.9)
             d = smooth_union(d, drape, 0.2)
             d = smooth_union(d, face.body(p) - 0.07, 0.15)

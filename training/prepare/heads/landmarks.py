@@ -138,13 +138,7 @@ def _ear(face):
     return np.array([[x + 0.03, y + 0.93 * s.ear_radius, -0.44], [x, y - s.ear_radius, -0.38]])
 
 
-def openings(points):
-    """Middle of the right and the left eye's opening, (2, 3), as FFHQ takes them."""
-    return np.stack([points[RIGHT_EYE].mean(0), points[LEFT_EYE].mean(0)])
-
-
-def eye_opening(face: Face, bend: Bend, brow: Brow):
-    """Eye middles and mouth corners before the gaze is known."""
-    forward = np.array([[0, 0, 1.0], [0, 0, 1.0]])
-    points = find_landmarks(face, bend, brow, forward)
-    return openings(points), points[MOUTH_CORNERS]
+def framed_points(points):
+    """Middle of the right and the left eye's opening, and the mouth's corners: (2, 3) each."""
+    eyes = np.stack([points[RIGHT_EYE].mean(0), points[LEFT_EYE].mean(0)])
+    return eyes, points[MOUTH_CORNERS]

@@ -14,7 +14,7 @@ from training.prepare.heads.face import Face
 from training.prepare.heads.groom import beard_strands, brow_strands, lash_strands
 from training.prepare.heads.hairstyles import Groomer
 from training.prepare.heads.headwear import COVERS_ALL, make_headwear
-from training.prepare.heads.landmarks import eye_opening, find_landmarks
+from training.prepare.heads.landmarks import find_landmarks, framed_points
 from training.prepare.heads.lights import Lighting, set_lights
 from training.prepare.heads.mesh import Mesh, polygonize
 from training.prepare.heads.paint import paint_skin
@@ -147,10 +147,11 @@ def build_model(seed: int, attributes: Attributes | None = None) -> Model:
         for side, g in zip((-1, 1), gaze, strict=True)
     ]
     background = paint_background(a)
+    landmarks = find_landmarks(face, bend, brow, gaze)
     return Model(
         *(a, meshes, strands, eyes, looks, regions),
-        find_landmarks(face, bend, brow, gaze),
-        frame_face(*eye_opening(face, bend, brow), a),
+        landmarks,
+        frame_face(*framed_points(landmarks), a),
         set_lights(a, skin.tone, background),
         background,
     )

@@ -79,7 +79,7 @@ class _Painter:
             pink = np.array([0.74, 0.2, 0.2]) * self.bright
             color = self.tone * np.array([0.62, 0.4, 0.4]) * 0.55 + pink * 0.45
             strength = self.rng.uniform(0.62, 0.85)
-        on_lip = smooth_step((0.010 - self.lip) / 0.016) * (self.q[:, 2] > self.front - 0.06)
+        on_lip = smooth_step((0.027 - self.lip) / 0.018) * (self.q[:, 2] > self.front - 0.06)
         self.mix(strength * on_lip, color)
         return on_lip > 0.5
 
@@ -118,18 +118,22 @@ class _Painter:
             return np.zeros(len(self.vertices))
         x, y, z = self.q.T
         chin = s.chin[1] - s.chin_radius
-        slope = (
-            0.95 * np.clip(x - 0.22, 0, 1) if kind in WIDE_BEARDS else -2 * np.clip(x - 0.25, 0, 1)
-        )
-        top = s.mouth_y + 0.10 + slope
-        weight = smooth_step((top - y) / 0.08) * smooth_step((y - chin + 0.12) / 0.08)
-        weight *= smooth_step((z + 0.42) / 0.12) * (self.lip > 0.03) * (self.ear > 0.02)
+        if kind in WIDE_BEARDS:
+            slope = 0.95 * np.clip(x - 0.22, 0, 1)
+        else:
+            slope = -2 * np.clip(x - s.mouth_width - 0.03, 0, 1)
+        nose = s.nose[0] - 0.75 * s.nose_radius
+        side = smooth_step((x - 0.5 * s.mouth_width) / (0.6 * s.mouth_width))
+        corner = s.mouth_y + 0.10 + 0.06 * max(s.mouth_curve, 0) + slope
+        top = nose + (np.minimum(corner, nose + slope) - nose) * side
+        weight = smooth_step((top - y) / 0.07) * smooth_step((y - chin + 0.12) / 0.08)
+        weight *= smooth_step((z + 0.42) / 0.12) * (self.lip > 0.024) * (self.ear > 0.02)
         if kind not in WIDE_BEARDS:
-            weight *= 1 - smooth_step((x - 0.25) / 0.06)
+            weight *= 1 - smooth_step((x - s.mouth_width - 0.05) / 0.06)
         inside = (x < s.mouth_width + 0.02) & (np.abs(y - s.mouth_y) < 0.2)
         weight *= 1 - smooth_step((self.front - 0.065 - z) / 0.02) * inside
         if kind == "moustache":
-            weight *= smooth_step((y - s.mouth_y - 0.01) / 0.03)
+            weight *= smooth_step((y - s.mouth_y + 0.02) / 0.03)
         self.mix(weight * (0.42 if kind == "stubble" else 0.85), color * 0.6 + self.tone * 0.1)
         return weight
 

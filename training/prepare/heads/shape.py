@@ -190,7 +190,7 @@ def _body(s: dict, a: Attributes, normal):
     s["ear_radius"] = 0.225 + normal(0.02) + 0.02 * man + 0.025 * old
     s["ear"] = (s["skull"][0] * 0.975, -0.02 + normal(0.03))
     s["ear_angle"] = 0.35 + abs(normal(0.25))
-    s["neck"] = 0.335 + 0.06 * man * (not kid) + 0.03 * weight - 0.03 * kid
+    s["neck"] = 0.315 + 0.06 * man * (not kid) + 0.03 * weight - 0.03 * kid
     s["shoulders"] = 0.93 + 0.14 * man * (not kid) + 0.05 * weight - 0.1 * kid
-    s["shoulder_y"] = -1.76 + normal(0.05) + 0.06 * kid
+    s["shoulder_y"] = -1.66 + normal(0.05) + 0.06 * kid
     s["wrinkles"] = 0.8 + normal(0.1) if old else 0.0

@@ -57,7 +57,7 @@ def add_tail(hair, anchor, side, surface, attributes, rng):
     }[kind]
     if size:
         lines = st.curl(lines, group, size, turns, rng, lengths, flat)
-    hair.add(lines, st.taper(count, steps, 0.008, 0.3))
+    hair.add(lines, st.taper(count, steps, 0.0095, 0.35))
 
 
 def add_braid(hair, anchor, side, surface, rng):
