@@ -14,6 +14,8 @@ from training.prepare.teacher.filters import (
     to_rgb,
 )
 
+DOT_GAP = 0.062  # units between the halftone's dots
+
 
 def reduced(rgb: np.ndarray, scale: float, paint) -> np.ndarray:
     """`paint` applied to a copy at `scale`, enlarged again."""
@@ -51,9 +53,21 @@ def paint_background(rgb: np.ndarray, behind: np.ndarray, name: str, u: float) -
     if name == "comic":
         flat = flatten(blur(filled, 0.02 * u), 20, 34, (11, 9))
         lab = to_lab(posterize(flat, 18, 1.25))
-        lab[..., 0] = 12 + 0.88 * lab[..., 0]
+        light = 12 + 0.88 * lab[..., 0]
+        amount = 0.08 + 0.5 * smoothstep(-blur(light, 0.1 * u), -90, -30)
+        lab[..., 0] = light * (1 - 0.18 * halftone(light.shape, 1.5 * DOT_GAP * u, amount))
         return to_rgb(lab)
     return reduced(filled, 0.5, lambda small: kuwahara_twice(small, 3, 5))
+
+
+def halftone(shape: tuple[int, int], gap: float, amount: np.ndarray) -> np.ndarray:
+    """(H, W) dots on a grid turned by 45 degrees; their area grows with `amount` in [0, 1]."""
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    x, y = (columns + rows) / (gap * np.sqrt(2)), (columns - rows) / (gap * np.sqrt(2))
+    away = np.hypot(x - np.round(x), y - np.round(y))
+    soft = 0.9 / gap
+    radius = np.sqrt(np.clip(amount, 0, 1)) * 0.62
+    return smoothstep(radius - away, -soft, soft) * (amount > 0.02)
 
 
 def paint_watercolor(rgb: np.ndarray, u: float) -> np.ndarray:

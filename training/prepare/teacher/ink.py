@@ -16,9 +16,8 @@ from training.prepare.teacher.filters import (
     to_lab,
     to_rgb,
 )
+from training.prepare.teacher.ground import DOT_GAP, halftone
 from training.prepare.teacher.shapes import over, spline, taper
-
-DOT_GAP = 0.062  # units between the halftone's dots
 
 
 def ink_color(image: np.ndarray, name: str, u: float) -> np.ndarray:
@@ -92,27 +91,11 @@ def draw_contours(scene, image: np.ndarray) -> np.ndarray:
     return over(image, ink_color(image, name, u), 0.92 * lines)
 
 
-def halftone(shape: tuple[int, int], gap: float, amount: np.ndarray) -> np.ndarray:
-    """(H, W) dots on a grid turned by 45 degrees; their area grows with `amount` in [0, 1]."""
-    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
-    x, y = (columns + rows) / (gap * np.sqrt(2)), (columns - rows) / (gap * np.sqrt(2))
-    away = np.hypot(x - np.round(x), y - np.round(y))
-    soft = 0.9 / gap
-    radius = np.sqrt(np.clip(amount, 0, 1)) * 0.62
-    return smoothstep(radius - away, -soft, soft) * (amount > 0.02)
-
-
 def print_shade(scene, image: np.ndarray) -> np.ndarray:
-    """Comic: halftone dots in the shade of skin and, lightly, over the background."""
+    """Comic: halftone dots in the shade of skin."""
     u = scene.u
     light, a, b = scene.base
     amount = 0.75 * smoothstep(-scene.shade, 0.18, 0.75)
     dots = halftone(scene.canvas.shape, DOT_GAP * u, amount) * scene.skin
     color = lab_color([light * 0.66, a + 8, b + 4])
-    image = over(image, color, 0.85 * dots)
-    height = scene.rows / scene.canvas.shape[0]
-    amount = 0.45 * (1 - height) * (1 - dilate(scene.body, 0.05 * u))
-    dots = halftone(scene.canvas.shape, 1.5 * DOT_GAP * u, amount) * (1 - scene.body)
-    lab = to_lab(image)
-    lab[..., 0] = 0.82 * lab[..., 0]
-    return over(image, to_rgb(lab), dots)
+    return over(image, color, 0.85 * dots)
