@@ -117,7 +117,7 @@ def test_requirements_of_the_space_are_what_the_app_imports():
     rooms = ("convert", "cli", "cards")  # of commands, which the Space does not run
     parts = [p for p in (ROOT / "toonify").rglob("*.py") if p.parent.name not in rooms]
     imported = set()
-    for path in [ROOT / "app.py", *(p for p in parts if p.stem not in ("publish", "space"))]:
+    for path in [ROOT / "app.py", *(p for p in parts if p.stem not in ("upload", "space"))]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.split(".")[0] for alias in node.names}
