@@ -30,6 +30,7 @@ MAY_OPEN = {
     },
     "toonify.ui": {
         *("toonify.pipelines", "toonify.images", "toonify.faces", "toonify.video", "toonify.hub"),
+        "toonify.files",
     },
     "app": {"toonify.ui", "toonify.pipelines", "toonify.images", "toonify.hub"},
     "training.core": {"toonify.hub", "toonify.files"},
