@@ -16,16 +16,24 @@ Blender is a program apart (GPL-3) in an environment of its own, with Python 3.1
 """
 
 import argparse
+import hashlib
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 
 from training.prepare.heads.table import HeadSet
 from training.prepare.heads.workers import PROGRAM, BlenderMissing, check_python, run_workers
 
-# Of the code that makes heads: another version may make another head of a seed.
-VERSION = "1"
 PYTHON_VARIABLE = "TOONIFY_BLENDER_PYTHON"
+
+
+def code_version() -> str:
+    """Eight digits that change with the code of this package: it may draw a seed differently."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -66,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     heads = HeadSet(options.out)
     heads.open()
     missing = heads.missing(options.seed, options.count)
+    version = code_version()
     tally = Counter(kept=options.count - len(missing))
     settings = {"size": options.size, "samples": options.samples}
     jobs = [
@@ -78,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
             tally["failed"] += 1
             print(f"seed {seed}: {error.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
             return
-        heads.finish(seed, VERSION)
+        heads.finish(seed, version)
         heads.write_table()
         tally["made"] += 1
         print(f"seed {seed}: made ({tally['made']} of {len(missing)})", flush=True)
