@@ -85,7 +85,7 @@ def save_style(folder: Path, scope: str = "photo", **config) -> Path:
         "description": "Untrained, for tests.",
         "scope": scope,
         "eye_distance": [30, 110],
-        "licence": "CC0-1.0",
+        "license": "CC0-1.0",
         "data": "none",
     }
     (folder / "style.json").write_text(json.dumps(said))
@@ -160,7 +160,7 @@ def choosing_faces(tmp_path_factory) -> Path:
     return folder
 
 
-CHOICES = {"mouth": ["laugh", "sad", "wideOpen"], "hair_colour": ["#2c1b18", "#d6b370"]}
+CHOICES = {"mouth": ["laugh", "sad", "wideOpen"], "hair_color": ["#2c1b18", "#d6b370"]}
 ROWS = {"smile": [0, 9], "glasses": [2, 4]}  # of w+ that the toy's directions move
 
 

@@ -312,10 +312,10 @@ def test_help_shows_examples(capsys):
 
 
 def test_styles_of_all_models_as_table_and_as_json(monkeypatch, capsys):
-    ink = hub.Style("ink", "Ink", licence="CC0-1.0", source="hub me/ink@0123456789ab")
-    bold = hub.Style("bold", "Bold", scope="face", licence="MIT", family="stylegan")
-    faces = hub.Style("faces", "Faces", licence="MIT", family="toongan")
-    known = {"animegan": [hub.Style("comic", "Comic", licence="MIT"), ink]}
+    ink = hub.Style("ink", "Ink", license="CC0-1.0", source="hub me/ink@0123456789ab")
+    bold = hub.Style("bold", "Bold", scope="face", license="MIT", family="stylegan")
+    faces = hub.Style("faces", "Faces", license="MIT", family="toongan")
+    known = {"animegan": [hub.Style("comic", "Comic", license="MIT"), ink]}
     known |= {"stylegan": [bold], "toongan": [faces]}
     monkeypatch.setattr(resolve, "styles", known.__getitem__)
     assert cli.main(["styles"]) == 0
@@ -518,10 +518,10 @@ def test_new_faces_in_a_folder_have_their_seeds_as_names(faces, capsys):
 def test_what_faces_are_to_have_is_chosen(tmp_path, monkeypatch, choosing_faces, capsys):
     monkeypatch.chdir(tmp_path)
     faces = ("--model", choosing_faces, "--device", "cpu")
-    wish = ("--choose", "mouth=sad", "--choose", "hair_colour=#d6b370")
+    wish = ("--choose", "mouth=sad", "--choose", "hair_color=#d6b370")
     assert imagine("-n", 2, "--seed", 5, *wish, "-o", "faces/", *faces) == 0
     pipeline = toongan.ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
-    choices = {"mouth": "sad", "hair_colour": "#d6b370"}
+    choices = {"mouth": "sad", "hair_color": "#d6b370"}
     wanted = [picture.tobytes() for picture in pipeline(2, 5, choices=choices)]
     assert [images.load(f"faces/{n}.png").tobytes() for n in (5, 6)] == wanted
     assert wanted != [picture.tobytes() for picture in pipeline(2, 5)]

@@ -103,8 +103,8 @@ def test_what_a_face_is_to_have_is_chosen(choosing_faces, cache):
     back = named(names, handlers.shown(sad["face"], []))
     assert back["mouth"]["value"] == "sad"
     linked = handlers.linked({"seed": "5", "choose.hair_colour": "#d6b370", "mouth": "2"})
-    assert linked.choices == {"hair_colour": "#d6b370"} and linked.edits == {"mouth": 2.0}
-    assert linked.link.endswith("&mouth=2&choose.hair_colour=%23d6b370")
+    assert linked.choices == {"hair_color": "#d6b370"} and linked.edits == {"mouth": 2.0}
+    assert linked.link.endswith("&mouth=2&choose.hair_color=%23d6b370")
     mix = handlers.mixed(face, sad["face"], 8)
     shown = named(names, handlers.shown(mix, []))
     assert not shown["mouth"]["interactive"]

@@ -11,7 +11,7 @@ weights, style.json, README.md, metrics.json, training.json, directions, and the
 .png) beside them, in samples/ and in pictures/. Nothing else is sent. The repository is created if
 there is none. A push that fails leaves it as it was, and can be repeated.
 
-style.json must say what the weights may be used for ("licence") and what they were trained on
+style.json must say what the weights may be used for ("license") and what they were trained on
 ("data"). You are known by a token that may write, from `hf auth login` or HF_TOKEN."""
 
 EXAMPLES = """\

@@ -22,7 +22,7 @@ def add_to(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the styles: name, model, title, source, licence in columns, or all as JSON."""
+    """Prints the styles: name, model, title, source, license in columns, or all as JSON."""
     known = [style for family in hub.CHOSEN for style in catalog.styles(family)]
     if note := catalog.note():
         print(note, file=sys.stderr)
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps([dataclasses.asdict(style) for style in known], indent=2))
         return OK
     rows = [("NAME", "MODEL", "TITLE", "FROM", "LICENCE")]
-    rows += [(s.name, s.family, s.title, s.source, s.licence) for s in known]
+    rows += [(s.name, s.family, s.title, s.source, s.license) for s in known]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(

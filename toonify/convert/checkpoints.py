@@ -361,13 +361,13 @@ def write(
                 raise ValueError(f"{key} holds values that are not finite numbers")
             if not full and tensor.abs().max() > LARGEST_HALF:
                 raise ValueError(f"{key} has values too large for 16 bits; --fp32 keeps them")
-    style = saving.with_licence(
+    style = saving.with_license(
         {
             "title": title or out.name.replace("_", " ").capitalize(),
             "description": f"Converted from a checkpoint of {KINDS[found.kind]}.",
             "scope": found.scope,
             "family": found.family,
-            "licence": licence or found.licence,
+            "license": licence or found.licence,
         }
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -382,7 +382,7 @@ def write(
         if out.exists():
             os.replace(out, Path(beside, "old"))
         os.replace(folder, out)
-    return str(style["licence"])
+    return str(style["license"])
 
 
 def strangers(folder: Path) -> list[str]:

@@ -45,7 +45,7 @@ def export(source: str, out: Path) -> str:
     network = hub.load_model(folder, GENERATORS).requires_grad_(False)
     part, name, shape = drawing_part(network)
     style = hub.read_style(folder, source)
-    about = {"title": style.title, "licence": style.licence, "data": style.data}
+    about = {"title": style.title, "license": style.license, "data": style.data}
     write, run = (
         (write_ir, openvino_run) if out.suffix.lower() == ".xml" else (write_onnx, onnx_run)
     )

@@ -18,7 +18,7 @@ def write_weights(network: nn.Module, folder: Path, full: bool = False) -> None:
     half.half().save_pretrained(folder, variant="fp16", safe_serialization=True)
 
 
-def with_licence(style: dict[str, object]) -> dict[str, object]:
-    """What style.json is to say: an empty `licence` becomes a request to fill it in."""
-    licence = style["licence"] or "unknown: say here what the data's licences allow"
-    return style | {"licence": licence}
+def with_license(style: dict[str, object]) -> dict[str, object]:
+    """What style.json is to say: an empty `license` becomes a request to fill it in."""
+    license = style["license"] or "unknown: say here what the data's licenses allow"
+    return style | {"license": license}

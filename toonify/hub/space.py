@@ -22,7 +22,7 @@ LEFT_OUT = (
 def files(repo_id: str) -> dict[str, Path | bytes]:
     """Path in the Space `repo_id` -> file or content.
 
-    That is the app, the package with its weights, the examples, licences, requirements.txt without
+    That is the app, the package with its weights, the examples, licenses, requirements.txt without
     what the app does not need, and README.md from `hub_cards/space.md`.
     """
     top = find_project()

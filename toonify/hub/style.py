@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +34,7 @@ DOWNLOADED = [
 NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # keys of style.json; others: text
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answers at all
+OLD_KEYS = {"licence": "license"}  # of style.json, read for one more release
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
 # What a network does: animegan draws photos, stylegan toons from w, stylegan-base faces from w,
@@ -49,7 +52,7 @@ class Style:
         title: its name in menus.
         description: one sentence on how it looks.
         scope: "photo" (draws whole photos) or "face" (draws aligned faces).
-        licence: what the weights may be used for.
+        license: what the weights may be used for.
         source: "bundled", "folder ..." or "hub owner/name@commit".
         eye_distance: range of distances between the eyes, in px, at which faces come out well.
         short_side: largest short side of a photo, in px, at which lines have the right width;
@@ -65,7 +68,7 @@ class Style:
     title: str
     description: str = ""
     scope: str = "photo"
-    licence: str = "unknown"
+    license: str = "unknown"
     source: str = "bundled"
     eye_distance: tuple[float, float] = (30.0, 110.0)
     short_side: float = 0.0
@@ -141,9 +144,34 @@ def read_style(folder: Path, source: str | Path | None = None) -> Style:
     file = folder / STYLE
     content = read_json(file) if file.is_file() else {}
     fields = {f.name for f in dataclasses.fields(Style)} - {"name", "source", "fast"}
-    values = {key: value for key, value in content.items() if key in fields}
+    values = {key: v for key, v in upgrade_keys(content, file).items() if key in fields}
     check_style(values, file)
     return Style(name=name, source=origin, fast=has_lite(folder), **{"title": name, **values})
+
+
+def upgrade_keys(content: dict, file: Path) -> dict:
+    """style.json with the keys of this version; an older key gives a DeprecationWarning."""
+    current = {}
+    for key, value in content.items():
+        current[OLD_KEYS.get(key, key)] = value
+        if key in OLD_KEYS:
+            warn_of_old_name(f"{file}: the key {key!r}", repr(OLD_KEYS[key]))
+    if isinstance(attributes := current.get("attributes"), dict):
+        for name in attributes:
+            if (new := current_name(name)) != name:
+                warn_of_old_name(f"{file}: the attribute {name!r}", repr(new))
+        current["attributes"] = {current_name(name): v for name, v in attributes.items()}
+    return current
+
+
+def current_name(attribute: str) -> str:
+    """The name of an attribute in this version: older data sets and links have `hair_colour`."""
+    return re.sub("_colour$", "_color", attribute)
+
+
+def warn_of_old_name(old: str, new: str) -> None:
+    """A DeprecationWarning for a name that will be read for one more release."""
+    warnings.warn(f"{old} is now called {new}", DeprecationWarning, stacklevel=4)
 
 
 def check_style(values: dict, file: Path) -> None:

@@ -74,7 +74,7 @@ def plan(folder: str | Path, repo_id: str = "") -> dict[str, Path | bytes]:
     """
     folder = hub.resolve_model(Path(folder))
     style = hub.read_style(folder)
-    refuse_unsaid(folder / hub.STYLE, style.licence, style.data)
+    refuse_unsaid(folder / hub.STYLE, style.license, style.data)
     kept = [name for name in hub.DOWNLOADED if (folder / name).is_file()]
     for name in kept:
         if name.endswith(".json"):
@@ -91,15 +91,15 @@ def plan(folder: str | Path, repo_id: str = "") -> dict[str, Path | bytes]:
 
 
 def is_said(text: str) -> bool:
-    """Whether a licence or data statement says something."""
+    """Whether a license or data statement says something."""
     return bool(text.strip()) and not text.strip().lower().startswith("unknown")
 
 
-def refuse_unsaid(file: Path, licence: str, data: str) -> None:
-    """ValueError, naming style.json's key, without a licence and a statement on the data."""
-    if not is_said(licence):
+def refuse_unsaid(file: Path, license: str, data: str) -> None:
+    """ValueError, naming style.json's key, without a license and a statement on the data."""
+    if not is_said(license):
         raise ValueError(
-            f'{file}: "licence" is {licence!r}; say there what the weights may be used for, for'
+            f'{file}: "license" is {license!r}; say there what the weights may be used for, for'
             " example CC-BY-4.0"
         )
     if not is_said(data):

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,7 +24,7 @@ Z = 0  # what tells the noise of a face from other numbers drawn of its seed
 SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 TWIN_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
 TWIN_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
-COLOURED = {"skin_light": "skin_colour", "hair_light": "hair_colour"}  # reading -> attribute
+COLOURED = {"skin_light": "skin_color", "hair_light": "hair_color"}  # reading -> attribute
 # Reading -> attribute of DiceBear's styles, and what to choose of it where it is 1, and where -1.
 FITTING = {
     "hair_long": ("rear_hair", ("long*",), ("none",)),
@@ -114,6 +115,7 @@ class ToonGANPipeline:
         `attributes`, such as {"mouth": "laugh"}: all else stays as the seed has it. ValueError for
         a wrong option.
         """
+        choices = current_choices(choices)
         self.check_options(n, seed, truncation, edits, choices)
         if self.styled:
             return self.draw(self.edited(self.latents(n, seed, truncation, choices), edits))
@@ -129,6 +131,7 @@ class ToonGANPipeline:
         choices: Mapping[str, str] | None = None,
     ) -> torch.Tensor:
         """w+ (n, L, D) of the faces that a call with the same arguments draws."""
+        choices = current_choices(choices)
         self.check_options(n, seed, truncation, choices=choices)
         self.check_styled("latents")
         noise, mapping = self._noise(n, seed).to(self.device), self.generator.mapping
@@ -325,13 +328,23 @@ class ToonGANPipeline:
         if edits:
             self.check_styled("edits")
             latents.check_edits(edits, self.directions)
-        for name, variant in (choices or {}).items():
+        for name, variant in current_choices(choices).items():
             among = self.attributes.get(name)
             if among is None:
                 known = ", ".join(self.attributes) or "none, for these faces"
                 raise ValueError(f"choices: {name!r} is no attribute; expected one of {known}")
             if variant not in among:
                 raise ValueError(f"choices: {name}={variant!r}: expected one of {', '.join(among)}")
+
+
+def current_choices(choices: Mapping[str, str] | None) -> dict[str, str]:
+    """Choices by the current names of attributes; an older name gives a DeprecationWarning."""
+    for name in choices or {}:
+        if (new := hub.current_name(name)) != name:
+            warnings.warn(
+                f"choices: {name!r} is now called {new!r}", DeprecationWarning, stacklevel=3
+            )
+    return {hub.current_name(name): variant for name, variant in (choices or {}).items()}
 
 
 def check_whole(name: str, value: int, low: int, high: int) -> None:

@@ -38,7 +38,7 @@ def about(style) -> str:
     if style is None:
         return "No style is installed."
     scope = "the whole photo" if style.scope == "photo" else "faces only"
-    return f"{style.description} Draws {scope}. *{style.licence}, {style.source}.*"
+    return f"{style.description} Draws {scope}. *{style.license}, {style.source}.*"
 
 
 def drawn_in(seconds: float, size: tuple[int, int]) -> str:

@@ -321,7 +321,7 @@ def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) 
         "description": f"Trained on {images_seen:,} crops of {settings.style}.",
         "scope": "photo",
         "eye_distance": [30, 110],
-        "licence": settings.licence,
+        "license": settings.licence,
         "data": settings.data_statement or ", ".join(map(told, filter(None, sources))),
     }
     write_network(G, folder, style)

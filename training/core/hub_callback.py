@@ -52,7 +52,7 @@ def refuse_unready(settings) -> None:
     written = Path(settings.out, "model", hub.STYLE)
     if written.is_file():  # of the run that is resumed; training leaves it as it is
         style = hub.read_style(written.parent)
-        upload.refuse_unsaid(written, style.licence, style.data)
+        upload.refuse_unsaid(written, style.license, style.data)
     else:
         upload.refuse_unsaid(written, settings.licence, settings.data_statement)
     upload.require_token()

@@ -24,8 +24,8 @@ def open_network(option: str, source: str, kinds: dict[str, type]) -> nn.Module:
 def write_network(network, folder: Path, style: dict[str, object]) -> None:
     """Writes config.json, weights in half precision, and style.json, unless that is there already.
 
-    An empty `licence` in `style` becomes a request to fill it in. The network keeps its precision.
+    An empty `license` in `style` becomes a request to fill it in. The network keeps its precision.
     """
     saving.write_weights(network, folder)
     if not (folder / hub.STYLE).exists():
-        records.write(saving.with_licence(style), folder / hub.STYLE)
+        records.write(saving.with_license(style), folder / hub.STYLE)

@@ -315,7 +315,7 @@ class EncoderObjective:
             f"{images_seen:,} faces.",
             "scope": "face",
             "family": "stylegan-encoder",
-            "licence": s.licence,
+            "license": s.licence,
             "data": s.data_statement or f"{told(s.photos)}, and generated faces of {base}",
         }
         write_network(G, folder, style)

@@ -157,7 +157,7 @@ class NoiseObjective:
             "description": f"Trained on {images_seen:,} pictures.",
             "scope": "face",
             "family": self.family,
-            "licence": s.licence,
+            "license": s.licence,
             "data": s.data_statement or told(s.data),
         }
         write_network(G.generator, folder, style | self.told_of_network())

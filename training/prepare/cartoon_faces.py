@@ -43,7 +43,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
-from toonify import images
+from toonify import hub, images
 from training.core import records
 from training.data.images import Picture, square
 from training.prepare import cartoon_set, faces_card
@@ -309,7 +309,7 @@ def read_attributes(folder: str | Path) -> tuple[list[str], dict[str, list]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: cannot be read ({reason})") from error
-    names = rows[0] if rows else []
+    names = [hub.current_name(name) for name in rows[0]] if rows else []
     if names[:3] != ["file", "style", "seed"] or len(set(names)) < len(names):
         raise ValueError(f"{path}: expected a table with the columns file, style, seed, ...")
     for number, row in enumerate(rows, 1):

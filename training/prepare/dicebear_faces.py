@@ -325,10 +325,8 @@ def describe(style: str, options: dict) -> dict[str, str]:
             row[column(name)] = variants.get(name, "none")
     for name, values in colors_of(style).items():
         if len(values) > 1:
-            row[f"{column(name)}_colour"] = (
-                options[f"{name}Color"][0] if name in colours else "none"
-            )
-    return row | {"background_colour": options["backgroundColor"][0]}
+            row[f"{column(name)}_color"] = options[f"{name}Color"][0] if name in colours else "none"
+    return row | {"background_color": options["backgroundColor"][0]}
 
 
 # Pictures ---------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def card(
     `rows` those of attributes.csv; `any_license` that they were drawn whatever the licence.
     """
     names = {said["licence"].partition(", http")[0] for said in licences.values()}
-    known = {cards.licence_keys(name)["license"] for name in names}
+    known = {cards.license_keys(name)["license"] for name in names}
     size = next((size for size, end in SIZES if count < end), "1M<n<10M")
     values = {name: set() for row in rows for name in row if name not in ("file", "style", "seed")}
     for row in rows:
@@ -50,7 +50,7 @@ def card(
         settings=settings,
         licences=licences,
         kinds={name: len(found) for name, found in values.items()},
-        skins=Counter(row["skin_colour"] for row in rows if "skin_colour" in row).most_common(),
+        skins=Counter(row["skin_color"] for row in rows if "skin_color" in row).most_common(),
         command=command(settings, count) + any_license * " --any-license",
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from toonify import hub
 from training.toongan.attribute_classifier import HeldOut, Reader
 
 LEAST = 0.95  # of held-out pictures, for a column that is taken unless told otherwise
@@ -48,6 +49,7 @@ class Count:
 
 def columns_of(asked: list[str], reader: Reader, held: HeldOut) -> list[str]:
     """The columns asked for, or all that are read well; ValueError for one that is not there."""
+    asked = [hub.current_name(column) for column in asked]
     for column in asked:
         if column not in reader.variants:
             raise ValueError(

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 
+from toonify import hub
 from training.toongan.attribute_classifier import Reader
 
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -122,8 +123,8 @@ TRAITS = {
             Clause("top", ("long*", "straight0*"), ("short*", "theCaesar*", "sides")),
         ),
     ),
-    "hair_light": Trait("Fair hair", (Clause("hair_colour"),)),
-    "skin_light": Trait("Fair skin", (Clause("skin_colour"),)),
+    "hair_light": Trait("Fair hair", (Clause("hair_color"),)),
+    "skin_light": Trait("Fair skin", (Clause("skin_color"),)),
     "glasses": Trait(
         "Glasses", (Clause("glasses", low=("none",)), Clause("accessories", low=("none",)))
     ),
@@ -155,7 +156,7 @@ def parse(text: str) -> tuple[str, Trait]:
         if not re.fullmatch(r"\w+", column) or (colon and not any(sides)):
             clauses = []
             break
-        clauses.append(Clause(column, *sides))
+        clauses.append(Clause(hub.current_name(column), *sides))
     if not re.fullmatch(r"\w+", name) or not clauses:
         raise ValueError(
             f"--trait {text}: expected NAME=COLUMN, NAME=COLUMN:HIGH,... or"

@@ -211,7 +211,7 @@ def test_without_a_token_training_does_not_begin(tmp_path, monkeypatch, capsys):
 def test_a_run_that_says_nothing_of_its_licence_is_not_resumed_to_be_pushed(tmp_path, capsys):
     said = tmp_path / "run" / "model" / "style.json"
     said.parent.mkdir(parents=True)
-    said.write_text('{"licence": "unknown: say here", "data": "drawings"}')
+    said.write_text('{"license": "unknown: say here", "data": "drawings"}')
     arguments = options(TOONGAN_TOY, data="x", out=tmp_path / "run", push_to_hub="me/a", **SAID)
     with pytest.raises(SystemExit) as error:
         train_toongan.main(["--preset", "laptop", *arguments, "--resume"])

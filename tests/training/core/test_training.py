@@ -558,7 +558,7 @@ def test_max_minutes_stops_with_a_checkpoint(data, tmp_path):
 def test_licence_and_sources_go_into_the_style(data, tmp_path):
     run(settings(data, tmp_path / "run", licence="CC0-1.0", max_images=4))
     style = json.loads((tmp_path / "run" / "model" / "style.json").read_text())
-    assert style["licence"] == "CC0-1.0"
+    assert style["license"] == "CC0-1.0"
     assert style["data"] == data.name
 
 

@@ -213,7 +213,7 @@ def test_what_was_trained_opens_in_the_pipeline_and_finds_the_same_w(make, base,
     said = json.loads((folder / "style.json").read_text())
     bundled = json.loads((hub.BUNDLED / "portrait-encoder" / "style.json").read_text())
     assert said.keys() == bundled.keys()
-    assert (said["title"], said["licence"]) == ("Mine", "CC0-1.0")
+    assert (said["title"], said["license"]) == ("Mine", "CC0-1.0")
     further = EncoderObjective(make(start_from=str(folder)), torch.device("cpu"))
     further.begin()
     assert torch.equal(further.G.unit, objective.G.unit.half().float())

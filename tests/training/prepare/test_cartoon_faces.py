@@ -54,9 +54,7 @@ def test_a_set_is_pictures_table_licences_and_settings(dicebear, tmp_path):
     assert len({made[name] for name in pictures}) == 6
     names, table = read_attributes(tmp_path)
     assert table["file"] == pictures and set(table["style"]) == {STYLE}
-    assert {"hair", "hair_colour", "skin_colour", "eyes", "beard", "background_colour"} <= set(
-        names
-    )
+    assert {"hair", "hair_color", "skin_color", "eyes", "beard", "background_color"} <= set(names)
     assert all(len(table[name]) == 6 for name in names)
     text = made["LICENCES.md"].decode()
     for said in ("ToonHead", "Johan Melin", "CC BY 4.0", "figma.com", "by/4.0/"):
@@ -126,11 +124,11 @@ def test_parts_that_are_not_seen_are_none_and_colours_differ(dicebear):
         row = dicebear_faces.describe(style, options)
         if style == "avataaars":
             shirts[row["clothes"] == "graphicShirt", row["clothes_graphic"] != "none"] += 1
-            assert (row["facial_hair"] == "none") == (row["facial_hair_colour"] == "none")
+            assert (row["facial_hair"] == "none") == (row["facial_hair_color"] == "none")
         else:
             colours += 1
-            hair = row["hair_colour"]
-            assert hair == "none" or hair not in (row["base_colour"], row["background_colour"])
+            hair = row["hair_color"]
+            assert hair == "none" or hair not in (row["base_colour"], row["background_color"])
     assert set(shirts) == {(True, True), (False, False)} and colours == 200
 
 

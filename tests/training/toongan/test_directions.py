@@ -43,6 +43,7 @@ def write_data(folder, count=120, hats=HATS):
         images.save(face(skin, glasses, hat), folder / file)
         table.append((file, "toy", number, skin, glasses, hat, "#ffffff"))
     with open(folder / "attributes.csv", "w", newline="") as opened:
+        # `_colour` as in sets written by older versions.
         names = ("file", "style", "seed", "skin_colour", "glasses", "hat", "background_colour")
         csv.writer(opened).writerows([names, *table])
     return folder
@@ -187,7 +188,7 @@ def test_the_usual_traits_fit_the_styles_they_are_made_for():
 def test_what_the_table_says_is_read_off_the_pictures(data):
     """Through the real network, which is told apart what 96 pictures show."""
     reader, held, table = toon_directions.learn_reader(data, 120, 0, attribute_classifier.Sight())
-    assert set(reader.variants) == {"skin_colour", "glasses", "hat"}, "no column without a choice"
+    assert set(reader.variants) == {"skin_color", "glasses", "hat"}, "no column without a choice"
     assert len(held.places) == 24 and len(table["file"]) == 120
     for column in reader.variants:
         assert held.accuracy(reader, column) == 1
@@ -330,7 +331,7 @@ def test_only_new_combinations_count(tmp_path, quick):
     sight = Fields()
     reader, held, table = toon_directions.learn_reader(data, 160, 0, sight)
     columns = novelty.columns_of([], reader, held)
-    assert set(columns) == {"skin_colour", "glasses", "hat"}
+    assert set(columns) == {"skin_color", "glasses", "hat"}
     own = sight(images.load(data / file) for file in table["file"])
     count = novelty.count(table, columns, reader, held, reader.scores(own))
     assert len(count.new) == 0 and count.plain > 0.9 * len(own), "a memoriser has no new ones"
@@ -340,7 +341,7 @@ def test_only_new_combinations_count(tmp_path, quick):
     assert count.new.tolist() == [1, 2] and (count.mistaken, count.faces) == (0, 3)
     for file, glasses in zip(count.nearest, ("none", "round"), strict=True):
         at = table["file"].index(file)
-        there = [table[column][at] for column in ("skin_colour", "glasses", "hat")]
+        there = [table[column][at] for column in ("skin_color", "glasses", "hat")]
         wanted = [SKINS[3], glasses, "bowler"]
         assert sum(a != b for a, b in zip(there, wanted, strict=True)) == 1
     assert "2 of these (66.7 %) combine them as no picture" in count.told()
@@ -378,8 +379,8 @@ def test_examples_are_drawn_beside_the_nearest_picture(quick, tmp_path):
     with open(data / "attributes.csv", "w", newline="") as opened:
         csv.writer(opened).writerows([*rows[0], *bowlers])
     sheets = tmp_path / "sheets"
-    _, _, report = make(data, tmp_path / "out", sheet=sheets, columns=["skin_colour", "hat"])
-    assert "combinations of skin_colour, hat: " in report
+    _, _, report = make(data, tmp_path / "out", sheet=sheets, columns=["skin_color", "hat"])
+    assert "combinations of skin_color, hat: " in report
     if "0 of these" not in report:
         assert images.load(sheets / "combinations.jpg").width == 8 * 64
 

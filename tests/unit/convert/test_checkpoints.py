@@ -233,7 +233,7 @@ def test_a_port_draws_the_same_picture(tmp_path, capsys, port, words, rule):
         "description": f"Converted from a checkpoint of {KINDS[kind_of(port)]}.",
         "scope": "photo",
         "family": "animegan",
-        "licence": "unknown: say here what the data's licences allow",
+        "license": "unknown: say here what the data's licenses allow",
     }
     assert "licence: unknown: say here" in told
     assert sorted(path.name for path in out.parent.iterdir()) == ["my_style"]
@@ -259,7 +259,7 @@ def test_sixteen_bits_are_kept_unless_told(tmp_path):
     assert hub.weights_file(tmp_path / "out").name == hub.WEIGHTS[0]
     expected = drawn(state, "bryandlee", photos(), "align")
     assert (hub.load_model(tmp_path / "out", MODELS)(photos()) - expected).abs().mean() < 0.01
-    assert (said(tmp_path / "out")["title"], said(tmp_path / "out")["licence"]) == ("Mine", "CC0")
+    assert (said(tmp_path / "out")["title"], said(tmp_path / "out")["license"]) == ("Mine", "CC0")
 
 
 def test_more_ways_in_which_a_port_keeps_its_tensors(tmp_path):
@@ -311,7 +311,7 @@ def test_published_weights_are_fetched_by_their_name(tmp_path, capsys, publisher
     config = json.loads((tmp_path / "out" / hub.CONFIG).read_text())
     trained = ("tf", 1e-12) if name == "paprika" else ("align", 1e-5)
     assert (config["upsample"], config["norm_eps"]) == trained
-    assert said(tmp_path / "out")["licence"] == PUBLISHED[name].licence
+    assert said(tmp_path / "out")["license"] == PUBLISHED[name].licence
     told = capsys.readouterr().out
     assert f"git blob {animegan.blob_hash(data)}; which it should be is not known" in told
     (tmp_path / f"{name}.pt").write_bytes(data)  # fetched by other means
@@ -462,7 +462,7 @@ def folders(tmp_path_factory):
     place = tmp_path_factory.mktemp("families")
     for name, network in families().items():
         network.eval().save_pretrained(place / name)
-        (place / name / hub.STYLE).write_text('{"title": "Toy", "licence": "CC0-1.0"}')
+        (place / name / hub.STYLE).write_text('{"title": "Toy", "license": "CC0-1.0"}')
     return place
 
 
@@ -509,7 +509,7 @@ def test_a_file_names_what_goes_in_and_its_licence(folders, exported):
     axes = [axis.dim_param or axis.dim_value for axis in photo.type.tensor_type.shape.dim]
     assert (photo.name, axes) == ("photo", ["batch", 3, "height", "width"])
     props = {entry.key: entry.value for entry in model.metadata_props}
-    assert (props["title"], props["licence"]) == ("Toy", "CC0-1.0")
+    assert (props["title"], props["license"]) == ("Toy", "CC0-1.0")
 
 
 def test_what_is_said_of_a_file(tmp_path, capsys):

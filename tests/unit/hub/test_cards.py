@@ -172,17 +172,17 @@ def test_a_generator_trained_from_noise_is_no_toon_of_another():
 
 
 @pytest.mark.parametrize(
-    "licence, front",
+    "license, front",
     [
         ("Apache-2.0", {"license": "apache-2.0"}),
         ("CC BY 4.0", {"license": "cc-by-4.0"}),
         ("CC0 1.0, drawn here", {"license": "cc0-1.0"}),
-        ("unknown: say here what the data's licences allow", {"license": "unknown"}),
+        ("unknown: say here what the data's licenses allow", {"license": "unknown"}),
         ("non-commercial, as its base", {"license": "other", "license_name": "non-commercial"}),
     ],
 )
-def test_a_licence_in_words_is_one_of_the_hubs_or_has_a_name(licence, front):
-    assert cards.licence_keys(licence) == front
+def test_a_licence_in_words_is_one_of_the_hubs_or_has_a_name(license, front):
+    assert cards.license_keys(license) == front
 
 
 # Refused ----------------------------------------------------------------------------------------

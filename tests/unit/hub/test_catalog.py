@@ -12,7 +12,7 @@ import json, sys, time
 from toonify.hub import catalog
 start = time.perf_counter()
 try:
-    found = {f: [[s.name, s.title, s.licence, s.source] for s in catalog.styles(f)
+    found = {f: [[s.name, s.title, s.license, s.source] for s in catalog.styles(f)
                  if s.source != "bundled"] for f in json.load(sys.stdin)}
     answer = {"found": found, "note": catalog.note()}
 except ValueError as error:
@@ -45,7 +45,7 @@ def offer(server, tmp_path):
 
 def test_an_owners_styles_are_offered_with_licence_and_source(server, offer, files):
     commit = server.put("me/toy", files)
-    toon = json.dumps({"title": "Toon", "family": "stylegan", "licence": "CC-BY-4.0"}).encode()
+    toon = json.dumps({"title": "Toon", "family": "stylegan", "license": "CC-BY-4.0"}).encode()
     server.put("me/toon", files | {"style.json": toon})
     server.put("me/untagged", files | {"README.md": b"# Toy\n"})
     server.put("you/toy", files)
@@ -115,7 +115,7 @@ MENUS = "import app\nprint(app.demo.get_config_file())"
 
 def test_an_owners_styles_stand_in_the_apps_menus(server, files, tmp_path):
     server.put("me/toy", files)
-    toon = json.dumps({"title": "My toon", "family": "stylegan", "licence": "CC0-1.0"}).encode()
+    toon = json.dumps({"title": "My toon", "family": "stylegan", "license": "CC0-1.0"}).encode()
     server.put("me/toon", files | {"style.json": toon})
     menus = server.ask(MENUS, [], tmp_path / "home", TOONIFY_HUB_OWNER="me")
     assert "('Toy', 'me/toy')" in menus and "('My toon', 'me/toon')" in menus

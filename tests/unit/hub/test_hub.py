@@ -70,7 +70,7 @@ def test_every_bundled_style_loads():
             folder = hub.resolve_model(style.name)
             assert hub.load_model(folder, MODELS).training is False
             assert (folder / "README.md").is_file()
-            assert style.licence != "unknown"
+            assert style.license != "unknown"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +221,18 @@ def test_style_json_may_be_missing_or_newer(style):
     assert hub.read_style(style).title == "T"
     (style / hub.STYLE).unlink()
     assert hub.read_style(style).title == "mine"
+
+
+def test_old_keys_of_style_json_are_read_with_a_warning(style):
+    old = {"licence": "MIT", "attributes": {"hair_colour": ["#000000", "#ffffff"]}}
+    (style / hub.STYLE).write_text(json.dumps(old))
+    with pytest.warns(DeprecationWarning) as warned:
+        found = hub.read_style(style)
+    assert (found.license, list(found.attributes)) == ("MIT", ["hair_color"])
+    assert [str(w.message).partition("the ")[2] for w in warned] == [
+        "key 'licence' is now called 'license'",
+        "attribute 'hair_colour' is now called 'hair_color'",
+    ]
 
 
 def test_fingerprint_follows_the_content(style):

@@ -328,9 +328,9 @@ def said(folder: Path, **changes) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"licence": None}, "\"licence\" is 'unknown'"),
-        ({"licence": "unknown: say here what the data's licences allow"}, '"licence" is'),
-        ({"licence": " "}, '"licence" is'),
+        ({"license": None}, "\"license\" is 'unknown'"),
+        ({"license": "unknown: say here what the data's licenses allow"}, '"license" is'),
+        ({"license": " "}, '"license" is'),
         ({"data": None}, '"data" is'),
         ({"data": "Unknown"}, '"data" is'),
         ({"data": "/home/me/faces"}, "a place on this machine"),
@@ -458,8 +458,8 @@ def test_what_the_command_says(model, capsys, monkeypatch):
     monkeypatch.setattr(upload, "commit", away)
     assert cli.main(words) == 1
     assert capsys.readouterr().err == "python -m toonify: nothing was published\n"
-    said(model, licence="")
-    assert cli.main(words) == 1 and '"licence"' in capsys.readouterr().err
+    said(model, license="")
+    assert cli.main(words) == 1 and '"license"' in capsys.readouterr().err
     with pytest.raises(SystemExit) as error:
         cli.main(["push", str(model), "--repo-id", "toy"])
     assert error.value.code == 2 and "expected owner/name" in capsys.readouterr().err

@@ -97,7 +97,7 @@ def test_wrong_options_are_named(pipe, options, words):
 
 def test_choices_replace_what_the_seed_chose_and_nothing_else(choosing_faces):
     pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
-    assert list(pipe.attributes) == ["mouth", "hair_colour"]
+    assert list(pipe.attributes) == ["mouth", "hair_color"]
     chosen = pipe.generator.mapping.choose(pipe._noise(12, 5))
     assert len(chosen.unique(dim=0)) > 2
     plain, laughing = pipe.latents(12, 5), pipe.latents(12, 5, choices={"mouth": "laugh"})
@@ -105,10 +105,13 @@ def test_choices_replace_what_the_seed_chose_and_nothing_else(choosing_faces):
         assert torch.equal(before, after) == (choice[0] == 0)
     as_it_was = {"mouth": pipe.attributes["mouth"][chosen[0, 0]]}
     assert torch.equal(pipe.latents(1, 5, choices=as_it_was), plain[:1])
-    both = {"mouth": "sad", "hair_colour": "#d6b370"}
+    both = {"mouth": "sad", "hair_color": "#d6b370"}
     wanted = pipe.generator.mapping(pipe._noise(12, 5), torch.tensor([[1, 1]]).expand(12, -1))
     assert torch.allclose(pipe.latents(12, 5, choices=both)[:, 0], wanted, atol=1e-5)
     assert content(pipe(2, 5, choices=both)) == content(pipe.draw(pipe.latents(2, 5, 1.0, both)))
+    with pytest.warns(DeprecationWarning, match="'hair_colour' is now called 'hair_color'"):
+        older = pipe.latents(12, 5, choices={"mouth": "sad", "hair_colour": "#d6b370"})
+    assert torch.equal(older, pipe.latents(12, 5, choices=both))
     half = pipe.latents(1, 5, 0.5, both)
     mean = pipe.generator.mapping.w_avg
     assert torch.allclose(half[0, 0], mean + (wanted[0] - mean) / 2, atol=1e-5)
@@ -117,7 +120,7 @@ def test_choices_replace_what_the_seed_chose_and_nothing_else(choosing_faces):
 @pytest.mark.parametrize(
     "choices, words",
     [
-        ({"nose": "long"}, "'nose' is no attribute; expected one of mouth, hair_colour"),
+        ({"nose": "long"}, "'nose' is no attribute; expected one of mouth, hair_color"),
         ({"mouth": "grin"}, "mouth='grin': expected one of laugh, sad, wideOpen"),
     ],
 )
@@ -285,7 +288,7 @@ def test_a_twin_gets_the_colours_that_are_nearest(choosing_faces, photo):
     pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
     twin = pipe.twin(photo)
     assert twin.truncation == 1.0 and twin.edits == {}
-    dark = {"hair_colour": "#2c1b18"} if "hair_light" in twin.read else {}
+    dark = {"hair_color": "#2c1b18"} if "hair_light" in twin.read else {}
     assert twin.read["smile"].value == 1 and twin.choices == {"mouth": "laugh"} | dark
     assert "a smile" in twin.note.partition(". Read, and not")[0]
     assert torch.equal(twin.latent, pipe.latents(1, twin.seed, 1.0, twin.choices))

@@ -28,7 +28,7 @@ TAGS = {
     ("stylegan", "encoder"): (None, ["stylegan2", "gan-inversion", "portrait"]),
     ("toongan", ""): (FROM_NOISE, ["toongan", "cartoon"]),
 }
-LICENCES = (  # by the Hub's names
+LICENSES = (  # by the Hub's names
     *("apache-2.0", "mit", "isc", "bsd-2-clause", "bsd-3-clause", "unlicense", "unknown"),
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"),
 )
@@ -67,7 +67,7 @@ def card_of(folder: Path, source: str = "") -> str:
     role = role_of(style, network["kind"], fresh=bool(trained and not start))
     task, tags = TAGS[template, role]
     front = {
-        **licence_keys(style.licence),
+        **license_keys(style.license),
         "library_name": "diffusers",
         "pipeline_tag": task,
         "tags": [hub.TAG, *tags],
@@ -117,11 +117,11 @@ def label(name: str) -> str:
     return re.sub(r"[_\W]+", " ", Path(name).stem).strip() or "picture"
 
 
-def licence_keys(licence: str) -> dict[str, str]:
-    """A licence in words -> `license` as the Hub knows it, or "other" with a name of its own."""
-    words = re.split(r"[,:;]", licence.lower())[0]
+def license_keys(license: str) -> dict[str, str]:
+    """A license in words -> `license` as the Hub knows it, or "other" with a name of its own."""
+    words = re.split(r"[,:;]", license.lower())[0]
     name = re.sub(r"[^a-z0-9.]+", "-", words).strip("-")
-    if name in LICENCES or not name:
+    if name in LICENSES or not name:
         return {"license": name or "unknown"}
     return {"license": "other", "license_name": name}
 
@@ -176,7 +176,8 @@ def read_training(folder: Path) -> dict | None:
             raise ValueError(f"{file}: {key} is {said.get(key)!r}, expected {kind.__name__}")
     if said["device"] not in WATTS:
         raise ValueError(f"{file}: device is {said['device']!r}, expected {' or '.join(WATTS)}")
-    return said
+    settings = {name.replace("colour", "color"): v for name, v in said["settings"].items()}
+    return said | {"settings": settings}  # of older versions too
 
 
 def cost_of(trained: dict) -> dict[str, str]:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import gradio as gr
 from PIL import Image
 
+from toonify import hub
 from toonify.ui import events, inputs, outputs, text
 
 TAB = "new-faces"  # for whoever opens it
@@ -264,6 +265,7 @@ class Handlers:
 
     def linked(self, said: Mapping[str, str]) -> Face:
         """The face that an address asks for; other words in it are not ours."""
+        said = {hub.current_name(name): value for name, value in said.items()}
         amounts = {}
         for name in ("truncation", *self.directions):
             try:

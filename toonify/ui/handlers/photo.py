@@ -125,9 +125,9 @@ class Handlers:
         return self.about(style), components.quality_of(self.styles.get(style))
 
     def list_styles(self) -> list:
-        """The styles that /toonify draws: name, title, description, scope, licence, source and
+        """The styles that /toonify draws: name, title, description, scope, license, source and
         whether it draws fast, too."""
-        keys = ("name", "title", "description", "scope", "licence", "source", "fast")
+        keys = ("name", "title", "description", "scope", "license", "source", "fast")
         return [{key: getattr(style, key) for key in keys} for style in self.styles.values()]
 
 
