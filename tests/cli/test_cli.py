@@ -15,7 +15,6 @@ from PIL import Image
 from tests.fixtures.odd_inputs import make_odd_inputs
 from tests.unit.models.test_toongan import seed_toy
 from toonify import cli, hub, images
-from toonify.hub import resolve
 from toonify.pipelines import animegan, batch, stylegan, toongan
 from toonify.pipelines.options import DrawOptions, PortraitOptions
 
@@ -317,7 +316,7 @@ def test_styles_of_all_models_as_table_and_as_json(monkeypatch, capsys):
     faces = hub.Style("faces", "Faces", license="MIT", family="toongan")
     known = {"animegan": [hub.Style("comic", "Comic", license="MIT"), ink]}
     known |= {"stylegan": [bold], "toongan": [faces]}
-    monkeypatch.setattr(resolve, "styles", known.__getitem__)
+    monkeypatch.setattr(hub, "styles", known.__getitem__)
     assert cli.main(["styles"]) == 0
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
     assert head == ["NAME", "MODEL", "TITLE", "FROM", "LICENCE"]
@@ -376,7 +375,7 @@ def portraits(monkeypatch):
     opened = {"from_pretrained": staticmethod(lambda device: pipeline)}
     monkeypatch.setattr(stylegan, "StyleGANPipeline", type("Opened", (), opened))
     monkeypatch.setattr(
-        resolve,
+        hub,
         "styles",
         lambda family="animegan": [hub.Style("bold", "Bold"), hub.Style("other", "Other")],
     )
@@ -445,7 +444,7 @@ def test_a_saved_face_is_not_replaced(folder, portraits, capsys):
 
 
 def test_no_toon_is_a_usage_error(folder, monkeypatch, capsys):
-    monkeypatch.setattr(resolve, "styles", lambda family="animegan": [])
+    monkeypatch.setattr(hub, "styles", lambda family="animegan": [])
     message = usage(capsys, "photos", "-o", "t", "--model", "stylegan")
     assert "no toon generator is bundled" in message
 

@@ -112,8 +112,8 @@ def test_the_table_says_what_the_library_drew(dicebear):
         for name in ("hair", "eyes", "beard", "rearHair", "mouth", "clothes", "eyebrows"):
             assert row[dicebear_faces.column(name)] == drawn.get(f"{name}Variant", "none")
         for name in ("hair", "skin", "clothes", "background"):
-            assert [row[f"{name}_colour"]] == drawn[f"{name}Color"]
-        assert "head" not in row and "stroke_colour" not in row, "no choice, no attribute"
+            assert [row[f"{name}_color"]] == drawn[f"{name}Color"]
+        assert "head" not in row and "stroke_color" not in row, "no choice, no attribute"
 
 
 def test_parts_that_are_not_seen_are_none_and_colours_differ(dicebear):
@@ -128,7 +128,7 @@ def test_parts_that_are_not_seen_are_none_and_colours_differ(dicebear):
         else:
             colours += 1
             hair = row["hair_color"]
-            assert hair == "none" or hair not in (row["base_colour"], row["background_color"])
+            assert hair == "none" or hair not in (row["base_color"], row["background_color"])
     assert set(shirts) == {(True, True), (False, False)} and colours == 200
 
 
