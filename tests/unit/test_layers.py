@@ -38,7 +38,9 @@ MAY_OPEN = {
     "training.metrics": {*FOUNDATION, *LIBRARY, "toonify.files"},
     "training.gan": {*FOUNDATION, "training.metrics", *LIBRARY, "toonify.files"},
     "training.prepare": {*FOUNDATION, *LIBRARY, "toonify.video", "toonify.files"},
-    "training.animegan": {*SHARED, "training.prepare", *LIBRARY, "toonify.files"},
+    "training.animegan": {
+        *(*SHARED, "training.prepare", *LIBRARY, "toonify.pipelines", "toonify.files"),
+    },
     "training.stylegan": {*SHARED, *LIBRARY, "toonify.pipelines", "toonify.files"},
     "training.encoder": {*SHARED, *LIBRARY, "toonify.files"},
     "training.toongan": {
@@ -51,10 +53,8 @@ MAY_OPEN = {
     "training.train_stylegan": {"training.core", "training.stylegan"},
     "training.train_toongan": {"training.core", "training.toongan"},
     "training.train_encoder": {"training.core", "training.encoder"},
-    "training.evaluate": {*SHARED, "toonify.images", "toonify.faces", "toonify.pipelines"},
-    "training.evaluate_toongan": {
-        *(*SHARED, "toonify.images", "toonify.hub", "toonify.pipelines"),
-    },
+    "training.evaluate": {"training.metrics", "training.animegan", "toonify.images"},
+    "training.evaluate_toongan": {"training.metrics", "training.toongan", "toonify.images"},
     "benchmarks": {
         *(*SHARED, "training.animegan", "training.stylegan", "training.toongan"),
         *("training.prepare", *LIBRARY, "toonify.video", "toonify.pipelines"),

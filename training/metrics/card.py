@@ -1,4 +1,4 @@
-"""Writes measured figures into a style's folder: `metrics.json` and a table in its model card."""
+"""Writes metrics into a style's folder: `metrics.json` and a table in its model card."""
 
 import argparse
 import json
@@ -25,10 +25,11 @@ def model_figures(model: str) -> dict[str, int]:
 
 
 def card_folder(model: str) -> Path:
-    """The folder of a style whose card may be written: one given as a folder, or a bundled one.
+    """The folder of a style whose card may be written, given as a folder or a bundled style's name.
 
-    Raises ValueError for a style on the Hub, for a folder in the Hub's cache (its files belong to
-    the commit that they came from) and for one that cannot be written to.
+    Raises:
+        ValueError: the style is on the Hub or in the Hub's cache, the folder is not writable, or
+            its card has a broken block of metrics.
     """
     given, bundled = Path(model).expanduser(), hub.BUNDLED / model
     if (given / hub.CONFIG).is_file():
@@ -37,19 +38,19 @@ def card_folder(model: str) -> Path:
         folder = bundled
     else:
         raise ValueError(
-            f"--card: {model} is neither a folder nor a bundled style; download it into a folder of"
-            " your own and give that"
+            f"--card: {model} is neither a folder nor a bundled style; download it into a folder"
+            " and use that"
         )
     if folder.is_relative_to(Path(HF_HUB_CACHE).expanduser().resolve()):
         raise ValueError(
-            f"--card: {folder} lies in the Hub's cache, which is never written to; copy the style"
-            " into a folder of your own and give that"
+            f"--card: {folder} is in the Hub's cache, which is never written to; copy the style"
+            " into another folder and use that"
         )
     if not os.access(folder, os.W_OK):
         raise ValueError(f"--card: {folder} cannot be written to")
     old = folder / CARD
     if old.is_file():
-        with_block(old.read_text(encoding="utf-8"), "")  # a broken block is told before the work
+        with_block(old.read_text(encoding="utf-8"), "")  # raises for a broken block
     return folder
 
 
@@ -68,10 +69,11 @@ def command(
 
 
 def write_card(folder: Path, report: dict) -> None:
-    """Writes `metrics.json` and the block of figures in README.md, each under another name first.
+    """Writes `metrics.json` and the block of metrics in README.md.
 
-    `report` is what `run_info.report` makes. A folder without README.md gets the card of
-    its family.
+    Args:
+        folder: the style's folder; without README.md it gets a new card.
+        report: what `run_info.report` returns.
     """
     card = folder / CARD
     old = card.read_text(encoding="utf-8") if card.is_file() else None
@@ -81,7 +83,7 @@ def write_card(folder: Path, report: dict) -> None:
 
 
 def with_block(text: str, new: str) -> str:
-    """The card with `new` between its marks; a card that has none gets them at its end."""
+    """The card with `new` between its marks, which are added at the end if there are none."""
     marks = text.count(START), text.count(END)
     if marks == (0, 0):
         return f"{text.rstrip()}\n\n## Measured\n\n{START}\n{new}\n{END}\n"

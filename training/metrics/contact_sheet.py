@@ -1,18 +1,20 @@
-"""Contact sheets: pictures in rows of square cells, to be looked at."""
+"""Contact sheets: images in rows of square cells."""
 
 from PIL import Image
 
 
 def sheet(rows: list[list[Image.Image]], px: int, columns: int = 0) -> Image.Image:
-    """Rows of RGB pictures on white, each scaled down into a cell of `px` by `px`.
+    """Arranges RGB images on white, each scaled down into a square cell.
 
-    A picture that is not square stands in the middle of its cell, at the top. The sheet is as wide
-    as its longest row, and has at least `columns` cells in a row.
+    Args:
+        rows: the images of each row.
+        px: side of a cell. Other shapes are centered at the top of their cell.
+        columns: least number of cells in a row.
     """
     page = Image.new("RGB", (px * max(columns, *map(len, rows)), px * len(rows)), "white")
     for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            small = picture.copy()
+        for x, image in enumerate(row):
+            small = image.copy()
             small.thumbnail((px, px), Image.Resampling.LANCZOS)
             page.paste(small, (x * px + (px - small.width) // 2, y * px))
     return page

@@ -11,13 +11,10 @@ from training.core.perceptual import MobileNetV2Features
 from training.metrics.images import CROP_PX, at_short_side, ssim
 
 STAGES = (1, 3, 6, 10)
-NOISE = 0.01  # style distances below are chance: sets of one style come to about 0.002
+NOISE = 0.01  # style distances below this are noise: two sets of one style have about 0.002
 SUBSET = 1000  # rows of each set that one kernel estimate compares, as KID is defined
-LEAST_SSIM = 0.5  # a drawing below it no longer shows its photo
-SSIM_PENALTY = 5.0  # so an SSIM of 0.3 costs as much as having no style at all
-
-
-# Distances between sets ------------------------------------------------------------------------
+MIN_SSIM = 0.5  # a toon below it no longer shows its photo
+SSIM_PENALTY = 5.0  # an SSIM of 0.3 costs as much as no style at all
 
 
 def style_statistics(
@@ -26,10 +23,19 @@ def style_statistics(
     crops: int = 600,
     seed: int = 0,
 ) -> np.ndarray:
-    """Means and deviations of every channel of stages 1, 3, 6, 10 for random crops.
+    """Means and standard deviations of feature channels of random crops.
 
-    Crops of 96 px from pictures scaled to a short side of 288 px; (crops, values) float64. Equal
-    seeds take crops at equal relative places, so sets of equal sizes are compared place by place.
+    Crops are 96 px, of images scaled to a short side of 288 px. Equal seeds take crops at equal
+    relative positions.
+
+    Args:
+        pictures: RGB images, one or more.
+        features: network with stages 1, 3, 6 and 10.
+        crops: number of crops.
+        seed: random seed of the crops.
+
+    Returns:
+        (crops, values) float64.
     """
     rng = np.random.default_rng(seed)
     scaled = [at_short_side(picture) for picture in pictures]
@@ -51,7 +57,7 @@ def style_statistics(
 
 
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Unbiased squared maximum mean discrepancy, cubic kernel, of two sets of rows.
+    """Unbiased squared maximum mean discrepancy (MMD), cubic kernel, of two sets of rows.
 
     Values are standardized over both sets together. Binkowski et al., "Demystifying MMD GANs",
     ICLR 2018. Zero, up to noise of either sign, for samples of one distribution.
@@ -68,13 +74,22 @@ def kernel_inception_distance(
     subsets: int = 100,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """(KID, its standard error) of two sets of an extractor's rows, (n, d) and (m, d) float64.
+    """Kernel inception distance (KID) of two sets of an extractor's rows.
 
-    Binkowski et al., "Demystifying MMD GANs", ICLR 2018: the unbiased squared maximum mean
-    discrepancy of the kernel (x.y / d + 1)^3 on the features as they are, not multiplied by 1000.
-    Sets of at most `subset` rows are compared whole, larger ones as the mean over random subsets of
-    that many. The error is the jackknife's over both sets, or the spread between the subsets
-    divided by the root of their number. Raises ValueError for a set of fewer than 3 rows.
+    Binkowski et al., "Demystifying MMD GANs", ICLR 2018: the unbiased squared MMD of the kernel
+    (x.y / d + 1)^3, not multiplied by 1000. Sets of at most `subset` rows are compared whole.
+
+    Args:
+        ours, theirs: (n, d) and (m, d) float64.
+        subset: number of rows of the random subsets that larger sets are compared by.
+        subsets: number of subsets.
+        seed: random seed of the subsets.
+
+    Returns:
+        The distance and its standard error: the jackknife's, or that of the mean over subsets.
+
+    Raises:
+        ValueError: a set has fewer than 3 rows.
     """
     n, m = len(ours), len(theirs)
     if min(n, m) < 3:
@@ -102,7 +117,7 @@ def kernel_estimate(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     np.fill_diagonal(yy, 0)
     sums = (xx.sum(), yy.sum(), xy.sum())
     value = sums[0] / (n * (n - 1)) + sums[1] / (m * (m - 1)) - 2 * sums[2] / (n * m)
-    # The same value with one row of x, or of y, left out; from the sums, not computed again.
+    # The value without one row of x, or of y, from the sums.
     without_x = (
         (sums[0] - 2 * xx.sum(1)) / ((n - 1) * (n - 2))
         + sums[1] / (m * (m - 1))
@@ -118,13 +133,18 @@ def kernel_estimate(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Squared Frechet distance of the Gaussians through two sets of rows, (n, d) and (m, d).
+    """Squared Frechet distance of Gaussians fitted to two sets of rows; zero for equal sets.
 
     Heusel et al., NeurIPS 2017: |mean - mean'|^2 + tr(C + C' - 2 (C C')^(1/2)). With C = A^T A and
-    C' = B^T B that last trace is the sum of the singular values of A B^T, so no root of an
-    unsymmetric matrix is taken, nothing is squared that is rooted again, and fewer rows than
-    dimensions are no special case. Biased upwards by about 1/n: compare figures of equal n and m
-    only. Zero for equal sets. Raises ValueError for a set of fewer than 2 rows.
+    C' = B^T B the last trace is the sum of the singular values of A B^T. That avoids the root of a
+    nonsymmetric matrix and works with fewer rows than dimensions. Biased upwards by about 1/n:
+    compare only figures of equal n and m.
+
+    Args:
+        ours, theirs: (n, d) and (m, d).
+
+    Raises:
+        ValueError: a set has fewer than 2 rows.
     """
     if min(len(ours), len(theirs)) < 2:
         raise ValueError(
@@ -142,32 +162,33 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def style_ratio(after: float, before: float) -> float:
-    """The drawings' style distance as a share of the photos' own; 1 means that nothing was gained.
+    """The toons' style distance as a share of the photos'; 1 means no gain.
 
-    Where the photos are hardly different from the style, their distance counts as 0.01.
+    The photos' distance counts as at least 0.01.
     """
     return after / max(before, NOISE)
 
 
-def checkpoint_score(ratio: float, alike: float) -> float:
-    """One figure to choose a checkpoint by, the lower the better.
+def checkpoint_score(ratio: float, similarity: float) -> float:
+    """Score to choose a checkpoint by, lower is better.
 
-    The style ratio plus 5 for each unit that the SSIM lies under 0.5: likeness beyond that is no
-    merit of a drawing, and below it style is no excuse.
+    The style ratio, plus 5 for each unit of SSIM below 0.5. A higher SSIM does not count.
     """
-    return ratio + SSIM_PENALTY * max(0.0, LEAST_SSIM - alike)
+    return ratio + SSIM_PENALTY * max(0.0, MIN_SSIM - similarity)
 
 
 class StyleScore:
-    """How good a generator's drawings of a few held-out photos are, to choose a checkpoint by.
-
-    The photos' and the style's statistics are computed once. `crops` are a third of those of the
-    published style distance, which is enough to tell checkpoints of one run from each other.
+    """Scores a generator's toons of a few held-out photos, to choose a checkpoint by.
 
     Args:
-        photos: upright RGB; they are given to `draw` as they are, so small ones make it quick.
-        style: pictures of the style.
-        features: with stages 1, 3, 6 and 10, calibrated or not, on any device; one is made if None.
+        photos: upright RGB images; small ones are fast.
+        style: images of the style.
+        features: network with stages 1, 3, 6 and 10, on any device; None for the bundled one.
+        crops: number of crops of each set; 200 tell checkpoints of one run apart.
+        seed: random seed of the crops.
+
+    Raises:
+        ValueError: there are no photos or no images of the style.
     """
 
     def __init__(
@@ -193,18 +214,15 @@ class StyleScore:
         return style_statistics(pictures, self.features, self.crops, self.seed)
 
     def score(self, draw: Callable[[Image.Image], Image.Image]) -> dict[str, float]:
-        """Figures of the drawings; of `score`, the lower is the better.
+        """Metrics of the toons that `draw` makes of the photos, at their size.
 
-        `style_distance_ratio` is `style_ratio`, `ssim` the mean luminance SSIM with the photos,
-        and `score` the `checkpoint_score` of both. `draw` keeps the size.
+        Returns:
+            `style_distance_ratio`, the mean `ssim` with the photos, and `score`, the
+            `checkpoint_score` of both: lower is better.
         """
-        drawings = [draw(photo) for photo in self.photos]
-        pairs = zip(self.photos, drawings, strict=True)
-        alike = float(np.mean([ssim(photo, drawing) for photo, drawing in pairs]))
-        after = kernel_distance(self.statistics(drawings), self.style)
-        ratio = style_ratio(after, self.before)
-        return {
-            "style_distance_ratio": ratio,
-            "ssim": alike,
-            "score": checkpoint_score(ratio, alike),
-        }
+        toons = [draw(photo) for photo in self.photos]
+        pairs = zip(self.photos, toons, strict=True)
+        similarity = float(np.mean([ssim(photo, toon) for photo, toon in pairs]))
+        ratio = style_ratio(kernel_distance(self.statistics(toons), self.style), self.before)
+        score = checkpoint_score(ratio, similarity)
+        return {"style_distance_ratio": ratio, "ssim": similarity, "score": score}

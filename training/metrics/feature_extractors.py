@@ -1,9 +1,8 @@
-"""Networks that whole pictures are described by, for Frechet and kernel distances between sets.
+"""Networks that extract the features of images for Frechet and kernel distances between sets.
 
-A distance carries its extractor's name. Only one over the Inception network of 2015, with the very
-weights that Heusel et al. used, is called FID or KID. Those weights are not shipped: they are
-fetched once from their public address, or given as a file, and their sha256 is checked before they
-are read.
+A distance carries its extractor's name. Only that of the Inception network of 2015, with the
+weights that Heusel et al. used, is called FID or KID. Those weights are not bundled: they are
+downloaded once, or given as a file, and their sha256 is checked before they are read.
 """
 
 import argparse
@@ -36,9 +35,9 @@ INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb91
 
 
 class Extractor(nn.Module):
-    """Squares (N, 3, side, side) in [-1, 1] -> (N, dimensions); in eval mode, without gradients.
+    """Squares (N, 3, side, side) in [-1, 1] -> features (N, dimensions); always in eval mode.
 
-    `prefixes` are what the Frechet and the kernel distance over it are called.
+    `prefixes`: names of the Frechet and the kernel distance over these features.
     """
 
     name: str
@@ -68,7 +67,7 @@ class MobileNetV2(Extractor):
 
 # EfficientNet-Lite0 ---------------------------------------------------------------------------
 
-# Of each block: kernel, stride, factor that the channels are widened by, channels in and out.
+# Of each block: kernel, stride, expansion factor, channels in and out.
 LITE0_BLOCKS = (
     (3, 1, 1, 32, 16),
     *((3, 2, 6, 16, 24), (3, 1, 6, 24, 24)),
@@ -81,7 +80,7 @@ LITE0_BLOCKS = (
 
 
 class SameConv2d(nn.Conv2d):
-    """TensorFlow's SAME padding: what is left over goes to the right and the bottom."""
+    """TensorFlow's SAME padding: an odd pixel goes to the right and the bottom."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         total = [
@@ -97,7 +96,7 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 class LiteBlock(nn.Module):
-    """Widen, filter each channel, narrow; names as in the published weights."""
+    """Expand, depthwise convolution, project; names as in the published weights."""
 
     def __init__(self, kernel: int, stride: int, factor: int, inside: int, outside: int):
         super().__init__()
@@ -133,7 +132,7 @@ class EfficientNetLite0(Extractor):
         self._blocks = nn.ModuleList(LiteBlock(*block) for block in LITE0_BLOCKS)
         self._conv_head = nn.Conv2d(320, 1280, 1, bias=False)
         self._bn1 = norm(1280)
-        self._fc = nn.Linear(1280, 1000)  # unused, but in the file, which is loaded strictly
+        self._fc = nn.Linear(1280, 1000)  # unused, but in the file
         load_strictly(self, weights or lite0_weights(), LITE0_SHA256)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -144,7 +143,7 @@ class EfficientNetLite0(Extractor):
 
 
 def lite0_weights() -> Path:
-    """The weights file in the installed package, found without running the package's code."""
+    """The weights file in the installed package, found without importing the package."""
     package = importlib.util.find_spec(LITE0_PACKAGE)
     if package is None or not package.submodule_search_locations:
         raise ValueError(
@@ -157,13 +156,13 @@ def lite0_weights() -> Path:
 # Inception, as FID is defined -------------------------------------------------------------------
 
 
-def pooled(x: torch.Tensor) -> torch.Tensor:
-    """The mean of 3 x 3 neighbours that lie in the picture; torchvision counts the padding too."""
+def avg_pool(x: torch.Tensor) -> torch.Tensor:
+    """3x3 average pooling that ignores padding, which torchvision's counts."""
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
 class PooledA(inception.InceptionA):
-    """A block of 35 x 35 as TensorFlow computes it."""
+    """The 35x35 block as TensorFlow computes it."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat(
@@ -171,14 +170,14 @@ class PooledA(inception.InceptionA):
                 self.branch1x1(x),
                 self.branch5x5_2(self.branch5x5_1(x)),
                 self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
-                self.branch_pool(pooled(x)),
+                self.branch_pool(avg_pool(x)),
             ],
             1,
         )
 
 
 class PooledC(inception.InceptionC):
-    """A block of 17 x 17 as TensorFlow computes it."""
+    """The 17x17 block as TensorFlow computes it."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         twice = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
@@ -187,16 +186,16 @@ class PooledC(inception.InceptionC):
                 self.branch1x1(x),
                 self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
                 self.branch7x7dbl_5(self.branch7x7dbl_4(twice)),
-                self.branch_pool(pooled(x)),
+                self.branch_pool(avg_pool(x)),
             ],
             1,
         )
 
 
 class PooledE(inception.InceptionE):
-    """A block of 8 x 8 as TensorFlow computes it; the last one of the graph pools by maximum."""
+    """The 8x8 block as TensorFlow computes it; the last one uses max pooling."""
 
-    def __init__(self, channels: int, pool=pooled):
+    def __init__(self, channels: int, pool=avg_pool):
         super().__init__(channels)
         self.pool = pool
 
@@ -217,10 +216,10 @@ class PooledE(inception.InceptionE):
 
 
 class Inception2015(Extractor):
-    """The classifier graph `inception-2015-12-05` that FID and KID are defined over, 2048 values.
+    """The network `inception-2015-12-05` that defines FID and KID.
 
-    torchvision's Inception v3 with the pooling of TensorFlow's graph; weights as converted by
-    pytorch-fid, which torch-fidelity and torchmetrics use as well.
+    torchvision's Inception v3 with the pooling of TensorFlow's graph. The weights are those that
+    pytorch-fid converted; torch-fidelity and torchmetrics use them as well.
     """
 
     name, side, dimensions = "inception", 299, 2048
@@ -233,12 +232,12 @@ class Inception2015(Extractor):
         self.net.fc = nn.Identity()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        # The graph takes (value - 128) / 128 of bytes, which lies 1/256 below (value / 127.5) - 1.
+        # The graph takes (value - 128) / 128 of bytes.
         return self.net(((image + 1) * 127.5 - 128) / 128)
 
 
 def inception_network() -> inception.Inception3:
-    """torchvision's network with the pools and 1008 classes of TensorFlow's graph, untrained."""
+    """The untrained network: torchvision's with the pooling and 1008 classes of TensorFlow's."""
     net = inception.Inception3(1008, aux_logits=False, init_weights=False)
     net.Mixed_5b, net.Mixed_5c, net.Mixed_5d = PooledA(192, 32), PooledA(256, 64), PooledA(288, 64)
     net.Mixed_6b, net.Mixed_6c = PooledC(768, 128), PooledC(768, 160)
@@ -249,39 +248,42 @@ def inception_network() -> inception.Inception3:
 
 
 def inception_weights() -> Path:
-    """The weights file in torch's cache, fetched from its public address if it is not there."""
+    """The weights file in torch's cache, downloaded if it is not there."""
     file = Path(torch.hub.get_dir(), "checkpoints", INCEPTION_URL.rpartition("/")[2])
     if not file.exists():
-        elsewhere = (
-            f"fetch {INCEPTION_URL} on another machine and give it as --extractor-weights FILE"
-        )
+        elsewhere = f"download {INCEPTION_URL} on another machine and use --extractor-weights FILE"
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(INCEPTION_URL, str(file), hash_prefix=INCEPTION_SHA256)
         except OSError as error:
             raise ValueError(
-                f"--extractor inception: its weights (96 MB) could not be fetched ({error});"
+                f"--extractor inception: its weights (96 MB) could not be downloaded ({error});"
                 f" {elsewhere}"
             ) from error
-        except RuntimeError as error:  # torch's word for another sha256; nothing was kept
+        except RuntimeError as error:  # another sha256; torch has deleted the file
             raise ValueError(
-                f"--extractor inception: {INCEPTION_URL} gave another file than the one with sha256"
+                f"--extractor inception: {INCEPTION_URL} is not the file with sha256"
                 f" {INCEPTION_SHA256}; {elsewhere}"
             ) from error
     return file
 
 
-# Loading and looking ----------------------------------------------------------------------------
+# Loading and extracting ------------------------------------------------------------------------
 
 EXTRACTORS = {kind.name: kind for kind in (MobileNetV2, EfficientNetLite0, Inception2015)}
 BUNDLED = MobileNetV2.name
 
 
 def open_extractor(name: str, weights: Path | None = None) -> Extractor:
-    """The extractor of that name, ready; `weights` is its published file, if that lies elsewhere.
+    """Opens an extractor, without gradients.
 
-    Raises ValueError for an unknown name, for weights that are not on this machine and cannot be
-    fetched, and for a file that is not the published one.
+    Args:
+        name: a key of `EXTRACTORS`.
+        weights: the published weights file; None for the installed or downloaded one.
+
+    Raises:
+        ValueError: the name is unknown, the weights cannot be downloaded, or the file is not the
+            published one.
     """
     if name not in EXTRACTORS:
         raise ValueError(f"--extractor {name}: expected one of {', '.join(EXTRACTORS)}")
@@ -289,30 +291,30 @@ def open_extractor(name: str, weights: Path | None = None) -> Extractor:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--extractor` and `--extractor-weights`, for `open_chosen`."""
+    """Adds `--extractor` and `--extractor-weights`, for `open_from_options`."""
     parser.add_argument(
         "--extractor",
         action="append",
         choices=list(EXTRACTORS),
-        help="network for Frechet and kernel distances; may be given several times"
-        f" (default {BUNDLED}, which is bundled)",
+        help="network for Frechet and kernel distances, may be repeated"
+        f" (default: {BUNDLED}, which is bundled)",
     )
     parser.add_argument(
         "--extractor-weights",
         type=Path,
         metavar="FILE",
-        help="published weights of the extractor that is not bundled, instead of fetching them",
+        help="weights of the extractor that is not bundled (default: downloaded)",
     )
 
 
-def open_chosen(options: argparse.Namespace) -> list[Extractor]:
-    """The extractors asked for; the weights given are those of the one that is not bundled."""
+def open_from_options(options: argparse.Namespace) -> list[Extractor]:
+    """Opens the extractors of parsed options; given weights are those of the unbundled one."""
     names = list(dict.fromkeys(options.extractor or [BUNDLED]))
     unbundled = [name for name in names if name != BUNDLED]
     if options.extractor_weights and len(unbundled) != 1:
         raise ValueError(
             f"--extractor-weights {options.extractor_weights}: expected exactly one --extractor"
-            f" that is not bundled, found {len(unbundled)}"
+            f" that is not bundled, got {len(unbundled)}"
         )
     return [
         open_extractor(name, options.extractor_weights if name in unbundled else None)
@@ -323,12 +325,12 @@ def open_chosen(options: argparse.Namespace) -> list[Extractor]:
 def refuse_weights(name: str, weights: Path | None) -> None:
     if weights is not None:
         raise ValueError(
-            f"--extractor-weights {weights}: {name} has its weights bundled and takes no other file"
+            f"--extractor-weights {weights}: {name} has bundled weights and takes no other file"
         )
 
 
 def load_strictly(network: nn.Module, weights: Path, sha256: str) -> None:
-    """Loads a published .pth into the network: the very file, read as data, every key used."""
+    """Loads a published .pth file into the network, after checking its sha256."""
     try:
         with open(weights, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -342,44 +344,43 @@ def load_strictly(network: nn.Module, weights: Path, sha256: str) -> None:
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), strict=True)
 
 
-def square(picture: Image.Image, side: int) -> Image.Image:
-    """The centre square, `side` px wide, by Pillow's bicubic filter.
+def center_square(picture: Image.Image, side: int) -> Image.Image:
+    """The center square, `side` px wide, by Pillow's bicubic filter, which does not alias.
 
-    It widens its support when it shrinks, so that nothing aliases: Parmar et al., "On aliased
-    resizing and surprising subtleties in GAN evaluation", CVPR 2022.
+    Parmar et al., "On aliased resizing and surprising subtleties in GAN evaluation", CVPR 2022.
     """
     edge = min(picture.size)
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
-    centre = picture.crop((left, top, left + edge, top + edge))
-    return centre.resize((side, side), Image.Resampling.BICUBIC)
+    center = picture.crop((left, top, left + edge, top + edge))
+    return center.resize((side, side), Image.Resampling.BICUBIC)
 
 
 def embed(extractor: Extractor, squares: Iterable[Image.Image], batch: int = 16) -> np.ndarray:
-    """Rows (pictures, dimensions) float64 of squares of the extractor's side."""
+    """Features (N, dimensions) float64 of squares of the extractor's side."""
     squares = list(squares)
     rows = []
     with tqdm(total=len(squares), desc=extractor.name, unit="picture", leave=False) as bar:
         for start in range(0, len(squares), batch):
             part = squares[start : start + batch]
-            rows.append(look(extractor, part))
+            rows.append(extract(extractor, part))
             bar.update(len(part))
     return np.concatenate(rows)
 
 
-def compiled(extractor: Extractor) -> Engine:
-    """The network as CPUs run it fastest, in float32: eager torch takes five times as long."""
-    # Not a property, nor torch's attribute: tracing opens every one of them.
-    known = extractor.__dict__
-    if "compiled" not in known:
+def compile_extractor(extractor: Extractor) -> Engine:
+    """The extractor's CPU engine in float32, five times as fast as eager torch; made once."""
+    # Neither a property nor a submodule: tracing would open it.
+    cache = extractor.__dict__
+    if "engine" not in cache:
         shape = (-1, 3, extractor.side, extractor.side)
-        known["compiled"] = open_engine(None, lambda: extractor, "cpu", shape, exact=True)
-    return known["compiled"]
+        cache["engine"] = open_engine(None, lambda: extractor, "cpu", shape, exact=True)
+    return cache["engine"]
 
 
 @torch.inference_mode()
-def look(extractor: Extractor, squares: list[Image.Image]) -> np.ndarray:
-    """Rows (pictures, dimensions) float64 of one batch of squares of the extractor's side."""
+def extract(extractor: Extractor, squares: list[Image.Image]) -> np.ndarray:
+    """Features (N, dimensions) float64 of one batch of squares of the extractor's side."""
     pictures = torch.cat([images.to_tensor(picture) for picture in squares])
     device = next(extractor.parameters()).device
-    run = compiled(extractor) if device.type == "cpu" else extractor
+    run = compile_extractor(extractor) if device.type == "cpu" else extractor
     return run(pictures.to(device)).double().cpu().numpy()

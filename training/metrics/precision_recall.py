@@ -1,14 +1,14 @@
-"""Distances between the rows of two sets: precision, recall, nearest neighbours.
+"""Precision, recall and nearest neighbors of two sets of feature rows.
 
-Distances are taken in blocks of rows, so that memory grows with the sets and not with their square.
+Distances are computed in blocks of rows, so that memory grows linearly with the sets.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-K = 3  # neighbours that a ball reaches, as in the paper
-BLOCK = 1024  # rows that are compared at a time with all of another set
+K = 3  # number of the neighbor that a ball reaches, as in the paper
+BLOCK = 1024  # rows of one set that are compared at a time
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -30,34 +30,43 @@ def squared_radii(rows: np.ndarray, k: int = K) -> np.ndarray:
     return radii
 
 
-def compare(real: np.ndarray, drawn: np.ndarray, k: int = K) -> dict[str, float]:
-    """How two sets of an extractor's rows, (n, d) and (m, d), lie about each other.
+def compare(real: np.ndarray, generated: np.ndarray, k: int = K) -> dict[str, float]:
+    """Compares two sets of an extractor's rows by balls around each row.
 
-    A ball about each row reaches its `k`-th nearest neighbour in its own set.
+    A ball reaches the `k`-th nearest neighbor of its center in the same set.
 
-    - `precision`: the share of drawn rows in a ball of a real one; `recall`: the share of real rows
-      in a ball of a drawn one (Kynkaanniemi et al., NeurIPS 2019). Both 1 for equal sets.
-    - `density`: the number of balls of real rows that a drawn one lies in, over `k`, on average;
-      `coverage`: the share of real balls with a drawn row in it (Naeem et al., ICML 2020).
-    - `nearest`: the median distance of a drawn row to the nearest real one; 0 for copies.
+    Args:
+        real, generated: (n, d) and (m, d) float64.
+        k: number of the neighbor.
 
-    Raises ValueError for a set of `k` rows or fewer.
+    Returns:
+        `precision`: share of generated rows in a real ball; `recall`: share of real rows in a
+        generated ball (Kynkaanniemi et al., NeurIPS 2019). Both are 1 for equal sets.
+        `density`: mean number of real balls that contain a generated row, divided by `k`;
+        `coverage`: share of real balls that contain a generated row (Naeem et al., ICML 2020).
+        `nearest`: median distance of a generated row to the nearest real one, 0 for copies.
+
+    Raises:
+        ValueError: a set has `k` rows or fewer.
     """
-    if min(len(real), len(drawn)) <= k:
+    if min(len(real), len(generated)) <= k:
         raise ValueError(
-            f"sets of {len(real)} and {len(drawn)} pictures: expected more than {k} in each"
+            f"sets of {len(real)} and {len(generated)} pictures: expected more than {k} in each"
         )
-    middle = real.mean(0)  # what all have in common would only cost digits
-    real, drawn = real - middle, drawn - middle
-    slack = 1e-9 * float((real**2).sum(1).mean())  # so that rounding parts no equal rows
-    around_real, around_drawn = squared_radii(real, k) + slack, squared_radii(drawn, k) + slack
-    balls, reached, recalled = np.empty(len(drawn)), np.zeros(len(real)), np.zeros(len(real))
-    nearest = np.empty(len(drawn))
-    for block, found in squared_distances(drawn, real):
+    middle = real.mean(0)  # for precision
+    real, generated = real - middle, generated - middle
+    slack = 1e-9 * float((real**2).sum(1).mean())  # so that rounding does not separate equal rows
+    around_real, around_generated = (
+        squared_radii(real, k) + slack,
+        squared_radii(generated, k) + slack,
+    )
+    balls, reached, recalled = np.empty(len(generated)), np.zeros(len(real)), np.zeros(len(real))
+    nearest = np.empty(len(generated))
+    for block, found in squared_distances(generated, real):
         inside = found <= around_real
         balls[block] = inside.sum(1)
         reached += inside.sum(0)
-        recalled += (found <= around_drawn[block, None]).sum(0)
+        recalled += (found <= around_generated[block, None]).sum(0)
         nearest[block] = found.min(1)
     return {
         "precision": float((balls > 0).mean()),
@@ -69,24 +78,24 @@ def compare(real: np.ndarray, drawn: np.ndarray, k: int = K) -> dict[str, float]
 
 
 class Nearest:
-    """The nearest of many rows to a few, of which the many need not be in memory together.
+    """Finds the `k` nearest of many rows to each of a few; the many are added in parts.
 
-    places: (few, k) numbers of the nearest rows, in the order in which they were added, the nearest
-    first; -1 where fewer than `k` were added.
+    indices: (few, k) indices of the nearest rows in the order of adding, nearest first; -1 where
+        fewer than `k` were added.
     """
 
     def __init__(self, few: np.ndarray, k: int = K):
         self.few, self.k, self.added = few, k, 0
         self.distances = np.full((len(few), k), np.inf)
-        self.places = np.full((len(few), k), -1)
+        self.indices = np.full((len(few), k), -1)
 
     def add(self, rows: np.ndarray) -> None:
-        """Rows (n, d) that come after those added before."""
+        """Adds rows (n, d)."""
         for block, found in squared_distances(rows, self.few):
             numbers = np.arange(self.added + block.start, self.added + block.stop)
             distances = np.concatenate([self.distances, found.T], 1)
-            places = np.concatenate([self.places, np.tile(numbers, (len(self.few), 1))], 1)
+            indices = np.concatenate([self.indices, np.tile(numbers, (len(self.few), 1))], 1)
             order = np.argsort(distances, axis=1, kind="stable")[:, : self.k]
             self.distances = np.take_along_axis(distances, order, 1)
-            self.places = np.take_along_axis(places, order, 1)
+            self.indices = np.take_along_axis(indices, order, 1)
         self.added += len(rows)

@@ -1,4 +1,4 @@
-"""Gathers the figures of many photos and their drawings, without keeping any of them whole."""
+"""Gathers the metrics of many photos and their toons, without keeping any of them whole."""
 
 import statistics
 
@@ -15,11 +15,11 @@ from training.metrics import images as image_metrics
 from training.metrics.feature_extractors import Extractor
 
 CROPS = 600  # of each set, for the style distance
-ENOUGH_FOR_FRECHET = 10_000  # samples, as Heusel et al. advise for FID
+MIN_FOR_FRECHET = 10_000  # samples, as Heusel et al. advise for FID
 
 
-class Looks:
-    """What the distances between sets need of a set of pictures, so that none is kept whole."""
+class ImageSet:
+    """A set of images, of which only the small copies that distances need are kept."""
 
     def __init__(self, networks: list[Extractor]):
         self.networks = networks
@@ -29,39 +29,43 @@ class Looks:
     def add(self, picture: Image.Image) -> None:
         self.small.append(image_metrics.at_short_side(picture))
         for network in self.networks:
-            self.squares[network.name].append(feature_extractors.square(picture, network.side))
+            self.squares[network.name].append(
+                feature_extractors.center_square(picture, network.side)
+            )
 
 
-class Target:
-    """A style set: what it looks like, and how far photos and drawings are from it."""
+class StyleSet:
+    """The images of a style, and the distances of photos and toons to them."""
 
     def __init__(self, pictures: list[Picture], networks: list[Extractor]):
         self.networks = networks
         self.features = MobileNetV2Features(metrics_distances.STAGES)
-        self.looks = Looks(networks)
+        self.images = ImageSet(networks)
         edges = []
         for picture in tqdm(pictures, desc="style", unit="picture"):
-            self.looks.add(picture.load())
-            edges.append(image_metrics.edge_density(self.looks.small[-1]))
+            self.images.add(picture.load())
+            edges.append(image_metrics.edge_density(self.images.small[-1]))
         self.edge_density = statistics.mean(edges)
-        self.statistics = metrics_distances.style_statistics(self.looks.small, self.features, CROPS)
-        self.rows = self.embedded(self.looks)
+        self.statistics = metrics_distances.style_statistics(
+            self.images.small, self.features, CROPS
+        )
+        self.rows = self.embed(self.images)
 
-    def embedded(self, looks: Looks) -> dict[str, np.ndarray]:
-        """Each extractor's rows of a set."""
+    def embed(self, images: ImageSet) -> dict[str, np.ndarray]:
+        """Each extractor's features of a set."""
         return {
-            network.name: feature_extractors.embed(network, looks.squares[network.name])
+            network.name: feature_extractors.embed(network, images.squares[network.name])
             for network in self.networks
         }
 
-    def strokes(self, photos: Looks, drawings: Looks) -> dict:
-        """The style distance of the photos and of the drawings, and their ratio."""
+    def style_distance(self, photos: ImageSet, toons: ImageSet) -> dict:
+        """The style distance of the photos and of the toons, and their ratio."""
         before, after = (
             metrics_distances.kernel_distance(
-                metrics_distances.style_statistics(looks.small, self.features, CROPS),
+                metrics_distances.style_statistics(images.small, self.features, CROPS),
                 self.statistics,
             )
-            for looks in (photos, drawings)
+            for images in (photos, toons)
         )
         return {
             "style_distance_mobilenet_v2": {
@@ -71,14 +75,14 @@ class Target:
             }
         }
 
-    def distances(self, photos: Looks, drawings: Looks) -> dict:
+    def distances(self, photos: ImageSet, toons: ImageSet) -> dict:
         """Frechet and kernel distances through each extractor, named after it."""
-        fewest = min(len(photos.small), len(self.looks.small))
+        fewest = min(len(photos.small), len(self.images.small))
         if fewest < 3:
-            few = f"{fewest} pictures are too few for Frechet and kernel distances: at least 3"
-            return {"notes": [few]}
+            note = f"{fewest} pictures are too few for Frechet and kernel distances, which need 3"
+            return {"notes": [note]}
         figures, notes = {}, []
-        sets = {"photos": self.embedded(photos), "drawings": self.embedded(drawings)}
+        sets = {"photos": self.embed(photos), "drawings": self.embed(toons)}
         for network in self.networks:
             frechet, kernel = (f"{prefix}_{network.name}" for prefix in network.prefixes)
             theirs = self.rows[network.name]
@@ -88,17 +92,17 @@ class Target:
                 found = set_distances(ours, theirs)
                 figures[frechet][what] = found[0]
                 figures[kernel] |= {what: found[1], f"{what}_standard_error": found[2]}
-            if fewest < ENOUGH_FOR_FRECHET:
+            if fewest < MIN_FOR_FRECHET:
                 notes.append(
-                    f"{frechet} is biased upwards: it is over {len(ours)} photos and {len(theirs)}"
-                    f" style pictures in {network.dimensions} dimensions; compare it only with"
-                    f" figures over as many. {kernel} has no such bias."
+                    f"{frechet} is biased upwards: it compares {len(ours)} photos and {len(theirs)}"
+                    f" style pictures in {network.dimensions} dimensions. Compare it only with"
+                    f" values of equal numbers. {kernel} has no such bias."
                 )
         return {**figures, "notes": notes} if notes else figures
 
 
-class Faces:
-    """Gathers what drawings do to the largest face of each photo."""
+class FaceMetrics:
+    """Gathers how toons change the largest face of each photo."""
 
     def __init__(self):
         self.found = self.lost = 0
@@ -106,22 +110,22 @@ class Faces:
         self.shifts: list[float] = []
         self.roughness: list[float] = []
 
-    def add(self, photo: Image.Image, drawing: Image.Image, face: Face) -> None:
+    def add(self, photo: Image.Image, toon: Image.Image, face: Face) -> None:
         self.found += 1
-        before = image_metrics.cheek_colour(photo, face)
-        shift = image_metrics.hue_shift(before, image_metrics.cheek_colour(drawing, face))
+        before = image_metrics.cheek_color(photo, face)
+        shift = image_metrics.hue_shift(before, image_metrics.cheek_color(toon, face))
         self.hues["all"].append(shift)
         self.hues[image_metrics.skin_tone(before)].append(shift)
-        self.roughness += image_metrics.skin_roughness(photo, drawing, face)
-        again = detect(drawing)
+        self.roughness += image_metrics.skin_roughness(photo, toon, face)
+        again = detect(toon)
         if again:
             steps = [np.linalg.norm(other.points - face.points, axis=1).mean() for other in again]
             self.shifts.append(float(min(steps) / face.eye_distance))
         self.lost += not again
 
     def figures(self) -> dict:
-        """Hue shift of cheek skin in degrees, by skin tone; shift of the five points in
-        inter-ocular distances; detail of the drawn skin as a share of the photo's."""
+        """Hue shift of the cheeks in degrees, by skin tone; shift of the five points in eye
+        distances; skin detail of the toon as a share of the photo's."""
         figures = {
             "faces_in_photos": self.found,
             "faces_lost_in_drawings": self.lost,

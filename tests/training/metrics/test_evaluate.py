@@ -121,9 +121,9 @@ def test_sets_too_small_for_distances_still_have_a_style_distance(toy_style, pla
     ("options", "words"),
     [
         (["--limit", "0"], "--limit 0: expected at least 1"),
-        (["--sheet", "sheet.txt"], "--sheet sheet.txt: expected a name that ends in"),
-        (["--scenes-sheet", "s.jpg"], "expected --scenes"),
-        (["--extractor", "mobilenet_v2"], "expected --style"),
+        (["--sheet", "sheet.txt"], "--sheet sheet.txt: expected a name ending in"),
+        (["--scenes-sheet", "s.jpg"], "requires --scenes"),
+        (["--extractor", "mobilenet_v2"], "requires --style"),
         (["--photos", "/nowhere/at/all"], "/nowhere/at/all: expected a folder"),
         (["--style", "STYLE", "--extractor-weights", "w.pth"], "expected exactly one --extractor"),
         (
@@ -271,7 +271,7 @@ def test_inception_is_fetched_once_and_checked_first(inception_file, tmp_path, m
     file, sha256 = inception_file
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(feature_extractors, "INCEPTION_URL", file.as_uri())
-    with pytest.raises(ValueError, match="gave another file"):
+    with pytest.raises(ValueError, match="is not the file with sha256"):
         feature_extractors.inception_weights()
     assert not list(tmp_path.rglob("*.pth*"))
     monkeypatch.setattr(feature_extractors, "INCEPTION_SHA256", sha256)
@@ -341,7 +341,7 @@ def test_same_padding_is_tensorflows(size, kernel, stride):
 
 def test_pooling_leaves_the_padding_out():
     ones = torch.ones(1, 1, 5, 5)
-    assert torch.equal(feature_extractors.pooled(ones), ones)
+    assert torch.equal(feature_extractors.avg_pool(ones), ones)
 
 
 def test_the_bundled_extractor_sees_the_centre_square(photo):
@@ -349,7 +349,7 @@ def test_the_bundled_extractor_sees_the_centre_square(photo):
     wide = Image.new("RGB", (1024, 512), "red")
     wide.paste(photo, (256, 0))
     rows = feature_extractors.embed(
-        network, [feature_extractors.square(p, 224) for p in (photo, wide)]
+        network, [feature_extractors.center_square(p, 224) for p in (photo, wide)]
     )
     assert rows.shape == (2, 1280)
     assert np.allclose(rows[0], rows[1], atol=1e-6)

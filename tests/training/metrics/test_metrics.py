@@ -55,8 +55,8 @@ def test_style_statistics_tell_flat_from_rough(photo):
 
 
 def test_cheeks_give_the_skin_colour_and_hue_turns_in_degrees():
-    before = image_metrics.cheek_colour(lab_picture(70, 15, 15), FACE)
-    after = image_metrics.cheek_colour(lab_picture(60, 20, 0), FACE)
+    before = image_metrics.cheek_color(lab_picture(70, 15, 15), FACE)
+    after = image_metrics.cheek_color(lab_picture(60, 20, 0), FACE)
     assert before == pytest.approx([70, 15, 15], abs=0.6)
     assert image_metrics.hue_shift(before, after) == pytest.approx(45, abs=2)
     assert image_metrics.hue_shift(np.array([50, 1, -0.01]), np.array([50, 1, 0.01])) < 2
@@ -211,16 +211,16 @@ def test_a_droplet_is_found_and_ink_is_not():
     dropped, inked = photo.copy(), photo.copy()
     dropped.paste((255, 0, 255), (100, 100, 120, 120))
     inked.paste((0, 0, 0), (100, 100, 200, 104))
-    assert image_metrics.stuck_share(photo, dropped) == pytest.approx(400 / 288**2, rel=0.2)
-    assert image_metrics.stuck_share(photo, inked) == 0
-    assert image_metrics.stuck_share(dropped, dropped) == 0  # the photo has it too
+    assert image_metrics.droplet_share(photo, dropped) == pytest.approx(400 / 288**2, rel=0.2)
+    assert image_metrics.droplet_share(photo, inked) == 0
+    assert image_metrics.droplet_share(dropped, dropped) == 0  # the photo has it too
 
 
 def test_values_that_are_not_numbers_count_as_stuck():
     photo = Image.new("RGB", (288, 288), (150, 120, 100))
     drawing = images.to_tensor(photo)
     drawing[..., :40, :40] = float("nan")
-    assert image_metrics.stuck_share(photo, images.to_pil(drawing)) > 0.01
+    assert image_metrics.droplet_share(photo, images.to_pil(drawing)) > 0.01
 
 
 def skin_with(pattern) -> Image.Image:

@@ -30,7 +30,7 @@ def test_a_look_keeps_size_and_skin_and_is_no_photo(look, portrait):
     assert drawn.size == photo.size
     assert drawn.tobytes() == looks.draw(photo, [face.points], looks.LOOKS[look]).tobytes()
     assert np.abs(np.asarray(drawn, int) - np.asarray(photo)).mean() > 5
-    before, after = (image_metrics.cheek_colour(picture, face) for picture in (photo, drawn))
+    before, after = (image_metrics.cheek_color(picture, face) for picture in (photo, drawn))
     assert image_metrics.hue_shift(before, after) < 12
 
 

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 from toonify import images
 from toonify.models import SeedGenerator, ToonGANGenerator
 from training import evaluate_toongan
-from training.data.images import folder_pictures
+from training.data.images import folder_pictures, square
 from training.metrics import feature_extractors, precision_recall
+from training.toongan import evaluation
 
 TOY = {"z_dim": 6, "w_dim": 8, "mapping_layers": 2, "channels": (8, 8, 8, 8, 4)}
 
@@ -129,14 +130,14 @@ def test_nearest_rows_are_found_in_any_portions(sizes):
     for part in np.split(many, np.cumsum(sizes)[:-1]):
         nearest.add(part)
     exact = np.linalg.norm(few[:, None] - many, axis=2)
-    assert np.array_equal(nearest.places, exact.argsort(1)[:, :3])
+    assert np.array_equal(nearest.indices, exact.argsort(1)[:, :3])
     assert np.allclose(nearest.distances**0.5, np.sort(exact, 1)[:, :3])
 
 
 def test_places_that_no_row_takes_are_marked():
     nearest = precision_recall.Nearest(rows(2))
     nearest.add(rows(1, seed=1))
-    assert nearest.places.tolist() == [[0, -1, -1]] * 2
+    assert nearest.indices.tolist() == [[0, -1, -1]] * 2
 
 
 # Samples ----------------------------------------------------------------------------------------
@@ -157,13 +158,13 @@ def test_a_memoriser_is_found_beside_itself(data):
     networks = [feature_extractors.open_extractor("colours")]
     pictures = folder_pictures(data)
     loaded = [picture.load().resize((64, 64)) for picture in pictures[::-1]]
-    drawn = evaluate_toongan.Drawn("memoriser", Memoriser(loaded), 2, 8, networks)
-    real = evaluate_toongan.look_at_data(pictures, 64, networks, [drawn])
+    drawn = evaluation.Samples("memoriser", Memoriser(loaded), 2, 8, networks)
+    real = evaluation.extract_data(pictures, 64, networks, [drawn])
     itself = np.arange(18, 10, -1)  # seed 2 is the last picture but two
     for nearest in drawn.nearest:
-        assert np.array_equal(nearest.places[:, 0], itself)
+        assert np.array_equal(nearest.indices[:, 0], itself)
     assert len(real.rows("colours")) == 21
-    page = evaluate_toongan.neighbours(drawn, pictures, 64)
+    page = evaluation.draw_neighbors(drawn, pictures, 64)
     assert page.size == (2 * 9 * 64, 4 * 64)
     cells = [page.crop((64 * x, 0, 64 * x + 64, 64)) for x in range(9)]
     for at in (1, 5):  # nearest by features, and by pixels
@@ -219,11 +220,11 @@ def test_floor_and_models_meet_the_same_pictures(data):
     """A generator of the other half of the data gets what the floor gets."""
     networks = [feature_extractors.open_extractor("colours")]
     pictures = folder_pictures(data)
-    real = evaluate_toongan.look_at_data(pictures, 64, networks, ())
-    others = [evaluate_toongan.square(picture.load(), 64) for picture in pictures]
-    drawn = evaluate_toongan.Drawn("others", Memoriser(others), 10, 10, networks)
-    floor = evaluate_toongan.compare(real, real, 10, first=10)
-    assert evaluate_toongan.compare(real, drawn.looked, 10) == floor
+    real = evaluation.extract_data(pictures, 64, networks, ())
+    others = [square(picture.load(), 64) for picture in pictures]
+    drawn = evaluation.Samples("others", Memoriser(others), 10, 10, networks)
+    floor = evaluation.compare(real, real, 10, first=10)
+    assert evaluation.compare(real, drawn.features, 10) == floor
     assert floor["fd_colours"] > 0 and floor["kd_colours_standard_error"] > 0
 
 
@@ -255,7 +256,7 @@ def test_models_that_cannot_be_compared_are_refused(models, data, toy_style, tmp
     for folders, words in (
         ((toy_style,), "_class_name is 'AnimeGANGenerator', expected one of ToonGANGenerator"),
         ((ours, small), "small: draws 32 px; expected 64 like the first"),
-        ((theirs, twin), "another one is called theirs too; rename a folder"),
+        ((theirs, twin), "another model is also called theirs; rename a folder"),
         (("owner/faces", "--card"), "--card: owner/faces is neither a folder nor a bundled style"),
     ):
         said = refused(capsys, *folders, "--data", data)
