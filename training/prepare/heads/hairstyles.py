@@ -257,15 +257,18 @@ class Groomer:
     # ------------------------------------------------------------------ growing
 
     def ties(self):
-        """Where hair is tied, (1 or 2, 3)."""
+        """Where hair is tied, (1 or 2, 3): low under a hat."""
         s, rng, style = self.face.shape, self.rng, self.attributes.hair_style
+        low = self.attributes.headwear != "none"
+        if low and style in ("bun", "ponytail"):
+            return np.array([[0, -0.2, -1.22]])
         if style == "bun":
             high = rng.random() < 0.6
             return np.array([[0, self.top, -0.66] if high else [0, self.top - 0.15, -1.0]])
         if style == "ponytail":
             return np.array([[0, s.skull_y + 0.62, -0.44 - 0.78 * s.skull[2]]])
         x = rng.uniform(0.7, 0.8)
-        y = rng.uniform(0.3, 0.6) if style == "pigtails" else rng.uniform(-0.45, -0.2)
+        y = rng.uniform(0.3, 0.6) if style == "pigtails" and not low else rng.uniform(-0.45, -0.2)
         return np.array([[x, y, -0.6], [-x, y, -0.6]])
 
     def fringe(self, style: Style):
@@ -298,10 +301,8 @@ class Groomer:
         return chosen
 
     def grow(self) -> Strands:
-        """The hair of the head; empty for a bald one."""
+        """The hair of a head that is not bald."""
         hair, a, rng = Strands("hair", "hair"), self.attributes, self.rng
-        if a.hair_style == "bald":
-            return hair
         anchors = self.ties() if a.hair_style in GATHERED else None
         style = getattr(self, a.hair_style)() if anchors is None else self.gathered(anchors)
         fringe = self.fringe(style)

@@ -21,9 +21,11 @@ class Hatter:
         s = face.shape
         self.center = np.array([0, s.skull_y, -0.44])
         self.radii = np.array(s.skull)
-        self.front = {"cap": 0.60, "beanie": 0.62, "brim_hat": 0.60}.get(attributes.headwear, 0.66)
+        self.front = {"cap": 0.60, "beanie": 0.62, "brim_hat": 0.60}.get(attributes.headwear, 0.64)
         self.front += rng.uniform(-0.04, 0.05)
         self.slope = {"cap": 0.10, "beanie": 0.22, "brim_hat": 0.12}.get(attributes.headwear, 0.36)
+        if attributes.headwear == "headscarf":
+            self.front, self.slope = self.front - 0.02, 0.6
 
     def mesh(self, field, material="hat", half=True, cell=CELL) -> Mesh:
         low, high = (-1.75, -2.0, -2.2), (1.75, 1.75, 1.4)

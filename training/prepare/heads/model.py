@@ -123,7 +123,7 @@ def build_model(seed: int, attributes: Attributes | None = None) -> Model:
 
     hatter, hats, wool = make_headwear(face, a, rng)
     strands = [brow_strands(face, brow, rng), lash_strands(face, a, rng), wool]
-    if a.headwear not in COVERS_ALL:
+    if a.headwear not in COVERS_ALL and a.hair_style != "bald":
         grown = Groomer(face, a, surface, skin.hair, rng).grow()
         if hatter:
             hatter.press(grown)

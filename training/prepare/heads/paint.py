@@ -78,8 +78,8 @@ class _Painter:
         else:
             pink = np.array([0.74, 0.2, 0.2]) * self.bright
             color = self.tone * np.array([0.62, 0.4, 0.4]) * 0.55 + pink * 0.45
-            strength = self.rng.uniform(0.62, 0.85)
-        on_lip = smooth_step((0.027 - self.lip) / 0.018) * (self.q[:, 2] > self.front - 0.06)
+            strength = self.rng.uniform(0.45, 0.7)
+        on_lip = smooth_step((0.022 - self.lip) / 0.018) * (self.q[:, 2] > self.front - 0.06)
         self.mix(strength * on_lip, color)
         return on_lip > 0.5
 

@@ -180,7 +180,7 @@ def _nose_and_mouth(s: dict, a: Attributes, normal):
     s["mouth_width"] = (0.222 + normal(0.022) + 0.012 * man - 0.016 * kid) * look.width
     s["mouth_curve"] = look.smile * (1 + normal(0.15))
     s["mouth_gap"] = (look.gap_above, look.gap_below * (1 + normal(0.12)))
-    full = 0.75 * (1 - man) + normal(0.5) - 0.3 * old - 0.2 * kid
+    full = 0.7 * (1 - man) + normal(0.4) - 0.3 * old - 0.2 * kid
     s["lips"] = (max(0.022, 0.032 + 0.013 * full), max(0.028, 0.042 + 0.014 * full))
     s["cupid_bow"] = 0.35 + normal(0.15)
 
