@@ -165,8 +165,8 @@ def test_the_second_tab_draws_a_portrait_and_follows_a_slider(visit, site):
         page.click("#npz")
     assert download.value.suggested_filename == "random_021-face.npz"
 
-    page.click("#nobody button")
-    page.wait_for_selector("#portrait-report :text('does not exist')")
+    page.click("#random-person button")
+    page.wait_for_selector("#portrait-report :text('random person, seed')")
     page.wait_for_function("document.querySelectorAll('#strip img').length === 2")
 
 
@@ -180,17 +180,17 @@ def test_a_clip_is_drawn_with_progress_and_played(visit, monkeypatch, tmp_path):
 
     monkeypatch.setattr(toy_app.ToyPipeline, "draw", slow)
     page = visit(390, 844)
-    page.get_by_role("tab", name="Clip").click()
-    page.locator("#clip-source input[type=file]").set_input_files(make_clip(tmp_path / "me.mp4"))
-    page.wait_for_selector("#clip-source video")
-    page.click("#clip-draw")
-    page.wait_for_selector("#clip-film :text-matches('Frame [1-5] of 10, about')")
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#video-source input[type=file]").set_input_files(make_clip(tmp_path / "me.mp4"))
+    page.wait_for_selector("#video-source video")
+    page.click("#video-draw")
+    page.wait_for_selector("#video-result :text-matches('Frame [1-5] of 10, about')")
     seen.set()
-    page.wait_for_selector("#clip-report :text('10 frames drawn')")
-    page.wait_for_function("document.querySelector('#clip-film video')?.duration > 0.3")
-    page.wait_for_selector("#clip-stop", state="hidden")
+    page.wait_for_selector("#video-report :text('10 frames processed')")
+    page.wait_for_function("document.querySelector('#video-result video')?.duration > 0.3")
+    page.wait_for_selector("#video-stop", state="hidden")
     with page.expect_download() as download:
-        page.click("#clip-download")
+        page.click("#video-download")
     assert download.value.suggested_filename == "me-toy.mp4"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -202,7 +202,7 @@ def test_a_camera_is_drawn_frame_for_frame_and_let_go(visit, site):
     page.get_by_role("tab", name="Live").click()
     page.click("#live-camera :text('Click to Access Webcam')")
     page.click("#live-camera :text('Record')")
-    page.wait_for_selector("#live-report :text('drawings a second')")
+    page.wait_for_selector("#live-report :text('frames per second')")
     shown = page.get_attribute("#live-toon img", "src")
     assert shown.startswith("data:image/jpeg")
     page.wait_for_function(f"document.querySelector('#live-toon img').src !== {shown!r}")
@@ -221,7 +221,7 @@ def test_a_camera_that_is_refused_is_explained(visit):
         Promise.reject(new DOMException('denied', 'NotAllowedError'))""")
     page.get_by_role("tab", name="Live").click()
     page.click("#live-camera :text('Click to Access Webcam')")
-    page.wait_for_selector("#live-left :text('allow it in the address bar')")
+    page.wait_for_selector("#live-left :text('Allow it in the address bar')")
 
 
 def test_stop_draws_what_was_reached(visit, site, monkeypatch):
@@ -234,7 +234,7 @@ def test_stop_draws_what_was_reached(visit, site, monkeypatch):
     page = visit()
     page.get_by_role("tab", name="Portrait toon").click()
     upload(page, PORTRAIT, "portrait-")
-    page.get_by_text("Likeness and mixing").click()
+    page.get_by_text("Likeness and blending").click()
     page.wait_for_timeout(1000)  # gradio makes what is in there now, and sets it to its defaults
     page.locator("#likeness input[type=range]").first.press("End")
     steps = "document.querySelector('#likeness input[type=number]').value === '200'"
@@ -252,7 +252,7 @@ def test_a_link_opens_its_face_and_sliders_and_favourites_follow(visit):
     page.wait_for_function("document.querySelectorAll('#crowd img').length === 12")
     assert page.input_value("#move-smile input[type=number]") == "1.5"
     page.click("#keep")
-    page.wait_for_function("document.querySelectorAll('#favourites img').length === 1")
+    page.wait_for_function("document.querySelectorAll('#favorites img').length === 1")
 
     page.locator("#crowd .thumbnail-item").nth(3).click()
     page.wait_for_selector("#new-report :text('Face 10 ·')")
@@ -269,5 +269,5 @@ def test_a_link_opens_its_face_and_sliders_and_favourites_follow(visit):
 
 def test_a_broken_link_is_explained(visit):
     page = visit(query="?seed=seven")
-    page.wait_for_selector("text=number has up to nine digits")
+    page.wait_for_selector("text=seed of up to nine digits")
     assert page.locator("#draw").is_visible()

@@ -29,8 +29,7 @@ from toonify.images import formats
 from toonify.ui import components as boxes
 from toonify.ui import inputs as visitors
 from toonify.ui import outputs as files
-from toonify.ui.handlers import photo, portrait
-from toonify.ui.handlers import video as video_handler
+from toonify.ui.handlers import photo, portrait, video
 
 ROOT = Path(app.__file__).parent
 PORTRAIT = boxes.EXAMPLES[0]
@@ -39,16 +38,16 @@ FILE = {"_type": "gradio.FileData"}
 
 @pytest.fixture
 def handlers(cache, toys):
-    return photo.Handlers(toy_app.STYLES, toys)
+    return photo.PhotoHandlers(toy_app.STYLES, toys)
 
 
 @pytest.fixture
 def faces(cache, toys):
-    return portrait.Handlers(toy_app.TOONS, toys.load_portraits, toy_app.DIRECTIONS)
+    return portrait.PortraitHandlers(toy_app.TOONS, toys.load_portraits, toy_app.DIRECTIONS)
 
 
 @pytest.fixture
-def told(monkeypatch):
+def messages(monkeypatch):
     """What visitors are told in passing: [(kind, text)]."""
     said = []
     monkeypatch.setattr(gr, "Info", lambda text: said.append(("info", text)))
@@ -121,7 +120,7 @@ def test_quality_chooses_the_generator(handlers, toys):
 
 
 def test_quality_is_asked_for_where_there_is_a_choice(handlers):
-    offered, hidden = (boxes.quality(handlers.styles[name]) for name in ("toy", "mask"))
+    offered, hidden = (boxes.add_quality(handlers.styles[name]) for name in ("toy", "mask"))
     assert offered.visible and offered.value == "fast"
     assert not hidden.visible and hidden.value == "best"
     assert handlers.choose("toy")[1]["visible"]
@@ -144,11 +143,11 @@ def test_the_pipelines_in_memory_are_those_used_last(monkeypatch):
     try:
         first = app.load_pipeline("comic")
         assert app.load_pipeline("comic", "fast") is not first
-        for number in range(app.MOST_PIPELINES - 1):
+        for number in range(app.MAX_PIPELINES - 1):
             assert app.load_pipeline("comic") is first
             app.load_pipeline(f"owner/{number}")
         assert app.load_pipeline("comic") is first
-        assert app.open_pipeline.cache_info().currsize == app.MOST_PIPELINES
+        assert app.open_pipeline.cache_info().currsize == app.MAX_PIPELINES
         app.load_pipeline("comic", "fast")
         assert made.count(("comic", "best")) == 1 and made.count(("comic", "fast")) == 2
     finally:
@@ -171,20 +170,20 @@ def test_large_photos_are_shown_small_and_saved_whole(handlers, tmp_path):
         assert toon.size == (3200, 400)
 
 
-def test_no_face_is_news_and_not_an_error(handlers, told, tmp_path):
+def test_no_face_is_news_and_not_an_error(handlers, messages, tmp_path):
     *_, found, boxes = handlers.show(plain(tmp_path), "toy")
-    assert [kind for kind, _ in told] == ["info"]
+    assert [kind for kind, _ in messages] == ["info"]
     assert boxes is None and not found.visible
 
 
-def test_no_face_is_a_warning_where_only_faces_are_drawn(handlers, told, tmp_path):
+def test_no_face_is_a_warning_where_only_faces_are_drawn(handlers, messages, tmp_path):
     handlers.show(plain(tmp_path), "mask")
-    assert [kind for kind, _ in told] == ["warning"]
+    assert [kind for kind, _ in messages] == ["warning"]
 
 
-def test_nobody_is_told_of_missing_faces_that_were_not_looked_for(handlers, told):
+def test_nobody_is_told_of_missing_faces_that_were_not_looked_for(handlers, messages):
     handlers.show(str(PORTRAIT), "toy", "none")
-    assert told == []
+    assert messages == []
 
 
 def test_a_face_style_without_faces_is_refused(handlers):
@@ -203,7 +202,7 @@ def test_no_photo_and_no_picture_are_refused_in_words(handlers, tmp_path):
 
 
 def test_an_unknown_style_is_refused(handlers):
-    with pytest.raises(gr.Error, match="no style 'oil'"):
+    with pytest.raises(gr.Error, match="Unknown style 'oil'"):
         handlers.show(str(PORTRAIT), "oil")
 
 
@@ -212,12 +211,12 @@ def test_a_hub_that_does_not_answer_is_explained(cache):
         raise ConnectionError("the Hub does not answer")
 
     with pytest.raises(gr.Error, match="does not answer"):
-        photo.Handlers(toy_app.STYLES, away).show(str(PORTRAIT), "toy")
+        photo.PhotoHandlers(toy_app.STYLES, away).show(str(PORTRAIT), "toy")
 
 
 def test_styles_are_listed_with_licence_and_source(handlers):
     assert [style["name"] for style in handlers.list_styles()] == ["toy", "mask"]
-    assert "CC0-1.0" in handlers.about("mask") and "someone/mask" in handlers.about("mask")
+    assert "CC0-1.0" in handlers.describe("mask") and "someone/mask" in handlers.describe("mask")
 
 
 @pytest.mark.parametrize(
@@ -232,13 +231,13 @@ def test_styles_are_listed_with_licence_and_source(handlers):
     ],
 )
 def test_file_names_of_downloads(cache, source, name):
-    assert files.saved(Image.new("RGB", (2, 2)), source, "toy").name == name
+    assert files.save_png(Image.new("RGB", (2, 2)), source, "toy").name == name
 
 
 def test_faces_are_framed_where_they_are():
     grey = Image.new("RGB", (3200, 1600), "#808080")
     face = toy_app.ToyFace((800, 400, 1600, 1200), [])
-    framed = photo.boxed(grey, [face])
+    framed = photo.draw_boxes(grey, [face])
     frame = framed.point(lambda value: 255 * (value != 128)).convert("L").getbbox()
     assert framed.size == (1600, 800)
     assert frame == (400, 200, 801, 601)
@@ -256,7 +255,7 @@ def asking(session: str) -> gr.Request:
 
 def setting(**changed) -> tuple:
     """The screen's settings, some of them changed, and no edits."""
-    names = portrait.Handlers.SETTINGS
+    names = portrait.PortraitHandlers.SETTINGS
     return tuple(changed.get(n, v) for n, v in zip(names, SETTINGS, strict=True)) + EDITS
 
 
@@ -268,10 +267,10 @@ def test_the_screen_shows_photo_faces_report_and_downloads(faces, cache):
     assert Path(png["value"]).name == "random_021-bold.png" and png["interactive"]
     assert Path(npz["value"]).name == "random_021-face.npz" and Path(npz["value"]).is_file()
     assert "0.5 s" in report["value"]
-    assert "1 face drawn · left alone: 2 too small" in report["value"]
-    assert [caption for _, caption in strip["value"]] == ["Face", "Redrawn", "Toon"]
+    assert "1 face drawn · skipped: 2 too small" in report["value"]
+    assert [caption for _, caption in strip["value"]] == ["Face", "Reconstruction", "Toon"]
     assert kept.photo == str(PORTRAIT) and len(kept.latents) == 1
-    assert faces.running == {} and not list(cache.rglob("stop"))
+    assert faces.jobs == {} and not list(cache.rglob("stop"))
 
 
 def test_a_changed_setting_draws_again_without_finding_again(faces, toys):
@@ -301,7 +300,7 @@ def test_stop_ends_the_refinement_and_draws_what_was_reached(faces, toys, monkey
             reached.set()
             time.sleep(0.01)
 
-    monkeypatch.setattr(visitors, "told", lambda: progress)
+    monkeypatch.setattr(visitors, "track_progress", lambda: progress)
     drawn = []
     draw = threading.Thread(
         target=lambda: drawn.append(
@@ -317,7 +316,7 @@ def test_stop_ends_the_refinement_and_draws_what_was_reached(faces, toys, monkey
     draw.join(20)
     assert not draw.is_alive() and drawn
     assert toys.portraits.refined < 10**6
-    assert faces.running == {}
+    assert faces.jobs == {}
 
 
 def test_stop_while_waiting_skips_the_refinement_once(faces, toys):
@@ -333,7 +332,7 @@ def test_stop_while_waiting_skips_the_refinement_once(faces, toys):
 
 
 def test_refinement_ends_when_its_time_is_over(faces, toys, monkeypatch):
-    monkeypatch.setattr(portrait, "REFINE_S", -1)
+    monkeypatch.setattr(portrait, "MAX_REFINE_S", -1)
     faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting(refine_steps=50))
     assert toys.portraits.refined == 0
 
@@ -345,7 +344,7 @@ def test_a_failure_leaves_nothing_behind(faces, toys, cache, monkeypatch):
     monkeypatch.setattr(toy_app.ToyPortraits, "__call__", fail)
     with pytest.raises(RuntimeError):
         faces.show(None, str(PORTRAIT), None, asking("a"), None, *setting())
-    assert faces.running == {} and not list(cache.rglob("stop"))
+    assert faces.jobs == {} and not list(cache.rglob("stop"))
 
 
 def test_a_saved_face_takes_the_place_of_the_largest(faces, toys):
@@ -388,28 +387,28 @@ def test_edits_that_are_not_on_the_screen_are_refused(faces, toys, edits):
     assert toys.portraits.calls == []
 
 
-def test_no_face_is_an_answer_but_has_no_latent(faces, told, tmp_path):
+def test_no_face_is_an_answer_but_has_no_latent(faces, messages, tmp_path):
     shown = faces.show(None, plain(tmp_path), None, asking("a"), None, *setting())
-    assert [kind for kind, _ in told] == ["warning"]
+    assert [kind for kind, _ in messages] == ["warning"]
     assert not shown[2]["interactive"] and not shown[4]["visible"]
-    with pytest.raises(gr.Error, match="No face found"):
+    with pytest.raises(gr.Error, match="No usable face"):
         faces.latent(plain(tmp_path))
 
 
 def test_somebody_who_does_not_exist_comes_back_by_number(faces, toys):
-    (base, toon), png, npz, report, strip, kept = faces.imagine("7", None, *setting())
+    (base, toon), png, npz, report, strip, kept = faces.show_random_person("7", None, *setting())
     assert base.size == toon.size == (256, 256)
-    assert "person no. 7" in report["value"] and npz["interactive"]
+    assert "random person, seed 7" in report["value"] and npz["interactive"]
     assert Path(png["value"]).name == "person-7-bold.png"
     assert [caption for _, caption in strip["value"]] == ["Photo", "Toon"]
     assert toys.portraits.calls[-1]["truncation"] == pytest.approx(0.7)
     changed = setting(style="soft")
     (same, other), *_ = faces.redraw(kept, None, None, asking("a"), None, *changed)
     assert same.tobytes() == base.tobytes() and other.tobytes() != toon.tobytes()
-    *_, anybody = faces.imagine("", None, *setting())
+    *_, anybody = faces.show_random_person("", None, *setting())
     assert 0 <= anybody.seed < 10**6
     with pytest.raises(gr.Error, match="digits"):
-        faces.imagine("-1", None, *setting())
+        faces.show_random_person("-1", None, *setting())
 
 
 def test_directions_are_read_without_torch(tmp_path, monkeypatch):
@@ -432,14 +431,14 @@ def test_the_real_pipeline_does_all_that_the_app_asks(cache, toy_portrait):
 
     pipeline = StyleGANPipeline(toy_portrait / "base", toy_portrait / "encoder", "cpu")
     toon = hub.Style(str(toy_portrait / "toon"), "Toy", family="stylegan")
-    faces = portrait.Handlers([toon], lambda: pipeline, {})
+    faces = portrait.PortraitHandlers([toon], lambda: pipeline, {})
     settings = (toon.name, *SETTINGS[1:])
     astronaut = str(boxes.EXAMPLES[5])
     first = faces.show(None, astronaut, None, asking("a"), None, *settings)
     again = faces.redraw(first[-1], astronaut, None, asking("a"), None, *settings)
     loaded = faces.show(None, astronaut, first[2]["value"], asking("a"), None, *settings)
     assert first[0][1].tobytes() == again[0][1].tobytes() == loaded[0][1].tobytes()
-    (base, drawn), *_ = faces.imagine("3", None, *settings)
+    (base, drawn), *_ = faces.show_random_person("3", None, *settings)
     assert base.size == drawn.size == (256, 256)
     with pytest.raises(gr.Error, match="latent"):
         faces.portrait(str(PORTRAIT), toon.name, latent=b"no zip")
@@ -455,21 +454,31 @@ def test_api_draws_a_portrait(client, tmp_path):
 
 def test_api_is_documented(http):
     api = http.get("/info").json()["named_endpoints"]
-    ours = {"/toonify", "/detect", "/styles", "/portrait", "/latent", "/clip"}
+    ours = {"/toonify", "/detect", "/styles", "/portrait", "/latent", "/video", "/clip"}
     assert set(api) == ours | {"/faces", "/mix", "/loop", "/twin"}
     assert all(endpoint["description"] for endpoint in api.values())
     described = [*api["/portrait"]["parameters"], *api["/latent"]["parameters"]]
     assert [p["parameter_name"] for p in described] == [
         *("photo", "style", "blend", "blend_width", "shape_from", "strength", "truncation"),
-        *("refine_steps", "faces", "keep_colour", "edits", "latent", "photo", "refine_steps"),
+        *(
+            "refine_steps",
+            "faces",
+            "keep_color",
+            "edits",
+            "latent",
+            "keep_colour",
+            "photo",
+            "refine_steps",
+        ),
     ]
     assert [p["parameter_name"] for p in api["/toonify"]["parameters"]] == [
         "photo",
         "style",
         "faces",
         "strength",
-        "keep_colour",
+        "keep_color",
         "quality",
+        "keep_colour",
     ]
 
 
@@ -551,16 +560,16 @@ def test_hostile_clips_do_not_come_through_the_server(http, file):
 
 
 def test_without_toons_there_is_one_page_without_tabs(cache, toys):
-    demo = toy_app.build(toys, toons=False, faces=False, films=False, camera=False)
+    demo = toy_app.build(toys, [])
     assert not [block for block in demo.blocks.values() if isinstance(block, gr.Tab)]
     assert {fn.api_name for fn in demo.fns.values()} >= {"toonify", "detect", "styles"}
     assert "portrait" not in {fn.api_name for fn in demo.fns.values()}
     titles = [
         block.label
-        for block in toy_app.build(toys, faces=False).blocks.values()
+        for block in toy_app.build(toys, ("videos", "camera", "portraits")).blocks.values()
         if isinstance(block, gr.Tab)
     ]
-    assert titles == ["Photo", "Clip", "Live", "Portrait toon"]
+    assert titles == ["Photo", "Video", "Live", "Portrait toon"]
 
 
 @pytest.mark.parametrize(
@@ -575,7 +584,7 @@ def test_api_refuses_options_that_are_not_on_the_screen(client, server, options)
 
 def test_api_takes_calls_of_programs_that_know_nothing_of_quality(server, client, http):
     api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert api["/toonify"]["parameters"][-1]["parameter_default"] == "best"
+    assert api["/toonify"]["parameters"][-2]["parameter_default"] == "best"
     with open(PORTRAIT, "rb") as photo:
         [path] = http.post("/upload", files={"files": photo}).json()
     calls = len(server[1]("toy").calls)
@@ -704,12 +713,12 @@ def test_the_browser_is_not_told_to_keep_what_was_drawn(http):
 
 
 def test_where_gpus_are_lent_clips_are_shorter_and_no_camera_runs(monkeypatch):
-    assert app.CAMERA is not None and app.FILMS.most_seconds == video_handler.MOST_SECONDS
+    assert app.CAMERA is not None and app.VIDEOS.max_seconds == video.MAX_SECONDS
     monkeypatch.setenv("SPACES_ZERO_GPU", "1")
     lent = runpy.run_path(app.__file__)
-    assert lent["CAMERA"] is None and lent["FILMS"].most_seconds == 10
+    assert lent["CAMERA"] is None and lent["VIDEOS"].max_seconds == 10
     tabs = {b.label for b in lent["demo"].blocks.values() if isinstance(b, gr.Tab)}
-    assert {"Photo", "Clip"} <= tabs and "Live" not in tabs
+    assert {"Photo", "Video"} <= tabs and "Live" not in tabs
 
 
 def test_python_app_py_serves_and_draws_without_a_network(tmp_path):

@@ -22,7 +22,7 @@ FILE = {"_type": "gradio.FileData"}
 
 @pytest.fixture
 def handlers(cache, toys):
-    return live.Handlers(toy_app.STYLES, toys)
+    return live.LiveHandlers(toy_app.STYLES, toys)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_frame_becomes_a_small_drawing_by_the_fast_generator_and_no_file(handl
     [call] = toys.fast["toy"].calls
     assert call == {"faces": "none", "strength": 1.0, "keep_color": False} and not toys.made
     handlers.show(frame(), "toy", asking("a"))
-    assert "drawings a second · 256" in handlers.show(frame(), "toy", asking("a"))[1]["value"]
+    assert "frames per second · 256" in handlers.show(frame(), "toy", asking("a"))[1]["value"]
     assert not cache.exists()
 
 
@@ -84,7 +84,9 @@ def test_what_is_no_frame_is_refused_in_words(handlers, monkeypatch):
     assert handlers.show(None, "toy", asking("a")) == gr.skip()
     with pytest.raises(gr.Error, match="expected a photo"):
         handlers.show(b"hello " * 40, "toy", asking("a"))
-    with pytest.raises(gr.Error, match="no style 'mask'"):  # it draws faces, which nobody looks for
+    with pytest.raises(
+        gr.Error, match="Unknown style 'mask'"
+    ):  # it draws faces, which nobody looks for
         handlers.show(frame(), "mask", asking("a"))
     monkeypatch.setattr(live, "MAX_FRAME_BYTES", 1000)
     with pytest.raises(gr.Error, match="larger than"):
@@ -93,10 +95,10 @@ def test_what_is_no_frame_is_refused_in_words(handlers, monkeypatch):
 
 def sides(seconds, largest=320, looks=40) -> list[int]:
     """The sizes that a visitor sees whose drawings take seconds(side)."""
-    size, seen = live.Size(largest), []
+    size, seen = live.SizeController(largest), []
     for _ in range(looks):
         seen.append(size.side)
-        size.note(seconds(size.side))
+        size.record(seconds(size.side))
     return [side for side, _ in itertools.groupby(seen)]
 
 
@@ -109,22 +111,22 @@ def test_the_size_goes_down_where_drawing_is_slow_and_up_where_there_is_room():
 
 
 def test_a_size_is_not_judged_by_its_first_drawing():
-    size = live.Size(320)
+    size = live.SizeController(320)
     for seconds in (9.0, 0.14, 0.14, 0.14):
-        size.note(seconds)
+        size.record(seconds)
     assert size.side == 192
 
 
 def test_the_size_comes_back_after_a_busy_time():
-    size = live.Size(256)
+    size = live.SizeController(256)
     for seconds, side in ((0.4, 128), (0.02, 256)):
-        for _ in range(5 * live.LOOKS):
-            size.note(seconds)
+        for _ in range(5 * live.WINDOW):
+            size.record(seconds)
         assert size.side == side
 
 
 def test_so_many_are_live_and_no_more_until_one_leaves(handlers, clock):
-    for name in range(live.MOST_LIVE):
+    for name in range(live.MAX_SESSIONS):
         handlers.show(frame(), "toy", asking(f"{name}"))
     for _ in range(2):
         with pytest.raises(gr.Error, match="people are live now") as refused:
@@ -135,24 +137,24 @@ def test_so_many_are_live_and_no_more_until_one_leaves(handlers, clock):
     handlers.show(frame(), "toy", asking("late"))
     with pytest.raises(gr.Error, match="people are live now"):
         handlers.show(frame(), "toy", asking("later"))
-    clock.now += live.GONE_S + 1
+    clock.now += live.IDLE_S + 1
     handlers.show(frame(), "toy", asking("later"))
     assert set(handlers.sessions) == {"later"}
 
 
 def test_a_session_ends_and_says_why(handlers, clock):
     handlers.show(frame(), "toy", asking("a"))
-    clock.now += live.LASTS_S / 2
+    clock.now += live.MAX_SESSION_S / 2
     handlers.show(frame(), "toy", asking("a"))
     assert handlers.end(asking("a")) == gr.update(value="", visible=False)
     assert handlers.end(asking("a")) == gr.skip()
     handlers.show(frame(), "toy", asking("a"))
-    clock.now += live.LASTS_S
+    clock.now += live.MAX_SESSION_S
     assert handlers.end(asking("a")) == gr.update(value=live.OVER, visible=True)
 
 
 def test_who_goes_on_for_ever_is_stopped(handlers, clock):
-    for _ in range(live.LASTS_S // 10 + 3):
+    for _ in range(live.MAX_SESSION_S // 10 + 3):
         handlers.show(frame(), "toy", asking("a"))
         clock.now += 10
     clock.now += 10
@@ -201,7 +203,7 @@ def test_turns_come_in_order_and_a_full_line_refuses():
     turns, entered, leave = Turns(3, "full"), [], threading.Event()
 
     def come(name):
-        with turns.turn():
+        with turns.wait():
             entered.append(name)
             leave.wait(20)
 
@@ -209,14 +211,14 @@ def test_turns_come_in_order_and_a_full_line_refuses():
     for length, thread in enumerate(threads, 1):
         thread.start()
         until(lambda length=length: len(turns._line) == length)
-    with pytest.raises(gr.Error, match="full"), turns.turn():
+    with pytest.raises(gr.Error, match="full"), turns.wait():
         pass
     assert entered == ["a"]
     leave.set()
     for thread in threads:
         thread.join(20)
     assert entered == ["a", "b", "c"]
-    with turns.turn():
+    with turns.wait():
         pass
 
 
@@ -228,11 +230,11 @@ def test_who_waits_hears_how_many_are_before_and_can_go():
         raise KeyError
 
     heard = []
-    with turns.turn():
-        with pytest.raises(KeyError), turns.turn(waiting):
+    with turns.wait():
+        with pytest.raises(KeyError), turns.wait(waiting):
             pass
         assert heard == [1] and len(turns._line) == 1
-    with turns.turn(waiting):  # at once
+    with turns.wait(waiting):  # at once
         assert heard == [1]
 
 
@@ -343,7 +345,7 @@ def test_frames_are_dropped_not_queued_and_never_written(site, cache):
 def test_one_too_many_is_told_so(site):
     http, slow = site
     slow.let.release(99)
-    cameras = [Camera(http, f"{name}") for name in range(live.MOST_LIVE + 1)]
+    cameras = [Camera(http, f"{name}") for name in range(live.MAX_SESSIONS + 1)]
     for camera in cameras[:-1]:
         camera.send(80)
         until(lambda camera=camera: camera.drawn == [80])

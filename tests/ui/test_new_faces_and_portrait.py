@@ -14,10 +14,9 @@ from PIL import Image
 import app
 from tests.fixtures import toy_app
 from toonify import hub
-from toonify.ui import components
-from toonify.ui import text as words
+from toonify.ui import components, text
 from toonify.ui.handlers import new_faces
-from toonify.ui.handlers.new_faces import Face
+from toonify.ui.handlers.new_faces import Face, NewFacesHandlers
 
 PORTRAIT = str(components.EXAMPLES[0])
 SEEN = ("picture", "report", "png", "keep", "copy", "link", "face")
@@ -32,7 +31,7 @@ def toys():
 
 @pytest.fixture
 def handlers(cache, toys):
-    return new_faces.Handlers(toys.load_faces, toy_app.FACE_DIRECTIONS, 64)
+    return NewFacesHandlers(toys.load_faces, toy_app.FACE_DIRECTIONS, 64)
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +66,19 @@ def test_the_real_pipeline_does_all_that_the_tab_asks(toy_faces, cache):
 
     pipeline = ToonGANPipeline.from_pretrained(toy_faces, device="cpu")
     directions = {name: direction.label for name, direction in pipeline.directions.items()}
-    handlers = new_faces.Handlers(lambda: pipeline, directions, pipeline.resolution)
-    drawn = named(DRAWN, handlers.draw(7, 3, 0.8, []))
+    handlers = NewFacesHandlers(lambda: pipeline, directions, pipeline.resolution)
+    drawn = named(DRAWN, handlers.show(7, 3, 0.8, []))
     third = drawn["gallery"]["value"][2][0]
     assert third.tobytes() == pipeline(3, 7, 0.8)[2].tobytes()  # whatever is drawn beside it
     faces = drawn["faces"]
     kept, *_ = handlers.keep(faces[1], handlers.keep(faces[0], [])[0])
-    moved = named(SEEN, handlers.move(faces[0], kept, 1.5, -1.0))
+    moved = named(SEEN, handlers.change(faces[0], kept, 1.5, -1.0))
     assert moved["picture"].tobytes() != drawn["picture"].tobytes()
     mixed = named(SHOWN, handlers.show_mix(faces[0], faces[1], 2, kept))
     assert mixed["picture"].size == (64, 64) and mixed["link"] == ""
-    assert handlers.looped(kept, "GIF", 0.5).stat().st_size > 0
-    face, note = handlers.twin_of(PORTRAIT)
-    assert face.picture(pipeline).size == (64, 64) and note
+    assert handlers.write_loop(kept, "GIF", 0.5).stat().st_size > 0
+    face, note = handlers.find_twin(PORTRAIT)
+    assert face.draw(pipeline).size == (64, 64) and note
 
 
 def test_what_a_face_is_to_have_is_chosen(choosing_faces, cache):
@@ -87,31 +86,31 @@ def test_what_a_face_is_to_have_is_chosen(choosing_faces, cache):
 
     pipeline = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
     # A direction may have an attribute's name.
-    handlers = new_faces.Handlers(lambda: pipeline, {"mouth": "Mouth"}, 64, pipeline.attributes)
+    handlers = NewFacesHandlers(lambda: pipeline, {"mouth": "Mouth"}, 64, pipeline.attributes)
     names = (*SEEN, "amount", "mouth", "hair")
-    drawn = handlers.draw(5, 2, 0.8, [])
+    drawn = handlers.show(5, 2, 0.8, [])
     face = named(DRAWN[:4] + names, drawn)["face"]
     said = named(DRAWN[:4] + names, drawn)
     assert said["mouth"]["value"] == said["hair"]["value"] == "" and said["mouth"]["interactive"]
-    sad = named(SEEN, handlers.move(face, [], 0, "sad", ""))
+    sad = named(SEEN, handlers.change(face, [], 0, "sad", ""))
     assert sad["picture"].tobytes() == pipeline(1, 5, 0.8, choices={"mouth": "sad"})[0].tobytes()
     assert "Face 5 · Mouth: sad · " in sad["report"]["value"].replace("Sad", "sad")
-    assert sad["link"] == "?seed=5&truncation=0.8&choose.mouth=sad" and sad["face"].same(
+    assert sad["link"] == "?seed=5&truncation=0.8&choose.mouth=sad" and sad["face"].is_same(
         sad["face"]
     )
-    assert not sad["face"].same(face)
-    back = named(names, handlers.shown(sad["face"], []))
+    assert not sad["face"].is_same(face)
+    back = named(names, handlers.fill_face(sad["face"], []))
     assert back["mouth"]["value"] == "sad"
-    linked = handlers.linked({"seed": "5", "choose.hair_colour": "#d6b370", "mouth": "2"})
+    linked = handlers.parse_link({"seed": "5", "choose.hair_colour": "#d6b370", "mouth": "2"})
     assert linked.choices == {"hair_color": "#d6b370"} and linked.edits == {"mouth": 2.0}
     assert linked.link.endswith("&mouth=2&choose.hair_color=%23d6b370")
-    mix = handlers.mixed(face, sad["face"], 8)
-    shown = named(names, handlers.shown(mix, []))
+    mix = handlers.mix_faces(face, sad["face"], 8)
+    shown = named(names, handlers.fill_face(mix, []))
     assert not shown["mouth"]["interactive"]
-    moved = named(SEEN, handlers.move(mix, [], 0, "sad", ""))
+    moved = named(SEEN, handlers.change(mix, [], 0, "sad", ""))
     assert moved["face"].choices == {} and moved["picture"].tobytes() == shown["picture"].tobytes()
-    twin, _ = handlers.twin_of(PORTRAIT)
-    assert handlers.linked(dict(parse_qsl(twin.link[1:]))).same(twin)
+    twin, _ = handlers.find_twin(PORTRAIT)
+    assert handlers.parse_link(dict(parse_qsl(twin.link[1:]))).is_same(twin)
     faces = handlers.faces(1, 5, 0.8, None, {"mouth": "sad"})
     assert Image.open(faces[0]).tobytes() == sad["picture"].tobytes()
     for wrong in ({"mouth": "grin"}, {"nose": "long"}, ["mouth"], {"mouth": 3}):
@@ -129,14 +128,14 @@ def test_what_a_face_is_to_have_is_chosen(choosing_faces, cache):
     ],
 )
 def test_names_of_a_table_are_written_for_people(name, label):
-    assert words.label(name) == label
+    assert text.format_name(name) == label
 
 
 # Handlers -------------------------------------------------------------------------------------
 
 
 def test_faces_have_consecutive_numbers_and_the_first_is_picked(handlers, cache):
-    drawn = named(DRAWN, handlers.draw("7", 3, 0.8, []))
+    drawn = named(DRAWN, handlers.show("7", 3, 0.8, []))
     pictures = drawn["gallery"]["value"]
     assert [caption for _, caption in drawn["gallery"]["value"]] == ["7", "8", "9"]
     assert drawn["number"] == 7 and drawn["face"].seed == 7
@@ -149,29 +148,29 @@ def test_faces_have_consecutive_numbers_and_the_first_is_picked(handlers, cache)
 
 
 def test_a_face_is_the_same_alone_and_in_a_row(handlers):
-    row = named(DRAWN, handlers.draw("7", 3, 0.8, []))
-    alone = named(DRAWN, handlers.draw("9", 1, 0.8, []))
+    row = named(DRAWN, handlers.show("7", 3, 0.8, []))
+    alone = named(DRAWN, handlers.show("9", 1, 0.8, []))
     assert alone["picture"].tobytes() == row["gallery"]["value"][2][0].tobytes()
-    tamer = named(DRAWN, handlers.draw("9", 1, 0.1, []))
+    tamer = named(DRAWN, handlers.show("9", 1, 0.1, []))
     assert tamer["picture"].tobytes() != alone["picture"].tobytes()
 
 
 def test_without_a_number_anybody_comes(handlers):
-    drawn = named(DRAWN, handlers.draw("", 1, 0.8, []))
+    drawn = named(DRAWN, handlers.show("", 1, 0.8, []))
     assert 0 <= drawn["number"] < 10**6
-    others = [named(DRAWN, handlers.surprise(1, 0.8, []))["number"] for _ in range(3)]
+    others = [named(DRAWN, handlers.show_random(1, 0.8, []))["number"] for _ in range(3)]
     assert len({*others, drawn["number"]}) > 1
 
 
 def test_numbers_begin_again_after_the_last(handlers):
-    drawn = named(DRAWN, handlers.draw("999999999", 2, 0.8, []))
+    drawn = named(DRAWN, handlers.show("999999999", 2, 0.8, []))
     assert [face.seed for face in drawn["faces"]] == [999_999_999, 0]
 
 
 @pytest.mark.parametrize("number", ["-1", "7.5", "seven", "1" * 10, "٣"])
 def test_what_is_no_number_is_refused(handlers, number):
-    with pytest.raises(gr.Error, match=r"face's number has up to nine digits") as refused:
-        handlers.draw(number, 1, 0.8, [])
+    with pytest.raises(gr.Error, match="seed of up to nine digits") as refused:
+        handlers.show(number, 1, 0.8, [])
     assert not refused.value.print_exception
 
 
@@ -185,27 +184,27 @@ def test_a_picked_face_brings_its_sliders_and_one_that_is_gone_nothing(handlers)
 
 def test_a_moved_slider_draws_the_face_again_and_back(handlers):
     first = named(SHOWN, handlers.pick([Face("7", 7)], [], picking(0)))
-    moved = named(SEEN, handlers.move(first["face"], [], 0, -2.0))
+    moved = named(SEEN, handlers.change(first["face"], [], 0, -2.0))
     assert moved["picture"].tobytes() != first["picture"].tobytes()
     assert moved["face"].edits == {"glasses": -2.0}
-    back = named(SEEN, handlers.move(moved["face"], [], 0, 0))
+    back = named(SEEN, handlers.change(moved["face"], [], 0, 0))
     assert back["picture"].tobytes() == first["picture"].tobytes()
-    assert handlers.move(None, [], 0, 0) == gr.skip()
+    assert handlers.change(None, [], 0, 0) == gr.skip()
     with pytest.raises(gr.Error, match=r"from -3 to 3.*smile, glasses"):
-        handlers.move(first["face"], [], 3.5, 0)
+        handlers.change(first["face"], [], 3.5, 0)
 
 
 def test_favourites_are_kept_by_number_and_edits_and_taken_away(handlers):
     plain, smiling = Face("7", 7), Face("7", 7, edits={"smile": 1.0})
     kept, gallery, button = handlers.keep(plain, [])
-    assert button["value"] == "Take away" and gallery["visible"]
+    assert button["value"] == "Remove" and gallery["visible"]
     kept, gallery, _ = handlers.keep(smiling, kept)
     assert [caption for _, caption in gallery["value"]] == ["7", "7 · Smile +1"]
     again = named(SHOWN, handlers.pick(kept, kept, picking(1)))
-    assert again["keep"]["value"] == "Take away" and again["smile"] == 1
-    moved = named(SEEN, handlers.move(again["face"], kept, 0, 0))
-    assert moved["keep"]["value"] == "Take away"  # for that is the plain one
-    assert named(SEEN, handlers.move(again["face"], kept, 0.5, 0))["keep"]["value"] == "Keep"
+    assert again["keep"]["value"] == "Remove" and again["smile"] == 1
+    moved = named(SEEN, handlers.change(again["face"], kept, 0, 0))
+    assert moved["keep"]["value"] == "Remove"  # for that is the plain one
+    assert named(SEEN, handlers.change(again["face"], kept, 0.5, 0))["keep"]["value"] == "Keep"
     kept, gallery, button = handlers.keep(moved["face"], kept)
     assert kept == [smiling] and button["value"] == "Keep"
     kept, gallery, _ = handlers.keep(smiling, kept)
@@ -213,30 +212,30 @@ def test_favourites_are_kept_by_number_and_edits_and_taken_away(handlers):
 
 
 def test_favourites_are_not_without_end(handlers):
-    kept = [Face(f"{seed}", seed) for seed in range(new_faces.MOST_KEPT)]
-    with pytest.raises(gr.Error, match="room for 16 favourites"):
+    kept = [Face(f"{seed}", seed) for seed in range(new_faces.MAX_FAVORITES)]
+    with pytest.raises(gr.Error, match="up to 16 favorites"):
         handlers.keep(Face("99", 99), kept)
-    assert len(handlers.keep(kept[0], kept)[0]) == new_faces.MOST_KEPT - 1
+    assert len(handlers.keep(kept[0], kept)[0]) == new_faces.MAX_FAVORITES - 1
 
 
 def test_without_a_face_there_is_nothing_to_keep_or_to_mix(handlers):
-    for press in (lambda: handlers.keep(None, []), lambda: handlers.take(None)):
+    for press in (lambda: handlers.keep(None, []), lambda: handlers.use(None)):
         with pytest.raises(gr.Error, match="Pick a face first"):
             press()
 
 
 def test_two_faces_are_mixed_by_size(handlers, toys):
-    coarse, picture = handlers.take(Face("7", 7, edits={"smile": 1.0}))
+    coarse, picture = handlers.use(Face("7", 7, edits={"smile": 1.0}))
     assert picture.size == (64, 64)
     assert (
         handlers.show_mix(coarse, None, 2, [])
         == handlers.show_mix(None, coarse, 2, [])
         == gr.skip()
     )
-    fine, _ = handlers.take(Face("8", 8))
+    fine, _ = handlers.use(Face("8", 8))
     mixes = [named(SHOWN, handlers.show_mix(coarse, fine, size, [])) for size in (1, 4)]
     pictures = [mix["picture"].tobytes() for mix in mixes]
-    assert len({*pictures, picture.tobytes(), fine.picture(toys.faces).tobytes()}) == 4
+    assert len({*pictures, picture.tobytes(), fine.draw(toys.faces).tobytes()}) == 4
     assert "7 × 8" in mixes[0]["report"]["value"] and mixes[0]["smile"] == 0
     assert not mixes[0]["copy"]["interactive"] and mixes[0]["link"] == ""
     assert Path(mixes[0]["png"]["value"]).name == "face-7-8.png"
@@ -257,7 +256,7 @@ def test_a_loop_goes_through_the_favourites(handlers, toys, form):
 
 
 def test_one_favourite_is_no_loop(handlers):
-    with pytest.raises(gr.Error, match="Keep two faces or more"):
+    with pytest.raises(gr.Error, match="Keep two or more faces"):
         handlers.show_loop([Face("7", 7)], "MP4", 1)
 
 
@@ -266,7 +265,7 @@ def test_a_twin_is_played_on_from(handlers, tmp_path):
     shown = named(SHOWN, shown)
     assert "brown hair" in note["value"] and note["visible"]
     assert shown["smile"] == 1.2 and " · Smile +1.2 · " in shown["report"]["value"]
-    moved = named(SEEN, handlers.move(shown["face"], [], 1, 0))
+    moved = named(SEEN, handlers.change(shown["face"], [], 1, 0))
     assert moved["link"] == f"?seed={shown['face'].seed}&truncation=0.5&smile=1"
     plain = tmp_path / "plain.png"
     Image.new("RGB", (80, 60), "#7799cc").save(plain)
@@ -290,8 +289,8 @@ def test_a_link_leads_back_to_its_face(handlers):
     assert face.link == "?seed=123456789&truncation=0.85&smile=1.5&glasses=-0.1"
     said = dict(httpx.QueryParams(face.link.removeprefix("?")))
     tabs, truncation, asked = handlers.arrive(arriving(**said))
-    assert tabs["selected"] == new_faces.TAB and truncation == 0.85
-    assert asked.same(face)
+    assert tabs["selected"] == new_faces.TAB_ID and truncation == 0.85
+    assert asked.is_same(face)
     drawn = named(DRAWN, handlers.open(asked, 3, []))
     assert [other.seed for other in drawn["faces"]] == [123_456_789 + step for step in range(3)]
     assert drawn["face"] is asked and drawn["smile"] == 1.5
@@ -301,17 +300,17 @@ def test_a_link_leads_back_to_its_face(handlers):
 def test_an_address_without_a_face_opens_nothing(handlers):
     assert handlers.arrive(arriving(__theme="dark")) == gr.skip()
     assert handlers.open(None, 3, []) == gr.skip()
-    assert handlers.linked({"seed": "7", "__theme": "dark"}).same(Face("7", 7))
+    assert handlers.parse_link({"seed": "7", "__theme": "dark"}).is_same(Face("7", 7))
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
         ({"seed": "<b>"}, "up to nine digits"),
-        ({"seed": "7", "truncation": "much"}, "truncation is no number"),
+        ({"seed": "7", "truncation": "much"}, "truncation is not a number"),
         ({"seed": "7", "truncation": "1.5"}, "truncation is 1.5: expected 0 to 1"),
         ({"seed": "7", "truncation": "nan"}, "expected 0 to 1"),
-        ({"seed": "7", "smile": "<b>"}, "smile is no number"),
+        ({"seed": "7", "smile": "<b>"}, "smile is not a number"),
         ({"seed": "7", "smile": "inf"}, "from -3 to 3"),
     ],
 )
@@ -323,8 +322,8 @@ def test_odd_links_are_refused_in_words(handlers, said, expected):
 def test_the_visitor_is_told_where_the_link_is(handlers, monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Info", said.append)
-    handlers.copied("copied")
-    handlers.copied("shown")
+    handlers.confirm_copy("copied")
+    handlers.confirm_copy("shown")
     assert said == ["Link copied.", "The link is in the address bar."]
 
 
@@ -334,7 +333,7 @@ def test_the_visitor_is_told_where_the_link_is(handlers, monkeypatch):
 @pytest.mark.parametrize("toons", [True, False])
 @pytest.mark.parametrize("faces", [True, False])
 def test_the_tab_is_there_if_its_network_is(toys, toons, faces):
-    demo = toy_app.build(toys, toons, faces, films=False, camera=False)
+    demo = toy_app.build(toys, ["portraits"] * toons + ["faces"] * faces)
     titles = [block.label for block in demo.blocks.values() if isinstance(block, gr.Tab)]
     others = ["Photo"] * (toons or faces) + ["Portrait toon"] * toons
     assert titles == others + ["New faces"] * faces
@@ -344,11 +343,11 @@ def test_the_tab_is_there_if_its_network_is(toys, toons, faces):
 
 def test_the_app_looks_for_the_bundled_network(tmp_path, use_bundled):
     use_bundled(tmp_path)
-    assert app.faces_here() is None
+    assert app.find_faces_handlers() is None
     folder = tmp_path / hub.DEFAULT_FACES
     folder.mkdir()
     (folder / hub.CONFIG).write_text('{"resolution": 256}')
-    handlers = app.faces_here()
+    handlers = app.find_faces_handlers()
     assert handlers.sizes == [8, 16, 32, 64, 128, 256]
     assert handlers.directions == {}
 
@@ -376,7 +375,7 @@ def test_api_draws_faces_by_number(client, toys):
     two = client.predict(n=2, seed=6, edits={"smile": 1.5}, api_name="/faces")
     with Image.open(one["image"]) as plain, Image.open(two[1]["image"]) as smiling:
         assert (plain.format, plain.size) == ("PNG", (64, 64))
-        assert plain.tobytes() == Face("7", 7).picture(toys.faces).tobytes() != smiling.tobytes()
+        assert plain.tobytes() == Face("7", 7).draw(toys.faces).tobytes() != smiling.tobytes()
     assert len(client.predict(n=2, api_name="/faces")) == 2
 
 
@@ -400,8 +399,8 @@ def test_api_mixes_loops_and_finds_twins(client, toys):
         ("/faces", {"truncation": 5}, "greater than"),
         ("/faces", {"edits": {"nose": 1}}, "from -3 to 3"),
         ("/mix", {"coarse": 7, "fine": 8, "size": 33}, "not in the list"),
-        ("/loop", {"seeds": [7]}, "2 to 16 numbers"),
-        ("/loop", {"seeds": 7}, "2 to 16 numbers"),
+        ("/loop", {"seeds": [7]}, "2 to 16 seeds"),
+        ("/loop", {"seeds": 7}, "2 to 16 seeds"),
         ("/loop", {"seeds": [7, "x"]}, "nine digits"),
         ("/loop", {"seeds": [7, 8], "form": "AVI"}, "not in the list"),
         ("/loop", {"seeds": [7, 8], "seconds": 60}, "greater than"),

@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from tests.fixtures import toy_app
 from tests.fixtures.toy_clips import make_clip, pictures_of, sound_of, times_of
 from toonify.ui import components, inputs
-from toonify.ui.handlers import video as video_handler
+from toonify.ui.handlers import video
 
 WANTED = ("toy", "best", "none", False)  # style, quality, faces, side by side
 
@@ -24,7 +24,7 @@ def me(tmp_path_factory) -> str:
 
 @pytest.fixture
 def handlers(cache, toys):
-    return video_handler.Handlers(toy_app.STYLES, toys)
+    return video.VideoHandlers(toy_app.STYLES, toys)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def gate(monkeypatch):
 def heard(monkeypatch):
     """What visitors are told of the progress: [(fraction, text)]."""
     said = []
-    monkeypatch.setattr(inputs, "told", lambda: lambda *progress: said.append(progress))
+    monkeypatch.setattr(inputs, "track_progress", lambda: lambda *progress: said.append(progress))
     return said
 
 
@@ -83,15 +83,15 @@ def test_a_clip_is_drawn_with_its_times_and_sound(handlers, toys, me, cache, hea
     assert Path(film).name == "me-toy.mp4" and Path(film).is_relative_to(cache)
     assert times_of(film) == times_of(me) and sound_of(film) == sound_of(me)
     assert download == gr.update(value=film, interactive=True)
-    assert report["value"].startswith("10 frames drawn")
+    assert report["value"].startswith("10 frames processed")
     assert len(toys.made["toy"].drawn) == 10
     assert [path for path in kept(cache) if path.is_file()] == [Path(film)]
     assert heard[-1][0] == 1.0 and heard[4][1].startswith("Frame 5 of 10, about ")
-    assert handlers.running == {}
+    assert handlers.jobs == {}
 
 
 def test_options_reach_the_clip(handlers, toys, me):
-    film = handlers.clip(me, "toy", "fast", "none", True)
+    film = handlers.toonify(me, "toy", "fast", "none", True)
     assert pictures_of(Path(film))[0].shape == (64, 192, 3)
     assert toys.fast["toy"].drawn and not toys.made
 
@@ -104,15 +104,15 @@ def test_what_cannot_be_drawn_is_refused_before_anybody_waits(handlers, toys, me
         assert not error.value.print_exception
         return error.value.message
 
-    assert "Choose a clip" in refused(None, *WANTED)
-    assert "Upload the clip" in refused(b"bytes", *WANTED)
+    assert "Choose a video" in refused(None, *WANTED)
+    assert "Upload the video" in refused(b"bytes", *WANTED)
     assert "expected a film" in refused(str(components.EXAMPLES[0]), *WANTED)
-    assert "no style 'oil'" in refused(me, "oil", "best", "none", False)
+    assert "Unknown style 'oil'" in refused(me, "oil", "best", "none", False)
     assert "faces only" in refused(me, "mask", "best", "none", False)
     assert "no fast generator" in refused(me, "mask", "fast", "all", False)
-    handlers.most_seconds = 0.2
+    handlers.max_seconds = 0.2
     assert "expected at most 0.2 s" in refused(me, *WANTED)
-    monkeypatch.setattr(video_handler, "MAX_BYTES", 1000)
+    monkeypatch.setattr(video, "MAX_BYTES", 1000)
     assert "expected at most 0 MB" in refused(me, *WANTED)
     assert not toys.made
 
@@ -120,7 +120,7 @@ def test_what_cannot_be_drawn_is_refused_before_anybody_waits(handlers, toys, me
 def test_a_clip_that_does_not_say_how_long_it_is_is_stopped_there(handlers, toys, me, cache):
     """A camera's recording has no length in its header."""
     handlers.check = lambda source: None
-    handlers.most_seconds = 0.1
+    handlers.max_seconds = 0.1
     with pytest.raises(gr.Error, match=r"'me\.mp4 is too long: expected at most 0\.1 seconds"):
         handlers.show(me, *WANTED, asking("a"))
     assert not kept(cache)
@@ -136,25 +136,25 @@ def test_stop_ends_the_work_and_leaves_nothing(handlers, toys, me, cache, gate, 
     assert not handlers.stop(asking("a")).interactive
     gate.opened.set()
     thread.join(30)
-    assert answers == [handlers.forget()] and "Nothing of the drawing" in told[0]
+    assert answers == [handlers.clear()] and "Nothing was saved" in told[0]
     assert len(toys.made["toy"].drawn) < 10
-    assert not kept(cache) and handlers.running == {}
+    assert not kept(cache) and handlers.jobs == {}
 
 
 def test_clips_wait_for_each_other_and_only_a_few(handlers, toys, me, cache, gate, heard):
     first, _ = in_background(handlers.show, me, *WANTED, asking("0"))
     assert gate.reached.wait(30)
     others = []
-    for number in range(1, video_handler.MOST_CLIPS):
+    for number in range(1, video.MAX_VIDEOS):
         others.append(in_background(handlers.show, me, *WANTED, asking(f"{number}")))
-        until(lambda number=number: (0.0, f"Waiting: {words(number)} before yours") in heard)
-    with pytest.raises(gr.Error, match="clips are being drawn or wait"):
+        until(lambda number=number: (0.0, f"Waiting: {words(number)} ahead of yours") in heard)
+    with pytest.raises(gr.Error, match="videos are in progress or waiting"):
         handlers.show(me, *WANTED, asking("late"))
-    for number in range(1, video_handler.MOST_CLIPS):
+    for number in range(1, video.MAX_VIDEOS):
         handlers.leave(asking(f"{number}"))
     for thread, answers in others:
         thread.join(30)
-        assert answers == [handlers.forget()]
+        assert answers == [handlers.clear()]
     gate.opened.set()
     first.join(30)
     assert len(toys.made["toy"].drawn) == 10
@@ -162,7 +162,7 @@ def test_clips_wait_for_each_other_and_only_a_few(handlers, toys, me, cache, gat
 
 
 def words(count: int) -> str:
-    return "1 clip" if count == 1 else f"{count} clips"
+    return "1 video" if count == 1 else f"{count} videos"
 
 
 def test_a_failure_leaves_nothing_behind(handlers, me, cache, monkeypatch):
@@ -172,13 +172,13 @@ def test_a_failure_leaves_nothing_behind(handlers, me, cache, monkeypatch):
     monkeypatch.setattr(toy_app.ToyPipeline, "draw", fail)
     with pytest.raises(RuntimeError):
         handlers.show(me, *WANTED, asking("a"))
-    assert not kept(cache) and handlers.running == {}
+    assert not kept(cache) and handlers.jobs == {}
 
 
 def test_work_ends_with_its_time(handlers, me, cache, monkeypatch):
-    monkeypatch.setattr(video_handler, "WORK_S", -1)
+    monkeypatch.setattr(video, "MAX_WORK_S", -1)
     with pytest.raises(gr.Error, match="Stopped after"):
-        handlers.clip(me, "toy", faces="none")
+        handlers.toonify(me, "toy", faces="none")
     assert not kept(cache)
 
 

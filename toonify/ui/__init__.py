@@ -1,1 +1,1 @@
-"""The screen: of each tab, NAME.py is what happens and NAME_tab.py is what is seen."""
+"""The web page: what each tab shows is in tabs/, what happens there in handlers/."""

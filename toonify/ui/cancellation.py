@@ -1,4 +1,4 @@
-"""What stops long work: a file, since some of it is done in another process."""
+"""How long work is stopped: by a file, since some of it runs in another process."""
 
 import contextlib
 import dataclasses
@@ -10,34 +10,42 @@ from toonify.ui import outputs
 
 
 @dataclasses.dataclass(frozen=True)
-class Stop:
-    """True when its file is there or its time is over. Other processes can be asked too."""
+class StopSignal:
+    """True once its file exists or its deadline has passed. Works in other processes too."""
 
     file: Path
-    until: float
+    deadline: float  # of time.monotonic
 
     def __call__(self) -> bool:
-        return self.file.exists() or time.monotonic() > self.until
+        return self.file.exists() or time.monotonic() > self.deadline
 
 
-class Stops(dict[str, Path]):
-    """Session -> the file that stops its work, for as long as it works."""
+class Jobs(dict[str, Path]):
+    """Session -> the file that stops its job, while the job runs."""
 
     @contextlib.contextmanager
-    def during(self, session: str, seconds: float) -> Iterator[Stop]:
-        """What stops the work of this session that is done meanwhile: `press`, or its time."""
-        file = outputs.made(outputs.folder() / "stop")
+    def run(self, session: str, seconds: float) -> Iterator[StopSignal]:
+        """Register the job of a session.
+
+        Args:
+            session: whose job it is.
+            seconds: the most it may take.
+
+        Returns:
+            A context manager whose value says when the job is to stop.
+        """
+        file = outputs.make_parent(outputs.choose_folder() / "stop")
         self[session] = file
         try:
-            yield Stop(file, time.monotonic() + seconds)
+            yield StopSignal(file, time.monotonic() + seconds)
         finally:
             self.pop(session, None)
             file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 file.parent.rmdir()
 
-    def press(self, session: str) -> bool:
-        """Stops the work of a session. Whether there was any."""
+    def stop(self, session: str) -> bool:
+        """Stop the job of a session. Returns whether there was one."""
         file = self.get(session)
         if file is not None:
             with contextlib.suppress(FileNotFoundError):  # it ended just now

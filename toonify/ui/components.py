@@ -1,4 +1,4 @@
-"""Widgets that several tabs have: the photo with its examples, the result, closed boxes."""
+"""Components that several tabs share: uploads, the photo with its examples, the result."""
 
 import base64
 import binascii
@@ -11,100 +11,30 @@ from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
 from typing_extensions import override
 
-from toonify import images
 from toonify.files import find_project
-from toonify.ui.inputs import refusal
+from toonify.hub import Style
+from toonify.images import formats
+from toonify.ui.handlers.styles import StyleHandlers
+from toonify.ui.inputs import UserError
 
 EXAMPLES = [
     find_project() / "hub_cards" / "faces" / f"{name}.jpg"
     for name in ("random_021", "random_032", "random_012", "random_026", "random_069", "astronaut")
 ]
-# Gradio says nothing where a camera is refused or missing: an error is left lying in the browser.
-CAMERA_TROUBLE = """() => addEventListener('unhandledrejection', (event) => {
-const said = {
-    NotAllowedError: 'The camera may not be used: allow it in the address bar, and try again.',
-    NotFoundError: 'There is no camera here.',
+# Gradio shows nothing where a camera is denied or missing: the browser has an unhandled error.
+SHOW_CAMERA_ERRORS = """() => addEventListener('unhandledrejection', (event) => {
+const text = {
+    NotAllowedError: 'Camera access was denied. Allow it in the address bar and try again.',
+    NotFoundError: 'No camera was found.',
     NotReadableError: 'The camera is in use by another program.',
 }[event.reason?.name];
-if (!said) return;
-for (const place of document.querySelectorAll('.camera-trouble p')) {
-    place.textContent = said;
+if (!text) return;
+for (const place of document.querySelectorAll('.camera-error p')) {
+    place.textContent = text;
     setTimeout(() => { place.textContent = '' }, 20000);
 } })"""
 QUALITIES = [("Best", "best"), ("Fast", "fast")]
 FACES = [("All faces", "all"), ("Largest face", "largest"), ("No faces", "none")]
-
-
-def photo(prefix: str = "") -> tuple[gr.Image, gr.Dataset]:
-    """An image box and examples for it. `images.load` is the only reader: gradio's own opens the
-    file here, and answers what it cannot open with "Error"."""
-    photo = UploadedImage(
-        type="filepath",
-        image_mode=None,
-        label="Your photo",
-        sources=["upload", "webcam", "clipboard"],
-        placeholder="Drop a portrait here\nor click to choose one",
-        height=300,
-        buttons=[],
-        elem_id=f"{prefix}photo",
-    )
-    camera_trouble()
-    examples = gr.Dataset(
-        components=[photo],
-        samples=[[str(path)] for path in EXAMPLES],
-        label="No photo at hand? Try one of these",
-        type="index",
-        elem_id=f"{prefix}examples",
-    )
-    return photo, examples
-
-
-def camera_trouble() -> gr.HTML:
-    """A line below a camera that says for a while why there is none: see `CAMERA_TROUBLE`."""
-    return gr.HTML("<p role='alert'></p>", elem_classes="camera-trouble")
-
-
-def example(index: int) -> str:
-    """The path of an example that was clicked."""
-    return str(EXAMPLES[index])
-
-
-def result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
-    """Before and after, and a line about them."""
-    compare = gr.ImageSlider(
-        label="Photo and cartoon: drag the line",
-        type="filepath",
-        interactive=False,
-        buttons=["fullscreen"],
-        max_height=620,
-        elem_id=f"{prefix}compare",
-    )
-    return compare, gr.Markdown(visible=False, elem_id=f"{prefix}report")
-
-
-def quality(style, prefix: str = "") -> gr.Radio:
-    """Which of a style's generators draws, the fast one unless told; hidden if it has but one."""
-    fast = style is not None and style.fast
-    return gr.Radio(
-        QUALITIES,
-        value="fast" if fast else "best",
-        label="Quality",
-        info="Fast draws nearly the same in a fraction of the time",
-        visible=fast,
-        elem_id=f"{prefix}quality",
-    )
-
-
-def told_quality() -> gr.Radio:
-    """The same for programs, which say what they want: best unless told, whatever the style has."""
-    return gr.Radio(QUALITIES, value="best", label="Quality", visible=False)
-
-
-def quality_of(style) -> dict:
-    """The same after another style was chosen."""
-    if style is not None and style.fast:
-        return gr.update(visible=True)
-    return gr.update(value="best", visible=False)
 
 
 class ComponentType(ComponentMeta):
@@ -132,26 +62,26 @@ class Upload(Block):
     @override
     async def async_move_resource_to_block_cache(self, url_or_file_path):
         if str(url_or_file_path).startswith(("http:", "https:")):
-            raise refusal(f"Upload the {self.noun} itself, not a link to it.")
+            raise UserError(f"Upload the {self.noun} itself, not a link to it.")
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload: Any) -> Any:
         if payload is None:
             return None
         if payload.url and payload.url.startswith("data:"):  # not counted by max_file_size
-            if len(payload.url) * 3 // 4 > images.MAX_BYTES:
-                raise refusal(f"The {self.noun} is larger than {images.MAX_BYTES >> 20} MB.")
+            if len(payload.url) * 3 // 4 > formats.MAX_BYTES:
+                raise UserError(f"The {self.noun} is larger than {formats.MAX_BYTES >> 20} MB.")
             try:
                 return base64.b64decode(payload.url.partition(",")[2], validate=True)
             except binascii.Error as error:
-                raise refusal(f"The {self.noun} is not valid base64.") from error
+                raise UserError(f"The {self.noun} is not valid base64.") from error
         if not payload.path or not gr.utils.is_in_or_equal(payload.path, self.GRADIO_CACHE):
-            raise refusal(f"Upload the {self.noun} first.")
+            raise UserError(f"Upload the {self.noun} first.")
         return payload.path
 
 
 class UploadedImage(Upload, gr.Image, metaclass=ComponentType):
-    """A photo that `images.load` reads."""
+    """A photo that `toonify.images.load` reads."""
 
     frontend = "image"
 
@@ -186,8 +116,95 @@ class DataURLImage(gr.Image, metaclass=ComponentType):
         return ImageData(url=value) if value else None
 
 
+def add_photo(prefix: str = "") -> tuple[UploadedImage, gr.Dataset]:
+    """Add an upload for a photo, and examples for it. `prefix` is that of their element IDs."""
+    photo = UploadedImage(
+        type="filepath",
+        image_mode=None,
+        label="Your photo",
+        sources=["upload", "webcam", "clipboard"],
+        placeholder="Drop a portrait here\nor click to choose one",
+        height=300,
+        buttons=[],
+        elem_id=f"{prefix}photo",
+    )
+    add_camera_error()
+    examples = gr.Dataset(
+        components=[photo],
+        samples=[[str(path)] for path in EXAMPLES],
+        label="No photo? Try an example",
+        type="index",
+        elem_id=f"{prefix}examples",
+    )
+    return photo, examples
+
+
+def add_camera_error() -> gr.HTML:
+    """Add a line that shows for a while why there is no camera: see `SHOW_CAMERA_ERRORS`."""
+    return gr.HTML("<p role='alert'></p>", elem_classes="camera-error")
+
+
+def get_example(index: int) -> str:
+    """Return the path of an example that was clicked."""
+    return str(EXAMPLES[index])
+
+
+def add_result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
+    """Add before and after, and a line about them."""
+    compare = gr.ImageSlider(
+        label="Before and after: drag the line",
+        type="filepath",
+        interactive=False,
+        buttons=["fullscreen"],
+        max_height=620,
+        elem_id=f"{prefix}compare",
+    )
+    return compare, gr.Markdown(visible=False, elem_id=f"{prefix}report")
+
+
+def add_download(label: str, elem_id: str) -> gr.DownloadButton:
+    """Add a download that is off until there is something to download."""
+    return gr.DownloadButton(label, interactive=False, min_width=140, elem_id=elem_id)
+
+
+def add_style(handlers: StyleHandlers, prefix: str = "") -> tuple[gr.Radio, gr.Markdown]:
+    """Add the choice of a style, and its description."""
+    style = gr.Radio(handlers.menu, value=handlers.default, label="Style")
+    about = gr.Markdown(handlers.describe(handlers.default), elem_id=f"{prefix}about")
+    return style, about
+
+
+def add_quality(style: Style | None, prefix: str = "") -> gr.Radio:
+    """Add the choice of a style's generators, fast first; hidden if there is only one."""
+    fast = style is not None and style.fast
+    return gr.Radio(
+        QUALITIES,
+        value="fast" if fast else "best",
+        label="Quality",
+        info="Fast looks nearly the same and takes a fraction of the time",
+        visible=fast,
+        elem_id=f"{prefix}quality",
+    )
+
+
+def add_api_quality() -> gr.Radio:
+    """Add the same for programs, for which the default is always the best."""
+    return gr.Radio(QUALITIES, value="best", label="Quality", visible=False)
+
+
+def add_former_keep_colour() -> gr.Checkbox:
+    """Add what keeps the photo's colors for programs that know it by its former name."""
+    return gr.Checkbox(label="Former name of keep_color", visible=False)
+
+
+def add_strength() -> gr.Slider:
+    """Add the slider from the photo to the cartoon."""
+    info = "0 is the original photo, 1 the full cartoon"
+    return gr.Slider(0, 1, 1, step=0.05, label="Strength", info=info)
+
+
 def scroll_to(elem_id: str) -> str:
-    """JavaScript that brings a widget to a phone's screen, if it is below."""
+    """Return JavaScript that scrolls to a component if it is below a phone's screen."""
     return f"""() => {{ const shown = document.querySelector('#{elem_id}');
 if (shown.getBoundingClientRect().top > innerHeight / 2)
     setTimeout(() => shown.scrollIntoView({{behavior: 'smooth'}}), 400) }}"""

@@ -1,4 +1,4 @@
-"""How handlers are called: their place in the queue, and whether a GPU is lent to them."""
+"""How handlers are called: their place in the queue, and whether they borrow a GPU."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import gradio as gr
 from gradio.blocks import BlockFunction
 from typing_extensions import override
 
-# Hugging Face ZeroGPU lends a GPU per call, to a function that runs in a process of its own: what
-# goes in and out of it can be pickled. Everywhere else the decorator does nothing.
+# Hugging Face ZeroGPU lends a GPU per call to a function in a process of its own: its arguments and
+# result must be picklable. Everywhere else the decorator does nothing.
 try:
     from spaces import GPU as on_gpu
 except ImportError:
@@ -16,14 +16,15 @@ except ImportError:
         return function
 
 
-TRACKED = gr.Progress()  # as a parameter's default it makes gradio pass on the handler's progress
-ONE_AT_A_TIME = {"concurrency_id": "model", "concurrency_limit": 1}
-PRIVATE = {"api_visibility": "private"}
-LIGHT = {"queue": False, "show_progress": "hidden", **PRIVATE}
+PROGRESS = gr.Progress()  # as a parameter's default: gradio then shows the handler's progress
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+LIGHT: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
 
 class Page(gr.Blocks):
-    """A page whose endpoints accept fewer inputs than a handler has, and fill in the defaults.
+    """A page whose endpoints accept fewer inputs than their handlers and fill in the
+    defaults.
 
     Programs that were written before an option existed do not send it; gradio would refuse them.
     """

@@ -1,101 +1,164 @@
-"""What a visitor sends, and what a visitor is told."""
+"""What a visitor sends, checked, and the errors that a visitor reads."""
 
 import contextlib
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import gradio as gr
 from PIL import Image
 
-from toonify import images
+from toonify import hub, images
+from toonify.hub import Style
 
-DIGITS = 9  # of the numbers of people and faces who do not exist
+SEED_DIGITS = 9
+MAX_EDIT = 3  # standard deviations along a direction; beyond, a face falls apart
+
+
+class UserError(gr.Error):
+    """An error that the visitor reads and that leaves no traceback in the log."""
+
+    def __init__(self, message: str):
+        super().__init__(message, print_exception=False)
 
 
 def read_photo(source: str | bytes | None) -> Image.Image:
-    """The photo, upright RGB. This is the only place that reads what a visitor sends."""
+    """Open a visitor's photo. Nothing else reads what a visitor sends.
+
+    Args:
+        source: path or content of the file.
+
+    Returns:
+        The photo, upright RGB.
+
+    Raises:
+        UserError: nothing was sent, or it is not a photo.
+    """
     if source is None:
-        raise refusal("Choose a photo first: upload one, paste one or take one.")
+        raise UserError("Choose a photo first: upload, paste or take one.")
     try:
         return images.load(source)
     except images.ImageError as error:
-        raise refusal(str(error)) from error
+        raise UserError(str(error)) from error
 
 
-def style(styles: Mapping, name: str, quality: str = "best", faces: str = "all"):
-    """The `hub.Style` of a name; refused if there is none, or it does not draw like that."""
+def get_style(
+    styles: Mapping[str, Style], name: str, quality: str = "best", faces: str = "all"
+) -> Style:
+    """Find a style by name.
+
+    Args:
+        styles: the available styles by name.
+        name: the requested one.
+        quality: "best", or "fast", which not every style has.
+        faces: "all", "largest" or "none", which a style that draws only faces cannot do.
+
+    Returns:
+        The style.
+
+    Raises:
+        UserError: there is no such style, or it cannot draw as requested.
+    """
     if name not in styles:
-        raise refusal(f"There is no style {name!r} here.")
+        raise UserError(f"Unknown style {name!r}: expected one of {', '.join(styles)}.")
     style = styles[name]
     if quality == "fast" and not style.fast:
-        raise refusal(f"{style.title} has no fast generator: choose best quality.")
+        raise UserError(f"{style.title} has no fast generator: choose the best quality.")
     if style.scope == "face" and faces == "none":
-        raise refusal("This style draws faces only: choose all faces or the largest.")
+        raise UserError("This style draws faces only: choose all faces or the largest face.")
     return style
 
 
-def number(said, what: str) -> int:
-    """The number of somebody who does not exist; anybody's where nothing is said."""
-    text = str("" if said is None else said).strip() or str(secrets.randbelow(1_000_000))
-    if not re.fullmatch(rf"[0-9]{{1,{DIGITS}}}", text):
-        raise refusal(f"A {what}'s number has up to nine digits; without one, anybody comes.")
+def parse_seed(value: str | int | None) -> int:
+    """Read a seed.
+
+    Args:
+        value: up to nine digits; empty or None for a random seed.
+
+    Returns:
+        The seed, 0 to 999,999,999.
+
+    Raises:
+        UserError: it is not such a number.
+    """
+    text = str("" if value is None else value).strip() or str(secrets.randbelow(1_000_000))
+    if not re.fullmatch(rf"[0-9]{{1,{SEED_DIGITS}}}", text):
+        raise UserError("Enter a seed of up to nine digits, or leave it empty for a random face.")
     return int(text)
 
 
-def edits(said, directions: Mapping[str, str], farthest: float) -> dict[str, float]:
-    """The edits that change something; refused if they are not along these directions."""
-    said = {} if said is None else said
-    right = isinstance(said, Mapping) and all(
-        name in directions and isinstance(amount, (int, float)) and -farthest <= amount <= farthest
-        for name, amount in said.items()
+def parse_edits(value, directions: Mapping[str, str]) -> dict[str, float]:
+    """Check how far a face is to be moved.
+
+    Args:
+        value: amounts by the names of directions, -`MAX_EDIT` to `MAX_EDIT`; None for no edits.
+        directions: labels by name.
+
+    Returns:
+        The edits that change something.
+
+    Raises:
+        UserError: an unknown direction, or an amount out of range.
+    """
+    value = {} if value is None else value
+    valid = isinstance(value, Mapping) and all(
+        name in directions and isinstance(amount, (int, float)) and -MAX_EDIT <= amount <= MAX_EDIT
+        for name, amount in value.items()
     )
-    if not right:
-        raise refusal(
-            f"edits: expected numbers from {-farthest} to {farthest}, each with one of the"
-            f" names {', '.join(directions) or '(there are none)'}"
+    if not valid:
+        raise UserError(
+            f"edits: expected numbers from {-MAX_EDIT} to {MAX_EDIT} by name"
+            f" ({', '.join(directions) or 'none are available'})"
         )
-    return {name: amount for name, amount in said.items() if amount}
+    return {name: amount for name, amount in value.items() if amount}
 
 
-def choices(said, attributes: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """What a face is to have; refused if it is no variant of these attributes."""
-    said = {} if said is None else said
-    right = isinstance(said, Mapping) and all(
-        name in attributes and variant in ("", *attributes[name]) for name, variant in said.items()
+def parse_choices(value, attributes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Check which variants of attributes a face is to have.
+
+    Args:
+        value: variants by the names of attributes, "" for what the seed gives; None for no choice.
+        attributes: variants by name.
+
+    Returns:
+        The choices that change something.
+
+    Raises:
+        UserError: an unknown attribute or variant.
+    """
+    value = {} if value is None else value
+    if isinstance(value, Mapping):
+        value = {hub.current_name(str(name)): variant for name, variant in value.items()}
+    valid = isinstance(value, Mapping) and all(
+        name in attributes and variant in ("", *attributes[name]) for name, variant in value.items()
     )
-    if not right:
-        among = "; ".join(f"{name}: {', '.join(names)}" for name, names in attributes.items())
-        raise refusal(f"choices: expected variants by name ({among or 'there are none'})")
-    return {name: variant for name, variant in said.items() if variant}
+    if not valid:
+        available = "; ".join(f"{name}: {', '.join(names)}" for name, names in attributes.items())
+        raise UserError(f"choices: expected variants by name ({available or 'none are available'})")
+    return {name: variant for name, variant in value.items() if variant}
 
 
-def digest(photo: str | bytes | None) -> str | None:
-    """A name for what was sent: gradio's path has a hash of the content in it."""
+def identify(photo: str | bytes | None) -> str | None:
+    """Name an upload by its content, which gradio's path has a hash of."""
     return hashlib.sha256(photo).hexdigest() if isinstance(photo, bytes) else photo
 
 
-def session_of(request: gr.Request | None) -> str:
-    """Whose request it is, by gradio's name for a page that is open."""
+def get_session(request: gr.Request | None) -> str:
+    """Return gradio's name of the open page that sent the request; "" if there is none."""
     return (request and request.session_hash) or ""
 
 
-def told() -> Callable[[float, str], None]:
-    """What a pipeline calls with its progress, for the visitor who waits."""
-    progress = gr.Progress()  # which is false while it is empty, so it goes in a function
+def track_progress() -> Callable[[float, str], None]:
+    """Return a function that shows the visitor a pipeline's progress: fraction 0 to 1 and text."""
+    progress = gr.Progress()  # is false while it is empty, so a function wraps it
     return lambda fraction, text: progress(fraction, text)
 
 
 @contextlib.contextmanager
-def explained():
-    """Tells the visitor when the Hub is away; other errors are ours, for the log."""
+def explain_hub_errors() -> Iterator[None]:
+    """Show the visitor that the Hub does not answer; other errors are ours and go to the log."""
     try:
         yield
     except ConnectionError as error:
-        raise refusal(str(error)) from error
-
-
-def refusal(text: str) -> gr.Error:
-    """An error that the visitor reads, and that leaves no traceback in the log."""
-    return gr.Error(text, print_exception=False)
+        raise UserError(str(error)) from error

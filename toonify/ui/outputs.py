@@ -1,4 +1,4 @@
-"""What is made for a visitor: files in folders that nobody guesses, and small pictures."""
+"""What is made for a visitor: files in folders that nobody can guess, and small images."""
 
 import re
 import secrets
@@ -10,34 +10,34 @@ from PIL import Image
 from toonify import images
 
 SCREEN_PX = 1600  # what travels to the screen; the download has every pixel
-CLEAN_EVERY_S, KEEP_S = 600, 3000  # together: nothing sent or drawn is kept for over an hour
+CLEAN_EVERY_S, KEEP_S = 600, 3000  # together: nothing of a visitor is kept for over an hour
 
 
-def folder() -> Path:
-    """A folder where gradio serves and later deletes; not there yet, and nobody guesses it."""
+def choose_folder() -> Path:
+    """Return a folder, not there yet, that gradio serves and later deletes."""
     return Path(gr.utils.get_upload_folder()) / secrets.token_urlsafe(16)
 
 
-def made(path: Path) -> Path:
-    """The path, after its folder was made."""
+def make_parent(path: Path) -> Path:
+    """Make the folder of a path, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def placed(source: str | bytes | None, style: str, suffix: str) -> Path:
-    """Where a result goes: a folder of its own, and a name after its photo."""
+def choose_path(source: str | bytes | None, style: str, suffix: str) -> Path:
+    """Choose where a result goes: a folder of its own, and a name after its photo and style."""
     stem = Path(source).stem if isinstance(source, str) else ""
     stem, style = (re.sub(r"\W+", "-", part).strip("-")[:40] for part in (stem, style))
-    return folder() / f"{stem or 'photo'}-{style}{suffix}"
+    return choose_folder() / f"{stem or 'photo'}-{style}{suffix}"
 
 
-def saved(picture: Image.Image, source: str | bytes, style: str) -> Path:
-    """Write the result as PNG, named after its photo."""
-    return images.save(picture, placed(source, style, ".png"))
+def save_png(image: Image.Image, source: str | bytes, style: str) -> Path:
+    """Save a result under a name after its photo and style."""
+    return images.save(image, choose_path(source, style, ".png"))
 
 
-def small(picture: Image.Image, side: int = SCREEN_PX) -> Image.Image:
-    """A copy that fits the screen."""
-    picture = picture.copy()
-    picture.thumbnail((side, side))
-    return picture
+def shrink(image: Image.Image, side: int = SCREEN_PX) -> Image.Image:
+    """Return a copy that is at most `side` px wide and high."""
+    image = image.copy()
+    image.thumbnail((side, side))
+    return image

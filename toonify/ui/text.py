@@ -1,11 +1,13 @@
-"""Sentences that several tabs say."""
+"""Sentences that several tabs share."""
 
 import math
 import re
 
-COLOURS = {
+from toonify.hub import Style
+
+COLORS = {
     (30, 25, 22): "black",
-    (128, 128, 128): "grey",
+    (128, 128, 128): "gray",
     (255, 255, 255): "white",
     (95, 60, 45): "dark brown",
     (150, 95, 65): "brown",
@@ -20,62 +22,55 @@ COLOURS = {
     (10, 50, 135): "blue",
     (20, 125, 60): "green",
 }
-PRIVATE = (
-    "**Private.** {what} are drawn on this server, never shown to others or used for training,"
-    " and deleted with their {their} within an hour."
+PRIVACY = (
+    "**Private.** Your photo is processed on this server, never shown to others or used for"
+    " training, and deleted with its cartoon within an hour."
 )
-PRIVACY = PRIVATE.format(what="Photos", their="cartoons")
-
-CLIP_PRIVACY = PRIVATE.format(what="Clips", their="drawings")
+VIDEO_PRIVACY = PRIVACY.replace("photo", "video")
 LIVE_PRIVACY = (
-    "**Private.** Frames are drawn on this server in memory: none is written down, shown to others"
-    " or used for training."
+    "**Private.** Frames are processed in memory on this server and are never saved, shown to"
+    " others or used for training."
 )
 
 
-def about(style) -> str:
-    """What a `hub.Style` is, whose it is and where it comes from, as Markdown."""
+def describe_style(style: Style | None) -> str:
+    """Describe a style with its license and source, as Markdown."""
     if style is None:
         return "No style is installed."
     scope = "the whole photo" if style.scope == "photo" else "faces only"
-    return f"{style.description} Draws {scope}. *{style.license}, {style.source}.*"
+    return f"{style.description} Draws {scope}. *License: {style.license}. Source: {style.source}.*"
 
 
-def drawn_in(seconds: float, size: tuple[int, int]) -> str:
-    return f"Drawn in {seconds:.1f} s · {pixels(size)}"
+def describe_result(seconds: float, size: tuple[int, int]) -> str:
+    """Say how long a picture took and how large it is, (width, height) in px."""
+    return f"Done in {seconds:.1f} s · {format_size(size)}"
 
 
-def label(name: str) -> str:
-    """How people write a name out of a table: longStraight, rear_hair and #a55728 as
-    "Long straight", "Rear hair" and "Brown #a55728"."""
+def format_name(name: str) -> str:
+    """Write an attribute or variant for people: longStraight, rear_hair and #a55728 become "Long
+    straight", "Rear hair" and "Brown #a55728"."""
     if re.fullmatch("#[0-9a-fA-F]{6}", name):
-        rgb = [int(name[place : place + 2], 16) for place in (1, 3, 5)]
-        nearest = min(COLOURS, key=lambda known: math.dist(known, rgb))
-        return f"{COLOURS[nearest].capitalize()} {name}"
+        rgb = [int(name[start : start + 2], 16) for start in (1, 3, 5)]
+        nearest = min(COLORS, key=lambda color: math.dist(color, rgb))
+        return f"{COLORS[nearest].capitalize()} {name}"
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name)
     return spaced.lower().capitalize()
 
 
-def pixels(size: tuple[int, int]) -> str:
+def format_size(size: tuple[int, int]) -> str:
+    """Write (width, height) in px."""
     return f"{size[0]} × {size[1]} px"
 
 
-def frames_done(frames: int, total: int, seconds_left: float) -> str:
-    """How far a clip is. Recorded ones do not say how many frames they have: total is 0."""
+def format_progress(frames: int, total: int, seconds_left: float) -> str:
+    """Say how far a video is; `total` is 0 for a recording, which has no length in its header."""
     if not total:
         return f"Frame {frames}"
-    return f"Frame {min(frames, total)} of {total}, {left(seconds_left)}"
+    many = seconds_left >= 90
+    left = f"{seconds_left / 60:.0f} minutes" if many else f"{seconds_left:.0f} s"
+    return f"Frame {min(frames, total)} of {total}, about {left} left"
 
 
-def left(seconds: float) -> str:
-    if seconds >= 90:
-        return f"about {seconds / 60:.0f} minutes left"
-    return f"about {seconds:.0f} s left"
-
-
-def clips(count: int) -> str:
-    return "1 clip" if count == 1 else f"{count} clips"
-
-
-def count(faces: int) -> str:
-    return "1 face" if faces == 1 else f"{faces} faces"
+def count(number: int, noun: str) -> str:
+    """Write "1 face" or "2 faces"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,9 +1,9 @@
-"""The comic look: colours, theme and style sheet."""
+"""The comic look: colors, theme and style sheet."""
 
 import gradio as gr
 
 INK, YELLOW, PAPER, NIGHT = "#1d1a2b", "#ffcf3f", "#fff9ec", "#17141f"
-HEADER = "<h1>Toonify</h1><p>Your portrait, drawn as a cartoon.</p>"
+HEADER = "<h1>Toonify</h1><p>Turn your portrait into a cartoon.</p>"
 FONT = ["ui-rounded", "SF Pro Rounded", "Nunito", "Segoe UI", "system-ui", "sans-serif"]
 THEME = gr.themes.Base(
     primary_hue="amber", neutral_hue="stone", radius_size="lg", font=FONT, font_mono=["monospace"]
@@ -35,7 +35,7 @@ THEME = gr.themes.Base(
     slider_color_dark="#f0584c",
 )
 CSS = """
-/* The comic look: ink lines, halftone dots, hard shadows. Colours as in the theme above. */
+/* The comic look: ink lines, halftone dots, hard shadows. Colors as in the theme above. */
 .app { padding: 12px clamp(12px, 3vw, 32px) !important; }
 .gradio-container { width: 100%; max-width: 1160px !important; margin: 0 auto !important;
   --dot: #ffcf3f66; }
@@ -51,57 +51,58 @@ CSS = """
   display: grid; grid-template-columns: repeat(6, 1fr); }
 :is(#examples, #portrait-examples, #twin-examples) .gallery :is(button, span, div, img) {
   display: block; width: 100%; height: auto; max-width: none; max-height: none; aspect-ratio: 1; }
-:is(#settings, #clip-settings, #live-settings, #portrait-settings, #new-settings, #nobody) {
+:is(#settings, #video-settings, #live-settings, #portrait-settings, #new-settings, #random-person) {
   border: 0; }
-:is(#settings, #clip-settings, #live-settings, #portrait-settings, #new-settings, #nobody)
+:is(#settings, #video-settings, #live-settings, #portrait-settings, #new-settings, #random-person)
   > .styler {
   border: 2px solid var(--block-border-color); border-radius: 14px; }
-:is(#draw, #download, #clip-draw, #clip-download, #portrait-draw, #portrait-download, #npz,
+:is(#draw, #download, #video-draw, #video-download, #portrait-draw, #portrait-download, #npz,
     #new-draw, #new-download) {
   box-shadow: 3px 3px 0 #1d1a2b; }
-:is(#draw, #download, #clip-draw, #clip-download, #portrait-draw, #portrait-download, #npz,
+:is(#draw, #download, #video-draw, #video-download, #portrait-draw, #portrait-download, #npz,
     #new-draw, #new-download):active {
   transform: translate(3px, 3px); box-shadow: none; }
 :is(#compare, #portrait-compare) .empty { min-height: min(380px, 80vw); }
-:is(#about, #clip-about, #live-about, #portrait-about) {
+:is(#about, #video-about, #live-about, #portrait-about) {
   padding: 0 12px 8px; background: var(--block-background-fill); }
-:is(#report, #privacy, #clip-limits, #clip-report, #clip-privacy, #live-report, #live-privacy,
+:is(#report, #privacy, #video-limits, #video-report, #video-privacy, #live-report, #live-privacy,
     #portrait-report, #portrait-privacy) { padding: 0 4px; }
-#clip-limits { font-size: .9rem; opacity: .8; }
+#video-limits { font-size: .9rem; opacity: .8; }
 #tabs [role=tab] { font-weight: 700; color: var(--body-text-color); }
 #tabs [role=tab][aria-selected=true] { background: #ffcf3f; color: #1d1a2b;
   border: 2px solid #1d1a2b; border-bottom: 0; border-radius: 14px 14px 0 0; }
 #tabs [role=tab]::after { display: none; }
-/* All of them fit a phone; gradio measures a copy of the row, whose buttons are no tabs. */
+/* All tabs fit a phone; gradio measures a copy of the row, whose buttons have no role. */
 @media (max-width: 480px) {
   #tabs .tab-container button { padding: 0 6px; font-size: .85rem; font-weight: 700; } }
-:is(#edits, #moves, #likeness) .form { border: 0; background: none; }
+:is(#options, #video-options, #likeness, #edits, #moves, #loop, #mix) .form {
+  border: 0; background: none; }
 :is(#edits, #moves) .form {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); }
-:is(#strip, #crowd, #favourites) .grid-wrap { min-height: 0; height: auto; }
-:is(#crowd, #favourites) .grid-container {
+:is(#strip, #crowd, #favorites) .grid-wrap { min-height: 0; height: auto; }
+:is(#crowd, #favorites) .grid-container {
   grid-template-columns: repeat(4, minmax(0, 1fr));
   grid-template-rows: none; grid-auto-rows: auto; }
-:is(#crowd, #favourites) :is(.gallery-item, .thumbnail-item) {
+:is(#crowd, #favorites) :is(.gallery-item, .thumbnail-item) {
   width: 100%; height: auto; aspect-ratio: 1; }
-:is(#crowd, #favourites) .caption-label {
-  padding: 0 4px; font-size: 10px; line-height: 1.4; } /* it lies over the mouth otherwise */
-/* Small pictures, shown large. */
-:is(#new-face, #forms, #colours, #moving) .image-frame { width: min(100%, 384px); }
-:is(#new-face, #forms, #colours, #moving) img {
+:is(#crowd, #favorites) .caption-label {
+  padding: 0 4px; font-size: 10px; line-height: 1.4; } /* otherwise it covers the mouth */
+/* Small images, shown large. */
+:is(#new-face, #shapes, #colors, #loop-animation) .image-frame { width: min(100%, 384px); }
+:is(#new-face, #shapes, #colors, #loop-animation) img {
   width: 100%; height: auto; aspect-ratio: 1; object-fit: contain; }
-#clip-source video { max-height: 240px; }
-/* Drawn small, shown large; and the page does not jump while the camera comes and goes. */
+#video-source video { max-height: 240px; }
+/* Small images, shown large; and the page does not jump when the camera starts or stops. */
 #live-toon :is(.image-container, .image-frame, img) { width: 100%; }
 #live-toon :is(img, .empty) { aspect-ratio: 4/3; height: auto; object-fit: contain; }
 #live-camera-place { min-height: 300px; }
-@media (max-width: 700px) { /* The drawing right below the camera, and settings last. */
+@media (max-width: 700px) { /* The cartoon right below the camera, and settings last. */
   #live-left { display: contents; }
   #live-left > * { flex: 1 1 100%; }
   #live-settings { order: 1; } }
-.camera-trouble { padding: 0 4px; color: #c2321f; font-weight: 600; }
-.dark .camera-trouble { color: #ff8d80; }
-.camera-trouble:has(p:empty) { display: none; }
+.camera-error { padding: 0 4px; color: #c2321f; font-weight: 600; }
+.dark .camera-error { color: #ff8d80; }
+.camera-error:has(p:empty) { display: none; }
 #blend label { padding: 4px 8px; }
 footer .divider { display: none; }
 """

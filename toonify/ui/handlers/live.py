@@ -1,9 +1,9 @@
-"""The camera, drawn while it runs: what happens with its frames.
+"""Live camera to cartoon: the handlers.
 
-They are dropped, not queued. Of a visitor, gradio hands over one at a time, and keeps only the
-newest of those that come meanwhile; our page sends the next one when it has shown the last drawing,
-so that none waits in a slow network either. A frame is never written to a file: it comes as a data:
-URL, is drawn, and goes back as one.
+Frames are dropped, not queued. Gradio hands over one frame of a visitor at a time and keeps only
+the newest of those that arrive meanwhile; our page sends the next frame when it has shown the last
+drawing, so that none waits in a slow network either. A frame is never written to a file: it
+arrives as a data: URL, is drawn, and goes back as one.
 """
 
 import base64
@@ -11,165 +11,178 @@ import dataclasses
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 from PIL import Image
 
+from toonify.hub import Style
 from toonify.ui import inputs, text
+from toonify.ui.handlers.styles import StyleHandlers
+from toonify.ui.inputs import UserError
 from toonify.ui.queueing import Turns
 
-# px of the short side. Few, since an engine takes a moment for a size that is new to it.
+# px of the short side. Few, since an engine needs a moment for a size that is new to it.
 SIDES = (128, 160, 192, 224, 256, 320, 384, 480)
-FIRST = 192
-LARGEST = {"best": 256, "fast": 480}
-SLOW_S = 0.15  # a drawing that takes longer is made smaller
-ROOM = 0.8  # of it: what the next larger one may be expected to take
-LOOKS = 4  # drawings at a size before it is judged; the first of them is not counted
-LASTS_S = 120
-MOST_LIVE = 3  # visitors: their drawings take turns
-GONE_S = 30  # without a frame: the visitor has left
+FIRST_SIDE = 192
+MAX_SIDE = {"best": 256, "fast": 480}
+SLOW_S = 0.15  # a drawing that takes longer becomes smaller
+MARGIN = 0.8  # of SLOW_S: what the next larger size may be expected to take
+WINDOW = 4  # drawings at a size before it is judged; the first of them is not counted
+MAX_SESSION_S = 120
+MAX_SESSIONS = 3  # visitors, whose drawings take turns
+IDLE_S = 30  # without a frame: the visitor has left
 MAX_FRAME_BYTES = 2 * 2**20
 FULL = (
-    f"{MOST_LIVE} people are live now, which is all that this server can draw. Try again in a"
+    f"{MAX_SESSIONS} people are live now, which is all that this server can handle. Try again in a"
     " minute or two."
 )
-OVER = f"{LASTS_S // 60} minutes are over, so that others have their turn. Start again if you like."
+OVER = (
+    f"Your {MAX_SESSION_S // 60} minutes are over, so that others get a turn. You can start again."
+)
 
 
-class Size:
-    """The short side at which a visitor's frames are drawn: smaller where a drawing takes longer
-    than `SLOW_S`, and larger again where there is room."""
+class SizeController:
+    """Chooses the short side at which frames are drawn: smaller if a drawing takes longer than
+    `SLOW_S`, and larger again if there is room.
+
+    Args:
+        largest: the largest short side, px.
+    """
 
     def __init__(self, largest: int):
         self.sides = [side for side in SIDES if side <= largest]
-        self.side = min(FIRST, largest)
-        self._took: list[float] = []
+        self.side = min(FIRST_SIDE, largest)
+        self._seconds: list[float] = []
 
-    def note(self, seconds: float) -> None:
-        """A drawing at this size took so long, with the wait for its turn."""
-        self._took.append(seconds)
-        if len(self._took) < LOOKS:
+    def record(self, seconds: float) -> None:
+        """Record how long a drawing took, with the wait for its turn."""
+        self._seconds.append(seconds)
+        if len(self._seconds) < WINDOW:
             return
-        usual = sorted(self._took[1:])[(LOOKS - 1) // 2]
-        at = self.sides.index(self.side)
-        if usual > SLOW_S:
-            at = max(0, at - 1)
-        elif at + 1 < len(self.sides):
-            at += usual * (self.sides[at + 1] / self.side) ** 2 < ROOM * SLOW_S
-        self.side = self.sides[at]
-        self._took.clear()
+        median = sorted(self._seconds[1:])[(WINDOW - 1) // 2]
+        index = self.sides.index(self.side)
+        if median > SLOW_S:
+            index = max(0, index - 1)
+        elif index + 1 < len(self.sides):
+            index += median * (self.sides[index + 1] / self.side) ** 2 < MARGIN * SLOW_S
+        self.side = self.sides[index]
+        self._seconds.clear()
 
-    def of(self, frame: Image.Image) -> tuple[int, int]:
-        """Width and height of the drawing of a frame; never larger than that."""
+    def fit(self, frame: Image.Image) -> tuple[int, int]:
+        """Return the width and height at which a frame is drawn; never larger than the frame."""
         scale = min(1.0, self.side / min(frame.size))
-        return tuple(max(1, round(side * scale)) for side in frame.size)
+        return max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
 
 
 @dataclasses.dataclass(eq=False)
 class Session:
-    """A visitor whose camera runs. Times are of `time.monotonic`; `apart` is the usual time in
-    seconds from one drawing to the next, once there were two."""
+    """A visitor whose camera runs. Times are of `time.monotonic`; `interval` is the usual time
+    between two drawings in seconds."""
 
     began: float
-    seen: float
-    sizes: dict[str, Size] = dataclasses.field(default_factory=dict)
+    last: float
+    sizes: dict[str, SizeController] = dataclasses.field(default_factory=dict)
     drawn: int = 0
-    apart: float | None = None
+    interval: float | None = None
 
-    def size(self, quality: str) -> Size:
-        """The size that suits a quality."""
-        return self.sizes.setdefault(quality, Size(LARGEST[quality]))
+    def get_size(self, quality: str) -> SizeController:
+        """Return what chooses the size for a quality."""
+        return self.sizes.setdefault(quality, SizeController(MAX_SIDE[quality]))
 
-    def shown(self, now: float) -> None:
-        """A drawing is ready."""
+    def record(self, now: float) -> None:
+        """Record that a drawing is ready."""
         if self.drawn:
-            apart = now - self.seen
-            self.apart = apart if self.apart is None else 0.8 * self.apart + 0.2 * apart
+            interval = now - self.last
+            before = interval if self.interval is None else self.interval
+            self.interval = 0.8 * before + 0.2 * interval
         self.drawn += 1
-        self.seen = now
+        self.last = now
 
 
-class Handlers:
-    """What happens with the frames of cameras. Sessions are gradio's."""
+class LiveHandlers(StyleHandlers):
+    """The handlers of the tab. Sessions are gradio's.
 
-    def __init__(self, styles: list, load: Callable):
-        # Without a look for faces, which takes longer than the drawing.
-        self.styles = {style.name: style for style in styles if style.scope == "photo"}
-        self.load = load
+    Args:
+        styles: the styles to choose from. Those that draw only faces are left out: finding faces
+            takes longer than drawing.
+        load: gives the pipeline of a style: `load(name, quality)`.
+    """
+
+    def __init__(self, styles: Sequence[Style], load: Callable):
+        super().__init__([style for style in styles if style.scope == "photo"], load)
         self.sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._turns = Turns()
 
     def show(self, frame, style, request: gr.Request):
-        """The drawing of a frame as JPEG, and a word on how it goes."""
-        if frame is None:  # gradio says so when the camera stops
+        """Return the drawing of a frame as JPEG, and a report."""
+        if frame is None:  # gradio sends this when the camera stops
             return gr.skip()
-        session = self.session(inputs.session_of(request))
-        style = inputs.style(self.styles, style)
+        session = self.get_session(inputs.get_session(request))
+        style = inputs.get_style(self.styles, style)
         quality = "fast" if style.fast else "best"
-        with inputs.explained():
+        with inputs.explain_hub_errors():
             pipeline = self.load(style.name, quality)
-        drawing = self.draw(read(frame), pipeline, session.size(quality))
-        session.shown(time.monotonic())
-        said = text.pixels(drawing.size)
-        if session.apart:
-            said = f"{1 / session.apart:.1f} drawings a second · {said}"
-        return jpeg(drawing), gr.update(value=said, visible=True)
+        drawing = self.draw(read_frame(frame), pipeline, session.get_size(quality))
+        session.record(time.monotonic())
+        report = text.format_size(drawing.size)
+        if session.interval:
+            report = f"{1 / session.interval:.1f} frames per second · {report}"
+        return encode_jpeg(drawing), gr.update(value=report, visible=True)
 
-    def draw(self, frame: Image.Image, pipeline: Callable, size: Size) -> Image.Image:
-        """The frame drawn at the size of the hour, on its visitor's turn."""
-        small = frame.resize(size.of(frame), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    def draw(self, frame: Image.Image, pipeline: Callable, size: SizeController) -> Image.Image:
+        """Return the drawing of a frame, on its visitor's turn."""
+        small = frame.resize(size.fit(frame), Image.Resampling.BILINEAR, reducing_gap=2.0)
         start = time.perf_counter()
-        with self._turns.turn():
+        with self._turns.wait():
             toon = pipeline(small, faces="none", strength=1.0, keep_color=False)
-        size.note(time.perf_counter() - start)
+        size.record(time.perf_counter() - start)
         return toon.image
 
-    def session(self, name: str) -> Session:
-        """The visitor's session, begun with its first frame; refused where there are too many, and
-        where it goes on for too long."""
+    def get_session(self, name: str) -> Session:
+        """Return the visitor's session, which begins with the first frame.
+
+        Raises:
+            UserError: there are too many sessions, or this one has lasted too long.
+        """
         now = time.monotonic()
         with self._lock:
-            for other in [n for n, s in self.sessions.items() if now - s.seen > GONE_S]:
+            for other in [n for n, s in self.sessions.items() if now - s.last > IDLE_S]:
                 del self.sessions[other]
             session = self.sessions.get(name)
             if session is None:
-                if len(self.sessions) >= MOST_LIVE:
-                    raise inputs.refusal(FULL)
+                if len(self.sessions) >= MAX_SESSIONS:
+                    raise UserError(FULL)
                 session = self.sessions[name] = Session(now, now)
-            if now - session.began > LASTS_S + GONE_S:  # gradio ends it sooner, where it is asked
-                raise inputs.refusal(OVER)
+            if now - session.began > MAX_SESSION_S + IDLE_S:  # gradio's time limit ends it sooner
+                raise UserError(OVER)
             return session
 
     def end(self, request: gr.Request):
-        """The camera stopped, by the visitor or by the clock: why, where it is not plain."""
-        session = self.sessions.get(inputs.session_of(request))
+        """End a session whose camera stopped, and say so if its time was over."""
+        session = self.sessions.get(inputs.get_session(request))
         self.leave(request)
         if session is None:
             return gr.skip()
-        over = time.monotonic() - session.began > LASTS_S - 1
+        over = time.monotonic() - session.began > MAX_SESSION_S - 1
         return gr.update(value=OVER if over else "", visible=over)
 
     def leave(self, request: gr.Request):
-        """The visitor's place is free again."""
+        """Free the visitor's place."""
         with self._lock:
-            self.sessions.pop(inputs.session_of(request), None)
-
-    def about(self, style: str) -> str:
-        """What a style is, whose it is and where it comes from, as Markdown."""
-        return text.about(self.styles.get(style))
+            self.sessions.pop(inputs.get_session(request), None)
 
 
-def read(frame: str | bytes) -> Image.Image:
-    """A frame, upright RGB."""
+def read_frame(frame: str | bytes) -> Image.Image:
+    """Open a frame, upright RGB."""
     if len(frame) > MAX_FRAME_BYTES:
-        raise inputs.refusal(f"A frame is larger than {MAX_FRAME_BYTES >> 20} MB.")
+        raise UserError(f"A frame is larger than {MAX_FRAME_BYTES >> 20} MB.")
     return inputs.read_photo(frame)
 
 
-def jpeg(picture: Image.Image) -> str:
-    """The picture as a data: URL."""
+def encode_jpeg(image: Image.Image) -> str:
+    """Return the image as a data: URL."""
     encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=85)
+    image.save(encoded, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"

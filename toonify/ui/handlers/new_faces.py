@@ -1,7 +1,7 @@
-"""Faces that never existed: what happens when somebody presses something.
+"""New faces from a seed: the handlers.
 
-A processor draws a face in hundredths of a second. So no GPU is lent for it, and slow drawings of
-the other tabs do not hold it up.
+A processor draws a face in hundredths of a second, so no GPU is borrowed for it, and slow drawings
+of the other tabs do not delay it.
 """
 
 import dataclasses
@@ -15,62 +15,76 @@ from PIL import Image
 
 from toonify import hub
 from toonify.ui import events, inputs, outputs, text
+from toonify.ui.inputs import UserError
 
-TAB = "new-faces"  # for whoever opens it
-FARTHEST = 3  # standard deviations that a face may be moved; beyond, it looks like nobody
-TYPICAL = 0.8  # how far from the mean face people are drawn, unless told otherwise
-MOST_FACES, MOST_KEPT = 24, 16  # drawn at once; and favourites
-CHOOSE = "choose."  # before an attribute's name in links: a direction may have the same
-CLIPS = {"MP4": ".mp4", "GIF": ".gif", "WebP": ".webp"}
+TAB_ID = "new-faces"  # the ID by which a link opens it
+TRUNCATION = 0.8
+MAX_FACES, MAX_FAVORITES = 24, 16
+CHOOSE = "choose."  # before an attribute's name in links: a direction may have the same name
+FORMATS = {"MP4": ".mp4", "GIF": ".gif", "WebP": ".webp"}  # of loops
 FPS = 24
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Face:
-    """How to draw a face again: by its number, truncation and `choices`, variants by the names of
-    attributes, or by a `latent` (1, L, D) where it is a mix; then moved by `edits`, amounts by the
-    names of directions."""
+    """How to draw a face again.
+
+    Args:
+        title: its name for people.
+        seed: what it is drawn from; None for a mix.
+        truncation: 0, the average face, to 1, the full variety.
+        edits: how far it is moved, by the names of directions.
+        choices: variants by the names of attributes.
+        latent: the w+ of a mix (1, L, D).
+    """
 
     title: str
     seed: int | None = None
-    truncation: float = TYPICAL
+    truncation: float = TRUNCATION
     edits: Mapping[str, float] = dataclasses.field(default_factory=dict)
     choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
     latent: object = None
 
-    def same(self, other: "Face") -> bool:
-        """Whether the other is drawn the same way."""
-        ours, theirs = (
+    def is_same(self, other: "Face") -> bool:
+        """Return whether the other face is drawn the same way."""
+        mine, others = (
             (face.seed, face.truncation, dict(face.edits), dict(face.choices), id(face.latent))
             for face in (self, other)
         )
-        return ours == theirs
+        return mine == others
 
-    def w(self, pipeline):
-        """The w+ (1, L, D) that it is drawn from."""
+    def compute_w(self, pipeline):
+        """Return the w+ (1, L, D) that it is drawn from."""
         w = self.latent
         if w is None:
             w = pipeline.latents(1, self.seed, self.truncation, self.choices)
         return pipeline.edited(w, self.edits)
 
-    def picture(self, pipeline) -> Image.Image:
-        """The face itself, RGB and square."""
-        return pipeline.draw(self.w(pipeline))[0]
+    def draw(self, pipeline) -> Image.Image:
+        """Return the image, RGB and square."""
+        return pipeline.draw(self.compute_w(pipeline))[0]
 
     @property
     def link(self) -> str:
-        """What follows the page's address in a link to the face; empty if it has no number."""
+        """What follows the page's address in a link to the face; empty for a mix."""
         if self.seed is None:
             return ""
-        said = {"seed": self.seed, "truncation": self.truncation, **self.edits}
-        said = {name: f"{amount:.9g}" for name, amount in said.items()}
-        chosen = {CHOOSE + name: variant for name, variant in self.choices.items()}
-        return "?" + urlencode(said | chosen)
+        numbers = {"seed": self.seed, "truncation": self.truncation, **self.edits}
+        query = {name: f"{number:.9g}" for name, number in numbers.items()}
+        query |= {CHOOSE + name: variant for name, variant in self.choices.items()}
+        return "?" + urlencode(query)
 
 
-class Handlers:
-    """What happens when somebody presses something. What a session has picked and kept stays on
-    the server: gradio keeps it by session, and a browser neither gets nor sends it."""
+class NewFacesHandlers:
+    """The handlers of the tab. What a session has picked and kept stays on the server: gradio keeps
+    it by session, and a browser neither gets nor sends it.
+
+    Args:
+        load: gives the pipeline: `load()`.
+        directions: labels, by name, of the directions in which faces can be moved.
+        side: px of a face.
+        attributes: variants, by name, of what can be chosen.
+    """
 
     def __init__(
         self,
@@ -86,49 +100,49 @@ class Handlers:
 
     # faces ----------------------------------------------------------------------------------
 
-    def numbered(self, seed, truncation=TYPICAL, edits=None, choices=None) -> Face:
-        """The face of a number, 0 to a billion; without one, anybody's."""
-        seed = inputs.number(seed, "face")
-        edits = inputs.edits(edits, self.directions, FARTHEST)
-        choices = inputs.choices(choices, self.attributes)
+    def make_face(self, seed, truncation=TRUNCATION, edits=None, choices=None) -> Face:
+        """Return the face of a seed; without one, a random face."""
+        seed = inputs.parse_seed(seed)
+        edits = inputs.parse_edits(edits, self.directions)
+        choices = inputs.parse_choices(choices, self.attributes)
         return Face(f"{seed}", seed, float(truncation), edits, choices)
 
-    def row(self, seed, count: int, truncation: float, edits=None, choices=None) -> list[Face]:
-        """As many faces as asked for, of consecutive numbers."""
-        first = self.numbered(seed, truncation, edits, choices).seed
-        numbers = [(first + step) % 10**inputs.DIGITS for step in range(int(count))]
-        return [self.numbered(number, truncation, edits, choices) for number in numbers]
+    def make_faces(self, seed, count: int, *options) -> list[Face]:
+        """Return the faces of consecutive seeds; `options` as for `make_face`."""
+        first = self.make_face(seed, *options).seed
+        seeds = [(first + step) % 10**inputs.SEED_DIGITS for step in range(int(count))]
+        return [self.make_face(seed, *options) for seed in seeds]
 
-    # the screen -----------------------------------------------------------------------------
+    # the page -----------------------------------------------------------------------------
 
-    def draw(self, seed, count, truncation, kept):
-        """The faces from a number on, for the gallery, and the first of them picked."""
-        return self.drawn(self.row(seed, count, truncation), kept)
+    def show(self, seed, count, truncation, kept):
+        """Draw the faces from a seed on, and pick the first."""
+        return self.fill_gallery(self.make_faces(seed, count, truncation), kept)
 
-    def surprise(self, count, truncation, kept):
-        """The same from anybody on."""
-        return self.draw(None, count, truncation, kept)
+    def show_random(self, count, truncation, kept):
+        """Draw the faces from a random seed on."""
+        return self.show(None, count, truncation, kept)
 
-    def drawn(self, faces: list[Face], kept: list) -> tuple:
-        """What the gallery's widgets get, and those of the face that is picked."""
+    def fill_gallery(self, faces: list[Face], kept: list) -> tuple:
+        """Return the values of the gallery's components, and of the first face's."""
         pipeline = self.load()
-        pictures = [face.picture(pipeline) for face in faces]
+        images = [face.draw(pipeline) for face in faces]
         title = f"{faces[0].title}-{faces[-1].title}"
-        sheet = outputs.saved(pipeline.grid(pictures), "faces", title)
-        captioned = [(picture, face.title) for picture, face in zip(pictures, faces, strict=True)]
+        sheet = outputs.save_png(pipeline.grid(images), "faces", title)
+        captioned = [(image, face.title) for image, face in zip(images, faces, strict=True)]
         return (
             faces[0].seed,
             gr.update(value=captioned, selected_index=0),
             gr.update(value=str(sheet), interactive=True),
             faces,
-            *self.shown(faces[0], kept),
+            *self.fill_face(faces[0], kept),
         )
 
-    def shown(self, face: Face, kept: list) -> tuple:
-        """What the widgets of the face that is picked get."""
-        free = face.latent is None  # a mix has no number whose choices could be others
+    def fill_face(self, face: Face, kept: list) -> tuple:
+        """Return the values of the components of the picked face."""
+        free = face.latent is None  # a mix has no seed whose choices could differ
         return (
-            *self.seen(face, kept),
+            *self.fill_image(face, kept),
             *(face.edits.get(name, 0) for name in self.directions),
             *(
                 gr.update(value=face.choices.get(name, ""), interactive=free)
@@ -136,118 +150,120 @@ class Handlers:
             ),
         )
 
-    def seen(self, face: Face, kept: list) -> tuple:
-        """The same without the sliders that move it."""
+    def fill_image(self, face: Face, kept: list) -> tuple:
+        """Return the same without the sliders and menus that change the face."""
         pipeline, start = self.load(), time.perf_counter()
-        picture = face.picture(pipeline)
+        image = face.draw(pipeline)
         name = face.title.capitalize() if face.seed is None else f"Face {face.title}"
-        parts = [name, *self.changes(face)]
-        parts.append(f"Drawn in {1000 * (time.perf_counter() - start):.0f} ms")
-        parts.append(f"{picture.width} × {picture.height} px")
+        parts = [name, *self.describe_changes(face)]
+        parts.append(f"Done in {1000 * (time.perf_counter() - start):.0f} ms")
+        parts.append(text.format_size(image.size))
         return (
-            picture,
+            image,
             gr.update(value=" · ".join(parts), visible=True),
-            gr.update(value=str(outputs.saved(picture, "face", face.title)), interactive=True),
-            self.keep_button(face, kept),
+            gr.update(value=str(outputs.save_png(image, "face", face.title)), interactive=True),
+            self.update_keep(face, kept),
             gr.update(interactive=face.seed is not None),
             face.link,
             face,
         )
 
-    def changes(self, face: Face) -> list[str]:
-        """["Mouth: laugh", "Smile +1.5", ...]"""
+    def describe_changes(self, face: Face) -> list[str]:
+        """Return ["Mouth: Laugh", "Smile +1.5", ...]."""
+        choices = face.choices.items()
         return [
-            *(f"{text.label(name)}: {text.label(it)}" for name, it in face.choices.items()),
+            *(f"{text.format_name(name)}: {text.format_name(it)}" for name, it in choices),
             *(f"{self.directions[name]} {amount:+g}" for name, amount in face.edits.items()),
         ]
 
-    def keep_button(self, face: Face, kept: list) -> dict:
-        """The button that keeps the face, or takes it away again."""
-        is_kept = any(face.same(other) for other in kept)
-        return gr.update(value="Take away" if is_kept else "Keep", interactive=True)
+    def update_keep(self, face: Face, kept: list) -> dict:
+        """Update the button that keeps the face, or removes it again."""
+        is_kept = any(face.is_same(other) for other in kept)
+        return gr.update(value="Remove" if is_kept else "Keep", interactive=True)
 
     def pick(self, faces, kept, event: gr.SelectData):
-        """One in a gallery was picked."""
+        """Show the face that was picked in a gallery."""
         if not faces or not 0 <= event.index < len(faces):  # it was kept too long ago
             return gr.skip()
-        return self.shown(faces[event.index], kept)
+        return self.fill_face(faces[event.index], kept)
 
-    def move(self, face, kept, *said):
-        """A slider was moved or something chosen: the picked face, changed."""
+    def change(self, face, kept, *values):
+        """Change the picked face: `values` are the amounts of the edits, then the choices."""
         if face is None:
             return gr.skip()
-        amounts, wishes = said[: len(self.directions)], said[len(self.directions) :]
-        amounts = dict(zip(self.directions, amounts, strict=True))
-        wishes = dict(zip(self.attributes, (wish or "" for wish in wishes), strict=True))
-        changes = {"edits": inputs.edits(amounts, self.directions, FARTHEST)}
+        amounts, choices = values[: len(self.directions)], values[len(self.directions) :]
+        edits = dict(zip(self.directions, amounts, strict=True))
+        face = dataclasses.replace(face, edits=inputs.parse_edits(edits, self.directions))
         if face.latent is None:
-            changes["choices"] = inputs.choices(wishes, self.attributes)
-        return self.seen(dataclasses.replace(face, **changes), kept)
+            chosen = dict(zip(self.attributes, (it or "" for it in choices), strict=True))
+            chosen = inputs.parse_choices(chosen, self.attributes)
+            face = dataclasses.replace(face, choices=chosen)
+        return self.fill_image(face, kept)
 
     def keep(self, face, kept):
-        """Keeps the picked face as a favourite, or if it is one, takes it away."""
-        picked(face)
-        others = [other for other in kept if not other.same(face)]
+        """Keep the picked face as a favorite, or remove it if it is one."""
+        check_picked(face)
+        others = [other for other in kept if not other.is_same(face)]
         if len(others) == len(kept):
-            if len(kept) >= MOST_KEPT:
-                raise inputs.refusal(f"There is room for {MOST_KEPT} favourites: take one away.")
+            if len(kept) >= MAX_FAVORITES:
+                raise UserError(f"You can keep up to {MAX_FAVORITES} favorites. Remove one first.")
             others = [*kept, face]
         pipeline = self.load()
-        pictures = [
-            (other.picture(pipeline), " · ".join([other.title, *self.changes(other)]))
+        images = [
+            (other.draw(pipeline), " · ".join([other.title, *self.describe_changes(other)]))
             for other in others
         ]
-        gallery = gr.update(value=pictures, visible=bool(pictures), selected_index=None)
-        return others, gallery, self.keep_button(face, others)
+        gallery = gr.update(value=images, visible=bool(images), selected_index=None)
+        return others, gallery, self.update_keep(face, others)
 
-    def take(self, face):
-        """The picked face becomes one of the two that are mixed."""
-        return picked(face), face.picture(self.load())
+    def use(self, face):
+        """Make the picked face one of the two that are mixed."""
+        return check_picked(face), face.draw(self.load())
 
     def show_mix(self, coarse, fine, size, kept):
-        """The coarse layers of one face and the fine ones of another, once there are both."""
+        """Mix the coarse layers of one face and the fine ones of another, once there are both."""
         if coarse is None or fine is None:
             return gr.skip()
-        return self.shown(self.mixed(coarse, fine, self.sizes[int(size) - 1]), kept)
+        return self.fill_face(self.mix_faces(coarse, fine, self.sizes[int(size) - 1]), kept)
 
-    def mixed(self, coarse: Face, fine: Face, resolution: int) -> Face:
-        """Layers below `resolution` px of the one, the others of the other."""
+    def mix_faces(self, coarse: Face, fine: Face, resolution: int) -> Face:
+        """Return a face with the layers below `resolution` px of one and the others of another."""
         pipeline = self.load()
-        latent = pipeline.mix(coarse.w(pipeline), fine.w(pipeline), resolution)
+        latent = pipeline.mix(coarse.compute_w(pipeline), fine.compute_w(pipeline), resolution)
         both = coarse.seed is not None and fine.seed is not None
         return Face(f"{coarse.seed} × {fine.seed}" if both else "mix", latent=latent)
 
-    def show_loop(self, kept, form, seconds, progress=events.TRACKED):
-        """The favourites, each turning into the next: on the screen and to download."""
+    def show_loop(self, kept, form, seconds, progress=events.PROGRESS):
+        """Write a loop in which each favorite turns into the next."""
         if len(kept) < 2:
-            raise inputs.refusal("Keep two faces or more: the loop goes from each to the next.")
-        path = str(self.looped(kept, form, seconds))
-        film = form == "MP4"
+            raise UserError("Keep two or more faces first: the loop goes from each to the next.")
+        path = str(self.write_loop(kept, form, seconds))
+        video = form == "MP4"
         return (
-            gr.update(value=path if film else None, visible=film),
-            gr.update(value=None if film else path, visible=not film),
+            gr.update(value=path if video else None, visible=video),
+            gr.update(value=None if video else path, visible=not video),
             gr.update(value=path, interactive=True),
         )
 
-    def looped(self, faces: list[Face], form: str, seconds: float) -> Path:
-        """The file of a loop that takes so long from each face to the next."""
+    def write_loop(self, faces: list[Face], form: str, seconds: float) -> Path:
+        """Write a loop, with `seconds` from each face to the next. Returns its file."""
         pipeline = self.load()
-        path = outputs.made(outputs.placed("faces", "loop", CLIPS[form]))
-        keys = [face.w(pipeline) for face in faces]
-        told = inputs.told()
+        path = outputs.make_parent(outputs.choose_path("faces", "loop", FORMATS[form]))
+        keys = [face.compute_w(pipeline) for face in faces]
+        report = inputs.track_progress()
         pipeline.loop(
             *(keys, path, round(seconds * FPS) * len(keys), FPS),
-            progress=lambda fraction: told(fraction, "Drawing the loop"),
+            progress=lambda fraction: report(fraction, "Creating the loop"),
         )
         return path
 
     def show_twin(self, photo, kept):
-        """The face that a portrait's simple features choose; played on from there."""
-        face, note = self.twin_of(photo)
-        return gr.update(value=note, visible=True), *self.shown(face, kept)
+        """Show the face that is most like a portrait."""
+        face, note = self.find_twin(photo)
+        return gr.update(value=note, visible=True), *self.fill_face(face, kept)
 
-    def twin_of(self, photo) -> tuple:
-        """The face, and what it has of the photo."""
+    def find_twin(self, photo) -> tuple[Face, str]:
+        """Return the face that is most like a portrait, and what it has of it."""
         twin = self.load().twin(inputs.read_photo(photo))
         face = Face(f"{twin.seed}", twin.seed, twin.truncation, twin.edits, twin.choices)
         return face, twin.note
@@ -255,97 +271,97 @@ class Handlers:
     # links ----------------------------------------------------------------------------------
 
     def arrive(self, request: gr.Request):
-        """Somebody opened a link to a face, ?seed=7&truncation=0.8&smile=1&choose.hair=bun: its tab
-        is opened."""
-        said = dict(request.query_params)
-        if "seed" not in said:
+        """Open the tab for a link to a face, ?seed=7&truncation=0.8&smile=1&choose.hair=bun."""
+        query = dict(request.query_params)
+        if "seed" not in query:
             return gr.skip()
-        face = self.linked(said)
-        return gr.update(selected=TAB), face.truncation, face
+        face = self.parse_link(query)
+        return gr.update(selected=TAB_ID), face.truncation, face
 
-    def linked(self, said: Mapping[str, str]) -> Face:
-        """The face that an address asks for; other words in it are not ours."""
-        said = {hub.current_name(name): value for name, value in said.items()}
+    def parse_link(self, query: Mapping[str, str]) -> Face:
+        """Return the face of a link's query; other words in it are ignored."""
+        query = {hub.current_name(name): value for name, value in query.items()}
         amounts = {}
         for name in ("truncation", *self.directions):
             try:
-                amounts[name] = float(said.get(name, TYPICAL if name == "truncation" else 0))
+                amounts[name] = float(query.get(name, TRUNCATION if name == "truncation" else 0))
             except ValueError as error:
-                raise inputs.refusal(f"The link's {name} is no number.") from error
+                raise UserError(f"The link's {name} is not a number.") from error
         truncation = amounts.pop("truncation")
         if not 0 <= truncation <= 1:
-            raise inputs.refusal(f"The link's truncation is {truncation:g}: expected 0 to 1.")
-        choices = {name: said[CHOOSE + name] for name in self.attributes if CHOOSE + name in said}
-        return self.numbered(said["seed"], truncation, amounts, choices)
+            raise UserError(f"The link's truncation is {truncation:g}: expected 0 to 1.")
+        choices = {name: query[CHOOSE + name] for name in self.attributes if CHOOSE + name in query}
+        return self.make_face(query["seed"], truncation, amounts, choices)
 
     def open(self, face, count, kept):
-        """The face of a link, picked, among those that follow it."""
+        """Draw the face of a link and those that follow it, and pick it."""
         if face is None:  # gradio asks at every visit
             return gr.skip()
-        others = self.row(face.seed, count, face.truncation)
-        return self.drawn([face, *others[1:]], kept)
+        others = self.make_faces(face.seed, count, face.truncation)
+        return self.fill_gallery([face, *others[1:]], kept)
 
-    def copied(self, how):
-        """Says where the link is. `how` comes from the browser: copied, or only shown."""
+    def confirm_copy(self, how):
+        """Tell the visitor where the link is. `how` comes from the browser: copied or shown."""
         gr.Info("Link copied." if how == "copied" else "The link is in the address bar.")
 
     # the API --------------------------------------------------------------------------------
 
-    def faces(self, n=1, seed=None, truncation=TYPICAL, edits=None, choices=None):
-        """Draw faces that never existed. Returns a list of PNGs, of consecutive numbers.
+    def faces(self, n=1, seed=None, truncation=TRUNCATION, edits=None, choices=None):
+        """Draw new faces. Returns a list of PNGs, of consecutive seeds.
 
         client.predict(n=4, seed=7, edits={"smile": 1.5}, api_name="/faces")
 
         Parameters:
-            n: how many.
-            seed: the number of the first; None is anybody.
-            truncation: from 0, the mean face, to 1, all that can be drawn.
-            edits: how far to move the faces, -3 to 3 a direction.
-            choices: what the faces are to have, such as {"mouth": "laugh"}.
+            n: the number of faces, 1 to 24.
+            seed: the seed of the first; None for a random one.
+            truncation: 0, the average face, to 1, the full variety.
+            edits: how far to move the faces, -3 to 3 by direction.
+            choices: what the faces have, such as {"mouth": "laugh"}.
         """
-        pipeline = self.load()
-        row = self.row(seed, n, truncation, edits, choices)
-        return [str(outputs.saved(face.picture(pipeline), "face", face.title)) for face in row]
+        return [self.save(face) for face in self.make_faces(seed, n, truncation, edits, choices)]
 
-    def mix(self, coarse, fine, size=16, truncation=TYPICAL):
+    def save(self, face: Face) -> str:
+        """Draw a face, and return its PNG."""
+        return str(outputs.save_png(face.draw(self.load()), "face", face.title))
+
+    def mix(self, coarse, fine, size=16, truncation=TRUNCATION):
         """Mix two faces. Returns a PNG.
 
         Parameters:
-            coarse: the number of the face whose large forms are taken.
-            fine: the number of the face whose colours and small forms are taken.
-            size: pixels; layers of the network below it are those of the first.
+            coarse: the seed of the face that gives the large shapes.
+            fine: the seed of the face that gives the colors and details.
+            size: px; layers of the network below this resolution are those of the first face.
             truncation: as for /faces.
         """
-        two = [self.numbered(seed, truncation) for seed in (coarse, fine)]
-        face = self.mixed(*two, size)
-        return str(outputs.saved(face.picture(self.load()), "face", face.title))
+        two = [self.make_face(seed, truncation) for seed in (coarse, fine)]
+        return self.save(self.mix_faces(*two, size))
 
-    def loop(self, seeds, form="MP4", seconds=1.5, truncation=TYPICAL, progress=events.TRACKED):
-        """Let faces turn into each other, round and round. Returns a film or an animated picture.
+    def loop(self, seeds, form="MP4", seconds=1.5, truncation=TRUNCATION, progress=events.PROGRESS):
+        """Morph faces into each other in a loop. Returns a video or an animation.
 
         Parameters:
-            seeds: a list of 2 to 16 numbers of faces.
+            seeds: a list of 2 to 16 seeds.
             form: "MP4", "GIF" or "WebP".
             seconds: from each face to the next.
             truncation: as for /faces.
         """
-        if not isinstance(seeds, list) or not 2 <= len(seeds) <= MOST_KEPT:
-            raise inputs.refusal(f"seeds: expected a list of 2 to {MOST_KEPT} numbers.")
-        faces = [self.numbered(seed, truncation) for seed in seeds]
-        return str(self.looped(faces, form, seconds))
+        if not isinstance(seeds, list) or not 2 <= len(seeds) <= MAX_FAVORITES:
+            raise UserError(f"seeds: expected a list of 2 to {MAX_FAVORITES} seeds.")
+        faces = [self.make_face(seed, truncation) for seed in seeds]
+        return str(self.write_loop(faces, form, seconds))
 
     def twin(self, photo):
-        """Draw the toon twin of a portrait. Returns a PNG and what it has of the photo.
+        """Find the toon twin of a portrait. Returns a PNG and what it has of the photo.
 
         Parameters:
             photo: as for /toonify.
         """
-        face, note = self.twin_of(photo)
-        return str(outputs.saved(face.picture(self.load()), photo, "twin")), note
+        face, note = self.find_twin(photo)
+        return str(outputs.save_png(face.draw(self.load()), photo, "twin")), note
 
 
-def picked(face: Face | None) -> Face:
-    """The face; refused where there is none, or it was picked too long ago."""
+def check_picked(face: Face | None) -> Face:
+    """Return the face; refuse if there is none, or it was picked too long ago."""
     if face is None:
-        raise inputs.refusal("Pick a face first.")
+        raise UserError("Pick a face first.")
     return face

@@ -1,4 +1,4 @@
-"""Photo to cartoon: what happens when somebody presses something."""
+"""Photo to cartoon: the handlers."""
 
 import functools
 from collections.abc import Callable
@@ -6,41 +6,39 @@ from collections.abc import Callable
 import gradio as gr
 from PIL import Image, ImageDraw
 
-from toonify.ui import components, events, inputs, outputs, text
+from toonify.ui import events, inputs, outputs, text
+from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.theme import INK, YELLOW
 
 
 @events.on_gpu
 def draw(load: Callable, photo: Image.Image, **options):
-    """The `Toon` of an upright RGB photo by the pipeline that `load` gives."""
-    with inputs.explained():
-        return load()(photo, **options, progress=inputs.told())
+    """Return the `Toon` of an upright RGB photo by the pipeline that `load` gives."""
+    with inputs.explain_hub_errors():
+        return load()(photo, **options, progress=inputs.track_progress())
 
 
 def find_faces(photo: Image.Image) -> list:
-    """The faces of an upright RGB photo; torch is imported here."""
+    """Return the faces of an upright RGB photo. Imports torch."""
     from toonify import faces
 
     return faces.detect(photo)
 
 
-class Handlers:
-    """What happens when somebody presses something. Photos come as paths or bytes, unread."""
+class PhotoHandlers(StyleHandlers):
+    """The handlers of the tab. Photos come unread, as paths or bytes."""
 
-    def __init__(self, styles: list, load: Callable):
-        self.styles = {style.name: style for style in styles}
-        self.load = load
-
-    def toon(self, photo: Image.Image, style: str, quality: str, **options):
-        """The `Toon`, with a word to the visitor where it may not be what they expect."""
-        style = inputs.style(self.styles, style, quality, options["faces"])
-        toon = draw(functools.partial(self.load, style.name, quality), photo, **options)
+    def draw(self, source, style: str, quality: str, **options) -> tuple:
+        """Return the photo, its `Toon` and its PNG, and tell the visitor if no face was found."""
+        photo = inputs.read_photo(source)
+        chosen = inputs.get_style(self.styles, style, quality, options["faces"])
+        toon = draw(functools.partial(self.load, style, quality), photo, **options)
         if options["faces"] != "none" and not toon.faces:
-            if style.scope == "face":
+            if chosen.scope == "face":
                 gr.Warning("No face found. This style draws faces only: the photo is unchanged.")
             else:
                 gr.Info("No face found: the photo was drawn as a whole.")
-        return toon
+        return photo, toon, outputs.save_png(toon.image, source, style)
 
     def toonify(
         self,
@@ -48,9 +46,10 @@ class Handlers:
         style,
         faces="all",
         strength=1.0,
-        keep_colour=False,
+        keep_color=False,
         quality="best",
-        progress=events.TRACKED,
+        keep_colour=False,
+        progress=events.PROGRESS,
     ):
         """Draw the cartoon of a photo. Returns a PNG of the photo's size, upright.
 
@@ -58,35 +57,15 @@ class Handlers:
 
         Parameters:
             photo: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or AVIF.
-            style: one of the names that /styles returns.
-            faces: "all", "largest" or "none": which faces get a drawing of their own.
-            strength: from 0, the photo, to 1, the full cartoon.
-            keep_colour: keep the colours of the photo.
-            quality: "best", or "fast" where /styles says that the style has it.
+            style: a name that /styles returns.
+            faces: "all", "largest" or "none": which faces are also drawn separately.
+            strength: 0, the photo, to 1, the full cartoon.
+            keep_color: keep the photo's colors.
+            quality: "best", or "fast" if /styles says that the style has it.
+            keep_colour: former name of keep_color.
         """
-        source, photo = photo, inputs.read_photo(photo)
-        options = {"faces": faces, "strength": strength, "keep_color": keep_colour}
-        toon = self.toon(photo, style, quality, **options)
-        return str(outputs.saved(toon.image, source, style))
-
-    def detect(self, photo):
-        """Find the faces of a photo, largest first.
-
-        Returns a list of {"box": [x0, y0, x1, y1], "points": [[x, y], ...], "score": 0 to 1}, in
-        pixels of the upright photo; the points are both eyes, the nose and the mouth's corners.
-
-        Parameters:
-            photo: as for /toonify.
-        """
-        found = find_faces(inputs.read_photo(photo))
-        return [
-            {
-                "box": [float(edge) for edge in face.box],
-                "points": [[float(x), float(y)] for x, y in face.points],
-                "score": float(face.score),
-            }
-            for face in found
-        ]
+        options = {"faces": faces, "strength": strength, "keep_color": keep_color or keep_colour}
+        return str(self.draw(photo, style, quality, **options)[2])
 
     def show(
         self,
@@ -94,50 +73,63 @@ class Handlers:
         style,
         faces="all",
         strength=1.0,
-        keep_colour=False,
+        keep_color=False,
         quality="best",
-        progress=events.TRACKED,
+        progress=events.PROGRESS,
     ):
-        """The same for the screen: before and after, download, a line of text, the faces found."""
-        source, photo = photo, inputs.read_photo(photo)
-        options = {"faces": faces, "strength": strength, "keep_color": keep_colour}
-        toon = self.toon(photo, style, quality, **options)
+        """Do the same for the page: before and after, download, report and the faces found."""
+        options = {"faces": faces, "strength": strength, "keep_color": keep_color}
+        photo, toon, png = self.draw(photo, style, quality, **options)
         found = len(toon.faces)
+        report = text.describe_result(sum(toon.seconds.values()), toon.image.size)
         return (
-            (outputs.small(photo), outputs.small(toon.image)),
-            gr.DownloadButton(value=outputs.saved(toon.image, source, style), interactive=True),
-            gr.Markdown(text.drawn_in(sum(toon.seconds.values()), toon.image.size), visible=True),
-            gr.Accordion(label=f"{text.count(found)} found", visible=found > 0),
-            boxed(photo, toon.faces) if found else None,
+            (outputs.shrink(photo), outputs.shrink(toon.image)),
+            gr.DownloadButton(value=png, interactive=True),
+            gr.Markdown(report, visible=True),
+            gr.Accordion(label=f"{text.count(found, 'face')} found", visible=found > 0),
+            draw_boxes(photo, toon.faces) if found else None,
         )
 
-    def forget(self):
+    def clear(self):
         """Clear the result: it belongs to another photo."""
         off = gr.DownloadButton(value=None, interactive=False)
         return None, off, gr.Markdown(visible=False), gr.Accordion(visible=False), None
 
-    def about(self, style: str) -> str:
-        """What a style is, whose it is and where it comes from, as Markdown."""
-        return text.about(self.styles.get(style))
+    def detect(self, photo):
+        """Find the faces of a photo, largest first.
 
-    def choose(self, style: str):
-        """What a style is, as Markdown, and the choice of quality where it has a fast generator."""
-        return self.about(style), components.quality_of(self.styles.get(style))
+        Returns a list of {"box": [x0, y0, x1, y1], "points": [[x, y], ...], "score": 0 to 1} in
+        pixels of the upright photo; the points are the eyes, the nose and the mouth's corners.
+
+        Parameters:
+            photo: as for /toonify.
+        """
+        return [
+            {
+                "box": [float(edge) for edge in face.box],
+                "points": [[float(x), float(y)] for x, y in face.points],
+                "score": float(face.score),
+            }
+            for face in find_faces(inputs.read_photo(photo))
+        ]
 
     def list_styles(self) -> list:
-        """The styles that /toonify draws: name, title, description, scope, license, source and
-        whether it draws fast, too."""
+        """List the styles of /toonify: name, title, description, scope, license, source and whether
+        they have a fast generator."""
         keys = ("name", "title", "description", "scope", "license", "source", "fast")
-        return [{key: getattr(style, key) for key in keys} for style in self.styles.values()]
+        styles = self.styles.values()  # license was called licence before
+        return [
+            {k: getattr(style, k) for k in keys} | {"licence": style.license} for style in styles
+        ]
 
 
-def boxed(photo: Image.Image, faces: list) -> Image.Image:
-    """A small copy of the photo with a frame around each face."""
-    picture = outputs.small(photo)
-    scale = picture.width / photo.width
-    pen, line = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 200))
+def draw_boxes(photo: Image.Image, faces: list) -> Image.Image:
+    """Return a small copy of the photo with a frame around each face."""
+    image = outputs.shrink(photo)
+    scale = image.width / photo.width
+    pen, line = ImageDraw.Draw(image), max(2, round(max(image.size) / 200))
     for face in faces:
         box = [edge * scale for edge in face.box]
         pen.rounded_rectangle(box, radius=4 * line, outline=INK, width=2 * line)
         pen.rounded_rectangle(box, radius=4 * line, outline=YELLOW, width=line)
-    return picture
+    return image

@@ -1,96 +1,109 @@
-"""Portrait to toon by way of w: what happens when somebody presses something."""
+"""Portrait to toon through the latent space w+: the handlers."""
 
 import collections
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
 from PIL import Image
 
-from toonify.ui import events, inputs, outputs
-from toonify.ui import text as words
-from toonify.ui.cancellation import Stops
+from toonify.hub import Style
+from toonify.ui import events, inputs, outputs, text
+from toonify.ui.cancellation import Jobs
+from toonify.ui.handlers.styles import StyleHandlers
+from toonify.ui.inputs import UserError
 
-FARTHEST = 3  # standard deviations that a face may be moved; beyond, it looks like nobody
-REFINE_S = 120  # of refinement, for one photo
-KEPT_FACES = 16  # of one photo: whose latents are kept, and which are shown
-TYPICAL = 0.7  # how far from the mean face people are drawn who do not exist
+MAX_REFINE_S = 120  # for one photo
+MAX_FACES = 16  # of one photo: whose latents are kept, and which are shown
+TRUNCATION = 0.7  # of random people
 FACE_PX = 512  # of the faces shown beside the photo
 
 
 @events.on_gpu
 def draw(load: Callable, photo: Image.Image, latent, save: Path, **options):
-    """The `PortraitToon` of an upright RGB photo. `latent` is a visitor's file, by its path or
-    bytes, or a list of what `toon.portraits` had; the largest face's is written to `save`."""
-    with inputs.explained():
+    """Return the `PortraitToon` of an upright RGB photo.
+
+    Args:
+        load: gives the pipeline.
+        photo: the photo.
+        latent: a visitor's file, as its path or bytes; or latents of an earlier drawing, one a
+            face; None to find them.
+        save: where the latent of the largest face is written.
+        options: those of the pipeline.
+    """
+    with inputs.explain_hub_errors():
         pipeline = load()
         if isinstance(latent, (str, bytes)):
             latent = [read_latent(pipeline, latent)]
-        toon = pipeline(photo, **options, latent=latent, progress=inputs.told())
+        toon = pipeline(photo, **options, latent=latent, progress=inputs.track_progress())
         if toon.portraits:
-            pipeline.save_latent(outputs.made(save), toon.portraits[0].latent)
+            pipeline.save_latent(outputs.make_parent(save), toon.portraits[0].latent)
         return toon
 
 
 @events.on_gpu
-def draw_nobody(load: Callable, seed: int, style: str, save: Path, **options) -> tuple:
-    """The photograph and the toon of somebody who does not exist; the latent goes to `save`."""
-    with inputs.explained():
+def draw_random_person(load: Callable, seed: int, style: str, save: Path, **options) -> tuple:
+    """Return the photo and the toon of a random person; the latent is written to `save`."""
+    with inputs.explain_hub_errors():
         pipeline = load()
         photo, toon, latent = pipeline.imagine(seed, style, **options)
-        pipeline.save_latent(outputs.made(save), latent)
+        pipeline.save_latent(outputs.make_parent(save), latent)
         return photo, toon
 
 
 def read_latent(pipeline, source: str | bytes):
-    """What a visitor's file holds. It goes to the pipeline unread: that has the careful reader."""
+    """Return the latent of a visitor's file. The pipeline has the reader for untrusted files."""
     try:
         return pipeline.load_latent(source)
     except ValueError as error:
-        text = str(error)
-        if isinstance(source, str):  # our folders are nobody's business
-            text = text.replace(source, Path(source).name)
-        raise inputs.refusal(text) from error
+        message = str(error)
+        if isinstance(source, str):  # without the folder that it lies in here
+            message = message.replace(source, Path(source).name)
+        raise UserError(message) from error
 
 
-class Handlers:
-    """What happens when somebody presses something. Sessions are gradio's."""
+class PortraitHandlers(StyleHandlers):
+    """The handlers of the tab. Sessions are gradio's.
 
-    # What is set on the screen, in the order of its widgets; one number a direction follows.
+    Args:
+        styles: the toon styles to choose from.
+        load: gives the pipeline of all of them: `load()`.
+        directions: labels, by name, of the directions in which faces can be moved.
+    """
+
+    # The settings in the order of their components; one amount for each direction follows.
     SETTINGS = (
         *("style", "blend", "blend_width", "shape_from", "strength", "truncation"),
         *("refine_steps", "faces", "keep_color"),
     )
 
-    def __init__(self, toons: list, load: Callable, directions: Mapping[str, str]):
-        self.toons = {style.name: style for style in toons}
-        self.load = load
+    def __init__(self, styles: Sequence[Style], load: Callable, directions: Mapping[str, str]):
+        super().__init__(styles, load)
         self.directions = directions
-        self.running = Stops()
+        self.jobs = Jobs()
         self.stopped: set[str] = set()  # sessions that pressed Stop while they waited
 
     def draw(self, request, photo, latent, save: Path, edits: Mapping, **options):
-        """The `PortraitToon`, with a word to the visitor where it may not be what they expect."""
-        if options["style"] not in self.toons:
-            raise inputs.refusal(f"There is no toon style {options['style']!r} here.")
-        session = inputs.session_of(request)
+        """Return the `PortraitToon`, and tell the visitor if no face was drawn."""
+        inputs.get_style(self.styles, options["style"])
+        session = inputs.get_session(request)
         options["refine_steps"] = 0 if session in self.stopped else int(options["refine_steps"])
         self.stopped.discard(session)
-        with self.running.during(session, REFINE_S) as stop:
+        with self.jobs.run(session, MAX_REFINE_S) as stop:
             toon = draw(
                 self.load,
                 photo,
                 latent,
                 save,
-                edits=inputs.edits(edits, self.directions, FARTHEST),
+                edits=inputs.parse_edits(edits, self.directions),
                 cancelled=stop,
                 **options,
             )
         if not toon.portraits:
-            why = f" ({left_alone(toon)})" if toon.left_alone else ""
-            gr.Warning(f"No face found that can be drawn{why}: the photo is unchanged.")
+            why = f" ({describe_skipped(toon)})" if toon.left_alone else ""
+            gr.Warning(f"No usable face found{why}: the photo is unchanged.")
         return toon
 
     def portrait(
@@ -104,11 +117,12 @@ class Handlers:
         truncation=1.0,
         refine_steps=0,
         faces="all",
-        keep_colour=False,
+        keep_color=False,
         edits=None,
         latent=None,
+        keep_colour=False,
         request: gr.Request = None,
-        progress=events.TRACKED,
+        progress=events.PROGRESS,
     ):
         """Draw the faces of a photo as toons. Returns a PNG of the photo's size, upright.
 
@@ -117,151 +131,151 @@ class Handlers:
         Parameters:
             photo: as for /toonify.
             style: the name of a toon style.
-            blend: pixels, 4 to 1024: layers of the network below it give shape, the rest texture;
-                None is what the style is best at.
-            blend_width: octaves, 0 to 2: how softly the one passes into the other.
-            shape_from: "toon" or "base": which of the two draws the shape.
-            strength: from 0, the photo, to 1, the full toon.
-            truncation: 1 keeps the face, 0 draws the mean face.
-            refine_steps: 0 to 200 steps that bring the drawing nearer to the person.
+            blend: 4 to 1024 px: layers of the network below this resolution give the shape, the
+                others the texture; None for the style's default.
+            blend_width: 0 to 2 octaves: the width of the transition between the two.
+            shape_from: "toon" or "base", the photo's network: which of the two gives the shape.
+            strength: 0, the photo, to 1, the full toon.
+            truncation: 0, the average face, to 1, the person's face.
+            refine_steps: 0 to 200 steps that make the toon more like the person.
             faces: "all" or "largest".
-            keep_colour: keep the colours of the photo.
-            edits: how far to move the face, -3 to 3 a direction: {"smile": 1.5}.
-            latent: a file of /latent, drawn in place of the largest face.
+            keep_color: keep the photo's colors.
+            edits: how far to move the face, -3 to 3 by direction: {"smile": 1.5}.
+            latent: a file of /latent, which replaces the largest face.
+            keep_colour: former name of keep_color.
         """
-        given = locals() | {"keep_color": keep_colour}
+        given = locals() | {"keep_color": keep_color or keep_colour}
         options = {name: given[name] for name in self.SETTINGS}
         pixels = inputs.read_photo(photo)
         toon = self.draw(
-            request, pixels, latent, outputs.placed(photo, "face", ".npz"), edits, **options
+            request, pixels, latent, outputs.choose_path(photo, "face", ".npz"), edits, **options
         )
-        return str(outputs.saved(toon.image, photo, style))
+        return str(outputs.save_png(toon.image, photo, style))
 
-    def latent(self, photo, refine_steps=0, request: gr.Request = None, progress=events.TRACKED):
-        """Find the largest face of a photo in w. Returns a .npz that /portrait draws from.
+    def latent(self, photo, refine_steps=0, request: gr.Request = None, progress=events.PROGRESS):
+        """Find the latent of the largest face of a photo. Returns a .npz file for /portrait.
 
         Parameters:
             photo: as for /toonify.
             refine_steps: as for /portrait.
         """
-        options = {"style": next(iter(self.toons)), "faces": "largest"}
-        save = outputs.placed(photo, "face", ".npz")
+        options = {"style": self.default, "faces": "largest"}
+        save = outputs.choose_path(photo, "face", ".npz")
         options["refine_steps"] = refine_steps
         if not self.draw(request, inputs.read_photo(photo), None, save, {}, **options).portraits:
-            raise inputs.refusal("No face found that can be drawn.")
+            raise UserError("No usable face found.")
         return str(save)
 
-    def show(self, kept, photo, latent, request: gr.Request, progress=events.TRACKED, *settings):
-        """For the screen: finds the faces in w and draws them. `latent` is a visitor's file."""
-        return self.shown(request, photo, latent, settings)
+    def show(self, kept, photo, latent, request: gr.Request, progress=events.PROGRESS, *settings):
+        """Find the latents of the faces and draw them. `latent` is a visitor's file."""
+        return self.update_result(request, photo, latent, settings)
 
-    def redraw(self, kept, photo, latent, request: gr.Request, progress=events.TRACKED, *settings):
-        """The same after a setting was changed, from the latents that were found before."""
+    def redraw(self, kept, photo, latent, request: gr.Request, progress=events.PROGRESS, *settings):
+        """Draw again with other settings, from the latents that were found before."""
         if kept is not None and kept.seed is not None:
-            return self.imagine(kept.seed, progress, *settings)
-        if kept is None or not kept.latents or kept.photo != inputs.digest(photo):
+            return self.show_random_person(kept.seed, progress, *settings)
+        if kept is None or not kept.latents or kept.photo != inputs.identify(photo):
             return gr.skip()
-        return self.shown(request, photo, kept.latents, settings)
+        return self.update_result(request, photo, kept.latents, settings)
 
-    def shown(self, request, photo, latent, settings: tuple):
-        """What the widgets of the result get."""
-        options, edits = self.named(settings)
-        if isinstance(latent, list):  # of a drawing before: the likeness was refined then
+    def update_result(self, request, photo, latent, settings: tuple):
+        """Return the values of the result's components."""
+        options, edits = self.split_settings(settings)
+        if isinstance(latent, list):  # of an earlier drawing: the likeness was refined then
             options["refine_steps"] = 0
-        source, photo, save = photo, inputs.read_photo(photo), outputs.placed(photo, "face", ".npz")
+        source, photo, save = (
+            photo,
+            inputs.read_photo(photo),
+            outputs.choose_path(photo, "face", ".npz"),
+        )
         toon = self.draw(request, photo, latent, save, edits, **options)
-        png, size = outputs.saved(toon.image, source, options["style"]), toon.image.size
+        png, size = outputs.save_png(toon.image, source, options["style"]), toon.image.size
         faces = []
-        for portrait in toon.portraits[:KEPT_FACES]:
+        for portrait in toon.portraits[:MAX_FACES]:
             faces += [
-                (outputs.small(portrait.crop.image, FACE_PX), "Face"),
-                (outputs.small(portrait.inversion, FACE_PX), "Redrawn"),
-                (outputs.small(portrait.toon, FACE_PX), "Toon"),
+                (outputs.shrink(portrait.crop.image, FACE_PX), "Face"),
+                (outputs.shrink(portrait.inversion, FACE_PX), "Reconstruction"),
+                (outputs.shrink(portrait.toon, FACE_PX), "Toon"),
             ]
         parts = [
-            words.drawn_in(sum(toon.seconds.values()), size),
-            f"{words.count(toon.drawn_faces)} drawn",
+            text.describe_result(sum(toon.seconds.values()), size),
+            f"{text.count(toon.drawn_faces, 'face')} drawn",
         ]
-        parts += [f"left alone: {left_alone(toon)}"] * bool(toon.left_alone)
-        kept = [portrait.latent for portrait in toon.portraits[:KEPT_FACES]]
-        pair = outputs.small(photo), outputs.small(toon.image)
-        return *result(pair, png, save if kept else None, parts, faces), Kept(
-            inputs.digest(source), kept
+        parts += [f"skipped: {describe_skipped(toon)}"] * bool(toon.left_alone)
+        kept = [portrait.latent for portrait in toon.portraits[:MAX_FACES]]
+        pair = outputs.shrink(photo), outputs.shrink(toon.image)
+        return *fill_result(pair, png, save if kept else None, parts, faces), Kept(
+            inputs.identify(source), kept
         )
 
-    def imagine(self, seed, progress=events.TRACKED, *settings):
-        """Somebody who does not exist: the one with that number, or without one, anybody."""
-        options, edits = self.named(settings)
+    def show_random_person(self, seed, progress=events.PROGRESS, *settings):
+        """Draw a random person: the one of a seed, or without one, any."""
+        options, edits = self.split_settings(settings)
         names = ("style", "blend", "blend_width", "shape_from")
         mix = {name: options[name] for name in names}
-        if mix["style"] not in self.toons:
-            raise inputs.refusal(f"There is no toon style {mix['style']!r} here.")
-        seed = inputs.number(seed, "person")
+        inputs.get_style(self.styles, mix["style"])
+        seed = inputs.parse_seed(seed)
         name, start = f"person-{seed}", time.perf_counter()
-        save, psi = outputs.placed(name, "face", ".npz"), TYPICAL * options["truncation"]
-        edits = inputs.edits(edits, self.directions, FARTHEST)
-        both = draw_nobody(self.load, seed, save=save, truncation=psi, edits=edits, **mix)
-        parts = [words.drawn_in(time.perf_counter() - start, both[1].size)]
-        parts += [f"person no. {seed}, who does not exist"]
+        save, psi = outputs.choose_path(name, "face", ".npz"), TRUNCATION * options["truncation"]
+        edits = inputs.parse_edits(edits, self.directions)
+        both = draw_random_person(self.load, seed, save=save, truncation=psi, edits=edits, **mix)
+        parts = [text.describe_result(time.perf_counter() - start, both[1].size)]
+        parts += [f"random person, seed {seed}"]
         faces = [
-            (outputs.small(both[0], FACE_PX), "Photo"),
-            (outputs.small(both[1], FACE_PX), "Toon"),
+            (outputs.shrink(both[0], FACE_PX), "Photo"),
+            (outputs.shrink(both[1], FACE_PX), "Toon"),
         ]
-        png = outputs.saved(both[1], name, mix["style"])
-        pair = outputs.small(both[0]), outputs.small(both[1])
-        return *result(pair, png, save, parts, faces), Kept(seed=seed)
+        png = outputs.save_png(both[1], name, mix["style"])
+        pair = outputs.shrink(both[0]), outputs.shrink(both[1])
+        return *fill_result(pair, png, save, parts, faces), Kept(seed=seed)
 
-    def named(self, settings: tuple) -> tuple[dict, dict]:
-        """The options and the edits that the screen's numbers mean."""
+    def split_settings(self, settings: tuple) -> tuple[dict, dict]:
+        """Return the options and the edits by name."""
         own = len(self.SETTINGS)
         return (
             dict(zip(self.SETTINGS, settings[:own], strict=True)),
             dict(zip(self.directions, settings[own:], strict=True)),
         )
 
-    def forget(self):
+    def clear(self):
         """Clear the result: it belongs to another photo."""
         off = gr.update(value=None, interactive=False)
         return None, off, off, gr.update(visible=False), gr.update(value=None, visible=False), None
 
     def begin(self, refine_steps, request: gr.Request):
-        """Draw was pressed: the button that stops it, where there is something to stop."""
-        self.stopped.discard(inputs.session_of(request))
+        """Show the button that stops the refinement, if there is any."""
+        self.stopped.discard(inputs.get_session(request))
         return gr.Button("Stop refining", visible=refine_steps > 0, interactive=True)
 
     def stop(self, request: gr.Request):
-        """Stop was pressed: what has been reached is drawn. Again, or too late: nothing more."""
-        session = inputs.session_of(request)
-        if not self.running.press(session):
+        """Stop the refinement: what it has reached is drawn."""
+        session = inputs.get_session(request)
+        if not self.jobs.stop(session):
             self.stopped.add(session)
-        return gr.Button("Stopping", interactive=False)
+        return gr.Button("Stopping…", interactive=False)
 
     def leave(self, request: gr.Request):
-        """The visitor went: nobody waits for the likeness."""
-        self.stopped.discard(inputs.session_of(request))
-        self.running.press(inputs.session_of(request))
+        """Stop the refinement for a visitor who closed the page."""
+        self.stopped.discard(inputs.get_session(request))
+        self.jobs.stop(inputs.get_session(request))
 
-    def about(self, style: str) -> str:
-        """What a style is, whose it is and where it comes from, as Markdown."""
-        return words.about(self.toons.get(style))
-
-    def choose(self, style: str) -> tuple[str, int]:
-        """What a style is, as Markdown, and the size up to which its layers are its own."""
-        return self.about(style), self.toons[style].blend
+    def choose(self, name: str) -> tuple:
+        """Describe a style, and return its default blend resolution."""
+        return self.describe(name), self.styles[name].blend
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kept:
-    """What a session drew last: the latents found in a photo, or a number of nobody's. It stays on
-    the server: gradio keeps it by session, and a browser neither gets nor sends it."""
+    """What a session drew last: the latents of a photo's faces, or the seed of a random person. It
+    stays on the server: gradio keeps it by session, and a browser neither gets nor sends it."""
 
     photo: str | None = None
     latents: list = dataclasses.field(default_factory=list)
     seed: int | None = None
 
 
-def result(pair: tuple, png: Path, npz: Path | None, parts: list[str], faces: list) -> tuple:
-    """What the portrait's widgets show: before and after, two downloads, a text, the faces."""
+def fill_result(pair: tuple, png: Path, npz: Path | None, parts: list[str], faces: list) -> tuple:
+    """Return the values of: before and after, two downloads, the report, the faces."""
     return (
         pair,
         gr.update(value=str(png), interactive=True),
@@ -271,7 +285,7 @@ def result(pair: tuple, png: Path, npz: Path | None, parts: list[str], faces: li
     )
 
 
-def left_alone(toon) -> str:
-    """The faces that were not drawn, and why: "2 too small"."""
+def describe_skipped(toon) -> str:
+    """Say how many faces were not drawn, and why: "2 too small"."""
     reasons = collections.Counter(reason for _, reason in toon.left_alone)
     return ", ".join(f"{number} {reason}" for reason, number in reasons.items())

@@ -1,48 +1,53 @@
-"""A clip to a drawn clip: what happens when somebody presses something.
+"""Video to cartoon: the handlers.
 
-One clip is drawn at a time, frame by frame, and photos are drawn between its frames. The others
-wait here, a few of them: in gradio's queue they would take the places of photos.
+One video is drawn at a time, frame by frame, and photos are drawn between its frames. A few others
+wait here: in gradio's queue they would take the places of photos.
 """
 
 import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import gradio as gr
 
-from toonify.ui import components, events, inputs, outputs, text
-from toonify.ui.cancellation import Stop, Stops
+from toonify.hub import Style
+from toonify.ui import events, inputs, outputs, text
+from toonify.ui.cancellation import Jobs, StopSignal
+from toonify.ui.handlers.styles import StyleHandlers
+from toonify.ui.inputs import UserError
 from toonify.ui.queueing import Turns
 
-MOST_SECONDS = 30
+MAX_SECONDS = 30
 MAX_BYTES = 100 * 2**20
-MAX_HEIGHT = 720  # px; a higher clip becomes smaller
-MOST_CLIPS = 4  # that are drawn or wait
-WORK_S = 1800  # for a clip: then it ends, so that others have their turn
-FULL = f"{MOST_CLIPS} clips are being drawn or wait already. Try again in a few minutes."
+MAX_HEIGHT = 720  # px; taller videos are scaled down
+MAX_VIDEOS = 4  # that are drawn or wait
+MAX_WORK_S = 1800  # for a video: then it ends, so that others get a turn
+FULL = f"{MAX_VIDEOS} videos are in progress or waiting. Try again in a few minutes."
 
 
 @events.on_gpu
-def draw(load: Callable, source: str, target: Path, stop: Stop, most_seconds: float, **options):
-    """The `DrawnClip` of a visitor's file by the pipeline that `load` gives; None if it was
-    stopped. FFmpeg's libraries are opened here."""
+def draw(
+    load: Callable, source: str, target: Path, stop: StopSignal, max_seconds: float, **options
+):
+    """Return the `DrawnClip` of a visitor's file by the pipeline that `load` gives; None if it was
+    stopped. Loads FFmpeg's libraries."""
     from toonify.pipelines.video import Cancelled, ClipOptions, draw_clip
 
-    told = inputs.told()
+    report = inputs.track_progress()
 
     def progress(done):
-        told(done.fraction, text.frames_done(done.frames, done.total, done.seconds_left))
+        report(done.fraction, text.format_progress(done.frames, done.total, done.seconds_left))
 
-    with inputs.explained():
+    with inputs.explain_hub_errors():
         pipeline = load()
-    with named(source):
+    with explain_video_errors(source):
         try:
             return draw_clip(
                 *(pipeline, source, target, ClipOptions(max_height=MAX_HEIGHT, **options)),
                 resume=False,
-                most_seconds=most_seconds,
+                most_seconds=max_seconds,
                 progress=progress,
                 cancelled=stop,
             )
@@ -51,75 +56,107 @@ def draw(load: Callable, source: str, target: Path, stop: Stop, most_seconds: fl
 
 
 @contextlib.contextmanager
-def named(source: str):
-    """Refuses what is no clip in words, by the file's name: our folders are nobody's business."""
+def explain_video_errors(source: str) -> Iterator[None]:
+    """Show the visitor why a file is not a video, without the folder that it lies in here."""
     from toonify.video.types import ClipError
 
     try:
         yield
     except ClipError as error:
-        raise inputs.refusal(str(error).replace(source, Path(source).name)) from error
+        raise UserError(str(error).replace(source, Path(source).name)) from error
 
 
 class Stopped(Exception):
     """The visitor pressed Stop before the turn came."""
 
 
-class Handlers:
-    """What happens when somebody presses something. Clips come as paths, unread."""
+class VideoHandlers(StyleHandlers):
+    """The handlers of the tab. Videos come unread, as paths.
 
-    def __init__(self, styles: list, load: Callable, most_seconds: float = MOST_SECONDS):
-        self.styles = {style.name: style for style in styles}
-        self.load = load
-        self.most_seconds = most_seconds
-        self.running = Stops()
-        self._turns = Turns(MOST_CLIPS, FULL)
+    Args:
+        styles: the styles to choose from.
+        load: gives the pipeline of a style: `load(name, quality)`.
+        max_seconds: the longest video.
+    """
 
-    def drawn(self, request, source, style: str, quality: str, faces: str, side_by_side: bool):
-        """The `DrawnClip`; None if the visitor stopped it. Nothing else is left on the disk."""
-        style = inputs.style(self.styles, style, quality, faces)
+    def __init__(self, styles: Sequence[Style], load: Callable, max_seconds: float = MAX_SECONDS):
+        super().__init__(styles, load)
+        self.max_seconds = max_seconds
+        self.jobs = Jobs()
+        self._turns = Turns(MAX_VIDEOS, FULL)
+
+    def draw(self, request, source, style: str, quality: str, faces: str, side_by_side: bool):
+        """Return the `DrawnClip`; None if it was stopped. Leaves no other file."""
+        inputs.get_style(self.styles, style, quality, faces)
         self.check(source)
-        session, told = inputs.session_of(request), inputs.told()
-        target = outputs.made(outputs.placed(source, style.name, ".mp4"))
-        load = functools.partial(self.load, style.name, quality)
+        report = inputs.track_progress()
+        target = outputs.make_parent(outputs.choose_path(source, style, ".mp4"))
+        load = functools.partial(self.load, style, quality)
         options = {"faces": faces, "side_by_side": side_by_side}
-        with self.running.during(session, WORK_S) as stop:
+        with self.jobs.run(inputs.get_session(request), MAX_WORK_S) as stop:
 
-            def waiting(before: int) -> None:
+            def on_wait(ahead: int) -> None:
                 if stop():
                     raise Stopped
-                told(0.0, f"Waiting: {text.clips(before)} before yours")
+                report(0.0, f"Waiting: {text.count(ahead, 'video')} ahead of yours")
 
             try:
-                with self._turns.turn(waiting):
-                    return draw(load, source, target, stop, self.most_seconds, **options)
+                with self._turns.wait(on_wait):
+                    return draw(load, source, target, stop, self.max_seconds, **options)
             except Stopped:
                 return None
             finally:
-                with contextlib.suppress(OSError):  # the clip is in it
+                with contextlib.suppress(OSError):  # the video is in it
                     target.parent.rmdir()
 
     def check(self, source: str | bytes | None) -> None:
-        """Refuses what is too large, too long or no clip, before anybody waits for it."""
+        """Refuse what is too large, too long or not a video, before it waits for its turn."""
         if source is None:
-            raise inputs.refusal("Choose a clip first: upload one or record one.")
+            raise UserError("Choose a video first: upload or record one.")
         if isinstance(source, bytes):
-            raise inputs.refusal("Upload the clip first.")
+            raise UserError("Upload the video first.")
         size = os.path.getsize(source)
         if size > MAX_BYTES:
-            raise inputs.refusal(
-                f"The clip has {size >> 20} MB: expected at most {MAX_BYTES >> 20} MB."
+            raise UserError(
+                f"The video has {size >> 20} MB: expected at most {MAX_BYTES >> 20} MB."
             )
-        from toonify.video.decoding import open_clip  # opens FFmpeg's libraries
+        from toonify.video.decoding import open_clip  # loads FFmpeg's libraries
 
-        with named(source):
+        with explain_video_errors(source):
             seconds = open_clip(source).about.seconds
-        if seconds > self.most_seconds:
-            raise inputs.refusal(
-                f"The clip lasts {seconds:.0f} s: expected at most {self.most_seconds:g} s."
+        if seconds > self.max_seconds:
+            raise UserError(
+                f"The video lasts {seconds:.0f} s: expected at most {self.max_seconds:g} s."
             )
 
-    def clip(
+    def toonify(
+        self,
+        video,
+        style,
+        quality="best",
+        faces="all",
+        side_by_side=False,
+        request: gr.Request = None,
+        progress=events.PROGRESS,
+    ):
+        """Draw the cartoon of a video. Returns an MP4 with the same timing and sound.
+
+        client.predict(handle_file("me.mp4"), "comic", api_name="/video")
+
+        Parameters:
+            video: MP4, MOV, MKV, WebM or AVI, or an animated GIF, WebP or PNG. The page shows the
+                limits.
+            style: a name that /styles returns.
+            quality: "best", or "fast" if /styles says that the style has it.
+            faces: "all", "largest" or "none": which faces are also drawn separately.
+            side_by_side: put the original on the left.
+        """
+        drawn = self.draw(request, video, style, quality, faces, side_by_side)
+        if drawn is None:
+            raise UserError(f"Stopped after {MAX_WORK_S // 60} minutes.")
+        return str(drawn.path)
+
+    def toonify_clip(
         self,
         clip,
         style,
@@ -127,69 +164,47 @@ class Handlers:
         faces="all",
         side_by_side=False,
         request: gr.Request = None,
-        progress=events.TRACKED,
+        progress=events.PROGRESS,
     ):
-        """Draw a clip. Returns an MP4 with the same times and the same sound.
-
-        client.predict(handle_file("me.mp4"), "comic", api_name="/clip")
-
-        Parameters:
-            clip: a film (MP4, MOV, MKV, WebM, AVI) or an animated GIF, WebP or PNG. How long it may
-                be stands on the screen.
-            style: one of the names that /styles returns.
-            quality: "best", or "fast" where /styles says that the style has it.
-            faces: "all", "largest" or "none": which faces get a drawing of their own.
-            side_by_side: put the clip on the left of its drawing.
-        """
-        drawn = self.drawn(request, clip, style, quality, faces, side_by_side)
-        if drawn is None:
-            raise inputs.refusal(f"Stopped after {WORK_S // 60} minutes.")
-        return str(drawn.path)
+        """Do the same as /video, which was called /clip before."""
+        return self.toonify(clip, style, quality, faces, side_by_side, request)
 
     def show(
         self,
-        clip,
+        video,
         style,
         quality,
         faces,
         side_by_side,
         request: gr.Request = None,
-        progress=events.TRACKED,
+        progress=events.PROGRESS,
     ):
-        """The same for the screen: the clip to look at, the download, a line of text."""
-        drawn = self.drawn(request, clip, style, quality, faces, side_by_side)
+        """Do the same for the page: the video, its download and a report."""
+        drawn = self.draw(request, video, style, quality, faces, side_by_side)
         if drawn is None:
-            gr.Info("Stopped. Nothing of the drawing is kept.")
-            return self.forget()
-        parts = [f"{drawn.frames} frames drawn, {drawn.fps:.1f} a second"]
-        parts += [text.count(drawn.faces)] * (drawn.faces > 0) + list(drawn.notes)
+            gr.Info("Stopped. Nothing was saved.")
+            return self.clear()
+        parts = [f"{drawn.frames} frames processed, {drawn.fps:.1f} per second"]
+        parts += [text.count(drawn.faces, "face")] * (drawn.faces > 0) + list(drawn.notes)
         return (
             str(drawn.path),
             gr.update(value=str(drawn.path), interactive=True),
             gr.update(value=" · ".join(parts), visible=True),
         )
 
-    def forget(self):
-        """Clear the result: it belongs to another clip."""
+    def clear(self):
+        """Clear the result: it belongs to another video."""
         return None, gr.update(value=None, interactive=False), gr.update(visible=False)
 
     def begin(self):
-        """Draw was pressed: the button that stops it."""
+        """Show the button that stops the work."""
         return gr.Button("Stop", visible=True, interactive=True)
 
     def stop(self, request: gr.Request):
-        """Stop was pressed."""
-        pressed = self.running.press(inputs.session_of(request))
-        return gr.Button("Stopping", interactive=False) if pressed else gr.skip()
+        """Stop the visitor's video."""
+        stopped = self.jobs.stop(inputs.get_session(request))
+        return gr.Button("Stopping…", interactive=False) if stopped else gr.skip()
 
     def leave(self, request: gr.Request):
-        """The visitor went: nobody waits for the clip."""
-        self.running.press(inputs.session_of(request))
-
-    def about(self, style: str) -> str:
-        """What a style is, whose it is and where it comes from, as Markdown."""
-        return text.about(self.styles.get(style))
-
-    def choose(self, style: str):
-        """What a style is, as Markdown, and the choice of quality where it has a fast generator."""
-        return self.about(style), components.quality_of(self.styles.get(style))
+        """Stop the video of a visitor who closed the page."""
+        self.jobs.stop(inputs.get_session(request))

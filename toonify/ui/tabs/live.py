@@ -1,16 +1,16 @@
-"""The camera, drawn while it runs: what is seen."""
+"""Live camera to cartoon: the components of the tab and the handlers that they call."""
 
 import gradio as gr
 
 from toonify.ui import components, events, text
-from toonify.ui.handlers.live import LASTS_S, Handlers
+from toonify.ui.handlers.live import MAX_SESSION_S, LiveHandlers
 
-# Asked of the camera: more is never drawn, and every frame travels.
+# What the camera is asked for: more is never drawn, and every frame travels.
 CAMERA = {"video": {"width": {"ideal": 480}, "height": {"ideal": 360}, "facingMode": "user"}}
-# Gradio sends a frame at every tick, whether or not the last one has arrived: on a slow line they
-# pile up in the browser. So a frame goes out when the last drawing is on the screen, or got lost;
-# those of other ticks are dropped, and all while nobody sees the tab.
-PULL = """() => {
+# Gradio sends a frame at every tick, whether or not the last one has arrived: on a slow network
+# they pile up in the browser. So a frame is sent only when the last drawing is on the screen or was
+# lost; those of other ticks are dropped, as are all while the tab is hidden.
+THROTTLE = """() => {
 const send = window.fetch.bind(window);
 let before = null, until = 0;
 window.fetch = (address, options) => {
@@ -23,15 +23,13 @@ window.fetch = (address, options) => {
     return send(address, options);
 };
 }"""
-# Its widget goes and comes back: the only way by which gradio lets go of the camera.
-GONE = "() => ({__type__: 'update', visible: false})"
-BACK = "() => ({__type__: 'update', visible: true})"
+# Hiding the component and showing it again is the only way to make gradio release the camera.
+HIDE = "() => ({__type__: 'update', visible: false})"
+SHOW = "() => ({__type__: 'update', visible: true})"
 
 
-def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
-    """The tab's widgets, and which handler each of them calls."""
-    choices = [(style.title, style.name) for style in handlers.styles.values()]
-    default = choices[0][1] if choices else None
+def build_live_tab(handlers: LiveHandlers, page: gr.Blocks) -> None:
+    """Build the tab inside the page."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300, elem_id="live-left"):
             with gr.Column(elem_id="live-camera-place"):
@@ -46,34 +44,31 @@ def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
                     buttons=[],
                     elem_id="live-camera",
                 )
-            components.camera_trouble()
+            components.add_camera_error()
             with gr.Group(elem_id="live-settings"):
-                style = gr.Radio(choices, value=default, label="Style")
-                about = gr.Markdown(handlers.about(default), elem_id="live-about")
+                style, about = components.add_style(handlers, "live-")
         with gr.Column(scale=7, min_width=300):
             toon = components.DataURLImage(
-                label="Drawing", interactive=False, buttons=[], elem_id="live-toon"
+                label="Cartoon", interactive=False, buttons=[], elem_id="live-toon"
             )
             report = gr.Markdown(visible=False, elem_id="live-report")
-            gr.Markdown(
-                f"Small and quick, for {LASTS_S // 60} minutes at a time. {text.LIVE_PRIVACY}",
-                elem_id="live-privacy",
-            )
+            limits = f"Small and fast, for up to {MAX_SESSION_S // 60} minutes at a time."
+            gr.Markdown(f"{limits} {text.LIVE_PRIVACY}", elem_id="live-privacy")
 
-    page.load(None, js=PULL)
+    page.load(None, js=THROTTLE)
     running = camera.stream(
         handlers.show,
         [camera, style],
         [toon, report],
         stream_every=0.05,
-        time_limit=LASTS_S,
-        concurrency_limit=None,  # the handler lets in as many as can be drawn, and tells the others
+        time_limit=MAX_SESSION_S,
+        concurrency_limit=None,  # the handler itself lets in a few and refuses the others
         show_progress="hidden",
         **events.PRIVATE,
     )
     for ended in (running.then, running.failure):
-        gone = ended(None, None, camera, js=GONE, **events.PRIVATE)
-        gone.then(handlers.end, None, report, **events.LIGHT)
-        gone.then(None, None, camera, js=BACK, **events.PRIVATE)
-    style.change(handlers.about, style, about, **events.LIGHT)
+        hidden = ended(None, None, camera, js=HIDE, **events.PRIVATE)
+        hidden.then(handlers.end, None, report, **events.LIGHT)
+        hidden.then(None, None, camera, js=SHOW, **events.PRIVATE)
+    style.change(handlers.describe, style, about, **events.LIGHT)
     page.unload(handlers.leave)

@@ -1,78 +1,80 @@
-"""A clip to a drawn clip: what is seen."""
+"""Video to cartoon: the components of the tab and the handlers that they call."""
 
 import gradio as gr
 
 from toonify.ui import components, events, text
-from toonify.ui.handlers.video import MAX_BYTES, MAX_HEIGHT, Handlers
+from toonify.ui.handlers.video import MAX_BYTES, MAX_HEIGHT, VideoHandlers
 
-# The handler lets one in at a time and a few wait there, in no place of gradio's queue.
-LANE = {"concurrency_id": "clips", "concurrency_limit": None}
+# The handler itself lets in one at a time and makes a few wait, outside of gradio's queue.
+LANE = {"concurrency_id": "videos", "concurrency_limit": None}
 
 
-def lay_out(handlers: Handlers, page: gr.Blocks) -> None:
-    """The tab's widgets, and which handler each of them calls."""
-    choices = [(style.title, style.name) for style in handlers.styles.values()]
-    default = choices[0][1] if choices else None
-    limits = (
-        f"At most {handlers.most_seconds:g} seconds and {MAX_BYTES >> 20} MB; higher than"
-        f" {MAX_HEIGHT} px becomes smaller."
-    )
+def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
+    """Build the tab inside the page."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):
-            clip = components.UploadedVideo(
-                label="Your clip",
+            video = components.UploadedVideo(
+                label="Your video",
                 sources=["upload", "webcam"],
                 include_audio=True,
                 webcam_options=gr.WebcamOptions(mirror=False),
                 height=300,
                 buttons=[],
-                elem_id="clip-source",
+                elem_id="video-source",
             )
-            components.camera_trouble()
-            gr.Markdown(limits, elem_id="clip-limits")
-            with gr.Group(elem_id="clip-settings"):
-                style = gr.Radio(choices, value=default, label="Style")
-                about = gr.Markdown(handlers.about(default), elem_id="clip-about")
-                quality = components.quality(handlers.styles.get(default), "clip-")
+            components.add_camera_error()
+            gr.Markdown(
+                f"Up to {handlers.max_seconds:g} seconds and {MAX_BYTES >> 20} MB. Videos taller"
+                f" than {MAX_HEIGHT} px are scaled down.",
+                elem_id="video-limits",
+            )
+            with gr.Group(elem_id="video-settings"):
+                style, about = components.add_style(handlers, "video-")
+                quality = components.add_quality(handlers.styles.get(handlers.default), "video-")
             with gr.Row():
                 button = gr.Button(
-                    "Draw the clip", variant="primary", size="lg", elem_id="clip-draw"
+                    "Create cartoon", variant="primary", size="lg", elem_id="video-draw"
                 )
-                stop = gr.Button("Stop", visible=False, size="lg", elem_id="clip-stop")
-            with gr.Accordion("Faces and comparison", open=False):
+                stop = gr.Button("Stop", visible=False, size="lg", elem_id="video-stop")
+            with gr.Accordion("Faces and comparison", open=False, elem_id="video-options"):
                 faces = gr.Radio(
                     components.FACES,
                     value="all",
                     label="Faces",
-                    info="Small faces get a drawing of their own; looking for them takes longer",
+                    info="Faces are also drawn separately: more detail, but slower",
                 )
-                side_by_side = gr.Checkbox(label="Put the clip beside its drawing")
+                side_by_side = gr.Checkbox(label="Show the original on the left")
         with gr.Column(scale=7, min_width=300):
-            film = gr.Video(
-                label="Drawn clip",
+            result = gr.Video(
+                label="Cartoon",
                 interactive=False,
                 height=420,
                 buttons=[],
-                elem_id="clip-film",
+                elem_id="video-result",
             )
-            report = gr.Markdown(visible=False, elem_id="clip-report")
-            download = gr.DownloadButton("Download MP4", interactive=False, elem_id="clip-download")
-            gr.Markdown(text.CLIP_PRIVACY, elem_id="clip-privacy")
-        mp4 = gr.File(label="Clip", visible=False)
-        told = components.told_quality()
+            report = gr.Markdown(visible=False, elem_id="video-report")
+            download = components.add_download("Download MP4", "video-download")
+            gr.Markdown(text.VIDEO_PRIVACY, elem_id="video-privacy")
+        mp4 = gr.File(label="Video", visible=False)
+        api_quality = components.add_api_quality()
 
-    inputs = [clip, style, quality, faces, side_by_side]
-    result = [film, download, report]
+    outputs = [result, download, report]
     ready = button.click(handlers.begin, None, stop, **events.LIGHT)
     shown = ready.then(
-        handlers.show, inputs, result, show_progress_on=film, **LANE, **events.PRIVATE
+        handlers.show,
+        [video, style, quality, faces, side_by_side],
+        outputs,
+        show_progress_on=result,
+        **LANE,
+        **events.PRIVATE,
     )
-    shown.success(None, js=components.scroll_to("clip-film"))  # on a phone it is further down
+    shown.success(None, js=components.scroll_to("video-result"))  # on a phone it is further down
     for ended in (shown.then, shown.failure):
         ended(lambda: gr.Button(visible=False), None, stop, **events.LIGHT)
     stop.click(handlers.stop, None, stop, **events.LIGHT)
-    gr.on([clip.input, clip.clear], handlers.forget, None, result, **events.LIGHT)
+    gr.on([video.input, video.clear], handlers.clear, None, outputs, **events.LIGHT)
     style.change(handlers.choose, style, [about, quality], **events.LIGHT)
     page.unload(handlers.leave)
-    asked = [clip, style, told, faces, side_by_side]
-    gr.on([], handlers.clip, asked, mp4, api_name="clip", **LANE)
+    inputs = [video, style, api_quality, faces, side_by_side]
+    gr.on([], handlers.toonify, inputs, mp4, api_name="video", **LANE)
+    gr.on([], handlers.toonify_clip, inputs, mp4, api_name="clip", **LANE)
