@@ -130,7 +130,9 @@ def test_stopped_and_resumed_equals_never_stopped(straight, make, monkeypatch):
     chosen = make(validate=straight.settings.validate)
     objective = EncoderObjective(chosen, torch.device("cpu"))
     objective.begin()
-    monkeypatch.setattr(initialization, "fit_ridge", lambda *_, **__: pytest.fail("fitted again"))
+    monkeypatch.setattr(
+        encoder_objective, "fit_ridge", lambda *_, **__: pytest.fail("fitted again")
+    )
     whole, calls = objective.generator, []
 
     def generator(*arguments):
@@ -157,7 +159,7 @@ def test_a_start_that_was_cut_off_keeps_its_ridge(make, monkeypatch):
     again = EncoderObjective(make(), torch.device("cpu"))
     fitted = []
     monkeypatch.setattr(
-        initialization, "fit_ridge", lambda *_, **__: fitted.append(1) or (1.0, 1.0)
+        encoder_objective, "fit_ridge", lambda *_, **__: fitted.append(1) or (1.0, 1.0)
     )
     again.begin()
     assert not fitted and torch.equal(first.G.offsets.weight, again.G.offsets.weight)
@@ -388,7 +390,7 @@ def test_rates_rise_then_fall_and_go_by_the_size_of_the_linear_path(make):
 )
 def test_wrong_options_are_answered_with_words(changes, told, make, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
-    monkeypatch.setattr(initialization, "fit_ridge", lambda *_, **__: pytest.fail("fitted"))
+    monkeypatch.setattr(encoder_objective, "fit_ridge", lambda *_, **__: pytest.fail("fitted"))
     with pytest.raises(SystemExit) as stopped:
         main(options(make(), changes))
     assert stopped.value.code == 2

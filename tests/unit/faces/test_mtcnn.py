@@ -210,7 +210,7 @@ def test_many_threads_find_the_same():
 SCRIPT = """
 import json, sys
 import numpy as np
-from toonify import cascade
+from toonify.faces import mtcnn as cascade
 before = "torch" in sys.modules
 cascade.find(cascade.View(np.zeros((40, 40, 3), np.uint8)), 20)
 print(json.dumps([before, [m for m in ("facenet_pytorch", "torchvision") if m in sys.modules]]))

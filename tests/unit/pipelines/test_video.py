@@ -245,7 +245,7 @@ def test_an_error_while_joining_leaves_the_old_clip(tmp_path, clip, monkeypatch)
         file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(video.joining, "join", fail)
+    monkeypatch.setattr(video.muxing, "join", fail)
     with pytest.raises(OSError, match="No space"):
         draw_clip(negative()[0], clip, target, overwrite=True)
     assert target.read_bytes() == b"old"
@@ -255,7 +255,7 @@ def test_an_error_while_joining_leaves_the_old_clip(tmp_path, clip, monkeypatch)
 SLOW = """
 import sys, time
 from toonify.pipelines import video
-from toonify.video import parts
+from toonify.video import segments as parts
 from tests.unit.pipelines.test_video import OPTIONS, pipeline
 parts.FRAMES = 2
 video.find_faces = lambda photo: []
@@ -309,7 +309,7 @@ def test_targets_that_cannot_be(tmp_path, clip):
 
 
 def test_a_file_that_lies_about_its_length_is_refused_on_the_way(tmp_path, clip, monkeypatch):
-    monkeypatch.setattr(video.joining, "check_sound", lambda clip, suffix: [])
+    monkeypatch.setattr(video.muxing, "check_sound", lambda clip, suffix: [])
     opened = video.open_clip
 
     def lying(path, max_height):
