@@ -1,4 +1,4 @@
-"""A new user's path: the commands of training/README.md, in their order, at toy size."""
+"""A new user's path: the commands of docs/training.md, in their order, at toy size."""
 
 import json
 import os
@@ -23,8 +23,8 @@ PROGRAMS = {
 
 
 def commands(section: str) -> list[list[str]]:
-    """The commands of a section's first block in training/README.md."""
-    text = (ROOT / "training" / "README.md").read_text()
+    """The commands of a section's first block in docs/training.md."""
+    text = (ROOT / "docs" / "training.md").read_text()
     block = re.search(rf"^## {section}$.*?^```$(.*?)^```$", text, re.M | re.S).group(1)
     return [shlex.split(line, comments=True) for line in block.strip().splitlines()]
 

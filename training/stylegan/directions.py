@@ -15,7 +15,8 @@ direction on a few faces, to look at.
 Nothing simple says how old a face is: texture and grey find hard light and pale backdrops instead.
 So age is learnt only with `--judged FILE.npz`, made by a person: `w` (N, D) and, named `age`, a
 value for each (N,), such as -2 for a child to 2 for an old face. Any other trait may be judged too.
-`training/judged_age.npz` has 560 faces of the bundled base, judged by one person in one pass.
+`training/stylegan/judged_age.npz` has 560 faces of the bundled base, judged by one person in one
+pass.
 """
 
 import argparse

@@ -465,8 +465,8 @@ def test_what_the_command_says(model, capsys, monkeypatch):
     assert error.value.code == 2 and "expected owner/name" in capsys.readouterr().err
 
 
-def test_the_commands_of_the_readme_work_as_written(server, model, photo, tmp_path):
-    section = (ROOT / "README.md").read_text().split("\n## The Hub\n")[1].split("\n## ")[0]
+def test_the_documented_commands_work_as_written(server, model, photo, tmp_path):
+    section = (ROOT / "docs" / "hub.md").read_text().split("\n## Publishing\n")[1].split("\n## ")[0]
     lines = [
         line
         for block in re.findall(r"^```\n(.*?)^```$", section, re.M | re.S)
