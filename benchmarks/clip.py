@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--quality", default="best", choices=hub.QUALITIES)
     parser.add_argument("--full-size", action="store_true", help="a loop at the clip's size too")
-    parser.add_argument("--draw-all", action="store_true", help="without stabilising")
+    parser.add_argument("--draw-all", action="store_true", help="without stabilizing")
     options = parser.parse_args()
     source, target = options.source, options.work / "benchmark-drawn.mp4"
     if source is None:

@@ -30,7 +30,7 @@ from training.gan.discriminators import AnimeGANDiscriminator
 from training.prepare.edge_smooth import smooth_folder
 
 
-def grey(image):
+def gray(image):
     return (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, True)
 
 
@@ -51,16 +51,16 @@ def plain_loop(network: torch.nn.Module, batch: int, size: int, steps: int) -> f
     for _ in range(steps + 1):
         started = time.perf_counter()
         fake = G(photo)
-        style_grey, smooth_grey = (grey(x).expand_as(x) for x in (style, smooth))
+        style_gray, smooth_gray = (gray(x).expand_as(x) for x in (style, smooth))
         loss_d = 1.2 * (D(style) - 1).square().mean() + 1.2 * D(fake.detach()).square().mean()
-        loss_d = loss_d + 1.2 * D(style_grey).square().mean() + 0.8 * D(smooth_grey).square().mean()
+        loss_d = loss_d + 1.2 * D(style_gray).square().mean() + 0.8 * D(smooth_gray).square().mean()
         opt_d.zero_grad()
         (300 * loss_d).backward()
         opt_d.step()
 
         drawn = network(fake)
         loss = 300 * (D(fake) - 1).square().mean() + 1.5 * F.l1_loss(drawn, network(photo))
-        loss = loss + 2.5 * F.l1_loss(gram(drawn), gram(network(style_grey)))
+        loss = loss + 2.5 * F.l1_loss(gram(drawn), gram(network(style_gray)))
         loss = loss + 15 * F.huber_loss(fake, photo)
         loss = loss + (fake[..., 1:] - fake[..., :-1]).square().mean() / 2
         loss = loss + (fake[..., 1:, :] - fake[..., :-1, :]).square().mean() / 2

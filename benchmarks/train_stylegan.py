@@ -56,10 +56,10 @@ def plain_loop(batch: int, resolution: int, base: int, most: int, rounds: int) -
             ws = torch.cat((ws[:, :cut], other[:, None].expand(-1, G.num_ws - cut, -1)), 1)
         return G.synthesis(ws, noise="random"), ws
 
-    def take(optimiser, loss) -> None:
-        optimiser.zero_grad()
+    def take(optimizer, loss) -> None:
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     times = []
     for step in range(ROUND * (rounds + 1)):

@@ -51,10 +51,10 @@ def plain_loop(batch: int, steps: int, resolution: int) -> float:
         cut[torch.rand(batch) > s.mixing] = generator.num_ws
         return G({"real": real, "redrawn": redrawn, "cut": cut, **noise})
 
-    def take(optimiser, loss) -> None:
-        optimiser.zero_grad()
+    def take(optimizer, loss) -> None:
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     times = []
     for _ in range(steps + 1):

@@ -106,7 +106,7 @@ def toy_portrait(tmp_path_factory) -> Path:
     config = dict(channels=(16, 16, 16, 16, 8, 8), heads=(128,), w_dim=16, z_dim=16)
     base, other = (MobileStyleGAN(**config, mapping_layers=2) for _ in range(2))
     for network in (base, other):
-        network.synthesis.rgb256.weight.data.mul_(30)  # untrained ones draw all but grey
+        network.synthesis.rgb256.weight.data.mul_(30)  # untrained ones draw all but gray
     toon = MobileStyleGAN(**config, mapping_layers=2)
     blend_into(toon, base, other, 4, 2.0, "base")  # in part another network, as a tuned one is
     encoder = Encoder(num_ws=base.num_ws, w_dim=16, free_rows=5, hidden=16, width=4)
@@ -143,7 +143,7 @@ def toy_faces(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def choosing_faces(tmp_path_factory) -> Path:
-    """The same of another network, whose faces have a mouth and a hair colour to be chosen."""
+    """The same of another network, whose faces have a mouth and a hair color to be chosen."""
     import torch
 
     from toonify.models import ToonGANGenerator
@@ -152,7 +152,7 @@ def choosing_faces(tmp_path_factory) -> Path:
     network = ToonGANGenerator(64, 7, 8, 2, (8, 8, 8, 8, 4), variants=(3, 2))
     for name, weight in network.named_parameters():
         if "torgb" in name and name.endswith("weight"):
-            weight.data.mul_(30)  # untrained ones draw all but grey
+            weight.data.mul_(30)  # untrained ones draw all but gray
     folder = tmp_path_factory.mktemp("choosing")
     network.save_pretrained(folder)
     said = {"title": "Choosing", "family": "toongan", "attributes": CHOICES}

@@ -10,7 +10,7 @@ are explained in `training.metrics.distances` and `training.metrics.precision_re
 its extractor's name. Ratios are the first model's distances divided by those of the others.
 
 `--sheets` writes the faces of 64 seeds (`NAME_samples.jpg`) and 32 faces beside their three nearest
-pictures of DATA by features and by pixels (`NAME_neighbours.jpg`); use the model's training data.
+pictures of DATA by features and by pixels (`NAME_neighbors.jpg`); use the model's training data.
 Features of all pictures are kept in memory: 100 MB for 10,000 pictures of 1,280 values.
 """
 

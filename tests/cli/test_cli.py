@@ -275,7 +275,7 @@ def test_usage_errors(folder, capsys, words, message):
 
 
 def test_options_reach_the_pipeline(folder, inverter):
-    run("photos/a.jpg", "-o", "t/", "--strength", "0.25", "--faces", "largest", "--keep-colour")
+    run("photos/a.jpg", "-o", "t/", "--strength", "0.25", "--faces", "largest", "--keep-color")
     assert inverter.options == {"options": DrawOptions("largest", 0.25, True)}
     assert inverter.quality == "best"
     run("photos/a.jpg", "-o", "fast/", "--quality", "fast")
@@ -319,7 +319,7 @@ def test_styles_of_all_models_as_table_and_as_json(monkeypatch, capsys):
     monkeypatch.setattr(hub, "styles", known.__getitem__)
     assert cli.main(["styles"]) == 0
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
-    assert head == ["NAME", "MODEL", "TITLE", "FROM", "LICENCE"]
+    assert head == ["NAME", "MODEL", "TITLE", "FROM", "LICENSE"]
     assert rows == [
         ["comic", "animegan", "Comic", "bundled", "MIT"],
         ["ink", "animegan", "Ink", "hub", "me/ink@0123456789ab", "CC0-1.0"],
@@ -384,7 +384,7 @@ def portraits(monkeypatch):
 
 def test_portrait_options_reach_the_pipeline(folder, portraits):
     words = "--blend 64 --blend-width 0.5 --shape-from base --truncation 0.8 --refine-steps 20"
-    edits = "--edit smile=1.5 --edit age=-1 --faces largest --strength 0.5 --keep-colour"
+    edits = "--edit smile=1.5 --edit age=-1 --faces largest --strength 0.5 --keep-color"
     one = ("photos/a.jpg", "-o", "toon.png", "--model", "stylegan")
     assert run(*one, *words.split(), *edits.split()) == 0
     assert portraits.swaps == [stylegan.LayerSwap("bold", 64, 0.5, "base")]

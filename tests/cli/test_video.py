@@ -42,7 +42,7 @@ def run(*words):
 
 def test_a_clip_is_drawn_and_summed_up(tmp_path, clip, toy, capsys):
     target = tmp_path / "out.mp4"
-    assert run(clip, target, "--measure", "--max-height", 48, "--no-stabilise") == 0
+    assert run(clip, target, "--measure", "--max-height", 48, "--no-stabilize") == 0
     assert times_of(target) == times_of(clip) and set(toy) == {(1, 3, 48, 72)}
     out, error = capsys.readouterr()
     assert "10 frames, 0.33 s; " in out and " times the source's" in out

@@ -246,7 +246,7 @@ def test_stop_draws_what_was_reached(visit, site, monkeypatch):
     page.wait_for_selector("#stop", state="hidden")
 
 
-def test_a_link_opens_its_face_and_sliders_and_favourites_follow(visit):
+def test_a_link_opens_its_face_and_sliders_and_favorites_follow(visit):
     page = visit(390, 844, "?seed=7&truncation=0.6&smile=1.5")
     page.wait_for_selector("#new-report :text('Face 7 · Smile +1.5')")
     page.wait_for_function("document.querySelectorAll('#crowd img').length === 12")

@@ -213,7 +213,7 @@ def test_a_hub_that_does_not_answer_is_explained(cache):
         photo.PhotoHandlers(toy_app.STYLES, away).show(str(PORTRAIT), "toy")
 
 
-def test_styles_are_listed_with_licence_and_source(handlers):
+def test_styles_are_listed_with_license_and_source(handlers):
     assert [style["name"] for style in handlers.list_styles()] == ["toy", "mask"]
     assert "CC0-1.0" in handlers.describe("mask") and "someone/mask" in handlers.describe("mask")
 
@@ -234,9 +234,9 @@ def test_file_names_of_downloads(cache, source, name):
 
 
 def test_faces_are_framed_where_they_are():
-    grey = Image.new("RGB", (3200, 1600), "#808080")
+    gray = Image.new("RGB", (3200, 1600), "#808080")
     face = toy_app.ToyFace((800, 400, 1600, 1200), [])
-    framed = photo.draw_boxes(grey, [face])
+    framed = photo.draw_boxes(gray, [face])
     frame = framed.point(lambda value: 255 * (value != 128)).convert("L").getbbox()
     assert framed.size == (1600, 800)
     assert frame == (400, 200, 801, 601)
@@ -465,7 +465,7 @@ def test_api_is_documented(http):
             "keep_color",
             "edits",
             "latent",
-            "keep_colour",
+            "keep_color",
             "photo",
             "refine_steps",
         ),
@@ -477,7 +477,7 @@ def test_api_is_documented(http):
         "strength",
         "keep_color",
         "quality",
-        "keep_colour",
+        "keep_color",
     ]
 
 

@@ -101,7 +101,7 @@ def test_what_a_face_is_to_have_is_chosen(choosing_faces, cache):
     assert not sad["face"].is_same(face)
     back = named(names, handlers.fill_face(sad["face"], []))
     assert back["mouth"]["value"] == "sad"
-    linked = handlers.parse_link({"seed": "5", "choose.hair_colour": "#d6b370", "mouth": "2"})
+    linked = handlers.parse_link({"seed": "5", "choose.hair_color": "#d6b370", "mouth": "2"})
     assert linked.choices == {"hair_color": "#d6b370"} and linked.edits == {"mouth": 2.0}
     assert linked.link.endswith("&mouth=2&choose.hair_color=%23d6b370")
     mix = handlers.mix_faces(face, sad["face"], 8)
@@ -194,7 +194,7 @@ def test_a_moved_slider_draws_the_face_again_and_back(handlers):
         handlers.change(first["face"], [], 3.5, 0)
 
 
-def test_favourites_are_kept_by_number_and_edits_and_taken_away(handlers):
+def test_favorites_are_kept_by_number_and_edits_and_taken_away(handlers):
     plain, smiling = Face("7", 7), Face("7", 7, edits={"smile": 1.0})
     kept, gallery, button = handlers.keep(plain, [])
     assert button["value"] == "Remove" and gallery["visible"]
@@ -211,7 +211,7 @@ def test_favourites_are_kept_by_number_and_edits_and_taken_away(handlers):
     assert kept == [] and not gallery["visible"]
 
 
-def test_favourites_are_not_without_end(handlers):
+def test_favorites_are_not_without_end(handlers):
     kept = [Face(f"{seed}", seed) for seed in range(new_faces.MAX_FAVORITES)]
     with pytest.raises(gr.Error, match="up to 16 favorites"):
         handlers.keep(Face("99", 99), kept)
@@ -245,7 +245,7 @@ def test_two_faces_are_mixed_by_size(handlers, toys):
 
 
 @pytest.mark.parametrize("form", ["MP4", "GIF", "WebP"])
-def test_a_loop_goes_through_the_favourites(handlers, toys, form):
+def test_a_loop_goes_through_the_favorites(handlers, toys, form):
     kept = [Face("7", 7), Face("8", 8, edits={"smile": 1.0}), Face("9", 9)]
     film, moving, button = handlers.show_loop(kept, form, 0.5)
     path = Path(button["value"])
@@ -255,7 +255,7 @@ def test_a_loop_goes_through_the_favourites(handlers, toys, form):
     assert toys.faces.loops[-1] == {"keys": (3, rows, dimensions), "frames": 36, "fps": 24}
 
 
-def test_one_favourite_is_no_loop(handlers):
+def test_one_favorite_is_no_loop(handlers):
     with pytest.raises(gr.Error, match="Keep two or more faces"):
         handlers.show_loop([Face("7", 7)], "MP4", 1)
 

@@ -51,7 +51,7 @@ def test_same_picture_as_torch_at_every_size(cache, name, upsample):
             expected = network(batch)
         drawn = engine(batch)
         assert drawn.dtype == torch.float32 and drawn.shape == batch.shape
-        assert expected.std() > 0.1  # else any grey picture would do
+        assert expected.std() > 0.1  # else any gray picture would do
         assert (drawn - expected).abs().mean() <= 0.01
 
 

@@ -112,10 +112,10 @@ def take(options: argparse.Namespace, out: Path) -> None:
     if out.exists() and (strange := checkpoints.strangers(out)):
         raise ValueError(f"{out} holds {strange[0]}, which no conversion wrote: choose another OUT")
     found = checkpoints.read(options.source, options.kind, options.upsample)
-    title, licence = options.title or "", options.licence or ""
-    licence = checkpoints.write(found, out, title, licence, bool(options.fp32))
+    title, license = options.title or "", options.license or ""
+    license = checkpoints.write(found, out, title, license, bool(options.fp32))
     print(f"{out}: {type(found.network).__name__}, from {KINDS[found.kind]}")
-    for note in (*found.notes, f"licence: {licence}"):
+    for note in (*found.notes, f"license: {license}"):
         print(f"  {note}")
 
 
@@ -125,7 +125,7 @@ def check(options: argparse.Namespace) -> None:
     places = (Path(options.source), hub.BUNDLED / options.source)
     ours = any((place / hub.CONFIG).is_file() for place in places)
     if options.to or suffix in EXPORTS:
-        names = ("kind", "title", "licence", "upsample", "fp32")
+        names = ("kind", "title", "license", "upsample", "fp32")
         if typed := [f"--{name}" for name in names if vars(options)[name] is not None]:
             raise UsageError(f"{', '.join(typed)}: only for a SOURCE from elsewhere")
         pickles = (PICKLE,) if options.to == "nvlabs" else ()

@@ -7,7 +7,7 @@ from toonify.hub import space, upload
 
 HELP = """\
 Publishes the app as a Gradio Space on the Hugging Face Hub, in one commit: app.py, the package with
-its bundled weights, the examples, requirements, licences, and README.md from hub_cards/space.md.
+its bundled weights, the examples, requirements, licenses, and README.md from hub_cards/space.md.
 The Space is created if there is none. One that is there is brought up to date: in its folders
 toonify/ and hub_cards/ what is no longer here goes.
 

@@ -233,7 +233,7 @@ def open_animegan(options: argparse.Namespace) -> Callable:
     from toonify.pipelines.options import DrawOptions
 
     try:
-        settings = DrawOptions(options.faces, options.strength, options.keep_colour)
+        settings = DrawOptions(options.faces, options.strength, options.keep_color)
         style = options.style or hub.DEFAULT_STYLE
         pipeline = AnimeGANPipeline.from_pretrained(
             style, device=options.device, quality=options.quality
@@ -263,7 +263,7 @@ def open_stylegan(options: argparse.Namespace) -> Callable:
     networks = {name: typed.pop(name) for name in ("base", "encoder") if name in typed}
     mix = {name: typed[name] for name in ("blend", "blend_width", "shape_from") if name in typed}
     try:
-        settings = PortraitOptions(options.faces, options.strength, options.keep_colour, **typed)
+        settings = PortraitOptions(options.faces, options.strength, options.keep_color, **typed)
         swap = swap_for(options.style, **mix)
         pipeline = StyleGANPipeline.from_pretrained(**networks, device=options.device)
         pipeline.check_options(settings, given=int(source is not None))

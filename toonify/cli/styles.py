@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([dataclasses.asdict(style) for style in known], indent=2))
         return OK
-    rows = [("NAME", "MODEL", "TITLE", "FROM", "LICENCE")]
+    rows = [("NAME", "MODEL", "TITLE", "FROM", "LICENSE")]
     rows += [(s.name, s.family, s.title, s.source, s.license) for s in known]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

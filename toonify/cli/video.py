@@ -121,8 +121,8 @@ def draw(options: argparse.Namespace) -> int:
         settings = ClipOptions(
             options.faces,
             options.strength,
-            options.keep_colour,
-            not options.no_stabilise,
+            options.keep_color,
+            not options.no_stabilize,
             options.side_by_side,
             options.max_height,
             options.crf,

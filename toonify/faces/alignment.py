@@ -43,7 +43,7 @@ def paste(
     toon: Image.Image,
     *,
     feather: float = 0.25,
-    match_colour: bool = False,
+    match_color: bool = False,
 ) -> Image.Image:
     """Lay a drawn crop back over the canvas where it was cut out; a new image of the canvas' size.
 
@@ -54,9 +54,9 @@ def paste(
         canvas: RGB, in the frame of the photo that was given to `align`.
         crop: where the face was.
         toon: RGB and square, the drawing of `crop.image`; of any size.
-        feather: the part of the way from the edge to the centre over which the drawing fades, above
+        feather: the part of the way from the edge to the center over which the drawing fades, above
             0 to 1.
-        match_colour: shift the drawing's colours towards those of the canvas, as measured in the
+        match_color: shift the drawing's colors towards those of the canvas, as measured in the
             band where they fade into each other.
 
     Raises:
@@ -75,7 +75,7 @@ def paste(
     size = (x1 - x0, y1 - y0)
     mixed = np.array(canvas.crop((x0, y0, x1, y1)).convert("RGB"))
     over = warp(np.asarray(toon.convert("RGB")), local, size)
-    if match_colour:
+    if match_color:
         mask = _mask(local, toon.width, size, feather)[..., None]
         over = _match(over.astype(np.float32), mixed.astype(np.float32), 4.0 * mask * (1.0 - mask))
     rows = max(1, _BAND_PIXELS // size[0])
@@ -115,13 +115,13 @@ def _mask(
     down = (unit[1, 0] * x + unit[1, 1] * y + unit[1, 2]).astype(np.float32)
     # Not ** 4, which takes ten times as long.
     fourth = np.square(np.square(across)) + np.square(np.square(down))
-    from_centre = np.sqrt(np.sqrt(fourth))  # 1 on a rounded square that touches the edge
-    inside = np.clip((1.0 - from_centre) / feather, 0.0, 1.0)
+    from_center = np.sqrt(np.sqrt(fourth))  # 1 on a rounded square that touches the edge
+    inside = np.clip((1.0 - from_center) / feather, 0.0, 1.0)
     return inside * inside * (3.0 - 2.0 * inside)
 
 
 def _match(over: np.ndarray, under: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """RGB 0 to 255 `over` with its colours shifted, place by place, towards those of `under`.
+    """RGB 0 to 255 `over` with its colors shifted, place by place, towards those of `under`.
 
     The shift is their CIELAB difference near the places where `weight` (H, W, 1) lies, and its mean
     over all of them further away: a backdrop follows its own surroundings and tints no skin.

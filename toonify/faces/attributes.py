@@ -1,4 +1,4 @@
-"""What is plain to see of a portrait, by the colours around its five points; no network is asked.
+"""What is plain to see of a portrait, by the colors around its five points; no network is asked.
 
 Nothing is guessed: what the pixels do not show plainly is left out.
 
@@ -46,13 +46,13 @@ class Reading:
     value: 1 if it is as the name says, -1 if it is the opposite.
     sure: from 0.5, only just plain enough, to 1.
     words: what was seen, for people.
-    colour: "#rrggbb" of skin or hair; None of the others.
+    color: "#rrggbb" of skin or hair; None of the others.
     """
 
     value: int
     sure: float
     words: str
-    colour: str | None = None
+    color: str | None = None
 
 
 class Measured:
@@ -78,23 +78,23 @@ class Measured:
 
     def rectangle(self, anchor: np.ndarray, place, half) -> np.ndarray:
         """Layers (h, w, 4) of the rectangle around a place, with half sides in eye distances."""
-        centre = anchor + (place[0] * self.across + place[1] * self.down) * self.eye_distance
+        center = anchor + (place[0] * self.across + place[1] * self.down) * self.eye_distance
         corner = np.array(half) * self.eye_distance
         height, width = self.layers.shape[:2]
-        x0, y0 = np.clip(np.round(centre - corner), 0, [width - 2, height - 2]).astype(int)
-        x1, y1 = np.clip(np.round(centre + corner), [x0 + 2, y0 + 2], [width, height]).astype(int)
+        x0, y0 = np.clip(np.round(center - corner), 0, [width - 2, height - 2]).astype(int)
+        x1, y1 = np.clip(np.round(center + corner), [x0 + 2, y0 + 2], [width, height]).astype(int)
         return self.layers[y0:y1, x0:x1]
 
     def patch(self, anchor: np.ndarray, place, half) -> np.ndarray:
         """The same as pixels (n, 4)."""
         return self.rectangle(anchor, place, half).reshape(-1, 4)
 
-    def colour(self, *patches: np.ndarray) -> np.ndarray:
-        """Mean CIELAB colour (3,)."""
+    def color(self, *patches: np.ndarray) -> np.ndarray:
+        """Mean CIELAB color (3,)."""
         return np.mean([patch[:, :3].mean(0) for patch in patches], axis=0)
 
     def middle(self, anchor: np.ndarray, place, half) -> np.ndarray:
-        """Median CIELAB colour (3,) around a place: few odd pixels do not move it."""
+        """Median CIELAB color (3,) around a place: few odd pixels do not move it."""
         return np.median(self.patch(anchor, place, half)[:, :3], axis=0)
 
     @property
@@ -128,7 +128,7 @@ def read(
 
 
 def skin_of(face: Measured) -> tuple[np.ndarray, float]:
-    """CIELAB colour (3,) of cheeks, forehead and nose, and how unlike in light the cheeks are."""
+    """CIELAB color (3,) of cheeks, forehead and nose, and how unlike in light the cheeks are."""
     cheeks = [
         face.middle(eye, (side * 0.05, 0.55), (0.15, 0.12))
         for eye, side in ((face.left_eye, -1), (face.right_eye, 1))
@@ -151,16 +151,16 @@ def read_skin(skin: np.ndarray, across: float) -> Reading | None:
 
 
 def hair_of(face: Measured, skin: np.ndarray, visible: np.ndarray | None) -> np.ndarray | None:
-    """CIELAB colour (3,) of dark hair: what lies around the head and is neither skin nor backdrop.
+    """CIELAB color (3,) of dark hair: what lies around the head and is neither skin nor backdrop.
 
-    None where that is little, or not dark, or coloured: bald heads and scarves pass for fair hair.
+    None where that is little, or not dark, or colored: bald heads and scarves pass for fair hair.
     """
-    backdrop = colours(face, BACKDROP, (0.1, 0.2), None)  # its mirror image serves as well
+    backdrop = colors(face, BACKDROP, (0.1, 0.2), None)  # its mirror image serves as well
     found = [
-        colour
-        for colour in colours(face, HAIR, (0.12, 0.08), visible)
-        if np.linalg.norm((colour - skin) * [0.6, 1, 1]) >= 16
-        and all(np.linalg.norm(colour - other) >= 14 for other in backdrop)
+        color
+        for color in colors(face, HAIR, (0.12, 0.08), visible)
+        if np.linalg.norm((color - skin) * [0.6, 1, 1]) >= 16
+        and all(np.linalg.norm(color - other) >= 14 for other in backdrop)
     ]
     if len(found) < 3:
         return None
@@ -174,8 +174,8 @@ def read_hair(hair: np.ndarray) -> Reading | None:
 
 
 def read_length(face: Measured, hair: np.ndarray) -> Reading | None:
-    """Long where two places beside the jaw have the dark hair's colour."""
-    unlike = sorted(np.linalg.norm(c - hair) for c in colours(face, BESIDE_JAW, (0.1, 0.12), None))
+    """Long where two places beside the jaw have the dark hair's color."""
+    unlike = sorted(np.linalg.norm(c - hair) for c in colors(face, BESIDE_JAW, (0.1, 0.12), None))
     words = "long hair" if unlike[1] < 19.5 else "short hair"
     return beyond(-float(unlike[1]), -20.5, -18.5, 12, words)
 
@@ -200,7 +200,7 @@ def read_smile(face: Measured) -> Reading | None:
 
 
 def beyond(
-    measure: float, low: float, high: float, reach: float, words: str, colour: str | None = None
+    measure: float, low: float, high: float, reach: float, words: str, color: str | None = None
 ) -> Reading | None:
     """The reading of a measure that says no below `low` and yes above `high`, None in between.
 
@@ -209,15 +209,15 @@ def beyond(
     if low <= measure <= high:
         return None
     sure = 0.5 + 0.5 * min(1.0, max(low - measure, measure - high) / reach)
-    return Reading(1 if measure > high else -1, sure, words, colour)
+    return Reading(1 if measure > high else -1, sure, words, color)
 
 
-def nearest(colour: str | None, variants: Iterable[str]) -> str | None:
-    """The variant that is nearest in CIELAB to a colour; all are written "#rrggbb".
+def nearest(color: str | None, variants: Iterable[str]) -> str | None:
+    """The variant that is nearest in CIELAB to a color; all are written "#rrggbb".
 
-    None without a colour or variants, or if some variant is no colour.
+    None without a color or variants, or if some variant is no color.
     """
-    names = [colour or "", *variants]
+    names = [color or "", *variants]
     if len(names) < 2 or not all(re.fullmatch("#[0-9a-fA-F]{6}", name) for name in names):
         return None
     rgb = np.float32([[[int(name[i : i + 2], 16) / 255 for i in (1, 3, 5)] for name in names]])
@@ -225,10 +225,10 @@ def nearest(colour: str | None, variants: Iterable[str]) -> str | None:
     return names[1 + int(np.linalg.norm(lab[1:] - lab[0], axis=1).argmin())]
 
 
-def colours(
+def colors(
     face: Measured, places: Iterable[tuple], half: tuple, visible: np.ndarray | None
 ) -> list[np.ndarray]:
-    """Median CIELAB colours of the places, from the eyes' middle, that the photo shows."""
+    """Median CIELAB colors of the places, from the eyes' middle, that the photo shows."""
     found = []
     for x, y in places:
         column, row = face.eyes + (x * face.across + y * face.down) * face.eye_distance

@@ -33,7 +33,7 @@ class Face:
 
     @property
     def eye_distance(self) -> float:
-        """Distance between the centres of the eyes, in pixels."""
+        """Distance between the centers of the eyes, in pixels."""
         return float(np.linalg.norm(self.points[1] - self.points[0]))
 
 
@@ -87,7 +87,7 @@ def area(face: Face) -> float:
 
 
 def _ffhq_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre, half of the upper side and half of the left side of the FFHQ square."""
+    """Center, half of the upper side and half of the left side of the FFHQ square."""
     left_eye, right_eye, _, left_mouth, right_mouth = np.asarray(points, np.float64)
     eyes = (left_eye + right_eye) / 2
     between_eyes = right_eye - left_eye
@@ -114,10 +114,10 @@ def ffhq_matrix(points: np.ndarray, size: int) -> np.ndarray:
         raise ValueError(
             f"points are {np.asarray(points).tolist()}; expected five that span a face"
         )
-    centre, across, down = _ffhq_axes(points)
+    center, across, down = _ffhq_axes(points)
     turn = np.stack([across, down]) * (size / 2) / (across @ across)
-    middle = (size - 1) / 2  # the centre of a square of pixels whose first centre is 0
-    return np.column_stack([turn, middle - turn @ centre])
+    middle = (size - 1) / 2  # the center of a square of pixels whose first center is 0
+    return np.column_stack([turn, middle - turn @ center])
 
 
 def scaled_matrix(matrix: np.ndarray, factor: float) -> np.ndarray:
@@ -158,7 +158,7 @@ def cut(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     x0, y0, x1, y1 = covered(matrix, size, (width, height))
     if x0 >= x1 or y0 >= y1:
         raise ValueError("face lies wholly outside of the photo")
-    # The filter needs neighbours; at the photo's border the part ends where the photo ends.
+    # The filter needs neighbors; at the photo's border the part ends where the photo ends.
     margin = 8 + math.ceil(8 / math.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     x0, y0 = max(x0 - margin, 0), max(y0 - margin, 0)
     x1, y1 = min(x1 + margin, width), min(y1 + margin, height)

@@ -73,7 +73,7 @@ class View:
         sums += corner(y0, x0)
         # A table of sums with rows and columns turned the one for the other counts below zero.
         heights = (y1 - y0 if self._down * self._across > 0 else y0 - y1).astype(np.float32)
-        widths = np.repeat((x1 - x0).astype(np.float32), 3, axis=1)  # once for each colour
+        widths = np.repeat((x1 - x0).astype(np.float32), 3, axis=1)  # once for each color
         means = sums.reshape(len(boxes), size[0], -1).astype(np.float32)
         means /= heights[:, :, None] * widths[:, None, :]
         return means.reshape(sums.shape)
@@ -249,7 +249,7 @@ def _shifted(boxes: np.ndarray, shifts: np.ndarray, ends: int) -> np.ndarray:
 
 
 def _squares(boxes: np.ndarray) -> np.ndarray:
-    """The boxes' shorter sides made as long as the longer ones, about the same centre."""
+    """The boxes' shorter sides made as long as the longer ones, about the same center."""
     length = boxes[:, 2:] - boxes[:, :2]
     side = length.max(axis=1, keepdims=True)
     low = boxes[:, :2] + length * 0.5 - side * 0.5

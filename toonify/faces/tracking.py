@@ -48,21 +48,21 @@ class FaceTracks:
         largest: bool = False,
     ):
         self._detect, self._wants, self._largest = detect, wants, largest
-        self._grey: np.ndarray | None = None
+        self._gray: np.ndarray | None = None
         self._count = 0
         self.seen = 0  # faces that have been followed so far
         self.tracks: list[Track] = []
 
     def update(self, photo: Image.Image, cut: bool = False) -> list[Track]:
         """The tracks in the next frame, those that are drawn at least in part, far ones first."""
-        grey, scale = grey_of(photo)
-        fresh = cut or self._grey is None
+        gray, scale = gray_of(photo)
+        fresh = cut or self._gray is None
         if fresh:
             self.tracks, self._count = [], 0
         else:
             for track in self.tracks:
-                track.face = followed(track.face, self._grey, grey, scale)
-        self._grey = grey
+                track.face = followed(track.face, self._gray, gray, scale)
+        self._gray = gray
         if self._count % EVERY == 0:
             self._look(photo, fresh)
         self._count += 1
@@ -118,7 +118,7 @@ def corrected(face: Face, seen: Face) -> Face:
 def followed(face: Face, before: np.ndarray, now: np.ndarray, scale: float) -> Face:
     """The face moved, turned and scaled as what is around its points was (Lucas and Kanade).
 
-    The pictures are grey and `scale` times as large as the frame. Where nothing can be followed,
+    The pictures are gray and `scale` times as large as the frame. Where nothing can be followed,
     the face stays.
     """
     x0, y0, x1, y1 = np.array(face.box) * scale
@@ -147,8 +147,8 @@ def followed(face: Face, before: np.ndarray, now: np.ndarray, scale: float) -> F
     return Face(tuple(box.ravel().tolist()), points, face.score)
 
 
-def grey_of(photo: Image.Image) -> tuple[np.ndarray, float]:
-    """A small grey copy, and how many of its pixels a pixel of the photo is."""
+def gray_of(photo: Image.Image) -> tuple[np.ndarray, float]:
+    """A small gray copy, and how many of its pixels a pixel of the photo is."""
     scale = min(1.0, _SIDE / max(photo.size))
     size = tuple(max(1, round(side * scale)) for side in photo.size)
     pixels = np.asarray(photo)

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-_COLOUR_SIDE = 320  # and the difference in colour
+_COLOR_SIDE = 320  # and the difference in color
 _TONE_SIDE = 128  # and that in tone
 _BAND_PIXELS = 2_000_000
 
 
-def keep_colour(photo: Image.Image, toon: Image.Image) -> Image.Image:
-    """The toon with the photo's colours: its light and drawn colour edges, the photo's chroma.
+def keep_color(photo: Image.Image, toon: Image.Image) -> Image.Image:
+    """The toon with the photo's colors: its light and drawn color edges, the photo's chroma.
 
     In CIELAB the chroma by which the photo differs from the toon is smoothed with the toon as a
     guide (He et al. 2013), so that it stops at drawn edges, and added to the toon. The lightness is
@@ -27,7 +27,7 @@ def keep_colour(photo: Image.Image, toon: Image.Image) -> Image.Image:
     photo_pixels, toon_pixels = as_array(photo), as_array(toon)
     height, width = photo_pixels.shape[:2]
     small_photo, small_toon = (
-        _lab(small(pixels, _COLOUR_SIDE)) for pixels in (photo_pixels, toon_pixels)
+        _lab(small(pixels, _COLOR_SIDE)) for pixels in (photo_pixels, toon_pixels)
     )
     radius = max(1, round(0.03 * max(small_toon.shape[:2])))
     slopes, offset = _guided(small_toon, (small_photo - small_toon)[..., 1:], radius)

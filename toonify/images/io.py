@@ -60,8 +60,8 @@ def load(
     """Open a photo as an upright RGB image without metadata; of an animation, its first frame.
 
     The format is told by content, never by the file's name. EXIF orientation is applied,
-    transparency is laid over white, an embedded colour profile is converted to sRGB, and 16 bit or
-    float greys are scaled to 8 bit.
+    transparency is laid over white, an embedded color profile is converted to sRGB, and 16 bit or
+    float grays are scaled to 8 bit.
 
     Args:
         source: a path, the bytes of a file, a binary file open for reading, or an image that Pillow
@@ -166,14 +166,14 @@ def _encoded(image: Image.Image, form: str, quality: int) -> io.BytesIO:
     except OSError:
         if not options.pop("optimize", False):
             raise
-        # Pillow gives an optimised JPEG a byte or two a pixel, which noise overflows.
+        # Pillow gives an optimized JPEG a byte or two a pixel, which noise overflows.
         encoded = io.BytesIO()
         image.save(encoded, form, **options)
     return encoded
 
 
 def _options(form: str, quality: int) -> dict:
-    if form == "JPEG":  # full colour resolution: drawn contours are coloured edges
+    if form == "JPEG":  # full color resolution: drawn contours are colored edges
         return {"quality": quality, "subsampling": 0, "optimize": True}
     if form == "WEBP":
         return {"quality": quality, "method": 4}
@@ -263,18 +263,18 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         if image.has_transparency_data:
             image = image.convert("RGBA")
             alpha = image.getchannel("A")
-        colours = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+        colors = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         srgb = ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(own, srgb, colours.mode, "RGB")
-        if colours.mode == "RGB" and _changes_nothing(transform):
+        transform = ImageCms.buildTransform(own, srgb, colors.mode, "RGB")
+        if colors.mode == "RGB" and _changes_nothing(transform):
             return image
-        colours = ImageCms.applyTransform(colours, transform)
+        colors = ImageCms.applyTransform(colors, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image  # a damaged profile, or one for another number of channels
     if alpha is not None:
-        colours.putalpha(alpha)
-    return colours
+        colors.putalpha(alpha)
+    return colors
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
@@ -305,7 +305,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Greys of more than 8 bits as mode L, scaled and not clipped; other modes unchanged.
+    """Grays of more than 8 bits as mode L, scaled and not clipped; other modes unchanged.
 
     16 bit files span 0 to 65535 by definition. 32 bit and float files do not say their span: the
     smallest of 0 to 1 (float only), 0 to 255 and 0 to 65535 that holds all values is taken, else
@@ -313,19 +313,19 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """
     if not image.mode.startswith("I") and image.mode != "F":
         return image
-    grey = np.asarray(image)
-    if grey.dtype.kind == "u" and grey.dtype.itemsize == 2:
+    gray = np.asarray(image)
+    if gray.dtype.kind == "u" and gray.dtype.itemsize == 2:
         low, high = 0.0, 65535.0
     else:
-        is_float = grey.dtype.kind == "f"
-        grey = np.nan_to_num(grey.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        low, high = float(grey.min()), float(grey.max())
+        is_float = gray.dtype.kind == "f"
+        gray = np.nan_to_num(gray.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        low, high = float(gray.min()), float(gray.max())
         for span in (1.0, 255.0, 65535.0)[0 if is_float else 1 :]:
             if low >= 0.0 and high <= span:
                 low, high = 0.0, span
                 break
     scale = 255.0 / (high - low) if high > low else 0.0
-    result = Image.fromarray(np.rint((grey - low) * scale).astype(np.uint8))
+    result = Image.fromarray(np.rint((gray - low) * scale).astype(np.uint8))
     result.info["icc_profile"] = image.info.get("icc_profile")
     return result
 

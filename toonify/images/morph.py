@@ -62,23 +62,23 @@ def _flows(photo: np.ndarray, toon: np.ndarray) -> np.ndarray:
     photo a place of the toon lies.
     """
     height, width = photo.shape[:2]
-    grey = [_flow_grey(small(pixels, _FLOW_SIDE)) for pixels in (photo, toon)]
-    h, w = grey[0].shape
+    gray = [_flow_gray(small(pixels, _FLOW_SIDE)) for pixels in (photo, toon)]
+    h, w = gray[0].shape
     if min(h, w) < 16:  # too narrow for the flow's patches
         return np.zeros((1, 1, 4), np.float32)
     engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     engine.setFinestScale(1)
-    there = engine.calc(grey[0], grey[1], None)
-    back = engine.calc(grey[1], grey[0], None)
+    there = engine.calc(gray[0], gray[1], None)
+    back = engine.calc(gray[1], gray[0], None)
     calm = [_calmed(flow, other) for flow, other in ((there, back), (back, there))]
     return np.concatenate(calm, axis=2) * np.array([width / w, height / h] * 2, np.float32)
 
 
-def _flow_grey(pixels: np.ndarray) -> np.ndarray:
-    """Grey with local contrast evened out, so that flow compares shapes and not shading."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+def _flow_gray(pixels: np.ndarray) -> np.ndarray:
+    """Gray with local contrast evened out, so that flow compares shapes and not shading."""
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     return cv2.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4)).apply(
-        cv2.GaussianBlur(grey, (0, 0), 1.0)
+        cv2.GaussianBlur(gray, (0, 0), 1.0)
     )
 
 

@@ -36,7 +36,7 @@ _FIRST_MARGIN = 48  # the same where lines are smoothed before: 16 for direction
 def lift(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
     """An RGB drawing at another size (width, height) of the same shape, with sharp contours.
 
-    Every colour lies between those that the drawing has within 2 pixels of the place. Enlargements
+    Every color lies between those that the drawing has within 2 pixels of the place. Enlargements
     below `NEAR` and pictures with a side above 32766 pixels are resized by Lanczos' filter.
     """
     growth = max(size[0] / drawing.width, size[1] / drawing.height)
@@ -136,7 +136,7 @@ def _looked_up(
 
 
 def _range_around(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest of each pixel and its eight neighbours, by channel."""
+    """The least and the greatest of each pixel and its eight neighbors, by channel."""
     window = np.ones((3, 3), np.uint8)
     return cv2.erode(picture, window), cv2.dilate(picture, window)
 
@@ -147,7 +147,7 @@ def _slopes(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _structure(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Squares and product of the slopes of uint8 colours, summed over channels (Di Zenzo 1986)."""
+    """Squares and product of the slopes of uint8 colors, summed over channels (Di Zenzo 1986)."""
     xx, xy, yy = (np.zeros(rows.shape[:2], np.float32) for _ in range(3))
     for plane in cv2.split(rows):
         right, down = _slopes(cv2.GaussianBlur(plane.astype(np.float32), (7, 7), 0.7))

@@ -54,8 +54,8 @@ def fit_direction(
     if not bool(torch.isfinite(signal).all() and torch.isfinite(w).all()):
         raise ValueError("w or signal is not finite; leave out samples that were not measured")
     target = _normal_scores(signal.double())
-    centred = w.double() - w.double().mean(0)
-    normal = _ridge(centred, target)
+    centered = w.double() - w.double().mean(0)
+    normal = _ridge(centered, target)
     direction = normal
     if len(others):
         basis, _ = torch.linalg.qr(torch.stack([other.double() for other in others], 1))
@@ -79,7 +79,7 @@ def _normal_scores(signal: torch.Tensor) -> torch.Tensor:
 
 
 def _ridge(w: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Coefficients (D,) of centred w (N, D); the penalty with the least leave-one-out error."""
+    """Coefficients (D,) of centered w (N, D); the penalty with the least leave-one-out error."""
     left, sizes, right = torch.linalg.svd(w, full_matrices=False)
     projected = left.T @ target
     best, chosen = math.inf, None

@@ -1,4 +1,4 @@
-"""Refines the latent of a face: optimisation from the encoder's answer until the picture fits.
+"""Refines the latent of a face: optimization from the encoder's answer until the picture fits.
 
 The projection of StyleGAN2 (Karras et al. 2020, appendix D) started from an encoder (Richardson et
 al. 2021) and measured at 256 px, which takes a small part of the steps and of the time of one that
@@ -117,7 +117,7 @@ def refine(
     first = torch.tensor([int((rows == row).nonzero()[0]) for row in range(int(rows.max()) + 1)])
     origin = start.detach()[:, first]
     offset = torch.zeros_like(origin, requires_grad=True)  # in units of the spread of w
-    optimiser = torch.optim.Adam([offset], betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam([offset], betas=(0.9, 0.99))
     looks = {round(part * steps) for part in LOOKS} if whole else set()
     more = 0.0
     for step in range(steps):
@@ -125,7 +125,7 @@ def refine(
             progress(step / steps)
         if cancelled and cancelled():
             break
-        optimiser.param_groups[0]["lr"] = learning_rate * ramp(step / steps)
+        optimizer.param_groups[0]["lr"] = learning_rate * ramp(step / steps)
         w = (origin + offset * guide.w_std)[:, rows]
         drawn = generator.synthesis(w, side)
         if step in looks:
@@ -135,7 +135,7 @@ def refine(
         parts = distances(drawn, target, guide.perceive(drawn), wanted, weight)
         loss = parts["perceptual"] + PIXELS * parts["pixels"] + PULL * offset.square().mean()
         (offset.grad,) = torch.autograd.grad(loss, offset)
-        optimiser.step()
+        optimizer.step()
         if log is not None:
             log.append({name: float(part) for name, part in parts.items()})
     return (origin + offset.detach() * guide.w_std)[:, rows]

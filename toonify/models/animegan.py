@@ -17,7 +17,7 @@ def double(image: torch.Tensor, rule: str) -> torch.Tensor:
     """Twice the height and width, (N, C, H, W) -> (N, C, 2H, 2W), bilinear by one of three rules.
 
     `tf`: TensorFlow 1's own rule, which the published networks were trained with: even pixels are
-    copies, odd ones the mean of their two neighbours. `align` and `half` are torch's
+    copies, odd ones the mean of their two neighbors. `align` and `half` are torch's
     `align_corners` True and False; the public port was trained with the first.
     """
     if rule != "tf":
@@ -33,7 +33,7 @@ def double(image: torch.Tensor, rule: str) -> torch.Tensor:
 
 
 def norm(channels: int, eps: float) -> nn.GroupNorm:
-    """Layer normalisation over C, H and W together with one gain and bias a channel."""
+    """Layer normalization over C, H and W together with one gain and bias a channel."""
     return nn.GroupNorm(1, channels, eps=eps)
 
 
@@ -71,7 +71,7 @@ class InvertedResidual(nn.Module):
 
 
 def he_init(network: nn.Module) -> None:
-    """He's truncated normal initialisation by fan-in, as the published recipe uses."""
+    """He's truncated normal initialization by fan-in, as the published recipe uses."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             fan_in = module.weight[0].numel()

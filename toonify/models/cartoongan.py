@@ -45,7 +45,7 @@ class Residual(nn.Module):
 class CartoonGANGenerator(ModelMixin, ConfigMixin):
     """Photo (N, 3, H, W) in [-1, 1] -> drawing, same shape and range. H, W: multiples of 4, >= 16.
 
-    11,129,667 parameters at `width=64` and `depth=8`. Colours are red, green, blue, whatever the
+    11,129,667 parameters at `width=64` and `depth=8`. Colors are red, green, blue, whatever the
     order in the checkpoint that it came from.
     """
 

@@ -35,7 +35,7 @@ def inverse_haar(bands: torch.Tensor) -> torch.Tensor:
 class Style(nn.Module):
     """w (N, w_dim) -> factors (N, C, 1, 1) of a convolution's input channels.
 
-    `scale` is the convolution's equalised learning rate, 1 / sqrt(inputs * k * k), which
+    `scale` is the convolution's equalized learning rate, 1 / sqrt(inputs * k * k), which
     modulation carries since the weights are stored with the demodulation folded in.
     """
 
@@ -67,7 +67,7 @@ class Noise(nn.Module):
 
 
 class StartConv(nn.Module):
-    """The learnt 4x4 start, modulated, through a full 3x3 convolution."""
+    """The learned 4x4 start, modulated, through a full 3x3 convolution."""
 
     def __init__(self, channels: int, w_dim: int):
         super().__init__()

@@ -18,7 +18,7 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 class FullyConnected(nn.Module):
-    """(N, inputs) -> (N, outputs) with equalised learning rate: the weight is scaled when used.
+    """(N, inputs) -> (N, outputs) with equalized learning rate: the weight is scaled when used.
 
     `lr_mul` slows learning down: weights are stored 1 / lr_mul as large and scaled back by it.
     """
@@ -164,7 +164,7 @@ class StyledConv(nn.Module):
 class ToRGB(nn.Module):
     """Features (N, C, R, R) -> their part of the picture (N, 3, R, R), at least float32.
 
-    A modulated 1x1 convolution without demodulation; its equalised learning rate, 1 / sqrt(C),
+    A modulated 1x1 convolution without demodulation; its equalized learning rate, 1 / sqrt(C),
     scales the style.
     """
 

@@ -1,7 +1,7 @@
 """ToonGAN: noise -> w -> cartoon face, StyleGAN2's way with few multiplications.
 
 Doubling is a convolution at the small size and a linear resize, which is the filter [1, 3, 3, 1]
-with its edges repeated. Flat colours have no grain, so there are no noise inputs.
+with its edges repeated. Flat colors have no grain, so there are no noise inputs.
 """
 
 import torch
@@ -114,7 +114,7 @@ class ChoosingMapping(MappingNetwork):
     """
 
     def __init__(self, z_dim: int, w_dim: int, layers: int, variants: tuple[int, ...]):
-        # As fast as the rest: what a variant looks like is to be learnt, and noise only to be bent.
+        # As fast as the rest: what a variant looks like is to be learned, and noise only to be bent.
         super().__init__(z_dim, w_dim, layers, lr_mul=1.0)
         self.variants = tuple(variants)
         chances = [torch.full((count,), 1 / count) for count in variants]

@@ -14,7 +14,7 @@ from PIL import Image
 from toonify import hub, images
 from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, paste
-from toonify.images.color_transfer import keep_colour as with_colours_of
+from toonify.images.color_transfer import keep_color as with_colors_of
 from toonify.images.morph import morph
 from toonify.images.upscale import lift
 from toonify.pipelines.batch import Outcome, draw_all, one_or_many
@@ -111,7 +111,7 @@ class AnimeGANPipeline:
             canvas = self.draw_faces(photo, canvas, chosen)
         with clock("blend", 0.95, "Finishing"):
             if options.keep_color:
-                canvas = with_colours_of(photo, canvas)
+                canvas = with_colors_of(photo, canvas)
             if options.strength < 1:
                 canvas = morph(photo, canvas, options.strength)
         clock.done()

@@ -14,7 +14,7 @@ from PIL import Image
 from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
-from toonify.images.color_transfer import keep_colour as with_colours_of
+from toonify.images.color_transfer import keep_color as with_colors_of
 from toonify.images.color_transfer import retone
 from toonify.images.morph import morph
 from toonify.latents import inversion
@@ -26,7 +26,7 @@ from toonify.pipelines.options import PortraitOptions
 from toonify.video import write_clip
 
 BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens
-FEATHER = 0.4  # of the way from the crop's edge to its centre, over which the toon fades in
+FEATHER = 0.4  # of the way from the crop's edge to its center, over which the toon fades in
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
 SMALLEST_CROP = 48  # px a side in the photo; there is nothing to find in fewer
 KEPT_ENGINES = 2  # the base and one blend; each takes about 750 MB at 1024 px
@@ -190,7 +190,7 @@ class StyleGANPipeline:
                 toned = retone(part.toon, part.inversion, part.crop.image)
                 canvas = paste(canvas, part.crop, toned, feather=FEATHER)
             if options.keep_color and portraits:
-                canvas = with_colours_of(photo, canvas)
+                canvas = with_colors_of(photo, canvas)
             if options.strength < 1:
                 canvas = morph(photo, canvas, options.strength)
         clock.done()
@@ -253,7 +253,7 @@ class StyleGANPipeline:
         progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> torch.Tensor:
-        """w+ (1, L, D) of an FFHQ-aligned face: the encoder's, refined by `steps` of optimisation.
+        """w+ (1, L, D) of an FFHQ-aligned face: the encoder's, refined by `steps` of optimization.
 
         Without an encoder the steps begin at the mean face. `crop` is square RGB of any size, and
         looked at with 256 px; refinement compares `compared` px, and leaves out where `visible`

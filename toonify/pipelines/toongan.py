@@ -24,7 +24,7 @@ Z = 0  # what tells the noise of a face from other numbers drawn of its seed
 SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 TWIN_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
 TWIN_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
-COLOURED = {"skin_light": "skin_color", "hair_light": "hair_color"}  # reading -> attribute
+COLORED = {"skin_light": "skin_color", "hair_light": "hair_color"}  # reading -> attribute
 # Reading -> attribute of DiceBear's styles, and what to choose of it where it is 1, and where -1.
 FITTING = {
     "hair_long": ("rear_hair", ("long*",), ("none",)),
@@ -176,7 +176,7 @@ class ToonGANPipeline:
     def twin(self, photo) -> Twin:
         """A face that has of the photo's largest face what can be read of it and chosen or moved.
 
-        Where variants can be chosen, they are: of colours of skin and hair the nearest, in CIELAB.
+        Where variants can be chosen, they are: of colors of skin and hair the nearest, in CIELAB.
 
         `photo` is a path, the bytes of an image file or a `PIL.Image`. The same photo gives the
         same twin, another one another; no face found is an answer too. Raises images.ImageError for
@@ -279,10 +279,10 @@ class ToonGANPipeline:
 
     def _choice_of(self, name: str, reading: Reading) -> dict[str, str]:
         """The variant that a reading asks for, under its attribute's name; empty without one."""
-        if name in COLOURED:
-            among = self.attributes.get(COLOURED[name], ())
-            nearest = attributes.nearest(reading.colour, among)
-            return {COLOURED[name]: nearest} if nearest else {}
+        if name in COLORED:
+            among = self.attributes.get(COLORED[name], ())
+            nearest = attributes.nearest(reading.color, among)
+            return {COLORED[name]: nearest} if nearest else {}
         attribute, high, low = FITTING.get(name, ("", (), ()))
         for pattern in high if reading.value > 0 else low:
             for variant in self.attributes.get(attribute, ()):

@@ -14,7 +14,7 @@ from PIL import Image
 from toonify.faces import detect
 from toonify.faces.tracking import FaceTracks, Track
 from toonify.files import atomic_write
-from toonify.images.color_transfer import keep_colour as with_colours_of
+from toonify.images.color_transfer import keep_color as with_colors_of
 from toonify.images.morph import morph
 from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
 from toonify.pipelines.options import DrawOptions
@@ -22,7 +22,7 @@ from toonify.video import muxing
 from toonify.video.decoding import open_clip
 from toonify.video.prefetch import ahead
 from toonify.video.segments import Parts
-from toonify.video.stabilization import Carrier, Flicker, FlickerMeter, Scenes, Stabiliser
+from toonify.video.stabilization import Carrier, Flicker, FlickerMeter, Scenes, Stabilizer
 from toonify.video.types import ClipError, Frame
 
 GLANCES = 8  # frames that are looked at for the drawing's scale
@@ -223,7 +223,7 @@ class Run:
             for _ in range(min(done, WARM)):
                 next(steady, None)
             about = self.clip.about
-            yield from self.parts.write(steady, self.codec, about.time_base, about.colours)
+            yield from self.parts.write(steady, self.codec, about.time_base, about.colors)
 
     def read(self, skip: int) -> Iterator[Frame]:
         """The clip's frames but for the first ones."""
@@ -261,7 +261,7 @@ class Run:
         for track in tracks:
             canvas = self.with_face(photo, canvas, track)
         if self.options.keep_color:
-            canvas = with_colours_of(photo, canvas)
+            canvas = with_colors_of(photo, canvas)
         if self.options.strength < 1:
             canvas = morph(photo, canvas, self.options.strength)
         return np.asarray(canvas)
@@ -281,11 +281,11 @@ class Run:
 
     def steadied(self, drawings: Iterator[Drawn], meter: FlickerMeter | None) -> Iterator[Frame]:
         """The frames as they will be seen."""
-        stabiliser = Stabiliser() if self.options.stabilize else None
+        stabilizer = Stabilizer() if self.options.stabilize else None
         for drawn in drawings:
             source, steady = drawn.frame.pixels, drawn.toon
-            if stabiliser is not None:
-                steady = stabiliser(source, drawn.toon, drawn.cut)
+            if stabilizer is not None:
+                steady = stabilizer(source, drawn.toon, drawn.cut)
             if meter is not None:
                 meter.add(source, drawn.toon, steady, drawn.cut)
             if self.options.side_by_side:

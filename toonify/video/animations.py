@@ -178,9 +178,9 @@ class AnimationWriter:
             frame = av.VideoFrame.from_ndarray(np.asarray(picture), "rgb24")
             return self._scaler.reformat(frame, format=self._stream.pix_fmt, interpolation="AREA")
         picture = picture.quantize(256)
-        colours = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        colors = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
         palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
-        palette[: len(colours), 1:] = colours
+        palette[: len(colors), 1:] = colors
         return av.VideoFrame.from_ndarray((np.asarray(picture), palette), "pal8")
 
 

@@ -1,10 +1,10 @@
-"""From the numbers of a film to sRGB pixels, and the tags that lead back to its colours."""
+"""From the numbers of a film to sRGB pixels, and the tags that lead back to its colors."""
 
 import functools
 
 import numpy as np
 
-from toonify.video.types import BT470BG, BT601, BT709, BT2020, HLG, PQ, SMPTE240M, UNKNOWN, Colours
+from toonify.video.types import BT470BG, BT601, BT709, BT2020, HLG, PQ, SMPTE240M, UNKNOWN, Colors
 
 # What FFmpeg's scaler calls the matrices.
 _MATRICES = {BT709: "ITU709", BT470BG: "ITU601", BT601: "ITU601", SMPTE240M: "SMPTE240M"}
@@ -19,15 +19,15 @@ _TO_BT709 = np.array(  # linear light of BT.2020 -> BT.709, BT.2087
 )
 
 
-def colours_of(frame) -> Colours:
-    """What a decoded frame says of its colours; where it says nothing, what players assume."""
+def colors_of(frame) -> Colors:
+    """What a decoded frame says of its colors; where it says nothing, what players assume."""
     hd = frame.height >= _HD
     matrix, primaries, transfer = frame.colorspace, frame.color_primaries, frame.color_trc
     if frame.format.is_rgb or matrix in (0, UNKNOWN) or matrix not in _MATRICES:
         matrix = BT709 if hd else BT601
     usual = BT709 if matrix == BT709 else BT601
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
-    return Colours(
+    return Colors(
         matrix,
         usual if primaries in (0, UNKNOWN) else primaries,
         usual if transfer in (0, UNKNOWN) else transfer,
@@ -35,29 +35,29 @@ def colours_of(frame) -> Colours:
     )
 
 
-def written(colours: Colours) -> Colours:
-    """The colours that a drawing of such a film is written in: its own, or BT.709 for HDR."""
-    wide = colours.is_hdr or _MATRICES[colours.matrix] == "BT2020"
-    return Colours() if wide else colours
+def written(colors: Colors) -> Colors:
+    """The colors that a drawing of such a film is written in: its own, or BT.709 for HDR."""
+    wide = colors.is_hdr or _MATRICES[colors.matrix] == "BT2020"
+    return Colors() if wide else colors
 
 
-def to_pixels(frame, scaler, size: tuple[int, int], colours: Colours) -> np.ndarray:
+def to_pixels(frame, scaler, size: tuple[int, int], colors: Colors) -> np.ndarray:
     """A decoded frame as uint8 RGB (H, W, 3) of `size` (width, height); alpha lies over white."""
     alpha = any(component.is_alpha for component in frame.format.components)
-    form = "rgb48le" if colours.is_hdr else "rgba" if alpha else "rgb24"
+    form = "rgb48le" if colors.is_hdr else "rgba" if alpha else "rgb24"
     yuv = not frame.format.is_rgb
     picture = scaler.reformat(
         frame,
         *size,
         format=form,
-        src_colorspace=_MATRICES[colours.matrix] if yuv else None,
-        src_color_range=(_FULL if colours.full else _LIMITED) if yuv else None,
+        src_colorspace=_MATRICES[colors.matrix] if yuv else None,
+        src_color_range=(_FULL if colors.full else _LIMITED) if yuv else None,
         dst_color_range=_FULL,
         interpolation="AREA" if size[0] < frame.width else "BICUBIC",
         threads=1,
     ).to_ndarray()
-    if colours.is_hdr:
-        return _to_sdr(picture, colours.transfer)
+    if colors.is_hdr:
+        return _to_sdr(picture, colors.transfer)
     if alpha:
         weight = picture[..., 3:].astype(np.uint16)
         mixed = picture[..., :3] * weight + 255 * (255 - weight)
@@ -65,8 +65,8 @@ def to_pixels(frame, scaler, size: tuple[int, int], colours: Colours) -> np.ndar
     return picture
 
 
-def to_frame(pixels: np.ndarray, scaler, form: str, colours: Colours):
-    """Pixels as a frame of `form` in these colours, with their tags."""
+def to_frame(pixels: np.ndarray, scaler, form: str, colors: Colors):
+    """Pixels as a frame of `form` in these colors, with their tags."""
     import av
 
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
@@ -76,21 +76,21 @@ def to_frame(pixels: np.ndarray, scaler, form: str, colours: Colours):
         frame,
         format=form,
         src_color_range=_FULL,
-        dst_colorspace=_MATRICES[colours.matrix],
-        dst_color_range=_FULL if colours.full else _LIMITED,
+        dst_colorspace=_MATRICES[colors.matrix],
+        dst_color_range=_FULL if colors.full else _LIMITED,
         interpolation="BICUBIC",
         threads=1,
     )
-    frame.colorspace, frame.color_range = colours.matrix, _FULL if colours.full else _LIMITED
+    frame.colorspace, frame.color_range = colors.matrix, _FULL if colors.full else _LIMITED
     return frame
 
 
-def tag(codec_context, colours: Colours) -> None:
-    """Writes the colours into an encoder's settings."""
-    codec_context.colorspace = colours.matrix
-    codec_context.color_primaries = colours.primaries
-    codec_context.color_trc = colours.transfer
-    codec_context.color_range = _FULL if colours.full else _LIMITED
+def tag(codec_context, colors: Colors) -> None:
+    """Writes the colors into an encoder's settings."""
+    codec_context.colorspace = colors.matrix
+    codec_context.color_primaries = colors.primaries
+    codec_context.color_trc = colors.transfer
+    codec_context.color_range = _FULL if colors.full else _LIMITED
 
 
 def _to_sdr(picture: np.ndarray, transfer: int) -> np.ndarray:

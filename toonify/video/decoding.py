@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from toonify.video.animations import Animation, is_animation
-from toonify.video.color import colours_of, to_pixels, written
+from toonify.video.color import colors_of, to_pixels, written
 from toonify.video.types import About, ClipError, Frame, fitted
 
 MAX_PIXELS = 40_000_000  # of a frame: 8K and a little more
@@ -89,7 +89,7 @@ class Film:
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             seconds = (stream.duration or 0) * stream.time_base
             seconds = seconds or Fraction(container.duration or 0, av.time_base)
-            self.colours = colours_of(first)
+            self.colors = colors_of(first)
             self._turns = round(first.rotation / 90) % 4
             self._stored = fitted(square(first, stream), None)
             upright = self._stored[::-1] if self._turns % 2 else self._stored
@@ -100,12 +100,12 @@ class Film:
                 Fraction(1, self._base.denominator),
                 rate,
                 stream.frames or round(seconds * rate),
-                written(self.colours),
+                written(self.colors),
             )
             if first.interlaced_frame:
                 self.notes.append("it is interlaced and drawn as it is: edges in motion are combed")
-            if self.colours.is_hdr:
-                self.notes.append("its HDR colours were brought to the range of ordinary screens")
+            if self.colors.is_hdr:
+                self.notes.append("its HDR colors were brought to the range of ordinary screens")
 
     def frames(self) -> Iterator[Frame]:
         """All frames in the order they are shown; times only rise."""
@@ -184,7 +184,7 @@ class Film:
         return said or max(1, round(1 / self.about.rate / self.about.time_base))
 
     def _pixels(self, picture) -> np.ndarray:
-        pixels = to_pixels(picture, self._scaler, self._stored, self.colours)
+        pixels = to_pixels(picture, self._scaler, self._stored, self.colors)
         return np.ascontiguousarray(np.rot90(pixels, self._turns))
 
 

@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from filelock import FileLock, Timeout
 
 from toonify.video.color import tag, to_frame
-from toonify.video.types import ClipError, Colours, Frame
+from toonify.video.types import ClipError, Colors, Frame
 
 FRAMES = 60  # in a piece; a killed run loses at most so many drawings
 PLAN = "plan.json"
@@ -134,7 +134,7 @@ class Parts:
         frames: Iterable[Frame],
         codec: Codec,
         unit: Fraction,
-        colours: Colours,
+        colors: Colors,
     ) -> Iterator[Frame]:
         """Adds frames, all of one size, to the pieces; yields each when it has been compressed."""
         writer = None
@@ -143,7 +143,7 @@ class Parts:
                 if writer is None:
                     number = len(self.pieces)
                     file = self.folder / f"writing.{number:06}.mp4"
-                    writer = PieceWriter(file, frame, codec, unit, colours)
+                    writer = PieceWriter(file, frame, codec, unit, colors)
                 writer.add(frame)
                 if writer.count == FRAMES:
                     self._finish(writer)
@@ -205,9 +205,9 @@ class Parts:
 class PieceWriter:
     """Compresses frames into one piece. Times in it begin at 0."""
 
-    def __init__(self, file: Path, first: Frame, codec: Codec, unit: Fraction, colours: Colours):
+    def __init__(self, file: Path, first: Frame, codec: Codec, unit: Fraction, colors: Colors):
         self.file, self.start, self.count = file, first.at, 0
-        self._codec, self._unit, self._colours = codec, unit, colours
+        self._codec, self._unit, self._colors = codec, unit, colors
         self._scaler = VideoReformatter()
         self._lengths: dict[int, int] = {}
         scale = {"video_track_timescale": str(unit.denominator)}
@@ -218,11 +218,11 @@ class PieceWriter:
         self._stream.pix_fmt = codec.form
         self._stream.time_base = self._stream.codec_context.time_base = unit
         if codec.form != "rgb24":
-            tag(self._stream.codec_context, colours)
+            tag(self._stream.codec_context, colors)
 
     def add(self, frame: Frame) -> None:
         """Adds a frame; times rise."""
-        picture = to_frame(frame.pixels, self._scaler, self._codec.form, self._colours)
+        picture = to_frame(frame.pixels, self._scaler, self._codec.form, self._colors)
         picture.pts, picture.time_base = frame.at - self.start, self._unit
         self._lengths[picture.pts] = frame.duration
         self.count += 1

@@ -7,7 +7,7 @@ import numpy as np
 
 _SIDE = 480  # px of the longer side at which motion is measured
 _HOLD = 0.75  # how much of the last picture stays where nothing changes
-_ALIKE = 5.0  # grey levels by which a place may differ and still be the same
+_ALIKE = 5.0  # gray levels by which a place may differ and still be the same
 _STILL = 0.25  # px at that size below which motion is noise
 CARRIED = 2  # frames for which a drawing serves, after its own, where nothing happens
 _UNCHANGED = 8.0  # levels, after a blur: more is an event, less is noise
@@ -38,8 +38,8 @@ class Motion:
         if min(now.shape[:2]) < 16:  # too narrow for the flow's patches
             flow = np.zeros((*now.shape[:2], 2), np.float32)
         else:
-            grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before)]
-            flow = self._flow.calc(*grey, None)
+            gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before)]
+            flow = self._flow.calc(*gray, None)
         length = np.linalg.norm(flow, axis=2)
         flow *= np.clip(2.0 * length / _STILL - 1.0, 0.0, 1.0)[..., None]
         then, now = (
@@ -84,7 +84,7 @@ class Carrier:
         return looked_up(self._drawn, enlarged(flow, width, height) * (width / flow.shape[1]))
 
 
-class Stabiliser:
+class Stabilizer:
     """Carries a part of the last drawing on where the source shows the same.
 
     The last drawing is moved along with the source, so that what moves does not lag behind. Where

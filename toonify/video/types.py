@@ -15,8 +15,8 @@ class ClipError(ValueError):
 
 
 @dataclass(frozen=True)
-class Colours:
-    """How numbers of a film mean colours: matrix, primaries and transfer by H.273, and whether
+class Colors:
+    """How numbers of a film mean colors: matrix, primaries and transfer by H.273, and whether
     they use the full range of 0 to 255 instead of 16 to 235."""
 
     matrix: int = BT709
@@ -57,7 +57,7 @@ class About:
     time_base: Fraction
     rate: Fraction
     frames: int
-    colours: Colours = Colours()
+    colors: Colors = Colors()
     plays: int = 0
 
     @property

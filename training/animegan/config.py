@@ -20,7 +20,7 @@ class AnimeGANSettings(RunSettings):
         "smoothed copy of each style picture: paired, independent "
         "(any picture's) or computed (no smooth/ needed)",
     )
-    licence: str = setting("", "licence of the trained style, written into its style.json")
+    license: str = setting("", "license of the trained style, written into its style.json")
     model: str = setting("animegan", "generator: animegan or animegan-lite")
     width: int = setting(32, "channels of the generator's first layer")
     depth: int = setting(4, "residual blocks of the generator")
@@ -39,7 +39,7 @@ class AnimeGANSettings(RunSettings):
     gram_unit: float = setting(1.0, "factor on Gram distances, for weights in other units")
     critic_width: int = setting(32, "channels of the discriminator's first layer")
     spectral_norm: bool = setting(True, "true or false: spectral norm in the discriminator")
-    colour_shift: bool = setting(
+    color_shift: bool = setting(
         False,
         "true or false: style pictures shifted to equal channel "
         "means (AnimeGAN's data_mean, computed for the style)",
@@ -48,7 +48,7 @@ class AnimeGANSettings(RunSettings):
     init_images: int = setting(10_000, "images of the first phase: content (and pairs) only")
     decay_images: int = setting(0, "images at the end over which learning rates fall to a tenth")
     decay: str = setting("linear", "how they fall: linear or cosine")
-    optimiser: str = setting("adam", "of the generator: adam, or muon, faster without a game")
+    optimizer: str = setting("adam", "of the generator: adam, or muon, faster without a game")
     lr_init: float = setting(2e-4, "learning rate of the generator in the first phase")
     lr_g: float = setting(2e-5, "learning rate of the generator")
     lr_d: float = setting(4e-5, "learning rate of the discriminator")
@@ -58,20 +58,20 @@ class AnimeGANSettings(RunSettings):
     mirror: bool = setting(True, "true or false: half of the crops are mirrored")
     face_share: float = setting(0.7, "share of crops on a face, where faces.json knows some")
     scene_share: float = setting(0.2, "share of photos without a face")
-    recolour_share: float = setting(0.35, "share of pairs whose channels are permuted")
+    recolor_share: float = setting(0.35, "share of pairs whose channels are permuted")
     cache_gb: float = setting(3.0, "memory for decoded pictures")
 
     weight_adversarial: float = setting(1.0, "of the least-squares GAN loss, both sides")
     weight_content: float = setting(1.0, "of feature distance to the photo")
-    weight_style: float = setting(1.0, "of Gram distance to the grey style picture, or the pair")
-    weight_colour: float = setting(10.0, "of YUV distance to the photo (to the drawing, if paired)")
+    weight_style: float = setting(1.0, "of Gram distance to the gray style picture, or the pair")
+    weight_color: float = setting(10.0, "of YUV distance to the photo (to the drawing, if paired)")
     weight_variation: float = setting(1.0, "of total variation")
     weight_pair: float = setting(0.0, "of L1 to the paired drawing")
     weight_pair_features: float = setting(0.0, "of feature distance to the paired drawing")
     weight_chroma: float = setting(0.0, "of L1 of U and V to the paired drawing")
     critic_real: float = setting(1.2, "discriminator: style pictures are real")
     critic_fake: float = setting(1.2, "discriminator: drawings are not")
-    critic_grey: float = setting(1.2, "discriminator: grey style pictures are not")
+    critic_gray: float = setting(1.2, "discriminator: gray style pictures are not")
     critic_smooth: float = setting(0.8, "discriminator: edge-smoothed style pictures are not")
     r1_gamma: float = setting(0.0, "of the slope penalty R1 on style pictures; 0: off")
     r1_every: int = setting(16, "steps between two R1 penalties, each weighted that much more")
@@ -79,7 +79,7 @@ class AnimeGANSettings(RunSettings):
     weight_region: float = setting(0.0, "AnimeGANv3: features of superpixels; needs scikit-image")
     weight_roughness: float = setting(0.0, "AnimeGANv3: distance to the guided-filtered drawing")
     weight_lab: float = setting(0.0, "AnimeGANv3: Lab distance to the photo")
-    centred_gram: bool = setting(False, "AnimeGANv3, true or false: Grams without channel means")
+    centered_gram: bool = setting(False, "AnimeGANv3, true or false: Grams without channel means")
     label_smoothing: float = setting(0.0, "AnimeGANv3 uses 0.1: scores aim at 0.9 and 0.1")
 
 
@@ -92,32 +92,32 @@ PUBLISHED = AnimeGANSettings(
     feature_unit=650.0,
     gram_unit=400.0,
     smooth="independent",
-    colour_shift=True,
+    color_shift=True,
     batch=12,
     max_images=672_256,
     init_images=66_560,
     sample_every_images=6_656,
     save_every_images=6_656,
     zoom=(1.0, 1.0),
-    recolour_share=0.0,
+    recolor_share=0.0,
     weight_adversarial=300.0,
 )
 
 
-def published(style, content, gram, colour, variation, critic) -> AnimeGANSettings:
-    """A published row: loss weights, then the discriminator's (real, fake, grey, smooth)."""
-    real, fake, grey, smooth = critic
+def published(style, content, gram, color, variation, critic) -> AnimeGANSettings:
+    """A published row: loss weights, then the discriminator's (real, fake, gray, smooth)."""
+    real, fake, gray, smooth = critic
     return dataclasses.replace(
         PUBLISHED,
         style=style,
-        **dict(weight_content=content, weight_style=gram, weight_colour=colour),
+        **dict(weight_content=content, weight_style=gram, weight_color=color),
         **dict(weight_variation=variation, critic_real=real, critic_fake=fake),
-        **dict(critic_grey=grey, critic_smooth=smooth),
+        **dict(critic_gray=gray, critic_smooth=smooth),
     )
 
 
 # Pairs drawn by a teacher, without a discriminator: features and Grams of the paired drawing make
-# lines crisp, chroma and permuted channels keep every colour, crops near full size keep lines bold.
+# lines crisp, chroma and permuted channels keep every color, crops near full size keep lines bold.
 PAIRED = AnimeGANSettings(
     max_images=8_000,
     batch=4,
@@ -129,11 +129,11 @@ PAIRED = AnimeGANSettings(
     crop_sizes=((0, 128),),
     zoom=(0.7, 1.3),
     scene_share=0.25,
-    recolour_share=0.3,
+    recolor_share=0.3,
     weight_adversarial=0.15,
     weight_content=0.1,
     weight_style=2.0,
-    weight_colour=2.0,
+    weight_color=2.0,
     weight_variation=0.0,
     weight_pair=4.0,
     weight_pair_features=3.0,
@@ -142,12 +142,12 @@ PAIRED = AnimeGANSettings(
     save_every_images=1_000,
     sample_every_images=1_000,
     validate_every_images=1_000,
-    critic_grey=0.4,
+    critic_gray=0.4,
     critic_smooth=1.0,
 )
 
 ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
-    # Style, content, Gram, colour and variation weights, (real, fake, grey, smooth) of the critic.
+    # Style, content, Gram, color and variation weights, (real, fake, gray, smooth) of the critic.
     "hayao": published("Hayao", 1.5, 2.5, 15.0, 1.0, (1.2, 1.2, 1.2, 0.8)),
     "shinkai": published("Shinkai", 1.2, 2.0, 10.0, 1.0, (1.7, 1.7, 1.7, 1.0)),
     "paprika": published("Paprika", 2.0, 0.6, 50.0, 0.1, (1.0, 1.0, 1.0, 0.005)),
@@ -175,17 +175,17 @@ LITE = dataclasses.replace(
     init_images=16_000,
     decay_images=16_000,
     decay="cosine",
-    optimiser="muon",
+    optimizer="muon",
     lr_init=3e-3,
     crop_sizes=((0, 256),),
     zoom=(1.0, 1.0),
     mirror=False,
     face_share=0.0,
     scene_share=0.0,
-    recolour_share=0.0,
+    recolor_share=0.0,
     weight_content=0.0,
     weight_style=0.0,
-    weight_colour=0.0,
+    weight_color=0.0,
     weight_pair=10.0,
     weight_pair_features=0.0,
     weight_chroma=0.0,
@@ -208,7 +208,7 @@ DISTIL_PRESETS: dict[str, AnimeGANSettings] = {
         crop_sizes=((0, 128), (6_600, 192)),
         zoom=(0.35, 0.85),
         face_share=0.85,
-        recolour_share=0.05,
+        recolor_share=0.05,
         weight_content=0.0,
     ),
 }

@@ -29,7 +29,7 @@ os.register_at_fork(after_in_child=functools.partial(cv2.setNumThreads, 0))
 
 SMALLEST = 64  # px, short side of a picture that is taken
 LARGEST = 1024  # px, short side that a picture is kept at, unless the crops need more
-FEW = 50  # pictures; fewer are learnt by heart
+FEW = 50  # pictures; fewer are learned by heart
 SMOOTH = ("paired", "independent", "computed")
 
 
@@ -85,14 +85,14 @@ class PictureCache:
 
 
 def weighted(pixels: np.ndarray) -> np.ndarray:
-    """uint8 RGBA with its colours weighted by alpha, so that hidden colours never bleed out."""
+    """uint8 RGBA with its colors weighted by alpha, so that hidden colors never bleed out."""
     alpha = pixels[..., 3:].astype(np.uint16)
-    colour = (pixels[..., :3] * alpha + 127) // 255
-    return np.concatenate([colour, alpha], axis=2).astype(np.uint8)
+    color = (pixels[..., :3] * alpha + 127) // 255
+    return np.concatenate([color, alpha], axis=2).astype(np.uint8)
 
 
 def laid_over(crop: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """A crop (H, W, 3), or (H, W, 4) with weighted colours, on a ground; uint8 RGB (H, W, 3)."""
+    """A crop (H, W, 3), or (H, W, 4) with weighted colors, on a ground; uint8 RGB (H, W, 3)."""
     if crop.shape[2] == 3:
         return crop
     hidden = 255 - crop[..., 3:].astype(np.float32)
@@ -169,7 +169,7 @@ class AnimeGANDraws(Dataset):
         zoom: tuple[float, float] = (0.5, 1.0),
         face_share: float = 0.7,
         scene_share: float = 0.2,
-        recolour_share: float = 0.3,
+        recolor_share: float = 0.3,
         mirror: bool = True,
         batch: int = 8,
         length: int,
@@ -179,7 +179,7 @@ class AnimeGANDraws(Dataset):
         if smooth not in SMOOTH:
             raise ValueError(f"--smooth {smooth}: expected one of {', '.join(SMOOTH)}")
         self.crop_sizes, self.zoom = crop_sizes, zoom
-        self.face_share, self.recolour_share = face_share, recolour_share
+        self.face_share, self.recolor_share = face_share, recolor_share
         self.mirror = mirror
         self.batch, self.length, self.seed = batch, length, seed
         needed = max(px for _, px in crop_sizes) / zoom[0]
@@ -300,13 +300,13 @@ class AnimeGANDraws(Dataset):
             window = self.window(picture, pixels.shape, size, rng)
         return window
 
-    def recoloured(self, crops: dict[str, np.ndarray], rng: np.random.Generator) -> dict:
+    def recolored(self, crops: dict[str, np.ndarray], rng: np.random.Generator) -> dict:
         """The crops, of a share of draws with their channels in another order, all in the same.
 
-        Portraits hold skin, grey and blue and hardly a green: without this a network learns two
-        axes of colour and leaves the third for last.
+        Portraits hold skin, gray and blue and hardly a green: without this a network learns two
+        axes of color and leaves the third for last.
         """
-        if rng.random() >= self.recolour_share:
+        if rng.random() >= self.recolor_share:
             return crops
         order = rng.permutation(3)
         return {name: crop[..., order] for name, crop in crops.items()}
@@ -324,10 +324,10 @@ class AnimeGANDraws(Dataset):
         crops = {"photo": window.cut(photo, size)}
         if self.paired:
             crops["drawn"] = window.cut(self.cache(self.drawings[photo_picture]), size)
-            crops = self.recoloured(crops, rng)
+            crops = self.recolored(crops, rng)
         looks = self.looks(index, size, rng)
-        # What the discriminator takes for real has the colours of what it is shown as drawn.
-        crops |= self.recoloured(looks, rng) if self.paired else looks
+        # What the discriminator takes for real has the colors of what it is shown as drawn.
+        crops |= self.recolored(looks, rng) if self.paired else looks
         return {
             name: torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
             for name, crop in crops.items()
@@ -362,13 +362,13 @@ class AnimeGANDraws(Dataset):
         mean of the three channel means, less each channel's mean. Sums to zero.
         """
         means = []
-        for picture in tqdm(self.styles, "measuring colours", leave=False, delay=2):
+        for picture in tqdm(self.styles, "measuring colors", leave=False, delay=2):
             pixels = self.cache(picture, alpha=True)
             # All of a soft picture, that has no opaque pixel.
             opaque = pixels[..., 3] == 255 if pixels.shape[2] == 4 else None
             opaque = None if opaque is not None and not opaque.any() else opaque
-            colours = pixels[..., :3].reshape(-1, 3) if opaque is None else pixels[opaque][:, :3]
-            means.append(colours.mean(axis=0, dtype=np.float64))
+            colors = pixels[..., :3].reshape(-1, 3) if opaque is None else pixels[opaque][:, :3]
+            means.append(colors.mean(axis=0, dtype=np.float64))
         mean = np.mean(means, axis=0)
         red, green, blue = (float(value) for value in mean.mean() - mean)
         return red, green, blue
@@ -412,7 +412,7 @@ def enough(photos_from, photos: list[Picture], styles_from, styles: list[Picture
     few = [f"{len(p)} {what} in {source}" for source, p, what in kinds if len(p) < FEW]
     if few:
         warnings.warn(
-            f"only {' and '.join(few)}: fewer than {FEW} are soon learnt by heart, and the style "
+            f"only {' and '.join(few)}: fewer than {FEW} are soon learned by heart, and the style "
             "will fit little else; expect washed-out or copied details, and give some hundreds",
             stacklevel=3,
         )

@@ -14,7 +14,7 @@ XYZ_OVER_WHITE = (
 )
 
 
-def colour(image: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
+def color(image: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
     """Absolute error of Y plus Huber errors (delta 1) of U and V; zero for equal images."""
     with torch.autocast(image.device.type, enabled=False):
         ours, theirs = yuv(image.float()), yuv(photo.float())
@@ -24,7 +24,7 @@ def colour(image: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
 
 
 def chroma(image: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Mean absolute error of U and V, light left out; zero for two greys, however different."""
+    """Mean absolute error of U and V, light left out; zero for two grays, however different."""
     with torch.autocast(image.device.type, enabled=False):
         return F.l1_loss(yuv(image.float())[:, 1:], yuv(other.float())[:, 1:])
 
@@ -49,8 +49,8 @@ def lab(image: torch.Tensor) -> torch.Tensor:
         return torch.stack([1.16 * y - 0.16, 5 * (x - y), 2 * (y - z)], 1)
 
 
-def lab_colour(image: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
-    """Twice the absolute error of L plus those of a and b (over 100); AnimeGANv3's colour term."""
+def lab_color(image: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
+    """Twice the absolute error of L plus those of a and b (over 100); AnimeGANv3's color term."""
     difference = (lab(image) - lab(photo)).abs().mean((0, 2, 3))
     return 2 * difference[0] + difference[1] + difference[2]
 
@@ -84,7 +84,7 @@ def roughness(image: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def regions(image: torch.Tensor, scale: float = 5.0, smallest: int = 50) -> torch.Tensor:
-    """An image with every superpixel in its mean colour, same shape, without gradient.
+    """An image with every superpixel in its mean color, same shape, without gradient.
 
     Felzenszwalb and Huttenlocher, IJCV 2004, by scikit-image on the CPU: slow, an option.
 
@@ -112,11 +112,11 @@ def adversarial_g(score_fake: torch.Tensor, target: float = 1.0) -> torch.Tensor
 def adversarial_d(
     scores: dict[str, torch.Tensor], weights: dict[str, float], smoothing: float = 0.0
 ) -> torch.Tensor:
-    """The four terms of AnimeGANv2: `real` scores go to 1; `fake`, `grey`, `smooth` ones to 0.
+    """The four terms of AnimeGANv2: `real` scores go to 1; `fake`, `gray`, `smooth` ones to 0.
 
     `smoothing` moves both targets inward, to 0.9 and 0.1 at AnimeGANv3's value of 0.1.
     """
     loss = weights["real"] * (scores["real"].float() - (1 - smoothing)).square().mean()
-    for name in ("fake", "grey", "smooth"):
+    for name in ("fake", "gray", "smooth"):
         loss = loss + weights[name] * (scores[name].float() - smoothing).square().mean()
     return loss

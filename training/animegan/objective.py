@@ -43,7 +43,7 @@ class AnimeGANObjective:
             zoom=s.zoom,
             face_share=s.face_share,
             scene_share=s.scene_share,
-            recolour_share=s.recolour_share,
+            recolor_share=s.recolor_share,
             mirror=s.mirror,
             batch=s.batch,
             length=s.max_images,
@@ -93,14 +93,14 @@ class AnimeGANObjective:
         draws = [self.dataset.draw(i, s.crop_sizes[0][1])["photo"] for i in range(32)]
         self.features.calibrate(to_unit({"photo": torch.stack(draws)})["photo"].to(device))
         self.gram_scales = self.features.gram_scales(self.style_stages)
-        shift = self.dataset.style_shift() if s.colour_shift else (0.0, 0.0, 0.0)
+        shift = self.dataset.style_shift() if s.color_shift else (0.0, 0.0, 0.0)
         # Of 0..255, as the channel means are; drawings and pictures live in [-1, 1].
         self.shift = torch.tensor(shift, device=device).view(1, 3, 1, 1) / 127.5
         self.weights = {
             "adversarial": s.weight_adversarial,
             "content": s.weight_content * s.feature_unit,
             "style": s.weight_style * s.gram_unit,
-            "colour": s.weight_colour,
+            "color": s.weight_color,
             "variation": s.weight_variation,
             "pair": s.weight_pair,
             "pair_features": s.weight_pair_features,
@@ -112,7 +112,7 @@ class AnimeGANObjective:
         self.critic_weights = {
             "real": s.critic_real,
             "fake": s.critic_fake,
-            "grey": s.critic_grey,
+            "gray": s.critic_gray,
             "smooth": s.critic_smooth,
         }
         self.sample_photos = self.pick_samples()
@@ -127,11 +127,11 @@ class AnimeGANObjective:
         small = [square(photo.load(), SAMPLE_PX) for photo in photos]
         return StyleScore(small, [styles[i].load() for i in chosen], features)
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Three, as published: the generator alone, the generator, the discriminator."""
         g = [weights for weights in self.G.parameters() if weights.requires_grad]
         adam = partial(torch.optim.Adam, betas=(0.5, 0.999))
-        ours = Muon if self.settings.optimiser == "muon" else adam
+        ours = Muon if self.settings.optimizer == "muon" else adam
         return {
             "init": ours(g, self.settings.lr_init),
             "g": ours(g, self.settings.lr_g),
@@ -139,7 +139,7 @@ class AnimeGANObjective:
         }
 
     def memory(self) -> list:
-        """Nothing: what is learnt lies in the networks and optimisers."""
+        """Nothing: what is learned lies in the networks and optimizers."""
         return []
 
     def schedule(self, images: int) -> dict[str, float]:
@@ -166,17 +166,17 @@ class AnimeGANObjective:
         return G(batch["photo"])
 
     def discriminator(self, D, drawn, batch, images: int):
-        """Style pictures are real; drawings, grey style and blurred edges are not.
+        """Style pictures are real; drawings, gray style and blurred edges are not.
 
         R1, if asked for, is lazy: every `r1_every` steps and as much heavier (StyleGAN2, sec. B).
         """
         s = self.settings
         real = batch["style"] + self.shift
-        smooth = losses.grey(batch["smooth"])
-        stacks = [real, drawn.detach().float(), losses.grey(batch["style"]), smooth]
+        smooth = losses.gray(batch["smooth"])
+        stacks = [real, drawn.detach().float(), losses.gray(batch["style"]), smooth]
         # One forward for all four: one power iteration, and one graph for distributed training.
         parts = D(torch.cat(stacks)).chunk(4)
-        scores = dict(zip(("real", "fake", "grey", "smooth"), parts, strict=True))
+        scores = dict(zip(("real", "fake", "gray", "smooth"), parts, strict=True))
         loss = animegan_losses.adversarial_d(scores, self.critic_weights, s.label_smoothing)
         loss = s.weight_adversarial * loss
         logs = {name: score.detach().float().mean() for name, score in scores.items()}
@@ -189,12 +189,12 @@ class AnimeGANObjective:
         return loss, logs
 
     def generator(self, D, drawn, batch, images: int):
-        """Content; in pairs the drawing's pixels, features, Grams and colours; with `D` the rest.
+        """Content; in pairs the drawing's pixels, features, Grams and colors; with `D` the rest.
 
         A discriminator of None means the first phase. Unpaired, style is the Gram distance to a
-        grey style picture and colour the distance to the photo, as published.
+        gray style picture and color the distance to the photo, as published.
         """
-        weights, centred = self.weights, self.settings.centred_gram
+        weights, centered = self.weights, self.settings.centered_gram
         drawn = drawn.float()
         parts = {}
 
@@ -218,23 +218,23 @@ class AnimeGANObjective:
                 ours, theirs = pick(found, self.style_stages), pick(target, self.style_stages)
                 parts["pair_features"] = losses.feature_distance(ours, theirs)
                 if weights["style"]:
-                    parts["style"] = losses.style_distance(ours, theirs, self.gram_scales, centred)
-            # A drawing's colours are known from the first step on.
-            parts["colour"] = animegan_losses.colour(drawn, batch["drawn"])
+                    parts["style"] = losses.style_distance(ours, theirs, self.gram_scales, centered)
+            # A drawing's colors are known from the first step on.
+            parts["color"] = animegan_losses.color(drawn, batch["drawn"])
             if weights["chroma"]:
                 parts["chroma"] = animegan_losses.chroma(drawn, batch["drawn"])
         if D is not None:
-            if "colour" not in parts:
-                parts["colour"] = animegan_losses.colour(drawn, batch["photo"])
+            if "color" not in parts:
+                parts["color"] = animegan_losses.color(drawn, batch["photo"])
             if weights["style"] and "style" not in parts:
                 with torch.no_grad():
-                    style = self.features(losses.grey(batch["style"]))
+                    style = self.features(losses.gray(batch["style"]))
                 ours, theirs = pick(found, self.style_stages), pick(style, self.style_stages)
-                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales, centred)
+                parts["style"] = losses.style_distance(ours, theirs, self.gram_scales, centered)
             if weights["variation"]:
                 parts["variation"] = animegan_losses.total_variation(drawn)
             if weights["lab"]:
-                parts["lab"] = animegan_losses.lab_colour(drawn, batch["photo"])
+                parts["lab"] = animegan_losses.lab_color(drawn, batch["photo"])
             if weights["roughness"]:
                 parts["roughness"] = animegan_losses.roughness(drawn)
             if weights["region"]:
@@ -321,7 +321,7 @@ def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) 
         "description": f"Trained on {images_seen:,} crops of {settings.style}.",
         "scope": "photo",
         "eye_distance": [30, 110],
-        "license": settings.licence,
+        "license": settings.license,
         "data": settings.data_statement or ", ".join(map(told, filter(None, sources))),
     }
     write_network(G, folder, style)

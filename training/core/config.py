@@ -44,7 +44,7 @@ CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "smooth": ("paired", "independent", "computed"),
     "decay": ("linear", "cosine"),
-    "optimiser": ("adam", "muon"),
+    "optimizer": ("adam", "muon"),
     "upsample": ("tf", "align", "half"),
 }
 

@@ -28,7 +28,7 @@ def refuse_unready(settings) -> None:
     is said, and training begins nevertheless.
 
     Raises:
-        ValueError: no repository's name, no licence, no statement on the data; or an option that
+        ValueError: no repository's name, no license, no statement on the data; or an option that
             only makes sense with --push-to-hub.
         PermissionError: no token, or none that may write there.
     """
@@ -44,7 +44,7 @@ def refuse_unready(settings) -> None:
     except ValueError as error:
         raise ValueError(f"--push-to-hub {error}") from error
     for option, value, what in (
-        ("--licence", settings.licence, "what the weights may be used for"),
+        ("--license", settings.license, "what the weights may be used for"),
         ("--data-statement", settings.data_statement, "what the pictures are, and whose"),
     ):
         if not upload.is_said(value):
@@ -54,7 +54,7 @@ def refuse_unready(settings) -> None:
         style = hub.read_style(written.parent)
         upload.refuse_unsaid(written, style.license, style.data)
     else:
-        upload.refuse_unsaid(written, settings.licence, settings.data_statement)
+        upload.refuse_unsaid(written, settings.license, settings.data_statement)
     upload.require_token()
     if os.environ.get("RANK", "0") == "0":
         try:

@@ -11,26 +11,26 @@ YUV = (
 )
 
 
-def grey(image: torch.Tensor) -> torch.Tensor:
-    """Luma in all three channels, same shape; a grey image comes back as it went in."""
+def gray(image: torch.Tensor) -> torch.Tensor:
+    """Luma in all three channels, same shape; a gray image comes back as it went in."""
     weights = image.new_tensor(YUV[0]).view(1, 3, 1, 1)
     return (image * weights).sum(1, keepdim=True).expand_as(image)
 
 
 def yuv(image: torch.Tensor) -> torch.Tensor:
-    """YUV of an image in [-1, 1], same shape: Y in [0, 1], U and V zero for grey."""
+    """YUV of an image in [-1, 1], same shape: Y in [0, 1], U and V zero for gray."""
     matrix = image.new_tensor(YUV)
     return torch.einsum("kc,nchw->nkhw", matrix, (image + 1) / 2)
 
 
-def gram(features: torch.Tensor, centred: bool = False) -> torch.Tensor:
+def gram(features: torch.Tensor, centered: bool = False) -> torch.Tensor:
     """Channel products (N, C, C) over H * W * C of each sample, in float32: half types overflow.
 
-    `centred` takes each channel's mean off first, as AnimeGANv3 does: texture without its tint.
+    `centered` takes each channel's mean off first, as AnimeGANv3 does: texture without its tint.
     """
     with torch.autocast(features.device.type, enabled=False):
         flat = features.float().flatten(2)
-        if centred:
+        if centered:
             flat = flat - flat.mean(2, keepdim=True)
         return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
 
@@ -45,11 +45,11 @@ def style_distance(
     features: list[torch.Tensor],
     others: list[torch.Tensor],
     scales: list[float],
-    centred: bool = False,
+    centered: bool = False,
 ) -> torch.Tensor:
     """Mean over the stages of the mean absolute difference of Gram matrices times its scale."""
     parts = [
-        scale * F.l1_loss(gram(a, centred), gram(b, centred))
+        scale * F.l1_loss(gram(a, centered), gram(b, centered))
         for a, b, scale in zip(features, others, scales, strict=True)
     ]
     return torch.stack(parts).mean()

@@ -22,7 +22,7 @@ MEASURING = (
     *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
     *("opencv-python-headless", "facenet-pytorch"),
 )
-SOURCES = ("data", "photos", "scenes", "pictures")  # settings that name what is learnt from
+SOURCES = ("data", "photos", "scenes", "pictures")  # settings that name what is learned from
 
 
 def about(settings, preset: str, accelerator: Accelerator) -> dict[str, object]:

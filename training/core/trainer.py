@@ -34,7 +34,7 @@ from training.core.hub_callback import Publisher
 class Objective(Protocol):
     """What is being trained. Batches are what `dataset` gives, collated, on the device.
 
-    `optimisers` maps names to optimisers; `discriminator` and `generator` return (loss, logs). A
+    `optimizers` maps names to optimizers; `discriminator` and `generator` return (loss, logs). A
     group of parameters may have a `share` of the rate that `schedule` names. `memory` holds what
     else a resumed run must know: objects with `state_dict` and `load_state_dict`.
     `validate` measures the slow copy on photos kept out of training: figures by name, of which
@@ -45,7 +45,7 @@ class Objective(Protocol):
     D: nn.Module
     dataset: Dataset
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]: ...
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]: ...
     def memory(self) -> list: ...
     def schedule(self, images: int) -> dict[str, float]: ...
     def adversarial(self, images: int) -> bool: ...
@@ -96,11 +96,11 @@ def pick_precision(wanted: str) -> str:
     return "bf16" if fast else "no"
 
 
-def step(accelerator: Accelerator, optimiser, loss: torch.Tensor) -> None:
-    """One descent step of one optimiser."""
-    optimiser.zero_grad(set_to_none=True)
+def step(accelerator: Accelerator, optimizer, loss: torch.Tensor) -> None:
+    """One descent step of one optimizer."""
+    optimizer.zero_grad(set_to_none=True)
     accelerator.backward(loss)
-    optimiser.step()
+    optimizer.step()
 
 
 def open_books(accelerator: Accelerator, settings, run: Path, images: int) -> None:
@@ -269,9 +269,9 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
     run.mkdir(parents=True, exist_ok=True)
     ema = EMA(objective.G, settings.ema_half_life_images)
     ema.network.to(accelerator.device)
-    names, optimisers = zip(*objective.optimisers().items(), strict=True)
-    G, D, *optimisers = accelerator.prepare(objective.G, objective.D, *optimisers)
-    optimisers = dict(zip(names, optimisers, strict=True))
+    names, optimizers = zip(*objective.optimizers().items(), strict=True)
+    G, D, *optimizers = accelerator.prepare(objective.G, objective.D, *optimizers)
+    optimizers = dict(zip(names, optimizers, strict=True))
     progress, sums = Progress(), Means()
     accelerator.register_for_checkpointing(ema, progress, sums, *objective.memory())
     if resume:
@@ -312,7 +312,7 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
         for batch in loader:
             batch = objective.unpack(batch)
             for name, rate in objective.schedule(progress.images).items():
-                for group in optimisers[name].param_groups:
+                for group in optimizers[name].param_groups:
                     group["lr"] = rate * group.get("share", 1.0)
             adversarial = objective.adversarial(progress.images)
 
@@ -324,7 +324,7 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
                 with accelerator.autocast():
                     loss, parts = objective.discriminator(D, drawn, batch, progress.images)
                 logs |= {f"d_{name}": value for name, value in parts.items()}
-                step(accelerator, optimisers["d"], loss)
+                step(accelerator, optimizers["d"], loss)
                 D.requires_grad_(False)
             # The bare critic: no slope of its weights is wanted, none has to be shared.
             critic = accelerator.unwrap_model(D) if adversarial else None
@@ -334,7 +334,7 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
             late = settings.max_minutes and time.monotonic() - started > 60 * settings.max_minutes
             logs, late, asked = agreed(accelerator, logs, bool(late), stop.asked)
             refuse_nonfinite(logs, progress.images, run)
-            step(accelerator, optimisers["g" if adversarial else "init"], loss)
+            step(accelerator, optimizers["g" if adversarial else "init"], loss)
 
             progress.images += settings.batch
             progress.seconds = before + time.monotonic() - started

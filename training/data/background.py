@@ -9,8 +9,8 @@ import numpy as np
 def painted_ground(rng: np.random.Generator, size: int) -> np.ndarray:
     """A ground as painted with broad brushes, uint8 RGB (size, size, 3); no two are alike.
 
-    A gradient, strokes in its neighbours' hues and a few of the opposite one, some with firm and
-    some with soft rims, and the grain of the brush. Always coloured and never flat, so that a
+    A gradient, strokes in its neighbors' hues and a few of the opposite one, some with firm and
+    some with soft rims, and the grain of the brush. Always colored and never flat, so that a
     discriminator cannot tell a cut-out by what it lies on.
     """
     hue, angle = rng.uniform(0, 180), rng.uniform(0, 2 * math.pi)

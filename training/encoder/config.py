@@ -13,7 +13,7 @@ class EncoderSettings(RunSettings):
     base: str = setting("portrait", "MobileStyleGAN or StyleGAN2 of faces: folder or name")
     start_from: str = setting("", "encoder to start from: folder or name; empty: a new one")
     title: str = setting("", "what the trained encoder is called")
-    licence: str = setting("", "licence of the trained encoder, written into its style.json")
+    license: str = setting("", "license of the trained encoder, written into its style.json")
 
     free_rows: int = setting(16, "rows of w+ with offsets of their own, in a new encoder")
     linear: int = setting(256, "rank of its linear path")

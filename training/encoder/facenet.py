@@ -19,7 +19,7 @@ class FaceNet(nn.Module):
         "20180402-114759-vggface2.pt"
     )
     side = 160
-    centre, part = (0.6, 0.5), 0.69  # of the crop: middle (row, column) and side of the face
+    center, part = (0.6, 0.5), 0.69  # of the crop: middle (row, column) and side of the face
 
     def __init__(self):
         super().__init__()
@@ -40,7 +40,7 @@ class FaceNet(nn.Module):
 
     def forward(self, face):
         height, width = face.shape[-2:]
-        top, left = (round((at - self.part / 2) * height) for at in self.centre)
+        top, left = (round((at - self.part / 2) * height) for at in self.center)
         side = round(self.part * width)
         middle = face[..., top : top + side, left : left + side]
         size = (self.side, self.side)

@@ -27,9 +27,9 @@ def low_rank_ridge(features: torch.Tensor, targets: torch.Tensor, rank: int, pen
     mean square error at samples left out one by one, before the cut.
     """
     features, targets = features.double(), targets.double()
-    centre, scale = features.mean(0), features.std(0) + RIDGE_FLOOR
+    center, scale = features.mean(0), features.std(0) + RIDGE_FLOOR
     scale = scale * features.shape[1] ** 0.5  # so that samples are about unit vectors
-    x, bias = (features - centre) / scale, targets.mean(0)
+    x, bias = (features - center) / scale, targets.mean(0)
     kernel = x @ x.T
     inverse = torch.linalg.inv(kernel + penalty * torch.eye(len(x), dtype=x.dtype, device=x.device))
     dual = inverse @ (targets - bias)
@@ -41,7 +41,7 @@ def low_rank_ridge(features: torch.Tensor, targets: torch.Tensor, rank: int, pen
     read = x.T @ (dual @ directions)
     spread_of = (x @ read).std(0) + 1e-9
     read = (read / spread_of).T / scale
-    found = (read, -read @ centre, directions * spread_of, bias)
+    found = (read, -read @ center, directions * spread_of, bias)
     return *(part.float() for part in found), error
 
 

@@ -174,7 +174,7 @@ class EncoderObjective:
         found = [pixels(picture, SIDE)[None].to(self.device) for picture in pictures]
         return [one.float() / 127.5 - 1 for one in found]
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """One. The linear path's tensors have sizes of their own, and rates that go by them."""
         s, G = self.settings, self.G
         linear = [*G.regression.parameters(), *G.offsets.parameters(), G.squeeze.weight]
@@ -190,7 +190,7 @@ class EncoderObjective:
         return {"init": torch.optim.Adam([*groups, {"params": rest}], s.lr, (0.9, 0.99))}
 
     def memory(self) -> list:
-        """Nothing: what is learnt lies in the network and its optimiser."""
+        """Nothing: what is learned lies in the network and its optimizer."""
         return []
 
     def schedule(self, images: int) -> dict[str, float]:
@@ -315,7 +315,7 @@ class EncoderObjective:
             f"{images_seen:,} faces.",
             "scope": "face",
             "family": "stylegan-encoder",
-            "license": s.licence,
+            "license": s.license,
             "data": s.data_statement or f"{told(s.photos)}, and generated faces of {base}",
         }
         write_network(G, folder, style)

@@ -16,14 +16,14 @@ from training.data.aligned import normals
 
 BLIT = ("flip", "rotate90", "translate_int")
 GEOMETRY = ("scale", "rotate", "anisotropic", "translate")
-COLOUR = ("brightness", "contrast", "luma_flip", "hue", "saturation")
+COLOR = ("brightness", "contrast", "luma_flip", "hue", "saturation")
 CORRUPTION = ("filter", "noise", "cutout")
-TRANSFORMS = (*BLIT, *GEOMETRY, *COLOUR, *CORRUPTION)
+TRANSFORMS = (*BLIT, *GEOMETRY, *COLOR, *CORRUPTION)
 
 # Set -> transform -> (factor of its probability, factor of its strength); what is left out is off.
 AUGMENTATIONS = {
-    "ada": dict.fromkeys((*BLIT, *GEOMETRY, *COLOUR), (1.0, 1.0)),
-    # Turned and recoloured faces are what a generator of cartoons learns to draw first.
+    "ada": dict.fromkeys((*BLIT, *GEOMETRY, *COLOR), (1.0, 1.0)),
+    # Turned and recolored faces are what a generator of cartoons learns to draw first.
     "toon": {
         "flip": (1.0, 1.0),
         "translate_int": (1.0, 1.0),
@@ -45,14 +45,14 @@ SYM6 = (
     0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252,
     -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148,
 )  # fmt: skip
-# The fine pixel that lies on a coarse one: the filter's centre of mass, not the middle of its taps.
-SYM6_CENTRE = sum(i * tap for i, tap in enumerate(SYM6)) / sum(SYM6)
+# The fine pixel that lies on a coarse one: the filter's center of mass, not the middle of its taps.
+SYM6_CENTER = sum(i * tap for i, tap in enumerate(SYM6)) / sum(SYM6)
 SYM2 = tuple((a + b * math.sqrt(3)) / math.sqrt(32) for a, b in ((1, 1), (3, 1), (3, -1), (1, -1)))
 # Share of a natural image's power in each octave of `octaves`, lowest first.
 POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
 
 EYE = torch.eye(4, dtype=torch.float64)
-LUMA = F.pad(torch.full((3, 3), 1 / 3, dtype=torch.float64), (0, 1, 0, 1))  # onto the greys
+LUMA = F.pad(torch.full((3, 3), 1 / 3, dtype=torch.float64), (0, 1, 0, 1))  # onto the grays
 CHROMA = torch.diag(torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)) - LUMA
 
 NOISE = 1 << 16  # salt of the noise's own stream, far from those of the training script
@@ -223,7 +223,7 @@ def moved(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def finer(length: int) -> torch.Tensor:
-    """(2 length + 12, length) to twice as fine: pixel k comes to lie at 2k + 1 + SYM6_CENTRE.
+    """(2 length + 12, length) to twice as fine: pixel k comes to lie at 2k + 1 + SYM6_CENTER.
 
     Of mirrored borders of 6 px, what the filter covers in full. Up to 256 px a matrix takes less
     of a CPU's time than convolutions, and nowhere a graphics card's TF32.
@@ -233,7 +233,7 @@ def finer(length: int) -> torch.Tensor:
 
 
 def coarser(length: int) -> torch.Tensor:
-    """(length / 2 - 5, length) to half as fine: pixel k is what lies at 2k + SYM6_CENTRE.
+    """(length / 2 - 5, length) to half as fine: pixel k is what lies at 2k + SYM6_CENTER.
 
     Undoes `finer` but for its outermost pixels, as the filter is orthogonal to its even shifts.
     """
@@ -255,22 +255,22 @@ def resampled(make, images: torch.Tensor) -> torch.Tensor:
 
 
 def grid_place(at: torch.Tensor, length: int) -> torch.Tensor:
-    """Where coordinates, in pixels from the centre, are in `finer`, for `grid_sample`."""
+    """Where coordinates, in pixels from the center, are in `finer`, for `grid_sample`."""
     at = at + (length - 1) / 2
     covered = (at >= -3) & (at <= length + 2)
     at = torch.where(covered, at, mirrored(at, length))
-    return (2 * at + 1 + SYM6_CENTRE + 0.5) / (length + 6) - 1
+    return (2 * at + 1 + SYM6_CENTER + 0.5) / (length + 6) - 1
 
 
 def warp(images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
     """Images through affine maps, filtered against aliasing, same shape; borders are mirrored.
 
-    `inverse` (N, 3, 3) takes a point (x, y, 1) of the result, in pixels from the centre, to the
+    `inverse` (N, 3, 3) takes a point (x, y, 1) of the result, in pixels from the center, to the
     point that is drawn there. The identity gives the images again.
     """
     height, width = images.shape[2:]
     inverse = inverse.to(images)[:, :2, :, None, None]
-    fine = images.new_tensor([SYM6_CENTRE])
+    fine = images.new_tensor([SYM6_CENTER])
     x = (torch.arange(2 * width + 10).to(images) - fine) / 2 - (width - 1) / 2
     y = (torch.arange(2 * height + 10).to(images) - fine) / 2 - (height - 1) / 2
     at = inverse[:, :, 0] * x + inverse[:, :, 1] * y[:, None] + inverse[:, :, 2]
@@ -279,7 +279,7 @@ def warp(images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
 
 
 def geometry(draws: Draws, height: int, width: int) -> torch.Tensor:
-    """(N, 3, 3) from the result to the images, in pixels from the centre, in float64."""
+    """(N, 3, 3) from the result to the images, in pixels from the center, in float64."""
     scale = 2 ** (0.2 * draws.normal("scale"))
     before = math.pi * draws.uniform("rotate", 0, gate=0)
     after = math.pi * draws.uniform("rotate", 1, gate=1)
@@ -296,14 +296,14 @@ def geometry(draws: Draws, height: int, width: int) -> torch.Tensor:
 
 
 def hue_turned(angle: torch.Tensor) -> torch.Tensor:
-    """(N, 4, 4) that turn colours about the axis of greys: Rodrigues' formula."""
+    """(N, 4, 4) that turn colors about the axis of grays: Rodrigues' formula."""
     cos, sin = angle.cos().view(-1, 1, 1), angle.sin() / math.sqrt(3)
     across = matrices(0, -sin, sin, 0, sin, 0, -sin, 0, -sin, sin, 0, 0, 0, 0, 0, 0)
     return EYE - CHROMA + cos * CHROMA + across
 
 
 def chroma_scaled(factor: torch.Tensor) -> torch.Tensor:
-    """(N, 4, 4) that scale the distance to grey; 0 makes grey."""
+    """(N, 4, 4) that scale the distance to gray; 0 makes gray."""
     return EYE - CHROMA + factor.view(-1, 1, 1) * CHROMA
 
 
@@ -312,7 +312,7 @@ def luma_flipped(flip: torch.Tensor) -> torch.Tensor:
     return EYE - 2 * flip.view(-1, 1, 1) * LUMA
 
 
-def colours(draws: Draws) -> torch.Tensor:
+def colors(draws: Draws) -> torch.Tensor:
     """(N, 4, 4) of (R, G, B, 1) in [-1, 1], in float64; luma is the mean of the three."""
     b = 0.2 * draws.normal("brightness")
     c = 2 ** (0.5 * draws.normal("contrast"))
@@ -325,8 +325,8 @@ def colours(draws: Draws) -> torch.Tensor:
     )
 
 
-def recolour(images: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Images with their colours, as (R, G, B, 1), times `matrix` (N, 4, 4)."""
+def recolor(images: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Images with their colors, as (R, G, B, 1), times `matrix` (N, 4, 4)."""
     matrix = matrix.to(images)
     mixed = torch.baddbmm(matrix[:, :3, 3:], matrix[:, :3, :3], images.flatten(2))
     return mixed.view_as(images)
@@ -382,7 +382,7 @@ def add_noise(images: torch.Tensor, sigma: torch.Tensor, seeds: torch.Tensor) ->
 
 
 def cut_out(images: torch.Tensor, side, x, y) -> torch.Tensor:
-    """Grey boxes about (x, y), in shares of the image, all (N,); may reach over the border."""
+    """Gray boxes about (x, y), in shares of the image, all (N,); may reach over the border."""
     height, width = images.shape[2:]
     side = side[:, None]
     below = ((torch.arange(height) + 0.5) / height - y[:, None]).abs() < side / 2
@@ -429,8 +429,8 @@ def transformed(images: torch.Tensor, draws: Draws, seeds: torch.Tensor) -> torc
 
     inverse = geometry(draws, height, width)
     images = on_some(warp, images, differs(inverse, torch.eye(3)), inverse)
-    matrix = colours(draws)
-    images = on_some(recolour, images, differs(matrix, torch.eye(4)), matrix)
+    matrix = colors(draws)
+    images = on_some(recolor, images, differs(matrix, torch.eye(4)), matrix)
     gains = octave_gains(draws)
     images = on_some(refilter, images, differs(gains, torch.ones(4)), gains)
     sigma = 0.1 * draws.normal("noise").abs()

@@ -11,7 +11,7 @@ class NoiseSettings(RunSettings):
 
     data: str = setting("", "pictures to learn from: folder, zip, tar or owner/name on the Hub")
     title: str = setting("", "what the trained generator is called in menus")
-    licence: str = setting("", "licence of the trained generator, written into its style.json")
+    license: str = setting("", "license of the trained generator, written into its style.json")
     score_samples: int = setting(256, "pictures that a score draws")
 
 

@@ -20,7 +20,7 @@ def jitter(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def slide(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """Whole pixels, up to an eighth of a side either way, by `u` (N, 2); grey comes in."""
+    """Whole pixels, up to an eighth of a side either way, by `u` (N, 2); gray comes in."""
     index, inside = [], []
     for size, share in zip(images.shape[2:], u.T, strict=True):
         most = int(size / 8 + 0.5)
@@ -33,13 +33,13 @@ def slide(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def cut_half(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """A grey box of half of each side, its centre anywhere, by `u` (N, 2)."""
+    """A gray box of half of each side, its center anywhere, by `u` (N, 2)."""
     return cut_out(images, torch.full_like(u[:, 0], 0.5), u[:, 0], u[:, 1])
 
 
 # Policy -> its function and which of a sample's seven uniform numbers it takes.
 POLICIES = {
-    "colour": (jitter, slice(0, 3)),
+    "color": (jitter, slice(0, 3)),
     "translation": (slide, slice(3, 5)),
     "cutout": (cut_half, slice(5, 7)),
 }
@@ -48,7 +48,7 @@ POLICIES = {
 def diff_augment(
     images: torch.Tensor,
     seeds: torch.Tensor,
-    policy: tuple[str, ...] = ("colour", "translation", "cutout"),
+    policy: tuple[str, ...] = ("color", "translation", "cutout"),
 ) -> torch.Tensor:
     """DiffAugment: every sample through every policy in turn, same shape and type.
 

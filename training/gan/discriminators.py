@@ -9,7 +9,7 @@ from toonify.models.stylegan2 import RESOLUTIONS, FullyConnected, clamp, tent
 
 
 def as_buffers(network: nn.Module) -> nn.Module:
-    """The network, its weights now buffers of the same names: no optimiser reaches them."""
+    """The network, its weights now buffers of the same names: no optimizer reaches them."""
     for layer in network.modules():
         for name, weight in list(layer.named_parameters(recurse=False)):
             delattr(layer, name)
@@ -80,7 +80,7 @@ def minibatch_deviation(x: torch.Tensor, group: int) -> torch.Tensor:
 class Convolution(nn.Module):
     """Convolution and leaky ReLU: (N, I, H, W) -> (N, O, H / down, W / down).
 
-    Equalised learning rate, as in `FullyConnected`. Halving is a pass of the filter [1, 3, 3, 1],
+    Equalized learning rate, as in `FullyConnected`. Halving is a pass of the filter [1, 3, 3, 1],
     which leaves H + 1 pixels of H with two of zeros around, and 3x3 weights with a stride of 2.
     """
 
@@ -181,7 +181,7 @@ class StyleGAN2Discriminator(nn.Module):
 
         Mo, Cho, Shin, "Freeze the discriminator", CVPR workshop 2020. Their weights become buffers
         of the same names: no later `requires_grad_` reaches them, and no process that trains along
-        expects their slopes. To be called before an optimiser is made.
+        expects their slopes. To be called before an optimizer is made.
         """
         if not 0 <= first <= len(self.sizes):
             raise ValueError(f"first={first}: expected 0 to {len(self.sizes)} blocks")

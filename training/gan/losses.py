@@ -60,7 +60,7 @@ def path_lengths(image: torch.Tensor, ws: torch.Tensor, normals: torch.Tensor) -
 
 
 class PathMean:
-    """The running mean length that path length regularisation pulls towards."""
+    """The running mean length that path length regularization pulls towards."""
 
     def __init__(self, decay: float = 0.01):
         self.decay = decay

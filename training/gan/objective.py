@@ -40,7 +40,7 @@ class Trainee(nn.Module):
 
     def forward(self, batch: dict[str, torch.Tensor]):
         ws = self.latents(batch, follow=self.training)
-        return self.synthesise(ws), ws
+        return self.synthesize(ws), ws
 
     def latents(self, batch: dict[str, torch.Tensor], follow: bool = False) -> torch.Tensor:
         """w+ (N, num_ws, D) of z, from row `cut` on of another z."""
@@ -62,7 +62,7 @@ class Trainee(nn.Module):
             mean = reduce(w.detach().mean(0), "mean")
             mapping.w_avg.copy_(mean.lerp(mapping.w_avg, W_AVG_DECAY))
 
-    def synthesise(self, ws: torch.Tensor) -> torch.Tensor:
+    def synthesize(self, ws: torch.Tensor) -> torch.Tensor:
         """Pictures (N, 3, side, side) of w+."""
         return self.generator.synthesis(ws)
 
@@ -70,7 +70,7 @@ class Trainee(nn.Module):
         """Pictures of noise, as people see them."""
         mapping = self.generator.mapping
         w = mapping.w_avg.lerp(mapping(z), truncation)
-        return self.synthesise(w[:, None].expand(-1, self.generator.num_ws, -1))
+        return self.synthesize(w[:, None].expand(-1, self.generator.num_ws, -1))
 
 
 class NoiseObjective:
@@ -157,7 +157,7 @@ class NoiseObjective:
             "description": f"Trained on {images_seen:,} pictures.",
             "scope": "face",
             "family": self.family,
-            "license": s.licence,
+            "license": s.license,
             "data": s.data_statement or told(s.data),
         }
         write_network(G.generator, folder, style | self.told_of_network())
@@ -214,7 +214,7 @@ class GANObjective(NoiseObjective):
         )
         self.weights = {"adversarial": 1.0}
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """One for each network."""
         s = self.settings
         betas = (0.0, s.beta2)

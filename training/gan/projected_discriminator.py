@@ -33,7 +33,7 @@ def without_norms(network: nn.Module) -> nn.Module:
 
 
 def frozen_features(stages: tuple[int, ...]) -> nn.Module:
-    """MobileNetV2 up to the last of `stages`, without batch norms, as buffers: nothing is learnt.
+    """MobileNetV2 up to the last of `stages`, without batch norms, as buffers: nothing is learned.
 
     Image (N, 3, R, R) in [-1, 1] -> {stage: (N, C, h, w)}.
     """

@@ -23,7 +23,7 @@ class SampleScore:
 
     @torch.inference_mode()
     def look(self, pictures):
-        """Rows (n, 1280) of pictures (1, 3, H, W), and the mean distance of neighbours."""
+        """Rows (n, 1280) of pictures (1, 3, H, W), and the mean distance of neighbors."""
         rows, apart, before = [], [], None
         for picture in pictures:
             found = self.features(picture.to(self.features.mean.device))

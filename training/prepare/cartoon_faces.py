@@ -9,7 +9,7 @@ alone. The command writes
 - `OUT/images/000/000123.png`: RGB squares of `--px`, a thousand to a folder;
 - `OUT/attributes.csv`: one row a picture; `none` is a part that is absent or hidden, an empty cell
   an attribute that the picture's style does not have;
-- `OUT/LICENCES.md`: who drew the styles and under which licenses; keep it with the pictures;
+- `OUT/LICENSES.md`: who drew the styles and under which licenses; keep it with the pictures;
 - `OUT/data.json`: the settings;
 - `OUT/README.md`: the card of the data set.
 
@@ -188,7 +188,7 @@ def _write_set(
     """
     with _lock(folder):
         _write_settings(folder, settings, len(rows))
-        records.write_text(_license_text(licenses), folder / "LICENCES.md")
+        records.write_text(_license_text(licenses), folder / "LICENSES.md")
         missing = [
             (index, item)
             for index, item in enumerate(items)
@@ -274,10 +274,10 @@ def _end_with_parent() -> None:
 
 def _license_text(licenses: dict[str, dict[str, str]]) -> str:
     lines = [
-        "# Licences",
+        "# Licenses",
         "",
-        "The pictures are made of the parts of the styles below, put together by chance, coloured",
-        "and cropped. Where a licence asks for credit, it goes with the pictures.",
+        "The pictures are made of the parts of the styles below, put together by chance, colored",
+        "and cropped. Where a license asks for credit, it goes with the pictures.",
     ]
     for style, said in licenses.items():
         lines += ["", f"## {style}", ""]

@@ -16,7 +16,7 @@ LICENSE = {
     "title": "Cartoon Set",
     "creator": "Google LLC; drawn by Shiraz Fuman",
     "source": "https://google.github.io/cartoonset/",
-    "licence": "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
+    "license": "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
 }
 _LARGEST_ROWS = 2**16  # bytes of a picture's attributes; genuine ones have about 400
 

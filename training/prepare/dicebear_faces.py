@@ -35,7 +35,7 @@ class Portrait:
     view: tuple[float, float, float] = (0.0, 0.0, 1.0)  # left, top, side in shares of the drawing
     chances: dict[str, float] = field(default_factory=dict)  # that an optional component is there
     weights: dict[str, dict[str, float]] = field(default_factory=dict)  # of variants; else 1
-    colours: dict[str, tuple[str, ...]] = field(default_factory=dict)  # instead of the style's
+    colors: dict[str, tuple[str, ...]] = field(default_factory=dict)  # instead of the style's
 
 
 def _each(weight: float, *names: str) -> dict[str, float]:
@@ -76,7 +76,7 @@ PORTRAITS = {
             "mouth": _each(0, "vomit"),
             "top": _each(0.4, "hat hijab turban winterHat02 winterHat03 winterHat04 winterHat1"),
         },
-        colours={"skin": ("#614335", "#ae5d29", "#d08b5b", "#edb98a", "#ffdbb4")},
+        colors={"skin": ("#614335", "#ae5d29", "#d08b5b", "#edb98a", "#ffdbb4")},
     ),
     "adventurer": Portrait(
         view=(0.05, 0.06, 0.9),
@@ -100,7 +100,7 @@ PORTRAITS = {
             "eyes": _numbered(0, 1, 15, 17, 18, 19, 22),
             "hair": _numbered(0, 21, 40, 41, 45),
         },
-        colours={"skin": _SKINS, "hair": _HAIRS},
+        colors={"skin": _SKINS, "hair": _HAIRS},
     ),
     "open-peeps": Portrait(
         view=(0.1, 0.0, 0.88),
@@ -166,7 +166,7 @@ def compile_style(style: str):
 def license_of(style: str) -> dict[str, str]:
     """Title, creator, source and license of a style, as the package states them."""
     meta = definition(style).get("meta", {})
-    keys = {"creator": "creator", "source": "source", "licence": "license"}
+    keys = {"creator": "creator", "source": "source", "license": "license"}
     parts = {name: meta.get(key, {}) for name, key in keys.items()}
     found = {"title": parts["source"].get("name", style)}
     for name, part in parts.items():
@@ -217,7 +217,7 @@ def components_of(style: str) -> dict[str, dict]:
 
 def colors_of(style: str) -> dict[str, list[str]]:
     """The colors that are chosen, and what from; the background is chosen elsewhere."""
-    own = PORTRAITS.get(style, Portrait()).colours
+    own = PORTRAITS.get(style, Portrait()).colors
     found = definition(style).get("colors", {})
     return {
         name: list(own.get(name, color["values"]))
@@ -284,17 +284,17 @@ def _inside(style: str) -> dict[tuple[str, str], tuple[set[str], set[str]]]:
 
 
 def _references(node) -> tuple[set[str], set[str]]:
-    components, colours = set(), set()
+    components, colors = set(), set()
     if isinstance(node, dict):
         kind = node.get("type")
         if kind in ("component", "color"):
-            (components if kind == "component" else colours).add(node["name"])
+            (components if kind == "component" else colors).add(node["name"])
         node = list(node.values())
     for child in node if isinstance(node, list) else ():
         inner = _references(child)
         components |= inner[0]
-        colours |= inner[1]
-    return components, colours
+        colors |= inner[1]
+    return components, colors
 
 
 def column(name: str) -> str:
@@ -308,10 +308,10 @@ def describe(style: str, options: dict) -> dict[str, str]:
     Components and colors without a choice are no attributes.
     """
     inside, aliases = _inside(style), definition(style)["components"]
-    variants, colours, left = {}, {"background"}, [("", "")]
+    variants, colors, left = {}, {"background"}, [("", "")]
     while left:
         components, more = inside[left.pop()]
-        colours |= more
+        colors |= more
         for name in components:
             name = aliases[name].get("extends", name)
             if name not in variants and options[f"{name}Probability"]:
@@ -325,7 +325,7 @@ def describe(style: str, options: dict) -> dict[str, str]:
             row[column(name)] = variants.get(name, "none")
     for name, values in colors_of(style).items():
         if len(values) > 1:
-            row[f"{column(name)}_color"] = options[f"{name}Color"][0] if name in colours else "none"
+            row[f"{column(name)}_color"] = options[f"{name}Color"][0] if name in colors else "none"
     return row | {"background_color": options["backgroundColor"][0]}
 
 

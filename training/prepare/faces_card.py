@@ -19,16 +19,16 @@ CONFIGS = [
 def card(
     settings: dict,
     count: int,
-    licences: dict[str, dict[str, str]],
+    licenses: dict[str, dict[str, str]],
     rows: list[dict],
     any_license: bool = False,
 ) -> str:
     """The card, as Markdown with front matter.
 
-    `settings` are those of data.json, `licences` what the styles' package states of each, and
-    `rows` those of attributes.csv; `any_license` that they were drawn whatever the licence.
+    `settings` are those of data.json, `licenses` what the styles' package states of each, and
+    `rows` those of attributes.csv; `any_license` that they were drawn whatever the license.
     """
-    names = {said["licence"].partition(", http")[0] for said in licences.values()}
+    names = {said["license"].partition(", http")[0] for said in licenses.values()}
     known = {cards.license_keys(name)["license"] for name in names}
     size = next((size for size, end in SIZES if count < end), "1M<n<10M")
     values = {name: set() for row in rows for name in row if name not in ("file", "style", "seed")}
@@ -48,7 +48,7 @@ def card(
         front,
         count=count,
         settings=settings,
-        licences=licences,
+        licenses=licenses,
         kinds={name: len(found) for name, found in values.items()},
         skins=Counter(row["skin_color"] for row in rows if "skin_color" in row).most_common(),
         command=command(settings, count) + any_license * " --any-license",

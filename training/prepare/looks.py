@@ -215,7 +215,7 @@ def flatten(picture: np.ndarray, frames: list[FaceFrame], look: Look, unit: floa
 def smooth_along_edges(
     flat: np.ndarray, skin: np.ndarray, frames: list[FaceFrame], look: Look, unit: float
 ) -> np.ndarray:
-    """Colours run along edges, as strands of hair do, and skin goes flat; uint8 RGB -> uint8 RGB.
+    """Colors run along edges, as strands of hair do, and skin goes flat; uint8 RGB -> uint8 RGB.
 
     Eyes, brows and mouths stay as they are.
     """

@@ -31,8 +31,8 @@ class StyleGANSettings(GANSettings):
         "true or false: a tensor's rate is --lr-g times its root mean square (MobileStyleGAN)",
     )
     weight_adversarial: float = setting(1.0, "of the adversarial loss; 0: no discriminator")
-    weight_colour: float = setting(0.0, "of colours, cell by cell, to the start's picture; 0: off")
-    weight_path: float = setting(2.0, "of path length regularisation; 0: off")
+    weight_color: float = setting(0.0, "of colors, cell by cell, to the start's picture; 0: off")
+    weight_path: float = setting(2.0, "of path length regularization; 0: off")
     path_every: int = setting(4, "steps between two of it, each as much heavier")
     path_share: float = setting(0.5, "share of the batch that it looks at")
     freeze_mapping: bool = setting(False, "true or false: w of a z stays what it is")
@@ -120,7 +120,7 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
     ),
     # A generator of ours learns from a folder of aligned drawings, a few hundred of them: frozen
     # features judge, as a discriminator that starts from nothing teaches the base stripes first.
-    # Every face keeps its colours: left alone, all skins draw together to the drawings' mean.
+    # Every face keeps its colors: left alone, all skins draw together to the drawings' mean.
     "transfer": replace(
         PUBLISHED,
         start_from="portrait",
@@ -136,7 +136,7 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
         decay_images=12_000,
         critic_base=8192,
         critic_max=256,
-        weight_colour=60.0,
+        weight_color=60.0,
         weight_path=0.0,
         freeze_mapping=True,
         augment="diff",
@@ -166,9 +166,9 @@ def refuse_nonsense(settings: StyleGANSettings) -> StyleGANSettings:
         )
     if not s.look and not s.weight_adversarial:
         raise ValueError("--weight-adversarial 0: expected --look, there is nothing to learn from")
-    if s.weight_colour and not s.start_from:
+    if s.weight_color and not s.start_from:
         raise ValueError(
-            f"--weight-colour {s.weight_colour}: expected --start-from, whose colours are kept"
+            f"--weight-color {s.weight_color}: expected --start-from, whose colors are kept"
         )
     if s.window and (s.weight_adversarial or not s.look):
         raise ValueError(f"--window {s.window}: expected pairs and --weight-adversarial 0")

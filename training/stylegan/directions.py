@@ -3,7 +3,7 @@
     python -m training.stylegan.directions --model MODEL --out FILE [--samples 2000] [--seed 0]
 
 Faces are drawn from random w at 256 px and simple things are measured of each, by the five points
-of the face detector and the colours around them. A direction is what predicts a measurement from w
+of the face detector and the colors around them. A direction is what predicts a measurement from w
 (`toonify.latents.fit_direction`), made orthogonal to what shall stay as it is; then it is tried out
 on some faces and lengthened or shortened towards an effect of one standard deviation for amount 1,
 within bounds: most stay below, since more would leave the faces that the network can draw.
@@ -12,8 +12,8 @@ FILE is safetensors: a tensor (D,) for each name, and metadata that `load_direct
 With `--measured FILE.npz` measurements are kept there and used again. `--sheet FOLDER` draws each
 direction on a few faces, to look at.
 
-Nothing simple says how old a face is: texture and grey find hard light and pale backdrops instead.
-So age is learnt only with `--judged FILE.npz`, made by a person: `w` (N, D) and, named `age`, a
+Nothing simple says how old a face is: texture and gray find hard light and pale backdrops instead.
+So age is learned only with `--judged FILE.npz`, made by a person: `w` (N, D) and, named `age`, a
 value for each (N,), such as -2 for a child to 2 for an old face. Any other trait may be judged too.
 `training/stylegan/judged_age.npz` has 560 faces of the bundled base, judged by one person in one
 pass.
@@ -82,7 +82,7 @@ TRAITS = {
 def measure(pixels: np.ndarray, points: np.ndarray) -> dict[str, float]:
     """What can be said of a face in RGB uint8 (H, W, 3) by its five points (5, 2), in px.
 
-    Lengths are in eye distances, colours in CIELAB; each name says what a larger value means.
+    Lengths are in eye distances, colors in CIELAB; each name says what a larger value means.
     """
     face = Measured(pixels, points)
     nose_down, mouth_down = ((p - face.eyes) @ face.down for p in (face.nose, face.mouth))
@@ -90,11 +90,11 @@ def measure(pixels: np.ndarray, points: np.ndarray) -> dict[str, float]:
         face.patch(eye, (side * 0.05, 0.55), (0.15, 0.12))
         for eye, side in ((face.left_eye, -1), (face.right_eye, 1))
     ]
-    skin = face.colour(*cheeks)
+    skin = face.color(*cheeks)
     light = skin[0]
     lips = face.patch(face.mouth, (0, 0.02), (0.3, 0.12))
     lip_chroma = np.hypot(lips[:, 1], lips[:, 2])
-    hair = face.colour(face.patch(face.eyes, (0, -1.2), (0.45, 0.12)))
+    hair = face.color(face.patch(face.eyes, (0, -1.2), (0.45, 0.12)))
     bridge = face.patch(face.eyes, (0, 0.05), (0.14, 0.16))
     return {
         "nose_aside": float((face.nose - face.eyes) @ face.across / face.eye_distance),

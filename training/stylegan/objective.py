@@ -25,7 +25,7 @@ from training.gan.objective import PATH, WINDOW, GANObjective, new_critic
 from training.metrics import distances
 from training.stylegan.config import StyleGANSettings, refuse_nonsense
 
-CELLS = 16  # along a side of a picture, whose mean colours --weight-colour looks at
+CELLS = 16  # along a side of a picture, whose mean colors --weight-color looks at
 
 
 def transfer(target: nn.Module, source: nn.Module) -> tuple[list[str], list[str]]:
@@ -70,12 +70,12 @@ def open_generator(settings: StyleGANSettings) -> StyleGAN2Generator | MobileSty
                 f"--start-from {s.start_from}: no layer of it fits --channel-base "
                 f"{s.channel_base}, --channel-max {s.channel_max}, --latent {s.latent}"
             )
-        if s.weight_colour and any(
+        if s.weight_color and any(
             name.startswith("synthesis.") and "noise" not in name for name in left
         ):
             raise ValueError(
-                f"--weight-colour {s.weight_colour}: expected a --start-from that draws "
-                f"{s.resolution} px with these channels, as new layers have no colours to keep"
+                f"--weight-color {s.weight_color}: expected a --start-from that draws "
+                f"{s.resolution} px with these channels, as new layers have no colors to keep"
             )
         print(f"{len(copied)} tensors come from {s.start_from}, {len(left)} are new")
     return new
@@ -104,7 +104,7 @@ class Trainee(gan_objective.Trainee):
         w = batch["w"]
         return w if w.ndim == 3 else w[:, None].expand(-1, self.generator.num_ws, -1)
 
-    def synthesise(self, ws: torch.Tensor) -> torch.Tensor:
+    def synthesize(self, ws: torch.Tensor) -> torch.Tensor:
         """Pictures (N, 3, side, side) of w+."""
         noise = self.noise if self.training else "const"
         return self.generator.synthesis(ws, self.side, noise)
@@ -183,7 +183,7 @@ class StyleGANObjective(GANObjective):
         generator = open_generator(s)
         G = Trainee(generator.train(), s.resolution, s.noise, s.window)
         self.start = None
-        if s.weight_colour:
+        if s.weight_color:
             self.start = copy.deepcopy(G).eval().requires_grad_(False).to(device)
         if s.window and not isinstance(generator, MobileStyleGAN):
             raise ValueError(f"--window {s.window}: expected a MobileStyleGAN to start from")
@@ -202,13 +202,13 @@ class StyleGANObjective(GANObjective):
             self.features.calibrate((torch.cat(some) / 127.5 - 1).to(device))
         self.weights = {
             "adversarial": s.weight_adversarial,
-            "colour": s.weight_colour,
+            "color": s.weight_color,
             "path": s.weight_path * s.path_every,
             "pair": s.weight_pair,
             "pair_features": s.weight_pair_features,
         }
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """One for each network; "init" is the generator's where there is no discriminator."""
         s = self.settings
         betas = (0.0, s.beta2)
@@ -272,7 +272,7 @@ class StyleGANObjective(GANObjective):
         if D is not None:
             parts["adversarial"] = self.deceit(D, picture, batch)
         if self.start is not None:
-            parts["colour"] = self.colour_distance(picture, batch)
+            parts["color"] = self.color_distance(picture, batch)
         if s.weight_pair or s.weight_pair_features:
             parts["pair"] = F.l1_loss(picture.float(), batch["real"])
             found = list(self.features(picture.float()).values())
@@ -283,7 +283,7 @@ class StyleGANObjective(GANObjective):
             parts["path"] = self.path_penalty(batch)
         return losses.total(parts, self.weights)
 
-    def colour_distance(self, picture: torch.Tensor, batch) -> torch.Tensor:
+    def color_distance(self, picture: torch.Tensor, batch) -> torch.Tensor:
         """Mean absolute error of Y, U and V, each about 0 to 1, to the start's picture (scalar).
 
         Both are drawn of the same noise, (N, 3, side, side), and compared by means of `CELLS` x
@@ -303,7 +303,7 @@ class StyleGANObjective(GANObjective):
             ws = self.G.latents(some)
             if not ws.requires_grad:  # of a frozen mapping
                 ws = ws.detach().requires_grad_(True)
-            picture = self.G.synthesise(ws)
+            picture = self.G.synthesize(ws)
             noise = normals(batch["seed"][:few], PATH, *picture.shape[1:]).to(picture.device)
             lengths = gan_losses.path_lengths(picture, ws, noise)
         mean = float(reduce(lengths.detach().mean(), "mean"))

@@ -133,7 +133,7 @@ def settings_of(options: argparse.Namespace, stage: str, base: Generator) -> Sty
         TOON,
         out=str(options.out / stage),
         title=options.title or options.drawing.stem.replace("_", " ").capitalize(),
-        licence=options.licence,
+        license=options.license,
         data=str(options.drawing),
         look="reference",
         start_from=str(options.out / "shape" / "model") if fine else options.base,
@@ -162,7 +162,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--encoder", help="encoder of its w+ (default: its own; without one, steps)"
     )
     parser.add_argument("--title", default="", help="what it is called in menus")
-    parser.add_argument("--licence", default="", help="licence of the drawing")
+    parser.add_argument("--license", default="", help="license of the drawing")
     parser.add_argument("--refine-steps", type=int, default=60, help="to find the drawing's latent")
     parser.add_argument("--mix", type=float, default=0.7, help="share of others in the finer rows")
     parser.add_argument("--shape-images", type=int, default=400, help="of the first stage")

@@ -1,9 +1,9 @@
-"""Reads attributes off pictures of cartoon faces: what a data set's table says, learnt from it.
+"""Reads attributes off pictures of cartoon faces: what a data set's table says, learned from it.
 
 The reader sees what MobileNetV2's sixth stage finds in each of 8 x 8 fields of a picture of 128 px,
 and is a ridge regression on one value for each variant of each column, in closed form. Of drawn
 faces that are laid out alike it reads nearly everything that can be seen: trained on 1,600 faces of
-DiceBear's toon-head, 99 to 100 % of the hair, mouths, eyes, beards and colours of skin and hair.
+DiceBear's toon-head, 99 to 100 % of the hair, mouths, eyes, beards and colors of skin and hair.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from training.core.perceptual import MobileNetV2Features
 from training.data.images import square
 
 SIDE, STAGE, FIELDS = 128, 6, 8
-PENALTY = 0.01  # of the ridge, in mean squared lengths of a standardised row
+PENALTY = 0.01  # of the ridge, in mean squared lengths of a standardized row
 HELD_OUT = 0.2  # of the pictures: what reading is tried out on
 CHUNK = 16  # pictures that are looked at at once
 
@@ -106,7 +106,7 @@ def learn(seen: torch.Tensor, table: dict[str, list], columns: Iterable[str], se
     """
     variants = variants_of(table, columns)
     if not variants:
-        raise ValueError("no column of the table has more than one value; nothing can be learnt")
+        raise ValueError("no column of the table has more than one value; nothing can be learned")
     if len(seen) < 10:
         raise ValueError(f"{len(seen)} pictures; expected at least 10 to learn attributes from")
     truth = {
@@ -129,8 +129,8 @@ def ridge(rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     mean, middle = rows.mean(0), targets.mean(0)
     spread = rows.std(0)
     spread = spread + 0.05 * spread.mean() + 1e-12  # one that hardly varies would be blown up
-    centred = (rows - mean) / spread
-    gram = centred.T @ centred
+    centered = (rows - mean) / spread
+    gram = centered.T @ centered
     gram.diagonal().add_(PENALTY * float(gram.trace()) / len(rows))
-    weight = torch.linalg.solve(gram, centred.T @ (targets - middle)) / spread[:, None]
+    weight = torch.linalg.solve(gram, centered.T @ (targets - middle)) / spread[:, None]
     return torch.cat((weight, (middle - mean @ weight)[None])).float()

@@ -23,7 +23,7 @@ STAGES = (1, 3, 6, 13)  # of MobileNetV2: what pictures are compared by
 class Encoder(nn.Module):
     """Picture (N, 3, R, R) and features of its stages 6 and 13 -> mean and log variance of z.
 
-    Both (N, z_dim). Colours come from the picture itself, which features know little of.
+    Both (N, z_dim). Colors come from the picture itself, which features know little of.
     """
 
     def __init__(self, resolution: int, z_dim: int, width: int = 32, hidden: int = 512):
@@ -94,7 +94,7 @@ class Redrawing(Trainee):
         z = torch.cat((code, batch["z"][k:]))
         batch = unmixed(batch, self.generator.num_ws) | {"z": z}
         ws = self.latents(batch, follow=self.training)
-        picture = self.synthesise(ws)
+        picture = self.synthesize(ws)
         found = self.features(picture.float())
         first, ours = picture[:k].float(), {stage: f[:k] for stage, f in found.items()}
         parts = {

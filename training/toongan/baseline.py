@@ -53,7 +53,7 @@ class SeedObjective(NoiseObjective):
         data = AlignedDraws(s.data, G.side, s.max_images, s.seed, mirror=False)
         super().__init__(s, device, G, D, data)
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         s = self.settings
         betas = (s.beta1, s.beta2)
         return {

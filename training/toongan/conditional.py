@@ -91,7 +91,7 @@ class AttributedRedrawing(Trainee):
     def forward(self, batch: dict[str, torch.Tensor]):
         k = batch["redrawn"]
         ws = self.latents(unmixed(batch, self.generator.num_ws), follow=self.training)
-        picture = self.synthesise(ws)
+        picture = self.synthesize(ws)
         first, real = picture[:k].float(), batch["real"][:k]
         with torch.no_grad():
             wanted = self.features(real)

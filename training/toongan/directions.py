@@ -5,7 +5,7 @@
 DATA is what `training.prepare.cartoon_faces` wrote: pictures and their table. A reader of
 attributes (`training.toongan.attribute_classifier`) reads the faces of random w; a
 direction is how w changes with a trait while all other traits stay as they are. It is tried out on
-faces that were not learnt from: it moves the rows of w+ that move least of the other traits,
+faces that were not learned from: it moves the rows of w+ that move least of the other traits,
 and amount 1 is brought towards one standard deviation, as for portraits. Traits that the data do
 not have, that are not read well enough, that generated faces do not show, or whose direction does
 not move them are left out, and it is said why.
@@ -175,8 +175,8 @@ def fit(
         signals[name] = (signal - signal.mean()) / signal.std()
     if not signals:
         return {}, notes
-    centred = w.double() - w.double().mean(0)
-    changes = torch.linalg.lstsq(torch.stack(list(signals.values()), 1), centred).solution
+    centered = w.double() - w.double().mean(0)
+    changes = torch.linalg.lstsq(torch.stack(list(signals.values()), 1), centered).solution
     found = {}
     for (name, signal), change in zip(signals.items(), changes.float(), strict=True):
         # As far as a trait that is predicted from w changes by one deviation: further than w does
@@ -247,7 +247,7 @@ def make(
     """Reads, learns, tries out and writes; what each direction moves by trait, and a report.
 
     `columns` are those whose combinations are counted, an empty list all that are read well. See
-    above; ValueError for what cannot be learnt.
+    above; ValueError for what cannot be learned.
     """
     sight = Sight(device)
     reader, held, table = learn_reader(data, pictures, seed, sight)

@@ -159,7 +159,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[str, Image.Image]]
     for label, one in drawn.items() if options.sheets else ():
         rows = [one.first[i : i + COLUMNS] for i in range(0, len(one.first), COLUMNS)]
         sheets[f"{label}_samples.jpg"] = sheet(rows, side)
-        sheets[f"{label}_neighbours.jpg"] = draw_neighbors(one, pictures, side)
+        sheets[f"{label}_neighbors.jpg"] = draw_neighbors(one, pictures, side)
     return measured, sheets
 
 

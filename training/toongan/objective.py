@@ -58,9 +58,9 @@ class ToonGANObjective(GANObjective):
         self.playing = images >= self.settings.warm_images
         return self.playing
 
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """One for each network, and one for redrawing alone."""
-        s, found = self.settings, super().optimisers()
+        s, found = self.settings, super().optimizers()
         if self.redraws:
             found["g"] = torch.optim.Adam(self.groups(), s.lr_g, (0.0, s.beta2))
         if s.warm_images:

@@ -1,7 +1,7 @@
 """Traits of cartoon faces: which variants of a data set's columns are one end, and which the other.
 
 A trait is written `NAME=COLUMN:HIGH,...` (these variants against all others of the column),
-`NAME=COLUMN:HIGH,.../LOW,...` (against these) or `NAME=COLUMN` (a scale: colours by lightness,
+`NAME=COLUMN:HIGH,.../LOW,...` (against these) or `NAME=COLUMN` (a scale: colors by lightness,
 whole numbers as they are). Patterns like `long*` stand for several variants, and `+` joins what is
 said of several columns, as for a set of several styles: `long=rear_hair:long*/none+hair:long*`.
 """
@@ -17,7 +17,7 @@ import torch
 from toonify import hub
 from training.toongan.attribute_classifier import Reader
 
-COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 ABSENT = ("", "none")  # no such attribute in the picture's style; nothing of it to be seen
 
 
@@ -52,13 +52,13 @@ class Clause:
 
 
 def scale(variants: list) -> torch.Tensor:
-    """1 for the lightest colour or largest number to -1, nan where there is none of it."""
+    """1 for the lightest color or largest number to -1, nan where there is none of it."""
     texts = [str(variant) for variant in variants]
     there = torch.tensor([text not in ABSENT for text in texts])
     found = torch.full((len(texts),), torch.nan)
-    colours = [text for text in texts if text not in ABSENT]
-    if all(COLOUR.fullmatch(text) for text in colours):
-        sizes = torch.tensor([lightness(text) for text in colours])
+    colors = [text for text in texts if text not in ABSENT]
+    if all(COLOR.fullmatch(text) for text in colors):
+        sizes = torch.tensor([lightness(text) for text in colors])
     elif all(isinstance(variant, int) for variant in variants):
         sizes = torch.tensor(variants, dtype=torch.float32)
     else:
@@ -68,9 +68,9 @@ def scale(variants: list) -> torch.Tensor:
     return found
 
 
-def lightness(colour: str) -> float:
+def lightness(color: str) -> float:
     """CIELAB L, 0 to 100, of `#rrggbb`."""
-    pixel = np.array([[list(bytes.fromhex(colour[1:]))]], np.float32) / 255
+    pixel = np.array([[list(bytes.fromhex(color[1:]))]], np.float32) / 255
     return float(cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB)[0, 0, 0])
 
 

@@ -18,7 +18,7 @@ from toonify.hub import upload
 from training import train_animegan, train_encoder, train_stylegan, train_toongan
 
 HALF = "diffusion_pytorch_model.fp16.safetensors"
-SAID = dict(licence="CC0-1.0", data_statement="toy drawings by this test")
+SAID = dict(license="CC0-1.0", data_statement="toy drawings by this test")
 DOORS = {
     "animegan": (train_animegan, ["--preset", "comic"], TOY | {"max_images": 16}),
     "stylegan": (train_stylegan, ["--preset", "laptop64"], STYLEGAN_TOY),
@@ -182,8 +182,8 @@ def test_who_may_not_write_is_told_before_training(server, client, tmp_path, rep
     ("changes", "words"),
     [
         ({"push_to_hub": "name"}, "--push-to-hub 'name' is no repository's name"),
-        ({"push_to_hub": "me/a", "licence": ""}, "--push-to-hub me/a: expected --licence too"),
-        ({"push_to_hub": "me/a", "licence": "unknown"}, "expected --licence too"),
+        ({"push_to_hub": "me/a", "license": ""}, "--push-to-hub me/a: expected --license too"),
+        ({"push_to_hub": "me/a", "license": "unknown"}, "expected --license too"),
         ({"push_to_hub": "me/a", "data_statement": " "}, "expected --data-statement too"),
         ({"push_to_hub": "me/a", "data_statement": "/home/me/faces"}, "a place on this machine"),
         ({"push_every_images": 8}, "--push-every-images 8: expected --push-to-hub"),
@@ -208,7 +208,7 @@ def test_without_a_token_training_does_not_begin(tmp_path, monkeypatch, capsys):
     assert error.value.code == 1 and upload.LOGIN in capsys.readouterr().err
 
 
-def test_a_run_that_says_nothing_of_its_licence_is_not_resumed_to_be_pushed(tmp_path, capsys):
+def test_a_run_that_says_nothing_of_its_license_is_not_resumed_to_be_pushed(tmp_path, capsys):
     said = tmp_path / "run" / "model" / "style.json"
     said.parent.mkdir(parents=True)
     said.write_text('{"license": "unknown: say here", "data": "drawings"}')
@@ -216,4 +216,4 @@ def test_a_run_that_says_nothing_of_its_licence_is_not_resumed_to_be_pushed(tmp_
     with pytest.raises(SystemExit) as error:
         train_toongan.main(["--preset", "laptop", *arguments, "--resume"])
     assert error.value.code == 2
-    assert f'{said}: "licence" is \'unknown' in capsys.readouterr().err
+    assert f'{said}: "license" is \'unknown' in capsys.readouterr().err

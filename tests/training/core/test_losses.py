@@ -21,13 +21,13 @@ def test_variation_of_a_ramp_is_half_its_squared_slope():
     assert animegan_losses.total_variation(ramp).item() == pytest.approx(0.01 / 2, rel=1e-5)
 
 
-def test_equal_pictures_have_equal_colour(picture):
-    assert animegan_losses.colour(picture, picture) == 0
+def test_equal_pictures_have_equal_color(picture):
+    assert animegan_losses.color(picture, picture) == 0
 
 
-def test_colour_of_black_against_white_is_its_light():
+def test_color_of_black_against_white_is_its_light():
     white, black = torch.ones(1, 3, 4, 4), -torch.ones(1, 3, 4, 4)
-    assert animegan_losses.colour(white, black).item() == pytest.approx(1.0, abs=1e-5)
+    assert animegan_losses.color(white, black).item() == pytest.approx(1.0, abs=1e-5)
 
 
 def test_chroma_is_half_squared_and_summed_over_u_and_v():
@@ -35,19 +35,19 @@ def test_chroma_is_half_squared_and_summed_over_u_and_v():
     y, u, v = losses.yuv(red)[0].flatten()
     expected = y + 0.5 * u**2 + 0.5 * v**2
     black = -torch.ones(1, 3, 1, 1)
-    assert animegan_losses.colour(red, black).item() == pytest.approx(expected.item(), abs=1e-5)
+    assert animegan_losses.color(red, black).item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_chroma_ignores_light(picture):
     white, dark = torch.ones(1, 3, 4, 4), torch.full((1, 3, 4, 4), -0.9)
     assert animegan_losses.chroma(white, dark).item() == pytest.approx(0, abs=1e-6)
-    assert animegan_losses.chroma(picture, losses.grey(picture)) > 0.05
+    assert animegan_losses.chroma(picture, losses.gray(picture)) > 0.05
 
 
-def test_grey_of_grey_is_itself_and_of_a_picture_has_equal_channels(picture):
-    grey = losses.grey(picture)
-    assert torch.allclose(losses.grey(grey), grey, atol=1e-6)
-    assert torch.equal(grey[:, 0], grey[:, 2])
+def test_gray_of_gray_is_itself_and_of_a_picture_has_equal_channels(picture):
+    gray = losses.gray(picture)
+    assert torch.allclose(losses.gray(gray), gray, atol=1e-6)
+    assert torch.equal(gray[:, 0], gray[:, 2])
 
 
 def test_gram_is_per_sample_and_over_height_width_and_channels(picture):
@@ -66,8 +66,8 @@ def test_gram_stays_finite_under_autocast():
 
 def test_adversarial_losses_at_their_targets():
     ones, zeros = torch.ones(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
-    weights = {"real": 1.7, "fake": 1.7, "grey": 1.7, "smooth": 1.0}
-    right = {"real": ones, "fake": zeros, "grey": zeros, "smooth": zeros}
+    weights = {"real": 1.7, "fake": 1.7, "gray": 1.7, "smooth": 1.0}
+    right = {"real": ones, "fake": zeros, "gray": zeros, "smooth": zeros}
     assert animegan_losses.adversarial_g(ones) == 0
     assert animegan_losses.adversarial_d(right, weights) == 0
     for name in weights:
@@ -76,25 +76,25 @@ def test_adversarial_losses_at_their_targets():
 
 
 def test_total_weighs_each_part():
-    parts = {"content": torch.tensor(2.0), "colour": torch.tensor(3.0)}
-    loss, logs = losses.total(parts, {"content": 10.0, "colour": 1.0, "unused": 5.0})
+    parts = {"content": torch.tensor(2.0), "color": torch.tensor(3.0)}
+    loss, logs = losses.total(parts, {"content": 10.0, "color": 1.0, "unused": 5.0})
     assert loss.item() == 23
-    assert logs == {"content": 2.0, "colour": 3.0}
+    assert logs == {"content": 2.0, "color": 3.0}
 
 
-def test_lab_of_known_colours():
-    colours = torch.tensor([[1.0, 1, 1], [-1, -1, -1], [1, -1, -1]]).view(3, 3, 1, 1)
-    found = animegan_losses.lab(colours).flatten(1)
+def test_lab_of_known_colors():
+    colors = torch.tensor([[1.0, 1, 1], [-1, -1, -1], [1, -1, -1]]).view(3, 3, 1, 1)
+    found = animegan_losses.lab(colors).flatten(1)
     # White, black and red, as CIE has them.
     expected = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0.5324, 0.8009, 0.6720]])
     assert torch.allclose(found, expected, atol=2e-3)
 
 
-def test_lab_colour_of_black_against_white_is_twice_its_light(picture):
+def test_lab_color_of_black_against_white_is_twice_its_light(picture):
     white, black = torch.ones(1, 3, 4, 4), -torch.ones(1, 3, 4, 4)
-    assert animegan_losses.lab_colour(white, black).item() == pytest.approx(2.0, abs=2e-3)
+    assert animegan_losses.lab_color(white, black).item() == pytest.approx(2.0, abs=2e-3)
     drawn = picture.clone().requires_grad_(True)
-    animegan_losses.lab_colour(drawn, -torch.ones_like(picture)).backward()
+    animegan_losses.lab_color(drawn, -torch.ones_like(picture)).backward()
     assert drawn.grad.isfinite().all()
 
 
@@ -110,11 +110,11 @@ def test_guided_filter_keeps_edges_and_takes_texture():
     assert animegan_losses.roughness(texture) > 0.5 * texture.abs().mean()
 
 
-def test_centred_grams_do_not_see_a_tint(picture):
+def test_centered_grams_do_not_see_a_tint(picture):
     tinted = picture + torch.tensor([0.5, -0.2, 0.1]).view(1, 3, 1, 1)
     assert not torch.allclose(losses.gram(picture), losses.gram(tinted), atol=1e-3)
-    centred = losses.gram(picture, centred=True)
-    assert torch.allclose(centred, losses.gram(tinted, centred=True), atol=1e-5)
+    centered = losses.gram(picture, centered=True)
+    assert torch.allclose(centered, losses.gram(tinted, centered=True), atol=1e-5)
 
 
 def test_r1_of_a_linear_critic_is_half_its_squared_slope(picture):
@@ -130,9 +130,9 @@ def test_r1_of_a_linear_critic_is_half_its_squared_slope(picture):
 
 
 def test_smoothed_labels_move_the_targets_inward():
-    weights = dict.fromkeys(("real", "fake", "grey", "smooth"), 1.0)
+    weights = dict.fromkeys(("real", "fake", "gray", "smooth"), 1.0)
     inward = torch.full((2, 1, 4, 4), 0.1)
-    scores = {"real": 1 - inward, "fake": inward, "grey": inward, "smooth": inward}
+    scores = {"real": 1 - inward, "fake": inward, "gray": inward, "smooth": inward}
     assert animegan_losses.adversarial_d(scores, weights, 0.1).item() == pytest.approx(0, abs=1e-6)
     assert animegan_losses.adversarial_g(1 - inward, 0.9).item() == pytest.approx(0, abs=1e-6)
 

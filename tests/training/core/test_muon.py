@@ -26,12 +26,12 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 3, 1))
 
 
-def walk(net, optimiser, steps, start=0):
+def walk(net, optimizer, steps, start=0):
     for step in range(start, start + steps):
         x = torch.randn(2, 3, 8, 8, generator=torch.manual_seed(step))
         (net(x) - 1).square().mean().backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def test_wide_convolutions_step_by_the_rate_and_the_rest_as_adam_does():
@@ -60,9 +60,9 @@ def test_state_goes_on_where_it_was():
 
 def test_closures_and_parameters_without_slopes_are_allowed():
     net = network()
-    optimiser = Muon(net.parameters(), 0.01)
+    optimizer = Muon(net.parameters(), 0.01)
     before = copy.deepcopy(net.state_dict())
-    optimiser.step()
+    optimizer.step()
     assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
 
     def closure():
@@ -70,5 +70,5 @@ def test_closures_and_parameters_without_slopes_are_allowed():
         loss.backward()
         return loss
 
-    assert optimiser.step(closure) > 0
+    assert optimizer.step(closure) > 0
     assert not torch.equal(before["0.weight"], net[0].weight)

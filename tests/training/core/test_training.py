@@ -236,8 +236,8 @@ def test_pairs_are_cut_at_one_place(tmp_path):
 def test_edges_are_smoothed_as_the_published_loop_does():
     rng = np.random.default_rng(2)
     picture = cv2.resize(rng.integers(0, 255, (12, 10, 3), np.uint8), (60, 48))
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    mask = cv2.dilate(cv2.Canny(grey, 100, 200), np.ones((5, 5), np.uint8))
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    mask = cv2.dilate(cv2.Canny(gray, 100, 200), np.ones((5, 5), np.uint8))
     line = cv2.getGaussianKernel(5, 0)
     padded = np.pad(picture, ((2, 2), (2, 2), (0, 0)), mode="reflect")
     expected = picture.copy()
@@ -348,7 +348,7 @@ def test_the_script_runs_from_the_repository_root():
 
 # Every setting of a run, and a value that must change what is trained from that of `BASE`.
 BASE = dict(
-    max_images=8, init_images=2, weight_variation=1.0, weight_colour=2.0, weight_style=1.0,
+    max_images=8, init_images=2, weight_variation=1.0, weight_color=2.0, weight_style=1.0,
     zoom=(0.5, 1.0), decay_images=6, r1_gamma=1.0, r1_every=1, save_every_images=8,
 )  # fmt: skip
 CHANGES = dict(
@@ -356,18 +356,18 @@ CHANGES = dict(
     model="animegan-lite", width=8, depth=2, mirror=False, upsample="half",
     start_from="a model",
     content_stages=(1,), style_stages=(1,), feature_unit=2.0, gram_unit=2.0, critic_width=8,
-    spectral_norm=False, colour_shift=True, init_images=6, decay_images=8, decay="cosine",
-    optimiser="muon", lr_init=1e-4, lr_g=1e-4, lr_d=1e-4, crop_sizes=((0, 40),),
-    zoom=(1.0, 1.1), face_share=0.0, scene_share=1.0, recolour_share=1.0,
+    spectral_norm=False, color_shift=True, init_images=6, decay_images=8, decay="cosine",
+    optimizer="muon", lr_init=1e-4, lr_g=1e-4, lr_d=1e-4, crop_sizes=((0, 40),),
+    zoom=(1.0, 1.1), face_share=0.0, scene_share=1.0, recolor_share=1.0,
     weight_adversarial=1.0, weight_content=3.0,
-    weight_style=0.0, weight_colour=9.0, weight_variation=30.0, weight_pair=9.0,
+    weight_style=0.0, weight_color=9.0, weight_variation=30.0, weight_pair=9.0,
     weight_pair_features=9.0, weight_chroma=0.0, critic_real=3.0, critic_fake=3.0,
-    critic_grey=3.0, critic_smooth=3.0, r1_gamma=90.0, r1_every=2, weight_region=1.0,
-    weight_roughness=5.0, weight_lab=5.0, centred_gram=True, label_smoothing=0.1, max_images=6,
+    critic_gray=3.0, critic_smooth=3.0, r1_gamma=90.0, r1_every=2, weight_region=1.0,
+    weight_roughness=5.0, weight_lab=5.0, centered_gram=True, label_smoothing=0.1, max_images=6,
 )  # fmt: skip
 # Where a setting says where things are or when they are written, other tests look at it.
 ELSEWHERE = {
-    *("out", "data", "style", "photos", "scenes", "pictures", "licence", "perceptual"),
+    *("out", "data", "style", "photos", "scenes", "pictures", "license", "perceptual"),
     *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
     *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
@@ -410,10 +410,10 @@ def test_what_is_exported_keeps_a_share_of_the_start(data, base, tmp_path):
     model = base[1]
     exported(data, tmp_path / "all", start_from=str(model))
     exported(data, tmp_path / "mixed", start_from=str(model), keep_start=0.25)
-    start, learnt = weights(model), weights(tmp_path / "all" / "model")
-    assert any(not torch.equal(start[name], learnt[name]) for name in start)
+    start, learned = weights(model), weights(tmp_path / "all" / "model")
+    assert any(not torch.equal(start[name], learned[name]) for name in start)
     for name, found in weights(tmp_path / "mixed" / "model").items():
-        expected = torch.lerp(learnt[name].float(), start[name].float(), 0.25)
+        expected = torch.lerp(learned[name].float(), start[name].float(), 0.25)
         assert torch.allclose(found.float(), expected, atol=1e-3)
     with pytest.raises(ValueError, match="--keep-start 1"):
         exported(data, tmp_path / "bad", start_from=str(model), keep_start=1.0)
@@ -434,11 +434,11 @@ def test_published_presets_carry_their_own_numbers(data, tmp_path):
         found = (
             weights["content"] / chosen.feature_unit,
             weights["style"] / chosen.gram_unit,
-            *(weights["colour"], weights["variation"], *objective.critic_weights.values()),
+            *(weights["color"], weights["variation"], *objective.critic_weights.values()),
         )
         assert found == pytest.approx(row)
         assert weights["adversarial"] == 300
-        rates = [group["lr"] for o in objective.optimisers().values() for group in o.param_groups]
+        rates = [group["lr"] for o in objective.optimizers().values() for group in o.param_groups]
         assert rates == [2e-4, 2e-5, 4e-5]
 
 
@@ -555,8 +555,8 @@ def test_max_minutes_stops_with_a_checkpoint(data, tmp_path):
     assert [p.name for p in checkpoint.checkpoints(tmp_path / "run")] == ["000000002"]
 
 
-def test_licence_and_sources_go_into_the_style(data, tmp_path):
-    run(settings(data, tmp_path / "run", licence="CC0-1.0", max_images=4))
+def test_license_and_sources_go_into_the_style(data, tmp_path):
+    run(settings(data, tmp_path / "run", license="CC0-1.0", max_images=4))
     style = json.loads((tmp_path / "run" / "model" / "style.json").read_text())
     assert style["license"] == "CC0-1.0"
     assert style["data"] == data.name

@@ -126,7 +126,7 @@ def test_compressed_tar_is_decompressed_once_and_again_when_it_changes(
 
 def test_unusable_pictures_are_reported_once_and_left_out(tmp_path):
     odd = {
-        "grey16.png": encoded(Image.fromarray(np.full((70, 70), 30_000, np.uint16))),
+        "gray16.png": encoded(Image.fromarray(np.full((70, 70), 30_000, np.uint16))),
         "cmyk.jpg": encoded(noise(1).convert("CMYK"), "JPEG"),
         "palette.gif": encoded(noise(2).quantize(8), "GIF"),
         "clear.png": encoded(noise(3, mode="RGBA")),
@@ -146,7 +146,7 @@ def test_unusable_pictures_are_reported_once_and_left_out(tmp_path):
         assert "4 of 9 style pictures left out" in message
         for name in ("same.png has the name of same.jpg", "tiny.png is 63x80", "text", "cut"):
             assert name in message
-        assert [p.name for p in found] == ["clear", "cmyk", "grey16", "palette", "same"]
+        assert [p.name for p in found] == ["clear", "cmyk", "gray16", "palette", "same"]
         assert [p.transparent for p in found] == [True, False, False, False, False]
 
 
@@ -273,8 +273,8 @@ warnings.simplefilter("ignore")
 for source, limit in json.load(sys.stdin):
     try:
         found = open_pictures(source, "photos", limit=limit)
-        colours = [p.load().getpixel((0, 0)) for p in found]
-        answer = {"names": [p.name for p in found], "colours": colours}
+        colors = [p.load().getpixel((0, 0)) for p in found]
+        answer = {"names": [p.name for p in found], "colors": colors}
     except (ValueError, OSError) as error:
         answer = {"error": type(error).__name__, "text": str(error)}
     print(json.dumps(answer))
@@ -292,8 +292,8 @@ def ask(server, tmp_path):
     return ask
 
 
-def flat(colour) -> bytes:
-    return encoded(Image.new("RGB", (64, 64), colour))
+def flat(color) -> bytes:
+    return encoded(Image.new("RGB", (64, 64), color))
 
 
 def test_data_sets_come_as_files_and_archives_once_and_at_one_commit(server, ask, tmp_path):
@@ -303,8 +303,8 @@ def test_data_sets_come_as_files_and_archives_once_and_at_one_commit(server, ask
     tarred = write_tar(tmp_path / "all.tgz", {"4.png": blue}, "w:gz").read_bytes()
     server.put("datasets/me/packed", {"x/all.zip": zipped, "y.tar.gz": tarred, "code.py": b""})
     files, packed, one = ask(("me/files", 0), ("me/packed", 0), ("me/packed", 1))
-    assert files == {"names": ["a/1", "a/2"], "colours": [[255, 0, 0], [0, 0, 255]]}
-    assert packed == {"names": ["x/all/in/3", "y/4"], "colours": [[255, 0, 0], [0, 0, 255]]}
+    assert files == {"names": ["a/1", "a/2"], "colors": [[255, 0, 0], [0, 0, 255]]}
+    assert packed == {"names": ["x/all/in/3", "y/4"], "colors": [[255, 0, 0], [0, 0, 255]]}
     assert one["names"] == ["x/all/in/3"]
     assert not [line for line in server.requests if "code.py" in line or "README" in line]
 
@@ -435,7 +435,7 @@ def test_the_real_library_streams_parquet(typed, server, ask):
     path = {"PYTHONPATH": f"{ROOT}:{Path(found.origin).parents[1]}"}
     some, whole = ask(("me/table", 2), ("me/table", 0), **path)
     assert some["names"] == ["p0", "p1"]
-    assert whole["colours"] == [[i, 0, 0] for i in range(4)]
+    assert whole["colors"] == [[i, 0, 0] for i in range(4)]
     server.requests.clear()
     assert ask(("me/table", 0), HF_HUB_OFFLINE="1") == [whole]
     assert server.requests == []
@@ -479,11 +479,11 @@ def test_smoothed_cutout_on_a_ground_is_the_smoothed_picture_of_both():
     alpha = cutout[..., 3]
     assert ((smoothed[..., 3] > 0) & (smoothed[..., 3] < 255)).any()  # the outline is soft
     changed = (smoothed != cutout).any(axis=2)
-    for colour in ((255, 255, 255), (30, 90, 200)):
+    for color in ((255, 255, 255), (30, 90, 200)):
 
-        def on(picture, colour=colour):
+        def on(picture, color=color):
             share = picture[..., 3:] / 255
-            return picture[..., :3] * share + np.array(colour) * (1 - share)
+            return picture[..., :3] * share + np.array(color) * (1 - share)
 
         binomial = edge_smooth.blur(on(cutout).astype(np.float32))
         assert np.abs(on(smoothed) - binomial)[changed].max() < 3
@@ -491,7 +491,7 @@ def test_smoothed_cutout_on_a_ground_is_the_smoothed_picture_of_both():
     hidden[alpha == 0, :3] = (255, 0, 255)
     other = edge_smooth.smooth_edges(hidden)
     seen = other[..., 3] > 0
-    assert np.array_equal(other[seen], smoothed[seen])  # hidden colours never bleed out
+    assert np.array_equal(other[seen], smoothed[seen])  # hidden colors never bleed out
 
 
 def test_opaque_alpha_changes_nothing_about_smoothing():
@@ -518,12 +518,12 @@ def test_smooth_command_takes_folders_in_folders_archives_and_alpha(tmp_path, ca
         assert ours.load(alpha=True) == next(p for p in copies if p.name == ours.name).load(True)
 
 
-def test_painted_grounds_are_coloured_and_never_flat():
+def test_painted_grounds_are_colored_and_never_flat():
     grounds = [painted_ground(np.random.default_rng(i), 96) for i in range(60)]
     for ground in grounds:
         assert ground.shape == (96, 96, 3) and ground.dtype == np.uint8
         assert ground.std(axis=(0, 1)).max() > 8  # levels of 255
-        assert np.ptp(ground.astype(int), axis=2).mean() > 12  # grey has 0
+        assert np.ptp(ground.astype(int), axis=2).mean() > 12  # gray has 0
     means = np.array([ground.mean(axis=(0, 1)) for ground in grounds])
     assert (means.std(axis=0) > 20).all()  # no two alike
     assert np.array_equal(grounds[7], painted_ground(np.random.default_rng(7), 96))
@@ -620,8 +620,8 @@ def test_smooth_pictures_are_needed_unless_computed(data, tmp_path):
 
 
 def test_scenes_come_by_ratio_even_without_faces(data, tmp_path):
-    for i, colour in enumerate(("red", "red", "blue", "blue")):
-        images.save(Image.new("RGB", (64, 64), colour), tmp_path / colour / f"{i}.png")
+    for i, color in enumerate(("red", "red", "blue", "blue")):
+        images.save(Image.new("RGB", (64, 64), color), tmp_path / color / f"{i}.png")
     draws = make(
         data,
         photos=str(tmp_path / "red"),
@@ -726,7 +726,7 @@ def test_large_pictures_are_scaled_down_with_their_faces_and_pairs(tmp_path, mon
         for place in ("train_photo", "toy/style"):
             images.save(Image.fromarray(picture), tmp_path / place / f"{i}.png")
     (tmp_path / "faces.json").write_text(json.dumps({"0": [[[150, 40]] * 5]}))
-    draws = make(tmp_path, smooth="computed", face_share=1.0, scene_share=0.0, recolour_share=0.0)
+    draws = make(tmp_path, smooth="computed", face_share=1.0, scene_share=0.0, recolor_share=0.0)
     assert draws.paired
     photo = draws.groups[0][0]
     assert draws.cache(photo).shape == (100, 125, 3)

@@ -60,7 +60,7 @@ def base(tmp_path_factory) -> Path:
     """A toy generator's folder: 14 rows of 16."""
     torch.manual_seed(0)
     network = MobileStyleGAN((16, 16, 16, 8, 8), (32, 64), 16, 16, 2)
-    for side in network.synthesis.heads:  # untrained ones draw all but grey
+    for side in network.synthesis.heads:  # untrained ones draw all but gray
         getattr(network.synthesis, f"rgb{side}").weight.data.mul_(30)
     folder = tmp_path_factory.mktemp("base") / "toybase"
     network.save_pretrained(folder)
@@ -100,14 +100,14 @@ def test_three_steps_move_the_free_half_and_never_the_frozen_one(straight):
     with safe_open(out / "ridge.safetensors", "pt") as fitted:
         kept = fitted.keys()
         start = fresh.G.state_dict() | {key: fitted.get_tensor(key) for key in kept}
-    learnt = {name for name, p in straight.G.named_parameters() if p.requires_grad}
-    assert not any(name.startswith(f"backbone.{i}.") for name in learnt for i in range(FROZEN + 1))
+    learned = {name for name, p in straight.G.named_parameters() if p.requires_grad}
+    assert not any(name.startswith(f"backbone.{i}.") for name in learned for i in range(FROZEN + 1))
     moved = {
         name
         for name, value in straight.G.state_dict().items()
         if not torch.equal(value, start[name]) and name != "unit"
     }
-    assert moved == learnt
+    assert moved == learned
     base = fresh.base.state_dict()
     assert all(torch.equal(v, base[k]) for k, v in straight.base.state_dict().items())
 
@@ -198,7 +198,7 @@ def test_ridge_finds_w_of_new_faces_better_than_the_mean(make):
 
 
 def test_what_was_trained_opens_in_the_pipeline_and_finds_the_same_w(make, base, tmp_path):
-    objective = EncoderObjective(make(licence="CC0-1.0"), torch.device("cpu"))
+    objective = EncoderObjective(make(license="CC0-1.0"), torch.device("cpu"))
     objective.begin()
     folder = tmp_path / "mine" / "model"
     objective.export(objective.G, folder, 6)
@@ -282,8 +282,8 @@ def test_faces_are_moved_relit_and_softened_by_known_amounts():
     assert torch.allclose(twice.mean((2, 3)), faces[..., 4:12, 4:12].mean((2, 3)), atol=0.1)
     same = generated_faces.relit(faces, one, torch.ones(2, 3))
     assert torch.allclose(same, faces, atol=1e-5)
-    grey = generated_faces.relit(torch.zeros(1, 3, 4, 4), torch.tensor([2.0]), torch.ones(1, 3))
-    assert torch.allclose(grey, torch.full_like(grey, -0.5))
+    gray = generated_faces.relit(torch.zeros(1, 3, 4, 4), torch.tensor([2.0]), torch.ones(1, 3))
+    assert torch.allclose(gray, torch.full_like(gray, -0.5))
     flat = torch.full((1, 3, 16, 16), 0.3)
     assert torch.allclose(generated_faces.softened(flat, 6), flat)
     assert generated_faces.softened(faces, 6).std() < 0.8 * faces.std()
@@ -317,7 +317,7 @@ WEIGHTS = dict(
     weight_pixels=2.0, weight_perceptual=3.0, weight_pull=5.0, weight_spread=7.0, weight_w=11.0
 )
 ELSEWHERE = {  # setting -> the test that shows what it does, or one of the loop
-    "photos", "base", "start_from", "title", "licence", "ridge_faces", "ridge_penalty", "heads",
+    "photos", "base", "start_from", "title", "license", "ridge_faces", "ridge_penalty", "heads",
     "generated_share", "flips", "lr", "relative_rate", "warm_images", "decay_images", "identity",
     "weight_identity", *(field.name for field in dataclasses.fields(RunSettings)),
 }  # fmt: skip
@@ -360,7 +360,7 @@ def test_rates_rise_then_fall_and_go_by_the_size_of_the_linear_path(make):
     objective = EncoderObjective(chosen, torch.device("cpu"))
     rates = [objective.schedule(images)["init"] for images in (0, 8, 20, 50, 75, 100)]
     assert rates == pytest.approx([0.05, 0.25, 0.5, 0.5, 0.25, 0.015])
-    groups = objective.optimisers()["init"].param_groups
+    groups = objective.optimizers()["init"].param_groups
     for group in groups[:-1]:
         (weights,) = group["params"]
         size = float(weights.detach().square().mean().sqrt())

@@ -253,7 +253,7 @@ def test_geometry_keeps_areas_but_for_the_scale():
     assert torch.allclose(gan_ada.geometry(draws, 16, 16).det(), expected)
 
 
-# Colour.
+# Color.
 
 
 def test_hue_and_saturation_keep_luma(pictures):
@@ -264,17 +264,17 @@ def test_hue_and_saturation_keep_luma(pictures):
 
 def test_hue_by_a_third_of_a_turn_swaps_channels(pictures):
     third = torch.full((6,), 2 * math.pi / 3, dtype=torch.float64)
-    drawn = gan_ada.recolour(pictures, gan_ada.hue_turned(third))
+    drawn = gan_ada.recolor(pictures, gan_ada.hue_turned(third))
     assert torch.allclose(drawn, pictures.roll(1, 1), atol=1e-6)
 
 
-def test_saturation_zero_is_grey(pictures):
-    grey = gan_ada.recolour(pictures, gan_ada.chroma_scaled(torch.zeros(6)))
-    assert torch.allclose(grey, pictures.mean(1, keepdim=True).expand_as(grey), atol=1e-6)
+def test_saturation_zero_is_gray(pictures):
+    gray = gan_ada.recolor(pictures, gan_ada.chroma_scaled(torch.zeros(6)))
+    assert torch.allclose(gray, pictures.mean(1, keepdim=True).expand_as(gray), atol=1e-6)
 
 
-def test_luma_flip_is_a_negative_of_greys_and_keeps_chroma(pictures):
-    drawn = gan_ada.recolour(pictures, gan_ada.luma_flipped(torch.ones(6)))
+def test_luma_flip_is_a_negative_of_grays_and_keeps_chroma(pictures):
+    drawn = gan_ada.recolor(pictures, gan_ada.luma_flipped(torch.ones(6)))
     assert torch.allclose(drawn.mean(1), -pictures.mean(1), atol=1e-6)
     off = pictures - pictures.mean(1, keepdim=True)
     assert torch.allclose(drawn - drawn.mean(1, keepdim=True), off, atol=1e-6)
@@ -332,7 +332,7 @@ def test_cutout_takes_a_quarter_or_what_of_it_lies_inside():
     cut = (drawn == 0).double().mean((1, 2, 3))
     assert set(drawn.unique().tolist()) == {0, 1}
     assert cut.max() == 1 / 4
-    # With its centre anywhere, a side of 1/2 covers 1/2 - (1/2)**2 / 4 on average.
+    # With its center anywhere, a side of 1/2 covers 1/2 - (1/2)**2 / 4 on average.
     assert cut.mean().item() == pytest.approx((7 / 16) ** 2, abs=0.015)
 
 
@@ -370,7 +370,7 @@ def test_diff_augment_keeps_policies_apart(pictures):
         diff_augment(pictures, SEEDS, ("magic",))
 
 
-def test_translation_of_an_eighth_and_grey_comes_in():
+def test_translation_of_an_eighth_and_gray_comes_in():
     ones = torch.ones(200, 3, 16, 16)
     drawn = diff_augment(ones, torch.arange(200), ("translation",))
     rows = drawn[:, 0].amax(2).sum(1)
@@ -381,9 +381,9 @@ def test_translation_of_an_eighth_and_grey_comes_in():
     assert at.unique(dim=0).shape == (25, 2)
 
 
-def test_colour_of_a_flat_grey_is_its_brightness():
+def test_color_of_a_flat_gray_is_its_brightness():
     flat = torch.zeros(200, 3, 4, 4)
-    drawn = diff_augment(flat, torch.arange(200), ("colour",))
+    drawn = diff_augment(flat, torch.arange(200), ("color",))
     assert drawn.flatten(1).std(1).max() < 1e-6
     assert -0.5 <= drawn.min() < -0.4 and 0.4 < drawn.max() <= 0.5
 

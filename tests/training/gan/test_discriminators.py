@@ -243,9 +243,9 @@ def test_frozen_blocks_stay_whatever_the_loop_turns_on():
     before = copy.deepcopy(network.state_dict())
     assert before.keys() == plain.state_dict().keys()
     assert torch.equal(network(images()), plain(images()))
-    optimiser = torch.optim.Adam(network.parameters(), 0.1)
+    optimizer = torch.optim.Adam(network.parameters(), 0.1)
     network(images()).square().mean().backward()
-    optimiser.step()
+    optimizer.step()
     after = network.state_dict()
     moved = {key for key in after if not torch.equal(after[key], before[key])}
     assert moved == left

@@ -74,7 +74,7 @@ def test_everything_is_measured_and_written_into_the_card(own_style, places, tmp
     assert figures["skin_roughness"]["discs"] > 0
     assert set(figures["edge_density"]) == {"photos", "drawings", "style"}
     for key in ("fd_mobilenet_v2", "kd_mobilenet_v2", "style_distance_mobilenet_v2"):
-        assert figures[key]["drawings"] > figures[key]["photos"]  # untrained: a grey smear
+        assert figures[key]["drawings"] > figures[key]["photos"]  # untrained: a gray smear
     assert not [key for key in figures if key.startswith(("fid", "kid"))]
     assert "biased" in figures["notes"][0]
     assert "style_distance_mobilenet_v2" in figures["scenes"]
@@ -344,7 +344,7 @@ def test_pooling_leaves_the_padding_out():
     assert torch.equal(feature_extractors.avg_pool(ones), ones)
 
 
-def test_the_bundled_extractor_sees_the_centre_square(photo):
+def test_the_bundled_extractor_sees_the_center_square(photo):
     network = feature_extractors.open_extractor("mobilenet_v2")
     wide = Image.new("RGB", (1024, 512), "red")
     wide.paste(photo, (256, 0))

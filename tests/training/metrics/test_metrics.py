@@ -54,7 +54,7 @@ def test_style_statistics_tell_flat_from_rough(photo):
     assert distances.kernel_distance(blurred, rough) > 3 * max(near, 0.01)
 
 
-def test_cheeks_give_the_skin_colour_and_hue_turns_in_degrees():
+def test_cheeks_give_the_skin_color_and_hue_turns_in_degrees():
     before = image_metrics.cheek_color(lab_picture(70, 15, 15), FACE)
     after = image_metrics.cheek_color(lab_picture(60, 20, 0), FACE)
     assert before == pytest.approx([70, 15, 15], abs=0.6)
@@ -148,11 +148,11 @@ def test_the_score_is_best_for_drawings_in_the_style(photo):
     def posterised(picture):
         return picture.quantize(5).convert("RGB")
 
-    def grey(picture):
-        return Image.new("RGB", picture.size, "grey")
+    def gray(picture):
+        return Image.new("RGB", picture.size, "gray")
 
     score = distances.StyleScore([photo], [posterised(photo)], crops=20)
-    untouched, drawn, lost = (score.score(draw) for draw in (lambda p: p, posterised, grey))
+    untouched, drawn, lost = (score.score(draw) for draw in (lambda p: p, posterised, gray))
     assert untouched["style_distance_ratio"] == pytest.approx(1)
     assert drawn["style_distance_ratio"] < 0.2
     assert drawn["score"] == drawn["style_distance_ratio"]  # like its photo: no penalty
@@ -165,7 +165,7 @@ def test_a_drawing_that_lost_its_photo_is_no_good_whatever_its_style():
 
 
 def test_features_of_a_training_run_give_the_same_score(photo):
-    """Calibrated features scale each stage, and standardising takes that away again."""
+    """Calibrated features scale each stage, and standardizing takes that away again."""
     photo = photo.resize((120, 120))
     style = [photo.quantize(5).convert("RGB")]
     features = MobileNetV2Features()
@@ -199,7 +199,7 @@ def test_edges_are_counted_at_one_scale():
     )
 
 
-def test_chroma_of_a_known_colour():
+def test_chroma_of_a_known_color():
     assert image_metrics.chroma(lab_picture(60, 30, 40)) == pytest.approx(50, abs=0.7)
     assert image_metrics.chroma(Image.new("RGB", (90, 90), (120, 120, 120))) == pytest.approx(
         0, abs=0.1

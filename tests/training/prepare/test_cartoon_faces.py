@@ -43,12 +43,12 @@ def contents(folder):
 # Drawn faces ------------------------------------------------------------------------------------
 
 
-def test_a_set_is_pictures_table_licences_and_settings(dicebear, tmp_path):
+def test_a_set_is_pictures_table_licenses_and_settings(dicebear, tmp_path):
     assert draw_faces(TOY, tmp_path, 6) == 6
     made = contents(tmp_path)
     pictures = [f"images/000/{index:06d}.png" for index in range(6)]
     assert sorted(made) == sorted(
-        [*pictures, "LICENCES.md", "README.md", "attributes.csv", "data.json"]
+        [*pictures, "LICENSES.md", "README.md", "attributes.csv", "data.json"]
     )
     assert {images.load(tmp_path / name).size for name in pictures} == {(32, 32)}
     assert len({made[name] for name in pictures}) == 6
@@ -56,7 +56,7 @@ def test_a_set_is_pictures_table_licences_and_settings(dicebear, tmp_path):
     assert table["file"] == pictures and set(table["style"]) == {STYLE}
     assert {"hair", "hair_color", "skin_color", "eyes", "beard", "background_color"} <= set(names)
     assert all(len(table[name]) == 6 for name in names)
-    text = made["LICENCES.md"].decode()
+    text = made["LICENSES.md"].decode()
     for said in ("ToonHead", "Johan Melin", "CC BY 4.0", "figma.com", "by/4.0/"):
         assert said in text
     assert json.loads(made["data.json"])["settings"]["px"] == 32
@@ -116,9 +116,9 @@ def test_the_table_says_what_the_library_drew(dicebear):
         assert "head" not in row and "stroke_color" not in row, "no choice, no attribute"
 
 
-def test_parts_that_are_not_seen_are_none_and_colours_differ(dicebear):
+def test_parts_that_are_not_seen_are_none_and_colors_differ(dicebear):
     settings = Settings(("avataaars", "micah"))
-    shirts, colours = Counter(), 0
+    shirts, colors = Counter(), 0
     for index in range(400):
         style, options = dicebear_faces.choose(settings, index)
         row = dicebear_faces.describe(style, options)
@@ -126,10 +126,10 @@ def test_parts_that_are_not_seen_are_none_and_colours_differ(dicebear):
             shirts[row["clothes"] == "graphicShirt", row["clothes_graphic"] != "none"] += 1
             assert (row["facial_hair"] == "none") == (row["facial_hair_color"] == "none")
         else:
-            colours += 1
+            colors += 1
             hair = row["hair_color"]
             assert hair == "none" or hair not in (row["base_color"], row["background_color"])
-    assert set(shirts) == {(True, True), (False, False)} and colours == 200
+    assert set(shirts) == {(True, True), (False, False)} and colors == 200
 
 
 def test_attributes_are_even_and_independent(dicebear):
@@ -150,14 +150,14 @@ def test_every_listed_style_has_what_its_row_names(dicebear):
     for style, portrait in dicebear_faces.PORTRAITS.items():
         parts = dicebear_faces.components_of(style)
         assert set(portrait.chances) <= set(parts), style
-        assert set(portrait.colours) <= set(dicebear_faces.definition(style)["colors"]), style
+        assert set(portrait.colors) <= set(dicebear_faces.definition(style)["colors"]), style
         for name, weights in portrait.weights.items():
             variants = parts[name]["variants"]
             assert set(weights) <= set(variants), (style, name)
             assert any(weights.get(key, 1) > 0 for key in variants)
 
 
-def test_a_licence_that_is_not_free_is_refused(dicebear, tmp_path):
+def test_a_license_that_is_not_free_is_refused(dicebear, tmp_path):
     with pytest.raises(ValueError, match=r"bottts.*Free for personal.*--any-license"):
         draw_faces(Settings((STYLE, "bottts")), tmp_path / "set", 1)
     assert not (tmp_path / "set").exists()
@@ -174,7 +174,7 @@ def test_any_licence_takes_it_and_says_so(dicebear, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Ask me first"):
         draw_faces(TOY, tmp_path, 1)
     draw_faces(TOY, tmp_path, 1, any_license=True)
-    assert "Ask me first" in (tmp_path / "LICENCES.md").read_text()
+    assert "Ask me first" in (tmp_path / "LICENSES.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -247,8 +247,8 @@ def cartoon(number: int) -> tuple[str, Image.Image, str]:
     picture = Image.new("RGBA", (100, 100))
     disc = Image.new("L", (100, 100))
     disc.paste(255, (30, 30, 70, 70))
-    colour = (200, 10 * number, 50)
-    picture.paste(Image.new("RGBA", (100, 100), (*colour, 255)), mask=disc)
+    color = (200, 10 * number, 50)
+    picture.paste(Image.new("RGBA", (100, 100), (*color, 255)), mask=disc)
     rows = "".join(f'"{name}", {number % many}, {many}\n' for name, many in ROWS)
     return f"cs{1000 + number}", picture, rows
 
@@ -306,7 +306,7 @@ def test_cartoon_set_is_cropped_into_a_set(cartoons, tmp_path, capsys):
     face = np.asarray(images.load(out / table["file"][1]))
     assert face.shape == (20, 20, 3)
     assert (face[4:-4, 4:-4] == (200, 20, 50)).all(), "the margin is cut away"
-    assert "Google" in (out / "LICENCES.md").read_text()
+    assert "Google" in (out / "LICENSES.md").read_text()
     before = contents(out)
     (out / table["file"][3]).unlink()
     cartoon_faces.main([*arguments, "--crop", "0.4"])

@@ -1,4 +1,4 @@
-"""The teacher's drawings: of the photo's size, of its colours, the same every time."""
+"""The teacher's drawings: of the photo's size, of its colors, the same every time."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_larger_eyes_are_larger(portrait):
     assert 1 + 0.6 * 1.25 * frame.frontal < grown < 1.5**2
 
 
-def test_paint_keeps_plain_colour_and_what_is_protected():
+def test_paint_keeps_plain_color_and_what_is_protected():
     blue = np.full((96, 128, 3), (40, 90, 200), np.uint8)
     nothing = np.zeros((96, 128), np.float32)
     painted = brush.paint(blue, nothing, nothing, 0.4)

@@ -22,10 +22,10 @@ def drawing(seed: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
     rng = np.random.default_rng(seed)
     picture = np.full((height, width, 3), rng.integers(60, 256, 3), np.uint8)
     for _ in range(25):
-        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        center = (int(rng.integers(width)), int(rng.integers(height)))
         axes = tuple(int(side) for side in rng.integers(6, height // 3, 2))
-        colour = rng.integers(0, 256, 3).tolist()
-        cv2.ellipse(picture, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1)
+        color = rng.integers(0, 256, 3).tolist()
+        cv2.ellipse(picture, center, axes, float(rng.uniform(0, 180)), 0, 360, color, -1)
     return picture
 
 
@@ -123,7 +123,7 @@ def test_other_pictures_are_not_alike_and_the_album_agrees():
     assert all(album.alike(mark) == [str(index)] for index, mark in enumerate(marks))
 
 
-def test_two_colours_of_flat_paper_are_not_alike():
+def test_two_colors_of_flat_paper_are_not_alike():
     red, blue = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
     red[..., 0], blue[..., 2] = 200, 200
     red, blue = likeness.fingerprint(red), likeness.fingerprint(blue)
@@ -468,8 +468,8 @@ def style(tmp_path_factory):
         "small": drawing(32, 100, 100),
         "blank": np.full((256, 256, 3), (40, 120, 200), np.uint8),
     }
-    grey = cv2.cvtColor(drawing(33, 256, 256), cv2.COLOR_RGB2GRAY)
-    faults["gray"] = np.repeat(grey[..., None], 3, axis=2)
+    gray = cv2.cvtColor(drawing(33, 256, 256), cv2.COLOR_RGB2GRAY)
+    faults["gray"] = np.repeat(gray[..., None], 3, axis=2)
     for name, picture in faults.items():
         images.save(Image.fromarray(picture), folder / "style" / f"{name}.png")
     cutout = Image.fromarray(drawing(34, 256, 256)).convert("RGBA")

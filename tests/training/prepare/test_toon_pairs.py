@@ -22,7 +22,7 @@ from training.prepare.toon_pairs import (
 
 
 class Drawn:
-    """Persons without a generator: a disc of one colour, in the toon of another."""
+    """Persons without a generator: a disc of one color, in the toon of another."""
 
     seed = 5
 

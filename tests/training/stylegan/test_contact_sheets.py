@@ -16,8 +16,8 @@ def test_pictures_stand_in_their_cells():
     page = sheet([[red, blue], [red]], 20)
     assert page.size == (40, 40)
     spots = {(5, 5): "red", (30, 5): "blue", (22, 5): "white", (5, 30): "red", (30, 30): "white"}
-    for place, colour in spots.items():
-        assert page.getpixel(place) == Image.new("RGB", (1, 1), colour).getpixel((0, 0)), place
+    for place, color in spots.items():
+        assert page.getpixel(place) == Image.new("RGB", (1, 1), color).getpixel((0, 0)), place
 
 
 def test_sheets_of_a_style(toy_portrait, photo_path, tmp_path, monkeypatch):

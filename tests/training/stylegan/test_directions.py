@@ -17,8 +17,8 @@ def drawn(points=POINTS, lips=(150, 60, 60), hair=(60, 40, 30), bridge=False):
     """A face of plain areas, RGB uint8 (256, 256, 3)."""
     pixels = np.full((256, 256, 3), (210, 170, 150), np.uint8)
     pixels[:80] = hair
-    centre = points[3:].mean(0).astype(int)
-    cv2.ellipse(pixels, centre.tolist(), (24, 8), 0, 0, 360, lips, -1)
+    center = points[3:].mean(0).astype(int)
+    cv2.ellipse(pixels, center.tolist(), (24, 8), 0, 0, 360, lips, -1)
     if bridge:
         cv2.line(pixels, (98, 122), (158, 122), (0, 0, 0), 3)
     return pixels

@@ -118,8 +118,8 @@ MATTERS = dict(
 )  # fmt: skip
 ELSEWHERE = {  # setting -> the test that shows what it does
     "data", "look", "start_from", "critic_from", "critic", "weight_pair", "weight_pair_features",
-    "weight_colour", "window",
-    "title", "licence", "score_samples", "out", "max_images", "max_minutes", "precision",
+    "weight_color", "window",
+    "title", "license", "score_samples", "out", "max_images", "max_minutes", "precision",
     "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints",
     "ema_half_life_images", "workers", "trackers", "validate", "validate_every_images",
     "data_statement", "push_to_hub", "push_every_images", "push_private",
@@ -131,7 +131,7 @@ def test_no_setting_is_left_without_a_test():
     assert names == set(MATTERS) | ELSEWHERE
 
 
-def penalised(faces, images: int = 12) -> dict:
+def penalized(faces, images: int = 12) -> dict:
     """Settings under which path penalty, R1 and augmentation take part from the first steps on."""
     return dict(data=str(faces), max_images=images, r1_every=2, augment_p=0.2)
 
@@ -141,7 +141,7 @@ def plain(faces, tmp_path_factory):
     """Weights of runs with nothing changed, by their length."""
     folder = tmp_path_factory.mktemp("plain")
     return {
-        images: weights(run(settings(folder / str(images), **penalised(faces, images))))
+        images: weights(run(settings(folder / str(images), **penalized(faces, images))))
         for images in (12, 36)
     }
 
@@ -149,7 +149,7 @@ def plain(faces, tmp_path_factory):
 @pytest.mark.parametrize("name", MATTERS)
 def test_every_setting_changes_what_is_trained(name, faces, plain, tmp_path):
     images = 36 if name.startswith("ada_") else 12  # p moves every four batches
-    changed = settings(tmp_path / "other", **(penalised(faces, images) | {name: MATTERS[name]}))
+    changed = settings(tmp_path / "other", **(penalized(faces, images) | {name: MATTERS[name]}))
     ours, theirs = plain[images], weights(run(changed))
     equal = ours.keys() == theirs.keys() and all(
         v.shape == theirs[k].shape and torch.equal(v, theirs[k]) for k, v in ours.items()
@@ -206,7 +206,7 @@ def test_mobile_stylegan_learns_from_a_folder(base, faces, tmp_path):
     assert {key.split(".")[1] for key in moved} == {"start", "b8", "b16", "rgb32"}
 
 
-def test_colours_stay_near_the_start_where_that_is_asked(base, faces, tmp_path):
+def test_colors_stay_near_the_start_where_that_is_asked(base, faces, tmp_path):
     z = torch.randn(6, 16, generator=torch.Generator().manual_seed(3))
 
     def cells(network) -> torch.Tensor:
@@ -217,7 +217,7 @@ def test_colours_stay_near_the_start_where_that_is_asked(base, faces, tmp_path):
     before, moved = cells(hub.load_model(base, FACE_MODELS).eval()), {}
     for weight in (0.0, 300.0):
         changes = dict(data=str(faces), start_from=str(base), noise="const", critic="stylegan2")
-        changes |= dict(weight_colour=weight, lr_g=0.02, max_images=64, decay_images=0)
+        changes |= dict(weight_color=weight, lr_g=0.02, max_images=64, decay_images=0)
         trained = run(settings(tmp_path / str(weight), "transfer", **changes))
         moved[weight] = float((cells(trained.G.generator.eval()) - before).abs().mean())
     assert moved[300.0] < 0.7 * moved[0.0], moved
@@ -227,16 +227,16 @@ def test_colours_stay_near_the_start_where_that_is_asked(base, faces, tmp_path):
     whole = settings(tmp_path / "half", "transfer", **changes)
     ours, theirs = weights(run(whole, resume=True)), weights(trained)
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
-    with pytest.raises(ValueError, match=r"--weight-colour 1\.0: expected --start-from"):
-        settings(tmp_path / "wrong", data=str(faces), weight_colour=1.0)
+    with pytest.raises(ValueError, match=r"--weight-color 1\.0: expected --start-from"):
+        settings(tmp_path / "wrong", data=str(faces), weight_color=1.0)
     torch.manual_seed(0)
     small = StyleGAN2Generator(resolution=32, channel_base=256, channel_max=16, z_dim=16, w_dim=16)
     small.save_pretrained(tmp_path / "small")
-    larger = dict(resolution=64, channel_base=256, channel_max=16, latent=16, weight_colour=1.0)
+    larger = dict(resolution=64, channel_base=256, channel_max=16, latent=16, weight_color=1.0)
     chosen = settings(
         tmp_path / "wrong", data=str(faces), start_from=str(tmp_path / "small"), **larger
     )
-    with pytest.raises(ValueError, match="new layers have no colours to keep"):
+    with pytest.raises(ValueError, match="new layers have no colors to keep"):
         StyleGANObjective(chosen, torch.device("cpu"))
 
 

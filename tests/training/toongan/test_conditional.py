@@ -17,20 +17,20 @@ from training.toongan.conditional import AttributedDraws, AttributeTable
 from training.toongan.config import TOONGAN_PRESETS, refuse_nonsense
 from training.toongan.objective import objective_of
 
-COLOURS = {"blue": (30, 60, 220), "red": (220, 40, 30), "grey": (128, 128, 128)}
-ROWS = [("blue", "none"), ("red", "dark"), ("grey", "dark"), ("blue", "dark")]
+COLORS = {"blue": (30, 60, 220), "red": (220, 40, 30), "gray": (128, 128, 128)}
+ROWS = [("blue", "none"), ("red", "dark"), ("gray", "dark"), ("blue", "dark")]
 
 
 def write_table(folder: Path, rows=ROWS, extra=()) -> Path:
-    """Squares of a colour whose lower half is dark or not, and the table that says it."""
-    lines = [["file", "style", "seed", "colour", "shade", *(name for name, _ in extra)]]
-    for i, (colour, shade) in enumerate(rows):
-        picture = Image.new("RGB", (64, 64), COLOURS[colour])
+    """Squares of a color whose lower half is dark or not, and the table that says it."""
+    lines = [["file", "style", "seed", "color", "shade", *(name for name, _ in extra)]]
+    for i, (color, shade) in enumerate(rows):
+        picture = Image.new("RGB", (64, 64), COLORS[color])
         if shade == "dark":
             picture.paste((10, 10, 10), (0, 32, 64, 64))
         images.save(picture, folder / "images" / f"{i}.png")
         cells = [make(i) for _, make in extra]
-        lines.append([f"images/{i}.png", "squares", f"0:{i}", colour, shade, *cells])
+        lines.append([f"images/{i}.png", "squares", f"0:{i}", color, shade, *cells])
     with (folder / "attributes.csv").open("w", newline="") as file:
         csv.writer(file).writerows(lines)
     return folder
@@ -102,27 +102,27 @@ def test_variants_that_do_not_fit_z_are_named(variants):
 
 def test_the_table_says_what_a_picture_shows(data):
     table = AttributeTable(data, 8)
-    assert table.variants == {"colour": ["blue", "grey", "red"], "shade": ["dark", "none"]}
+    assert table.variants == {"color": ["blue", "gray", "red"], "shade": ["dark", "none"]}
     assert table.sizes == (3, 2)
     assert table.chances.tolist() == [0.5, 0.25, 0.25, 0.75, 0.25]
     assert table["images/2"].tolist() == [1, 0]
     draws = AttributedDraws(str(data), 64, 8, 0, table)
     for i in range(8):
         draw, name = draws[i], draws.pictures[draws.place(i)].name
-        colour, shade = ROWS[int(Path(name).name)]
-        assert table.variants["colour"][draw["choice"][0]] == colour
+        color, shade = ROWS[int(Path(name).name)]
+        assert table.variants["color"][draw["choice"][0]] == color
         assert table.variants["shade"][draw["choice"][1]] == shade
-        assert tuple(draw["real"][:, 0, 0].tolist()) == COLOURS[colour]
+        assert tuple(draw["real"][:, 0, 0].tolist()) == COLORS[color]
 
 
 def test_a_column_of_countless_variants_is_no_attribute(tmp_path):
     rows = [ROWS[i % 4] for i in range(130)]
     table = AttributeTable(write_table(tmp_path, rows, extra=[("name", lambda i: f"n{i}")]), 8)
-    assert list(table.variants) == ["colour", "shade"]
+    assert list(table.variants) == ["color", "shade"]
 
 
 def test_what_does_not_fit_is_answered_with_words(data, tmp_path):
-    with pytest.raises(ValueError, match=r"--z-dim 4: expected 5 or more.*colour, shade"):
+    with pytest.raises(ValueError, match=r"--z-dim 4: expected 5 or more.*color, shade"):
         objective_of(settings(data, z_dim=4), torch.device("cpu"))
     alike = write_table(tmp_path / "alike", [ROWS[0]] * 4)
     with pytest.raises(ValueError, match="no column"):
@@ -155,10 +155,10 @@ def test_pictures_are_redrawn_from_their_rows_and_the_others_from_noise(data):
     assert list(parts) == ["redraw"] and parts["redraw"] > 0
 
 
-def test_colours_that_the_table_names_are_learnt(data):
-    """A hundred and fifty steps, and each square has its colour."""
+def test_colors_that_the_table_names_are_learned(data):
+    """A hundred and fifty steps, and each square has its color."""
     objective = objective_of(settings(data, warm_images=10**6, w_dim=32), torch.device("cpu"))
-    step = objective.optimisers()["init"]
+    step = objective.optimizers()["init"]
     batch = batch_of(objective)
     assert not objective.adversarial(0)
     for _ in range(150):
@@ -167,8 +167,8 @@ def test_colours_that_the_table_names_are_learnt(data):
         loss.backward()
         step.step()
     generator = objective.G.generator.eval()
-    wanted = torch.tensor([COLOURS[name] for name in ("blue", "grey", "red")]) / 127.5 - 1
-    choice = torch.tensor([[colour, 0] for colour in range(3)])
+    wanted = torch.tensor([COLORS[name] for name in ("blue", "gray", "red")]) / 127.5 - 1
+    choice = torch.tensor([[color, 0] for color in range(3)])
     with torch.inference_mode():
         w = generator.mapping(torch.zeros(3, 8), choice)
         drawn = generator.synthesis(w[:, None].expand(-1, generator.num_ws, -1))
@@ -190,4 +190,4 @@ def test_a_folder_draws_what_was_trained(data, tmp_path):
     with torch.inference_mode():
         theirs = network(pipe._noise(4, 9)).clamp(-1, 1)
     assert (ours - theirs).abs().mean() < 0.01
-    assert pipe.attributes == {"colour": ("blue", "grey", "red"), "shade": ("dark", "none")}
+    assert pipe.attributes == {"color": ("blue", "gray", "red"), "shade": ("dark", "none")}

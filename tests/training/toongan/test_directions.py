@@ -22,7 +22,7 @@ HATS = ("none", "cap", "bowler")
 
 
 def face(skin, glasses, hat):
-    """A drawing of 64 px: a disc of a colour, a bar over it, and a hat."""
+    """A drawing of 64 px: a disc of a color, a bar over it, and a hat."""
     picture = Image.new("RGB", (64, 64), "white")
     pen = ImageDraw.Draw(picture)
     pen.ellipse((12, 12, 52, 60), fill=skin)
@@ -43,8 +43,8 @@ def write_data(folder, count=120, hats=HATS):
         images.save(face(skin, glasses, hat), folder / file)
         table.append((file, "toy", number, skin, glasses, hat, "#ffffff"))
     with open(folder / "attributes.csv", "w", newline="") as opened:
-        # `_colour` as in sets written by older versions.
-        names = ("file", "style", "seed", "skin_colour", "glasses", "hat", "background_colour")
+        # `_color` as in sets written by older versions.
+        names = ("file", "style", "seed", "skin_color", "glasses", "hat", "background_color")
         csv.writer(opened).writerows([names, *table])
     return folder
 
@@ -60,7 +60,7 @@ def data(tmp_path_factory):
 
 
 class Fields(attribute_classifier.Sight):
-    """Instead of MobileNetV2's: the mean colours of 8 x 8 fields, which cost nothing."""
+    """Instead of MobileNetV2's: the mean colors of 8 x 8 fields, which cost nothing."""
 
     def __init__(self, device="cpu"):
         pass
@@ -107,11 +107,11 @@ class Planted:
         for w in ws if ws.ndim == 3 else latents.expand(ws, ROWS):
             skin = torch.sigmoid(2 * w[7:] @ self.skin).mean()
             dark, light = np.array([80, 48, 32]), np.array([255, 224, 208])
-            colour = tuple(int(v) for v in dark + float(skin) * (light - dark))
+            color = tuple(int(v) for v in dark + float(skin) * (light - dark))
             glasses = "round" if (w[:5] @ self.glasses).mean() > 0 else "none"
             hat = float((w @ self.hat).mean())
             hat = "cap" if hat > 0.5 else "bowler" if hat < -0.5 else "none"
-            faces.append(face(colour, glasses, hat))
+            faces.append(face(color, glasses, hat))
         return faces
 
 
@@ -137,13 +137,13 @@ def test_a_column_has_two_ends():
         assert [None if v != v else v for v in found.tolist()] == expected
 
 
-def test_scales_of_colours_and_numbers():
+def test_scales_of_colors_and_numbers():
     found = Clause("skin").values(["", "#000000", "#ffffff", "none", "#808080"])
     assert found[[1, 2]].tolist() == [-1, 1] and found[[0, 3]].isnan().all()
     assert -0.2 < found[4] < 0.3
     assert Clause("size").values([3, 5, 7]).tolist() == [-1, 0, 1]
     assert Clause("size").values(["bun", "spiky"]).isnan().all()
-    assert Clause("size").values(["#ffffff", "none"]).isnan().all(), "one colour is no scale"
+    assert Clause("size").values(["#ffffff", "none"]).isnan().all(), "one color is no scale"
 
 
 def test_traits_are_written_in_words():
@@ -173,8 +173,8 @@ def test_the_usual_traits_fit_the_styles_they_are_made_for():
             dicebear_faces.column(name): ["none", *part["variants"]]
             for name, part in dicebear_faces.components_of(style).items()
         }
-        colours = dicebear_faces.colors_of(style)
-        variants |= {f"{dicebear_faces.column(n)}_colour": v for n, v in colours.items()}
+        colors = dicebear_faces.colors_of(style)
+        variants |= {f"{dicebear_faces.column(n)}_color": v for n, v in colors.items()}
         reader = attribute_classifier.Reader(variants, torch.zeros(1, 1))
         assert {name for name, trait in TRAITS.items() if trait.parts(reader)} == expected
         for trait in TRAITS.values():
@@ -235,7 +235,7 @@ def test_a_trait_that_cannot_be_read_is_left_out():
         toon_directions.readable({"absent": traits["absent"]}, reader, held, False)
 
 
-def test_what_nothing_can_be_learnt_from_is_refused():
+def test_what_nothing_can_be_learned_from_is_refused():
     rows = torch.zeros(20, 4)
     with pytest.raises(ValueError, match="no column of the table has more than one value"):
         attribute_classifier.learn(rows, {"hat": ["cap"] * 20}, ["hat"])
@@ -405,10 +405,10 @@ def untrained(tmp_path_factory):
     return folder
 
 
-def test_the_command_writes_what_it_learnt(quick, data, untrained, tmp_path, capsys, monkeypatch):
+def test_the_command_writes_what_it_learned(quick, data, untrained, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ToonGANPipeline, "from_pretrained", lambda source: Planted())
     out = tmp_path / "directions.safetensors"
-    options = ("--samples", "300", "--trait", "sun=skin_colour", "--trait", "specs=glasses:round")
+    options = ("--samples", "300", "--trait", "sun=skin_color", "--trait", "specs=glasses:round")
     toon_directions.main([str(untrained), "--data", str(data), "--out", str(out), *options])
     printed = capsys.readouterr().out
     assert "hat: 1.000" in printed and "moved by amount 1" in printed and str(out) in printed

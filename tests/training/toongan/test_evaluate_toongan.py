@@ -1,4 +1,4 @@
-"""Generators of cartoon faces are measured side by side, with a floor and their neighbours."""
+"""Generators of cartoon faces are measured side by side, with a floor and their neighbors."""
 
 import json
 import shutil
@@ -19,10 +19,10 @@ from training.toongan import evaluation
 TOY = {"z_dim": 6, "w_dim": 8, "mapping_layers": 2, "channels": (8, 8, 8, 8, 4)}
 
 
-class Colours(feature_extractors.Extractor):
-    """The mean colours of four quarters; three pairs of them are left out."""
+class Colors(feature_extractors.Extractor):
+    """The mean colors of four quarters; three pairs of them are left out."""
 
-    name, side, dimensions = "colours", 16, 6
+    name, side, dimensions = "colors", 16, 6
 
     def __init__(self, weights=None):
         super().__init__()
@@ -35,8 +35,8 @@ class Colours(feature_extractors.Extractor):
 @pytest.fixture(autouse=True)
 def toy_extractor(monkeypatch):
     """An extractor that costs nothing, as the one that is bundled."""
-    monkeypatch.setattr(feature_extractors, "EXTRACTORS", {"colours": Colours})
-    monkeypatch.setattr(feature_extractors, "BUNDLED", "colours")
+    monkeypatch.setattr(feature_extractors, "EXTRACTORS", {"colors": Colors})
+    monkeypatch.setattr(feature_extractors, "BUNDLED", "colors")
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def data(tmp_path_factory):
     for number in range(21):
         picture = Image.new("RGB", (72, 72), tuple(rng.integers(0, 255, 3).tolist()))
         place = rng.integers(0, 40, 2).tolist()
-        colour = tuple(rng.integers(0, 255, 3).tolist())
-        ImageDraw.Draw(picture).rectangle((*place, 70, 70), fill=colour)
+        color = tuple(rng.integers(0, 255, 3).tolist())
+        ImageDraw.Draw(picture).rectangle((*place, 70, 70), fill=color)
         images.save(picture, folder / f"{number:02d}.png")
     return folder
 
@@ -118,7 +118,7 @@ def test_blocks_make_no_difference(monkeypatch):
     assert precision_recall.compare(theirs, ours) == pytest.approx(whole, rel=1e-12)
 
 
-def test_sets_without_neighbours_are_refused():
+def test_sets_without_neighbors_are_refused():
     with pytest.raises(ValueError, match="sets of 3 and 60 pictures: expected more than 3"):
         precision_recall.compare(rows(3), rows())
 
@@ -155,7 +155,7 @@ class Memoriser:
 
 
 def test_a_memoriser_is_found_beside_itself(data):
-    networks = [feature_extractors.open_extractor("colours")]
+    networks = [feature_extractors.open_extractor("colors")]
     pictures = folder_pictures(data)
     loaded = [picture.load().resize((64, 64)) for picture in pictures[::-1]]
     drawn = evaluation.Samples("memoriser", Memoriser(loaded), 2, 8, networks)
@@ -163,7 +163,7 @@ def test_a_memoriser_is_found_beside_itself(data):
     itself = np.arange(18, 10, -1)  # seed 2 is the last picture but two
     for nearest in drawn.nearest:
         assert np.array_equal(nearest.indices[:, 0], itself)
-    assert len(real.rows("colours")) == 21
+    assert len(real.rows("colors")) == 21
     page = evaluation.draw_neighbors(drawn, pictures, 64)
     assert page.size == (2 * 9 * 64, 4 * 64)
     cells = [page.crop((64 * x, 0, 64 * x + 64, 64)) for x in range(9)]
@@ -181,10 +181,10 @@ def test_all_is_measured_drawn_and_written_into_the_card(models, data, tmp_path,
     report, said = run(capsys, ours, models / "theirs", *options)
     assert (report["samples"], report["pictures"]) == (10, 21)
     assert list(report["models"]) == ["ours", "theirs"]
-    distances = ("fd_colours", "kd_colours")
-    rest = ("precision_colours", "recall_colours", "density_colours", "coverage_colours")
+    distances = ("fd_colors", "kd_colors")
+    rest = ("precision_colors", "recall_colors", "density_colors", "coverage_colors")
     for figures in (*report["models"].values(), report["floor"]):
-        assert {*distances, *rest, "nearest_colours", "kd_colours_standard_error"} <= set(figures)
+        assert {*distances, *rest, "nearest_colors", "kd_colors_standard_error"} <= set(figures)
     found = report["models"]
     for name in distances:
         assert found["ours"][name] > report["floor"][name]  # untrained
@@ -192,21 +192,21 @@ def test_all_is_measured_drawn_and_written_into_the_card(models, data, tmp_path,
         assert report["ratios"]["theirs"][name] == pytest.approx(ratio, rel=1e-3)
     assert found["ours"]["parameters"] > 0 and found["ours"]["engine"]
     assert "over 10 samples and 10 pictures" in report["notes"][0]
-    assert "real pictures" in said and "ours over theirs: fd_colours" in said
+    assert "real pictures" in said and "ours over theirs: fd_colors" in said
     sheets = {path.name: images.load(path).size for path in (tmp_path / "sheets").iterdir()}
-    samples, neighbours = (8 * 64, 2 * 64), (18 * 64, 5 * 64)
+    samples, neighbors = (8 * 64, 2 * 64), (18 * 64, 5 * 64)
     assert sheets == {
         **{f"{name}_samples.jpg": samples for name in found},
-        **{f"{name}_neighbours.jpg": neighbours for name in found},
+        **{f"{name}_neighbors.jpg": neighbors for name in found},
     }
 
     written = json.loads((ours / "metrics.json").read_text())
-    assert written["figures"] == report and written["extractors"] == ["colours"]
+    assert written["figures"] == report and written["extractors"] == ["colors"]
     assert str(tmp_path) not in json.dumps(written)
     text = (ours / "README.md").read_text()
     assert "\npipeline_tag: unconditional-image-generation\n" in text.partition("---\n\n")[0]
     assert 'ToonGANPipeline.from_pretrained("FOLDER")' in text and str(tmp_path) not in text
-    assert f"| {report['floor']['fd_colours']:.4g} |" in text and "| theirs |" in text
+    assert f"| {report['floor']['fd_colors']:.4g} |" in text and "| theirs |" in text
     assert not (models / "theirs" / "metrics.json").exists()
 
 
@@ -218,22 +218,22 @@ def test_a_small_data_set_makes_all_counts_smaller_and_says_so(models, data, cap
 
 def test_floor_and_models_meet_the_same_pictures(data):
     """A generator of the other half of the data gets what the floor gets."""
-    networks = [feature_extractors.open_extractor("colours")]
+    networks = [feature_extractors.open_extractor("colors")]
     pictures = folder_pictures(data)
     real = evaluation.extract_data(pictures, 64, networks, ())
     others = [square(picture.load(), 64) for picture in pictures]
     drawn = evaluation.Samples("others", Memoriser(others), 10, 10, networks)
     floor = evaluation.compare(real, real, 10, first=10)
     assert evaluation.compare(real, drawn.features, 10) == floor
-    assert floor["fd_colours"] > 0 and floor["kd_colours_standard_error"] > 0
+    assert floor["fd_colors"] > 0 and floor["kd_colors_standard_error"] > 0
 
 
 def test_only_the_standard_weights_are_called_fid_and_kid(models, data, capsys, monkeypatch):
     options = (models / "theirs", "--data", data, "--samples", 4)
     assert not [key for key in run(capsys, *options)[0]["floor"] if key.startswith(("fid", "kid"))]
-    monkeypatch.setattr(Colours, "prefixes", ("fid", "kid"))
+    monkeypatch.setattr(Colors, "prefixes", ("fid", "kid"))
     report, said = run(capsys, *options)
-    assert {"fid_colours", "kid_colours"} <= set(report["floor"]) and "FID" in said
+    assert {"fid_colors", "kid_colors"} <= set(report["floor"]) and "FID" in said
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ SEED_MATTERS = dict(
     beta1=0.0, beta2=0.9, epochs=2.0,
 )  # fmt: skip
 ELSEWHERE = {  # setting -> the test that shows what it does
-    "data", "title", "licence", "score_samples", "out", "max_images", "max_minutes", "precision",
+    "data", "title", "license", "score_samples", "out", "max_images", "max_minutes", "precision",
     "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints",
     "ema_half_life_images", "workers", "trackers", "validate", "validate_every_images",
     "data_statement", "push_to_hub", "push_every_images", "push_private",

@@ -235,7 +235,7 @@ def test_a_port_draws_the_same_picture(tmp_path, capsys, port, words, rule):
         "family": "animegan",
         "license": "unknown: say here what the data's licenses allow",
     }
-    assert "licence: unknown: say here" in told
+    assert "license: unknown: say here" in told
     assert sorted(path.name for path in out.parent.iterdir()) == ["my_style"]
     assert sorted(path.name for path in out.iterdir()) == [hub.CONFIG, hub.WEIGHTS[1], hub.STYLE]
 
@@ -255,7 +255,7 @@ def test_the_tables_are_the_published_ones():
 def test_sixteen_bits_are_kept_unless_told(tmp_path):
     state = public("bryandlee")
     torch.save(state, tmp_path / "some.pt")
-    assert run(tmp_path / "some.pt", tmp_path / "out", "--title", "Mine", "--licence", "CC0") == 0
+    assert run(tmp_path / "some.pt", tmp_path / "out", "--title", "Mine", "--license", "CC0") == 0
     assert hub.weights_file(tmp_path / "out").name == hub.WEIGHTS[0]
     expected = drawn(state, "bryandlee", photos(), "align")
     assert (hub.load_model(tmp_path / "out", MODELS)(photos()) - expected).abs().mean() < 0.01
@@ -311,7 +311,7 @@ def test_published_weights_are_fetched_by_their_name(tmp_path, capsys, publisher
     config = json.loads((tmp_path / "out" / hub.CONFIG).read_text())
     trained = ("tf", 1e-12) if name == "paprika" else ("align", 1e-5)
     assert (config["upsample"], config["norm_eps"]) == trained
-    assert said(tmp_path / "out")["license"] == PUBLISHED[name].licence
+    assert said(tmp_path / "out")["license"] == PUBLISHED[name].license
     told = capsys.readouterr().out
     assert f"git blob {animegan.blob_hash(data)}; which it should be is not known" in told
     (tmp_path / f"{name}.pt").write_bytes(data)  # fetched by other means
@@ -394,7 +394,7 @@ def test_the_public_toon_generator(tmp_path, monkeypatch):
     assert said(tmp_path / "out")["family"] == "toongan"
 
 
-def test_the_wheel_and_its_folder_are_recognised(tmp_path, capsys):
+def test_the_wheel_and_its_folder_are_recognized(tmp_path, capsys):
     folder, wheel, network = tmp_path / "files", tmp_path / "some.zip", MobileStyleGAN((8, 8), ())
     folder.mkdir()
     (folder / "SynthesisNetwork.xml").write_text("<net/>")
@@ -403,7 +403,7 @@ def test_the_wheel_and_its_folder_are_recognised(tmp_path, capsys):
         for name in random_face.FILES:
             archive.writestr(f"random_face/data/{name}", "<net/>")
     assert "MappingNetwork.xml has 6 bytes" in refused(capsys, wheel, tmp_path / "out")
-    found = checkpoints.Checkpoint(network, "random-face", "stylegan-base", licence="no")
+    found = checkpoints.Checkpoint(network, "random-face", "stylegan-base", license="no")
     assert checkpoints.write(found, tmp_path / "out") == "no"
     assert said(tmp_path / "out")["family"] == "stylegan-base"
 
@@ -502,7 +502,7 @@ def test_openvino_s_files_draw_what_torch_draws(folders, exported, name):
     assert (by_openvino(file, batch) - expected).abs().max() <= 1e-3
 
 
-def test_a_file_names_what_goes_in_and_its_licence(folders, exported):
+def test_a_file_names_what_goes_in_and_its_license(folders, exported):
     onnx = pytest.importorskip("onnx")
     model = onnx.load(exported("animegan tf", ".onnx"))
     (photo,) = model.graph.input
@@ -677,7 +677,7 @@ UNFIT = {
     ),
     "early version 2": (
         P | {"upsample1.0.conv_block.conv.weight": torch.ones(1)},
-        "it is an early form of version 2, which normalised every pixel by itself",
+        "it is an early form of version 2, which normalized every pixel by itself",
     ),
     "version 1": (
         {"model_state_dict": {"encode_blocks.0.conv.weight": torch.ones(1)}},
@@ -746,7 +746,7 @@ def test_what_is_no_checkpoint_is_told(tmp_path, capsys, data, words):
     told = refused(capsys, tmp_path / "some.bin", tmp_path / "out")
     assert f"{tmp_path / 'some.bin'}: " in told and words in told
     if words.startswith("found"):
-        assert told.endswith("--kind names one that isn't recognised")
+        assert told.endswith("--kind names one that isn't recognized")
 
 
 def test_folders_that_are_no_checkpoint_are_told(tmp_path, capsys):
@@ -778,7 +778,7 @@ def test_kind_is_taken_at_its_word(tmp_path, capsys):
     assert words.keys() == KINDS.keys()
     for kind, told in words.items():
         assert told in refused(capsys, tmp_path / "some.pt", out, "--kind", kind)
-    # Recognised by its content as rosinality's, it is read as what it is said to be.
+    # Recognized by its content as rosinality's, it is read as what it is said to be.
     torch.save(B | {"g": {}}, tmp_path / "some.pt")
     told = refused(capsys, tmp_path / "some.pt", out, "--kind", "animegan2-pytorch")
     assert "g is unexpected" in told
@@ -796,8 +796,8 @@ def test_wrong_usage_is_told(tmp_path, capsys):
     def told(*words):
         return refused(capsys, *words, status=2).partition("error: ")[2]
 
-    assert told(ours, "a.onnx", "--licence", "CC0", "--fp32") == (
-        "--licence, --fp32: only for a SOURCE from elsewhere"
+    assert told(ours, "a.onnx", "--license", "CC0", "--fp32") == (
+        "--license, --fp32: only for a SOURCE from elsewhere"
     )
     said = told(ours, out, "--to", "nvlabs")
     assert "with --to nvlabs expected one of .pt, .pth, .pkl" in said

@@ -49,8 +49,8 @@ def test_all_of_a_plain_face():
         "smile": "no smile",
     }
     assert all(0.5 <= reading.sure <= 1 for reading in found.values())
-    assert found["skin_light"].colour == "#ecbea0" and found["smile"].colour is None
-    hair = bytes.fromhex(found["hair_light"].colour[1:])
+    assert found["skin_light"].color == "#ecbea0" and found["smile"].color is None
+    hair = bytes.fromhex(found["hair_light"].color[1:])
     assert max(abs(a - b) for a, b in zip(hair, BLACK, strict=True)) <= 3
 
 
@@ -91,14 +91,14 @@ def test_skin_between_light_and_dark_is_left_out_and_so_is_half_a_shadow():
     assert "skin_light" not in values(Image.fromarray(half))
 
 
-def test_the_nearest_colour_is_that_to_the_eye():
+def test_the_nearest_color_is_that_to_the_eye():
     skins = ("#5c3829", "#a36b4f", "#f1c3a5")
     assert attributes.nearest("#8a5a44", skins) == "#a36b4f"
     assert attributes.nearest("#f0d0c0", skins) == "#f1c3a5"
     # In RGB, dark blue is nearer to black than to light blue; to the eye it is blue.
     assert attributes.nearest("#00008b", ("#000000", "#4040ff")) == "#4040ff"
-    for colour, variants in ((None, skins), ("#8a5a44", ()), ("#8a5a44", ("none", "#a36b4f"))):
-        assert attributes.nearest(colour, variants) is None
+    for color, variants in ((None, skins), ("#8a5a44", ()), ("#8a5a44", ("none", "#a36b4f"))):
+        assert attributes.nearest(color, variants) is None
 
 
 def test_what_lies_beyond_the_photo_is_not_read():

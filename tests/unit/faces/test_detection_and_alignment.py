@@ -34,11 +34,11 @@ def portrait():
     return images.load(sorted(FACES.glob("random_*.jpg"))[0])
 
 
-def made_up(centre, eye_distance, roll=0.0):
-    """A face of the template's proportions, its square's centre and head roll (degrees) given."""
+def made_up(center, eye_distance, roll=0.0):
+    """A face of the template's proportions, its square's center and head roll (degrees) given."""
     points = (TEMPLATE - 256.0) * eye_distance / 125.92
     cos, sin = math.cos(math.radians(roll)), math.sin(math.radians(roll))
-    points = points @ np.array([[cos, sin], [-sin, cos]]) + np.array(centre)
+    points = points @ np.array([[cos, sin], [-sin, cos]]) + np.array(center)
     box = (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
     return Face(box, points, 1.0)
 
@@ -65,9 +65,9 @@ def test_odd_sizes_have_no_face(size):
     assert detect(noise(size)) == []
 
 
-@pytest.mark.parametrize("colour", ["black", "white", "gray"])
-def test_flat_pictures_have_no_face(colour):
-    assert detect(Image.new("RGB", (300, 200), colour)) == []
+@pytest.mark.parametrize("color", ["black", "white", "gray"])
+def test_flat_pictures_have_no_face(color):
+    assert detect(Image.new("RGB", (300, 200), color)) == []
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16", "F"])
@@ -115,10 +115,10 @@ def test_a_photo_is_shrunk_without_a_shift(size):
     small = round(size[0] * shrink), round(size[1] * shrink)
     seen = detection._shrunk(Image.fromarray(pixels), small).astype(np.float32)
     assert seen.shape == (small[1], small[0], 3)
-    for axis, colour in enumerate((0, 1)):
+    for axis, color in enumerate((0, 1)):
         places = (np.arange(small[axis]) + 0.5) * size[axis] / small[axis] - 0.5
         expected = np.interp(places, np.arange(size[axis]), (across, down)[axis])
-        means = seen[..., colour].mean(axis=axis)
+        means = seen[..., color].mean(axis=axis)
         assert np.abs(means - expected).max() < 1.0
 
 
@@ -153,9 +153,9 @@ def test_the_angle_of_a_tilted_head_is_right(portrait, roll):
 
 
 def test_square_agrees_with_the_public_template():
-    centre, across, down = geometry._ffhq_axes(TEMPLATE)
+    center, across, down = geometry._ffhq_axes(TEMPLATE)
     assert 2 * np.linalg.norm(across) == pytest.approx(503.7, abs=0.1)
-    assert centre == pytest.approx((256.1, 253.2), abs=0.1)
+    assert center == pytest.approx((256.1, 253.2), abs=0.1)
     assert across @ down == pytest.approx(0.0, abs=1e-6)
 
 
@@ -172,11 +172,11 @@ def test_points_land_where_ffhq_has_them(roll):
 def test_an_upright_square_is_cut_out_to_the_pixel():
     """A face whose square is exactly the pixels 100 to 163 gives exactly these pixels."""
     photo = noise((300, 300))
-    centre, across, _ = geometry._ffhq_axes(TEMPLATE - TEMPLATE[[0, 1]].mean(axis=0))
+    center, across, _ = geometry._ffhq_axes(TEMPLATE - TEMPLATE[[0, 1]].mean(axis=0))
     angle = math.degrees(math.atan2(across[1], across[0]))
     points = made_up((0, 0), 20, -angle).points
-    centre, across, _ = geometry._ffhq_axes(points)
-    points = (points - centre) * 32 / np.linalg.norm(across) + 131.5
+    center, across, _ = geometry._ffhq_axes(points)
+    points = (points - center) * 32 / np.linalg.norm(across) + 131.5
     crop = align(photo, Face((0, 0, 1, 1), points, 1.0), 64)
     assert error(crop.image, photo.crop((100, 100, 164, 164))).max() <= 1
 
@@ -268,9 +268,9 @@ def test_an_untouched_crop_gives_the_photo_again(request, name, roll):
 
 @pytest.mark.parametrize("roll", [0, 15, 45])
 def test_the_drawing_fades_in_without_a_step(roll):
-    grey = Image.new("RGB", (400, 300), (100, 100, 100))
-    crop = align(grey, made_up((210, 140), 45, roll), 256)
-    result = np.asarray(paste(grey, crop, Image.new("RGB", (256, 256), (200, 200, 200))))
+    gray = Image.new("RGB", (400, 300), (100, 100, 100))
+    crop = align(gray, made_up((210, 140), 45, roll), 256)
+    result = np.asarray(paste(gray, crop, Image.new("RGB", (256, 256), (200, 200, 200))))
     lifted = result[..., 0].astype(int) - 100
     assert lifted[140, 210] == 100 and lifted.min() == 0
     steps = max(np.abs(np.diff(lifted, axis=axis)).max() for axis in (0, 1))
@@ -288,11 +288,11 @@ def test_a_drawing_of_another_size_lands_in_the_same_place(portrait):
 
 
 def test_a_fine_drawing_does_not_alias_when_pasted_small():
-    grey = Image.new("RGB", (200, 200), (128, 128, 128))
+    gray = Image.new("RGB", (200, 200), (128, 128, 128))
     stripes = np.zeros((512, 512, 3), np.uint8)
     stripes[:, ::2] = 255
-    crop = align(grey, made_up((100, 100), 20), 512)
-    assert error(paste(grey, crop, Image.fromarray(stripes)), grey).max() <= 4
+    crop = align(gray, made_up((100, 100), 20), 512)
+    assert error(paste(gray, crop, Image.fromarray(stripes)), gray).max() <= 4
 
 
 def test_the_canvas_is_left_alone_and_far_parts_stay():
@@ -304,14 +304,14 @@ def test_the_canvas_is_left_alone_and_far_parts_stay():
     assert error(result, canvas)[:, 200:].max() == 0 and error(result, canvas).max() > 100
 
 
-def test_matching_colours_follows_the_surroundings(astronaut):
+def test_matching_colors_follows_the_surroundings(astronaut):
     crop = align(astronaut, detect(astronaut)[0], 256)
     cast = np.asarray(crop.image).astype(float) * (0.7, 1.0, 1.2) + (0, 10, 0)
     cast = Image.fromarray(np.clip(cast, 0, 255).astype(np.uint8))
     plain = error(paste(astronaut, crop, cast), astronaut).mean()
-    matched = error(paste(astronaut, crop, cast, match_colour=True), astronaut).mean()
+    matched = error(paste(astronaut, crop, cast, match_color=True), astronaut).mean()
     assert matched < 0.4 * plain
-    same = error(paste(astronaut, crop, crop.image, match_colour=True), astronaut)
+    same = error(paste(astronaut, crop, crop.image, match_color=True), astronaut)
     assert same.mean() < 0.3
 
 
@@ -319,9 +319,9 @@ def test_near_faces_lie_over_far_ones():
     canvas = Image.new("RGB", (400, 300))
     crops = [align(canvas, made_up((x, 150), size), 64) for x, size in ((220, 50), (120, 20))]
     assert paste_order(crops) == [1, 0]
-    colours = [(255, 0, 0), (0, 255, 0)]
+    colors = [(255, 0, 0), (0, 255, 0)]
     for index in paste_order(crops):
-        canvas = paste(canvas, crops[index], Image.new("RGB", (64, 64), colours[index]))
+        canvas = paste(canvas, crops[index], Image.new("RGB", (64, 64), colors[index]))
     assert canvas.getpixel((190, 150)) == (255, 0, 0)
 
 

@@ -55,7 +55,7 @@ def trained(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     faces, data = toy_data.write_faces(place / "faces"), toy_data.write_pairs(place / "data")
     toon = toy_data.options(toy_data.TOONGAN_TOY, data=faces, out=place / "heads", max_images=8)
-    train_toongan.main(["--preset", "laptop", *toon, "--licence", "CC0-1.0"])
+    train_toongan.main(["--preset", "laptop", *toon, "--license", "CC0-1.0"])
     toy = toy_data.options(data=data, out=place / "mine", max_images=8)
     train_animegan.main(["--preset", "unpaired", *toy])
     return {name: place / name / "model" for name in ("heads", "mine")}
@@ -181,7 +181,7 @@ def test_a_generator_trained_from_noise_is_no_toon_of_another():
         ("non-commercial, as its base", {"license": "other", "license_name": "non-commercial"}),
     ],
 )
-def test_a_licence_in_words_is_one_of_the_hubs_or_has_a_name(license, front):
+def test_a_license_in_words_is_one_of_the_hubs_or_has_a_name(license, front):
     assert cards.license_keys(license) == front
 
 

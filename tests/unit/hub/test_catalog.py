@@ -43,7 +43,7 @@ def offer(server, tmp_path):
     return offer
 
 
-def test_an_owners_styles_are_offered_with_licence_and_source(server, offer, files):
+def test_an_owners_styles_are_offered_with_license_and_source(server, offer, files):
     commit = server.put("me/toy", files)
     toon = json.dumps({"title": "Toon", "family": "stylegan", "license": "CC-BY-4.0"}).encode()
     server.put("me/toon", files | {"style.json": toon})

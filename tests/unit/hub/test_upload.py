@@ -290,7 +290,7 @@ def test_commits_that_only_fail_are_known_to_have_changed_nothing(server, client
 
 
 def test_a_hub_that_hangs_is_not_waited_for(server, client, changed):
-    """Its commit comes late, and is recognised."""
+    """Its commit comes late, and is recognized."""
     at_each_commit(server, lambda repo: time.sleep(0.6), 1)
     receipt = client(push(changed, patience=0.2))
     assert receipt["changed"] == ["README.md"] and commits(server) == 1
@@ -338,7 +338,7 @@ def said(folder: Path, **changes) -> None:
         ({"data": r"C:\faces"}, "a place on this machine"),
     ],
 )
-def test_without_licence_or_data_statement_nothing_is_published(model, changes, words):
+def test_without_license_or_data_statement_nothing_is_published(model, changes, words):
     said(model, **changes)
     with pytest.raises(ValueError, match=r"style\.json: ") as error:
         upload.plan(model)

@@ -85,14 +85,14 @@ def test_refusal_says_what_was_found(odd_inputs, name, words):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_colours_and_direction_survive(odd_inputs, name):
+def test_colors_and_direction_survive(odd_inputs, name):
     photo = images.load(odd_inputs[name][0])
     assert photo.size == picture().size
     assert difference(photo, picture()) < 3.0
 
 
-@pytest.mark.parametrize("name", ["grey16.png", "grey16.tiff", "grey32.tiff", "float.tiff"])
-def test_deep_greys_are_scaled_not_clipped(odd_inputs, name):
+@pytest.mark.parametrize("name", ["gray16.png", "gray16.tiff", "gray32.tiff", "float.tiff"])
+def test_deep_grays_are_scaled_not_clipped(odd_inputs, name):
     photo = images.load(odd_inputs[name][0])
     assert difference(photo, picture().convert("L").convert("RGB")) < 0.6
 
@@ -100,8 +100,8 @@ def test_deep_greys_are_scaled_not_clipped(odd_inputs, name):
 def test_float_and_integer_spans():
     ramp = np.linspace(0, 1, 256, dtype=np.float32)[None]
     for pixels in (ramp, ramp * 255, ramp * 65535, ramp * 5000 - 70_000):
-        grey = np.asarray(images.load(Image.fromarray(pixels)))[0, :, 0]
-        assert np.abs(grey.astype(int) - np.arange(256)).max() <= 1
+        gray = np.asarray(images.load(Image.fromarray(pixels)))[0, :, 0]
+        assert np.abs(gray.astype(int) - np.arange(256)).max() <= 1
     holes = ramp.copy()
     holes[0, :3] = np.nan, np.inf, -np.inf
     assert np.asarray(images.load(Image.fromarray(holes)))[0, -1, 0] == 255
@@ -125,8 +125,8 @@ def test_transparency_lies_over_white(odd_inputs):
     expected = np.asarray(picture()) * alpha + 255 * (1 - alpha)
     for name in ("alpha.png", "alpha.webp"):
         assert np.abs(np.asarray(images.load(odd_inputs[name][0])) - expected).max() <= 1.5
-    grey = np.asarray(picture().convert("L"))[..., None] * alpha + 255 * (1 - alpha)
-    assert np.abs(np.asarray(images.load(odd_inputs["grey_alpha.png"][0])) - grey).max() <= 1.5
+    gray = np.asarray(picture().convert("L"))[..., None] * alpha + 255 * (1 - alpha)
+    assert np.abs(np.asarray(images.load(odd_inputs["gray_alpha.png"][0])) - gray).max() <= 1.5
     keyed = Image.new("RGB", (4, 4), (9, 9, 9))
     assert images.load(encoded(keyed, "PNG", transparency=(9, 9, 9))).getpixel((0, 0)) == (255,) * 3
     clear = Image.new("P", (4, 4), 0)
@@ -153,11 +153,11 @@ def test_embedded_profile_becomes_srgb():
     )
 
 
-def test_profile_of_a_deep_grey_does_not_clip_it():
+def test_profile_of_a_deep_gray_does_not_clip_it():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     wide = Image.fromarray(np.arange(0, 65536, 257, dtype=np.uint16)[None])
-    grey = np.asarray(images.load(encoded(wide, "PNG", icc_profile=srgb)))[0, :, 0]
-    assert np.abs(grey.astype(int) - np.arange(256)).max() <= 1
+    gray = np.asarray(images.load(encoded(wide, "PNG", icc_profile=srgb)))[0, :, 0]
+    assert np.abs(gray.astype(int) - np.arange(256)).max() <= 1
 
 
 def test_lab_tiff():
@@ -306,8 +306,8 @@ def test_loading_a_photo_imports_no_torch(odd_inputs):
 
 
 def test_a_grid_fills_its_rows_and_leaves_the_rest_white():
-    colours = ("red", "lime", "blue", "black", "teal")
-    pictures = [Image.new("RGB", (6, 4), colour) for colour in colours]
+    colors = ("red", "lime", "blue", "black", "teal")
+    pictures = [Image.new("RGB", (6, 4), color) for color in colors]
     page = images.grid(pictures)
     assert page.size == (18, 8)
     cells = [page.getpixel((6 * x, 4 * y)) for y in range(2) for x in range(3)]

@@ -1,11 +1,11 @@
-"""Between photo and drawing nothing shows twice, and the photo's colours stay in their shapes."""
+"""Between photo and drawing nothing shows twice, and the photo's colors stay in their shapes."""
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from toonify.images.color_transfer import keep_colour, retone
+from toonify.images.color_transfer import keep_color, retone
 from toonify.images.morph import morph
 
 
@@ -16,9 +16,9 @@ def head(eye=10.0, size=256, seed=0):
     pixels = np.clip(backdrop, 0, 255)[..., None].repeat(3, axis=2).astype(np.uint8)
     cv2.ellipse(pixels, (size // 2, size // 2), (80, 105), 0, 0, 360, (220, 180, 150), -1, 16)
     for x in (size // 2 - 36, size // 2 + 36):
-        centre = (round(x * 16), (size // 2 - 15) * 16)
-        cv2.circle(pixels, centre, round(eye * 16), (250, 250, 250), -1, 16, 4)
-        cv2.circle(pixels, centre, round(eye * 0.6 * 16), (40, 30, 30), -1, 16, 4)
+        center = (round(x * 16), (size // 2 - 15) * 16)
+        cv2.circle(pixels, center, round(eye * 16), (250, 250, 250), -1, 16, 4)
+        cv2.circle(pixels, center, round(eye * 0.6 * 16), (40, 30, 30), -1, 16, 4)
     cv2.ellipse(pixels, (size // 2, size // 2 + 50), (30, 10), 0, 0, 360, (170, 60, 60), -1, 16)
     return Image.fromarray(pixels)
 
@@ -61,14 +61,14 @@ def test_unrelated_pictures_do_not_tear():
 def test_any_size(size):
     photo, toon = head(10).resize(size), head(16).resize(size)
     assert morph(photo, toon, 0.4).size == size
-    assert keep_colour(photo, toon).size == size
+    assert keep_color(photo, toon).size == size
 
 
 def test_bands_leave_no_trace(monkeypatch):
     photo, toon = head(10, 300), head(16, 300)
-    whole = morph(photo, toon, 0.5), keep_colour(photo, toon)
+    whole = morph(photo, toon, 0.5), keep_color(photo, toon)
     monkeypatch.setattr("toonify.images.color_transfer._BAND_PIXELS", 300 * 37)
-    parts = morph(photo, toon, 0.5), keep_colour(photo, toon)
+    parts = morph(photo, toon, 0.5), keep_color(photo, toon)
     assert all(error(a, b).max() <= 1 for a, b in zip(whole, parts, strict=True))
 
 
@@ -76,11 +76,11 @@ def lab(image):
     return cv2.cvtColor(np.asarray(image).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
-def test_keeping_colour_returns_the_photos_chroma_with_the_toons_light():
+def test_keeping_color_returns_the_photos_chroma_with_the_toons_light():
     photo, toon = head(10), head(16)
     cast = np.clip(np.asarray(toon).astype(float)[..., [1, 0, 2]] * (0.9, 1, 1.1), 0, 255)
     cast = Image.fromarray(cast.astype(np.uint8))
-    kept = keep_colour(photo, cast)
+    kept = keep_color(photo, cast)
     skin = np.s_[150:170, 70:180]
     before = np.abs(lab(cast)[skin] - lab(photo)[skin])[..., 1:].mean()
     after = np.abs(lab(kept)[skin] - lab(photo)[skin])[..., 1:].mean()
@@ -88,25 +88,25 @@ def test_keeping_colour_returns_the_photos_chroma_with_the_toons_light():
     assert np.abs(lab(kept) - lab(cast))[..., 0].mean() < 1.5
 
 
-def test_colour_does_not_bleed_over_drawn_edges():
+def test_color_does_not_bleed_over_drawn_edges():
     photo = np.full((200, 200, 3), (200, 60, 60), np.uint8)
     photo[:, 100:] = (60, 90, 200)
     toon = np.full((200, 200, 3), 190, np.uint8)
     toon[:, 100:] = 90
-    kept = lab(keep_colour(Image.fromarray(photo), Image.fromarray(toon)))
+    kept = lab(keep_color(Image.fromarray(photo), Image.fromarray(toon)))
     assert kept[100, :97, 1].min() > 25  # red up to the edge
     assert kept[100, 103:, 2].max() < -25  # blue from the edge on
 
 
-def test_a_toon_with_the_photos_colours_is_left_alone():
-    assert error(keep_colour(head(10), head(10)), head(10)).max() <= 1
+def test_a_toon_with_the_photos_colors_is_left_alone():
+    assert error(keep_color(head(10), head(10)), head(10)).max() <= 1
 
 
 def test_what_is_refused():
     with pytest.raises(ValueError, match="same size"):
         morph(head(), head().resize((9, 9)), 0.5)
     with pytest.raises(ValueError, match="same size"):
-        keep_colour(head(), head().resize((9, 9)))
+        keep_color(head(), head().resize((9, 9)))
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="strength"):
             morph(head(), head(), strength)

@@ -21,8 +21,8 @@ def drawn(shape, side=60, fine=16):
     y, x = (np.mgrid[: side * fine, : side * fine] + 0.5) / (side * fine)
     inside = cv2.GaussianBlur(shape(x, y).astype(np.float32), (0, 0), 0.4 * fine)
     small = cv2.resize(inside, (side, side), interpolation=cv2.INTER_AREA)
-    grey = np.rint(LIGHT + (DARK - LIGHT) * small).astype(np.uint8)
-    return Image.fromarray(np.repeat(grey[..., None], 3, axis=2))
+    gray = np.rint(LIGHT + (DARK - LIGHT) * small).astype(np.uint8)
+    return Image.fromarray(np.repeat(gray[..., None], 3, axis=2))
 
 
 def disc(x, y):
@@ -33,13 +33,13 @@ def slanting_line(x, y):
     return np.abs(x - 0.4 - 0.3 * y) < 0.012  # 1.4 px of 60
 
 
-def grey(image):
+def gray(image):
     return np.asarray(image, np.float64)[..., 1]
 
 
 def edge_width(image):
-    """Pixels from 10 to 90 % of the way out of the disc, to the right of its centre."""
-    row = grey(image)[image.height // 2, image.width // 2 :]
+    """Pixels from 10 to 90 % of the way out of the disc, to the right of its center."""
+    row = gray(image)[image.height // 2, image.width // 2 :]
     row = row[: image.width * 3 // 8]
     part = (row - DARK) / (LIGHT - DARK)
     return np.interp(0.9, part, np.arange(part.size)) - np.interp(0.1, part, np.arange(part.size))
@@ -55,16 +55,16 @@ def test_contours_are_sharp_and_have_no_halo(growth, plain_width):
     lifted, plain = lift(drawing, size), resized(drawing, size)
     assert edge_width(lifted) < 2.1 and edge_width(plain) > plain_width
     low, high = drawing.getextrema()[0]
-    assert grey(lifted).min() >= low and grey(lifted).max() <= high
-    assert grey(plain).min() < low or grey(plain).max() > high  # the plain one overshoots
-    area = (grey(lifted) < (DARK + LIGHT) / 2).mean()  # the disc has kept its size
+    assert gray(lifted).min() >= low and gray(lifted).max() <= high
+    assert gray(plain).min() < low or gray(plain).max() > high  # the plain one overshoots
+    area = (gray(lifted) < (DARK + LIGHT) / 2).mean()  # the disc has kept its size
     assert area == pytest.approx(np.pi / 16, rel=0.01)
 
 
 def waviness(picture):
     """How far the left contour of the slanting line strays from a straight one, in pixels."""
     rows, found = np.arange(100, 500), []
-    for row in grey(picture)[100:500]:
+    for row in gray(picture)[100:500]:
         before = row[: row.argmin()]
         found.append(np.interp(-140, -before, np.arange(before.size)))
     return np.std(found - np.polyval(np.polyfit(rows, found, 1), rows))
@@ -73,7 +73,7 @@ def waviness(picture):
 def test_thin_lines_keep_their_ink_and_lose_their_steps():
     drawing = drawn(slanting_line)
     lifted, plain = lift(drawing, (600, 600)), resized(drawing, (600, 600))
-    ink, plain_ink = ((LIGHT - grey(picture)).sum() for picture in (lifted, plain))
+    ink, plain_ink = ((LIGHT - gray(picture)).sum() for picture in (lifted, plain))
     assert ink == pytest.approx(plain_ink, rel=0.08)
     assert waviness(lifted) < 0.5 * waviness(plain)
 
@@ -81,7 +81,7 @@ def test_thin_lines_keep_their_ink_and_lose_their_steps():
 @pytest.mark.parametrize("shape", [disc, slanting_line])
 def test_scaled_down_again_it_is_the_drawing(shape):
     drawing = drawn(shape)
-    error = grey(resized(lift(drawing, (600, 600)), drawing.size)) - grey(drawing)
+    error = gray(resized(lift(drawing, (600, 600)), drawing.size)) - gray(drawing)
     assert 10 * np.log10(255**2 / np.square(error).mean()) > 35
 
 
@@ -89,7 +89,7 @@ def test_flat_areas_stay_flat_and_shades_soft():
     flat = Image.new("RGB", (40, 30), (10, 200, 30))
     assert lift(flat, (400, 300)).getextrema() == ((10, 10), (200, 200), (30, 30))
     shade = np.repeat(np.linspace(60, 180, 60)[None, :, None], 40, axis=0).repeat(3, axis=2)
-    lifted = grey(lift(Image.fromarray(np.rint(shade).astype(np.uint8)), (600, 400)))
+    lifted = gray(lift(Image.fromarray(np.rint(shade).astype(np.uint8)), (600, 400)))
     assert np.abs(lifted - np.linspace(59, 181, 600)).max() < 3
     assert np.abs(np.diff(lifted, axis=1)).max() <= 2
 

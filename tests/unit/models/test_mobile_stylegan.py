@@ -137,10 +137,10 @@ def test_saved_and_loaded_it_draws_the_same(tmp_path):
 def test_the_bundled_base_draws_faces_and_keeps_the_published_sizes():
     network = hub.load_model(BUNDLED, MODELS)
     assert (network.resolution, network.num_ws) == (1024, 23)
-    learnt = ("synthesis.rgb128.", "synthesis.rgb256.")  # not in the published network
+    learned = ("synthesis.rgb128.", "synthesis.rgb256.")  # not in the published network
     state = network.state_dict()
-    count = sum(v.numel() for k, v in state.items() if "synthesis" in k and learnt[0] not in k)
-    count -= sum(v.numel() for k, v in state.items() if learnt[1] in k)
+    count = sum(v.numel() for k, v in state.items() if "synthesis" in k and learned[0] not in k)
+    count -= sum(v.numel() for k, v in state.items() if learned[1] in k)
     assert round(count / 1e6, 2) == 8.01
     z = torch.randn(1, 512, generator=torch.Generator().manual_seed(4))
     with torch.inference_mode():

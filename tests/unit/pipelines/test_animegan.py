@@ -282,7 +282,7 @@ def test_turned_head_counts_by_its_height():
     assert frontal_eye_distance(turned) == pytest.approx(40, rel=0.05)
 
 
-# Strength, colour and refusals -----------------------------------------------------------------
+# Strength, color and refusals -----------------------------------------------------------------
 
 
 def test_strength_goes_from_photo_to_drawing(found, photo):

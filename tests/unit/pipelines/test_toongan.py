@@ -284,7 +284,7 @@ def test_a_twin_without_directions_says_so(toy_faces, photo, tmp_path):
     assert twin.note.startswith("A face by chance: it cannot be moved by what was read (light skin")
 
 
-def test_a_twin_gets_the_colours_that_are_nearest(choosing_faces, photo):
+def test_a_twin_gets_the_colors_that_are_nearest(choosing_faces, photo):
     pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
     twin = pipe.twin(photo)
     assert twin.truncation == 1.0 and twin.edits == {}

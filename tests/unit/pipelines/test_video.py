@@ -97,7 +97,7 @@ def test_odd_sides_lose_a_pixel_in_films_only(tmp_path):
         assert video.open_clip(tmp_path / name).about.size == size[::-1]
 
 
-def test_strength_and_colour_are_those_of_photos(tmp_path, clip):
+def test_strength_and_color_are_those_of_photos(tmp_path, clip):
     draw_clip(negative()[0], clip, tmp_path / "out.mp4", ClipOptions(strength=0.0, crf=10))
     assert off(pictures_of(tmp_path / "out.mp4")[3], picture(3)) < 6
 
@@ -120,7 +120,7 @@ def test_flicker_is_measured_and_reduced(tmp_path):
 
 
 def test_what_hardly_moves_is_drawn_every_third_time(tmp_path):
-    """The drawings in between move with the source; without stabilising every frame is drawn."""
+    """The drawings in between move with the source; without stabilizing every frame is drawn."""
     wide = np.hstack([picture(0, (160, 64))] * 2)
 
     def pan(number, size):

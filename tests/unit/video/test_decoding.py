@@ -12,7 +12,7 @@ from toonify.video.color import to_pixels
 from toonify.video.decoding import open_clip
 from toonify.video.prefetch import ahead
 from toonify.video.segments import Parts
-from toonify.video.types import HLG, PQ, ClipError, Colours
+from toonify.video.types import HLG, PQ, ClipError, Colors
 
 ODD_TIMES = (500, 1501, 9000, 9100, 20000, 20001, 30303)
 
@@ -28,7 +28,7 @@ def copied(source, target):
     told = muxing.check_sound(clip, suffix)
     with Parts(target, {}) as pieces:
         codec, about = muxing.codec_for(suffix, 10), clip.about
-        for _ in pieces.write(clip.frames(), codec, about.time_base, about.colours):
+        for _ in pieces.write(clip.frames(), codec, about.time_base, about.colors):
             pass
         told += muxing.join(pieces, clip, target, suffix)
     assert not pieces.folder.exists()
@@ -103,18 +103,18 @@ def test_pixels_are_made_square_and_a_high_clip_smaller(tmp_path):
 
 @pytest.mark.parametrize("matrix", [1, 6], ids=["bt709", "bt601"])
 @pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
-def test_colours_come_through_with_their_tags(tmp_path, matrix, full):
-    """Each way of coding colours is undone on the way in, and used and said on the way out."""
-    colours = Colours(matrix, matrix, matrix, full)
+def test_colors_come_through_with_their_tags(tmp_path, matrix, full):
+    """Each way of coding colors is undone on the way in, and used and said on the way out."""
+    colors = Colors(matrix, matrix, matrix, full)
     flat = np.full((64, 96, 3), (200, 60, 30), np.uint8)
     with Parts(tmp_path / "source.mp4", {}) as pieces:
         frames = [segments.Frame(at, 1, flat) for at in range(4)]
-        list(pieces.write(frames, segments.h264(5), Fraction(1, 25), colours))
+        list(pieces.write(frames, segments.h264(5), Fraction(1, 25), colors))
         pieces.pieces[0].file.rename(tmp_path / "source.mp4")
     copied(tmp_path / "source.mp4", tmp_path / "target.mp4")
     for name in ("source.mp4", "target.mp4"):
         clip = open_clip(tmp_path / name)
-        assert clip.colours == colours == clip.about.colours
+        assert clip.colors == colors == clip.about.colors
         assert np.abs(next(clip.frames()).pixels.astype(int) - flat).max() <= 6
 
 
@@ -125,11 +125,11 @@ def test_hdr_keeps_white_bright_and_black_black(transfer):
 
     # Signals of black, of a sheet of paper (203 nits) and of the peak, by BT.2408 and BT.2100.
     codes = {PQ: (0, 0.58, 1.0), HLG: (0, 0.75, 1.0)}[transfer]
-    grey = (np.array(codes)[None, :, None] * 65535).astype(np.uint16).repeat(3, axis=2)
-    frame = av.VideoFrame.from_ndarray(grey.repeat(8, axis=0).repeat(16, axis=1), "rgb48le")
+    gray = (np.array(codes)[None, :, None] * 65535).astype(np.uint16).repeat(3, axis=2)
+    frame = av.VideoFrame.from_ndarray(gray.repeat(8, axis=0).repeat(16, axis=1), "rgb48le")
     frame.color_trc = transfer
     size = (frame.width, frame.height)
-    drawn = to_pixels(frame, VideoReformatter(), size, Colours(9, 9, transfer))
+    drawn = to_pixels(frame, VideoReformatter(), size, Colors(9, 9, transfer))
     black, white, peak = (drawn[4, x].tolist() for x in (8, 24, 40))
     assert max(black) <= 2 and 225 < min(white) <= max(white) < 250 and min(peak) >= 250
 
@@ -271,7 +271,7 @@ def test_pieces_of_other_settings_are_not_mixed(tmp_path):
     def begin(plan, **options):
         with Parts(tmp_path / "out.mp4", plan, **options) as pieces:
             writing = pieces.write(
-                clip.frames(), segments.h264(30), clip.about.time_base, clip.about.colours
+                clip.frames(), segments.h264(30), clip.about.time_base, clip.about.colors
             )
             pieces.note(scale=0.5)
             before = pieces.frames

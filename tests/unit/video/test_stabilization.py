@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from toonify.video.stabilization import CARRIED, Carrier, FlickerMeter, Scenes, Stabiliser
+from toonify.video.stabilization import CARRIED, Carrier, FlickerMeter, Scenes, Stabilizer
 
 SHAPE = (72, 128, 3)
 
 
 def scene(seed=0):
-    """A smooth coloured picture with edges, uint8 RGB."""
+    """A smooth colored picture with edges, uint8 RGB."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     rng = np.random.default_rng(seed)
     a, b, c = rng.uniform(4, 12, 3)
@@ -53,15 +53,15 @@ def test_flicker_follows_slow_motion():
 def test_noise_in_drawings_of_a_still_scene_is_calmed():
     sources = [noisy(scene(), 3, i) for i in range(8)]
     drawings = [noisy(scene(1), 8, 100 + i) for i in range(8)]
-    keep = Stabiliser()
+    keep = Stabilizer()
     steady = [keep(source, drawn) for source, drawn in zip(sources, drawings, strict=True)]
     found = flicker(sources, drawings, steady)
     assert found.steady < 0.5 * found.drawn
 
 
 def test_moving_edges_neither_lag_nor_leave_ghosts():
-    """A white square on grey that jumps by 6 px a frame: drawn and steady are the same."""
-    keep = Stabiliser()
+    """A white square on gray that jumps by 6 px a frame: drawn and steady are the same."""
+    keep = Stabilizer()
     for number in range(8):
         picture = np.full(SHAPE, 90, np.uint8)
         left = 10 + 6 * number
@@ -72,7 +72,7 @@ def test_moving_edges_neither_lag_nor_leave_ghosts():
 
 
 def test_a_fade_does_not_lag():
-    keep = Stabiliser()
+    keep = Stabilizer()
     for number in range(12):
         picture = np.clip(scene().astype(int) - 8 * number, 0, 255).astype(np.uint8)
         steady = keep(picture, picture)
@@ -80,7 +80,7 @@ def test_a_fade_does_not_lag():
 
 
 def test_a_cut_begins_anew():
-    keep, scenes = Stabiliser(), Scenes()
+    keep, scenes = Stabilizer(), Scenes()
     first, second = scene(0), 255 - scene(5)
     for picture in (first, first):
         assert not scenes.cut(picture)
@@ -98,7 +98,7 @@ def test_light_motion_and_noise_are_no_cuts():
 
 
 def test_a_new_size_begins_anew():
-    keep = Stabiliser()
+    keep = Stabilizer()
     keep(scene(), scene())
     small = np.ascontiguousarray(scene()[:40, :60])
     assert (keep(small, small) == small).all()

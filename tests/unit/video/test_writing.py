@@ -6,11 +6,11 @@ from PIL import Image
 
 from toonify.video import write_clip
 
-COLOURS = ("red", "lime", "blue", "white")
+COLORS = ("red", "lime", "blue", "white")
 
 
 def frames(size=(64, 48)):
-    return (Image.new("RGB", size, colour) for colour in COLOURS)
+    return (Image.new("RGB", size, color) for color in COLORS)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
@@ -18,9 +18,9 @@ def test_an_animation_has_its_frames_and_never_ends(tmp_path, suffix):
     path = write_clip(frames(), tmp_path / "new" / f"clip{suffix}", fps=10)
     with Image.open(path) as clip:
         assert (clip.n_frames, clip.size, clip.info["loop"]) == (4, (64, 48), 0)
-        for number, colour in enumerate(COLOURS):
+        for number, color in enumerate(COLORS):
             clip.seek(number)
-            expected = Image.new("RGB", (1, 1), colour).getpixel((0, 0))
+            expected = Image.new("RGB", (1, 1), color).getpixel((0, 0))
             found = clip.convert("RGB").getpixel((30, 20))
             assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) < 12
     assert [p.name for p in path.parent.iterdir()] == [path.name]

@@ -156,7 +156,7 @@ def rows(figures: dict) -> list[str]:
             f"{figures['landmark_shift_eye_distances_median']}",
         )
     stuck = figures["droplets"]
-    row("drawings with droplets or stuck colour", f"{stuck['drawings']} of {figures['photos']}")
+    row("drawings with droplets or stuck color", f"{stuck['drawings']} of {figures['photos']}")
     row("seconds a photo, on the machine that measured", f"{figures['seconds_per_photo']}")
     if "parameters" in figures:
         size = figures["weights_bytes"] / 1e6
