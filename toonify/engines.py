@@ -32,6 +32,13 @@ else:
 PICTURES = (-1, 3, -1, -1)  # any number of pictures of any height and width
 MOST_AT_ONCE = 4  # calls of an engine that is spread: each needs a drawing's memory
 EXAMPLE = (1, 3, 64, 96)  # what a free size is while the network is traced
+# The variables of torchrun and accelerate, Intel MPI and MPICH, Open MPI, MVAPICH.
+LOCAL_RANKS = {
+    "LOCAL_RANK": "LOCAL_WORLD_SIZE",
+    "MPI_LOCALRANKID": "MPI_LOCALNRANKS",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MV2_COMM_WORLD_LOCAL_RANK": "MV2_COMM_WORLD_LOCAL_SIZE",
+}
 BLOB_FORMAT = 1  # part of every cache key: raise it when the graph is built in another way
 
 
@@ -226,13 +233,11 @@ def cores() -> int:
 
 def local_place() -> tuple[int, int]:
     """The number of this process among those that a launcher started here, and their count."""
-    if not any(name.endswith(("LOCAL_RANK", "LOCALRANKID")) for name in os.environ):
-        return 0, 1
-    from accelerate.utils import get_cpu_distributed_information  # takes a while
-
-    found = get_cpu_distributed_information()
-    # A launcher may set the one and not the other.
-    return found.local_rank, max(found.local_world_size, found.local_rank + 1)
+    for rank_name, size_name in LOCAL_RANKS.items():
+        rank, size = os.environ.get(rank_name, ""), os.environ.get(size_name, "")
+        if rank.isdecimal():  # a launcher may set the one and not the other
+            return int(rank), max(int(size) if size.isdecimal() else 1, int(rank) + 1)
+    return 0, 1
 
 
 def trace(network: nn.Module, shape: tuple[int, ...] = PICTURES) -> "openvino.Model":

@@ -26,7 +26,7 @@ MAY_OPEN = {
     "toonify.convert": {f"toonify.{room}" for room in ("models", "engines", "hub", "files")},
     "toonify.cli": {
         *("toonify.pipelines", "toonify.convert", "toonify.images", "toonify.video"),
-        *("toonify.hub", "toonify.files"),
+        *("toonify.hub", "toonify.files", "toonify"),
     },
     "toonify.ui": {
         *("toonify.pipelines", "toonify.images", "toonify.faces", "toonify.video", "toonify.hub"),

@@ -1,5 +1,5 @@
-"""The command line: `python -m toonify COMMAND`, one module a command."""
+"""The command line: `toonify COMMAND`, or `python -m toonify COMMAND`."""
 
-from toonify.cli.commands import main
+from toonify.cli.main import main
 
 __all__ = ["main"]

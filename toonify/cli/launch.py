@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 
-from toonify.cli.options import UsageError
+import click
 
 # The variables that launchers set: torchrun and accelerate, Intel MPI and MPICH, Open MPI, MVAPICH.
 SIZES = {
@@ -35,7 +35,7 @@ def find_place() -> Place:
     """The place of this process; a process without a launcher is alone.
 
     Raises:
-        UsageError: the environment contradicts itself.
+        click.UsageError: the environment contradicts itself.
     """
     launched = False
     for rank, size in SIZES.items():
@@ -43,10 +43,12 @@ def find_place() -> Place:
         if len(values) == 1:
             [given] = values
             missing = size if given == rank else rank
-            raise UsageError(f"{given} is set and {missing} is not: expected both, or neither")
+            raise click.UsageError(
+                f"{given} is set and {missing} is not: expected both, or neither"
+            )
         for name, value in values.items():
             if not (value.isascii() and value.isdecimal()):
-                raise UsageError(f"{name}={value!r}: expected a whole number, 0 or more")
+                raise click.UsageError(f"{name}={value!r}: expected a whole number, 0 or more")
         launched |= bool(values)
     if not launched:
         return Place()
@@ -54,7 +56,7 @@ def find_place() -> Place:
 
     found = get_cpu_distributed_information()
     if found.rank >= found.world_size:
-        raise UsageError(
+        raise click.UsageError(
             f"RANK={found.rank}, WORLD_SIZE={found.world_size}: expected a rank from 0 to"
             f" {found.world_size - 1}"
         )

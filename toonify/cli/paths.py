@@ -3,10 +3,12 @@
 import dataclasses
 import glob
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from toonify import images
-from toonify.cli.options import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,16 +19,16 @@ class Job:
     target: Path
 
 
-def plan(inputs: list[str], output: str, recursive: bool) -> tuple[list[Job], dict[str, str]]:
+def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job], dict[str, str]]:
     """The jobs that inputs and output mean, and the inputs that mean nothing with the reason.
 
-    Raises UsageError where the output cannot be what it has to be, or would replace an input.
+    Raises click.UsageError where the output cannot be what it has to be, or would replace an input.
     """
     out = Path(output)
     is_folder = out.is_dir() or output.endswith((os.sep, "/"))
     if names_one_file(inputs) and out.suffix and not is_folder:
         if out.suffix.lower() not in images.SAVES:
-            raise UsageError(
+            raise click.UsageError(
                 f"--output {output!r} ends in {out.suffix!r}: expected one of"
                 f" {', '.join(images.SAVES)}, or a / at the end for a folder"
             )
@@ -34,9 +36,11 @@ def plan(inputs: list[str], output: str, recursive: bool) -> tuple[list[Job], di
         jobs = [Job(source, out) for source, _ in found]
     else:
         if out.exists() and not out.is_dir():
-            raise UsageError(f"--output {output!r} is a file: expected a folder for these inputs")
+            raise click.UsageError(
+                f"--output {output!r} is a file: expected a folder for these inputs"
+            )
         if out.suffix.lower() in images.SAVES and not is_folder:
-            raise UsageError(
+            raise click.UsageError(
                 f"--output {output!r} looks like one file, and the input is not one photo:"
                 " expected a folder (a / at the end makes it one)"
             )
@@ -45,14 +49,14 @@ def plan(inputs: list[str], output: str, recursive: bool) -> tuple[list[Job], di
     sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
         if os.path.realpath(job.target) in sources:
-            raise UsageError(
+            raise click.UsageError(
                 f"--output {output!r}: {job.target} is one of the photos, and photos are never"
                 " replaced; choose another folder or name"
             )
     return jobs, failures
 
 
-def names_one_file(inputs: list[str]) -> bool:
+def names_one_file(inputs: Sequence[str]) -> bool:
     """Whether what was typed is one file's name: not several, no folder, and no glob."""
     text = inputs[0]
     is_glob = glob.has_magic(text) and not os.path.lexists(text)
@@ -60,7 +64,7 @@ def names_one_file(inputs: list[str]) -> bool:
 
 
 def search(
-    inputs: list[str], out: Path, recursive: bool
+    inputs: Sequence[str], out: Path, recursive: bool
 ) -> tuple[list[tuple[Path, Path]], dict[str, str]]:
     """Photos as (path, folder of the result below OUT), each once, and the inputs without any."""
     found: dict[str, tuple[Path, Path]] = {}

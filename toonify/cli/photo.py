@@ -1,246 +1,173 @@
-"""`python -m toonify photo IN... -o OUT`: draws photos."""
+"""`toonify photo IN... -o OUT`: draws photos."""
 
-import argparse
+import functools
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+from click import Choice, FloatRange, IntRange
+
 from toonify import files, hub, images
-from toonify.cli import launch
-from toonify.cli.options import FAILED, OK, UsageError, add_drawing_options, edit, within
+from toonify.cli import launch, options
+from toonify.cli.options import FILE, option
 from toonify.cli.paths import Job, names_one_file, plan
 
-HELP = """\
-Draws photos. With --model animegan, the default, the whole photo is drawn, and faces that would
-come out too small are drawn on their own and put back. With --model stylegan faces are drawn as
-toons by a network that knows faces, and the rest of the photo stays.
-
-IN is a photo, a folder (its photos; with --recursive those in deeper folders too) or a glob.
-OUT is a file where IN is one photo and OUT ends in .jpg, .png, .webp and so on; otherwise it is a
-folder, and every drawing in it has its photo's name. A suffix that cannot be written becomes .png,
-and of two drawings that would get the same name the second is called NAME-2. What exists already
-is skipped, and a photo is never replaced.
-
-Several photos are worked on at once. Under `accelerate launch`, `torchrun` or `mpirun` each process
-draws its share of them."""
-
-EXAMPLES = """\
-examples:
-  python -m toonify photo me.jpg -o toon.png
-  python -m toonify photo holidays -o toons --recursive
-  python -m toonify photo 'trip/*.jpg' portrait.png -o toons/ --strength 0.7 --keep-colour
-  python -m toonify photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
-  python -m toonify photo me.jpg -o toon.png --model stylegan --refine-steps 100 \\
-      --save-latent me.npz
-  torchrun --nproc_per_node 2 -m toonify photo holidays -o toons
-  python -m toonify photo me.jpg -o toon.png --model stylegan --base models/ffhq256 \\
-      --style models/toon256 --refine-steps 300
-
-exit status: 0 all drawn or skipped, 1 some failed, 2 wrong usage"""
-
-MODELS = ("animegan", "stylegan")  # the families of styles that draw photos
+PORTRAITS = "blend blend_width shape_from truncation refine_steps edits base encoder latent"
+STYLEGAN = "With --model stylegan"
+portrait_option = functools.partial(option, section=STYLEGAN)
 
 
-def add_to(commands) -> None:
-    """Adds the command and its options."""
-    photo = commands.add_parser(
-        "photo",
-        help="draw photos",
-        description=HELP,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    photo.set_defaults(run=run, parser=photo)
-    photo.add_argument("inputs", nargs="+", metavar="IN", help="photo, folder or glob")
-    photo.add_argument("-o", "--output", required=True, metavar="OUT", help="file or folder")
-    photo.add_argument(
-        "--model",
-        choices=MODELS,
-        default="animegan",
-        help="draw the photo, or its faces as toons (default: %(default)s)",
-    )
-    photo.add_argument(
-        "--style",
-        help="a name from `python -m toonify styles`, a folder, or owner/repo on the Hugging Face"
-        f" Hub (default: {hub.DEFAULT_STYLE}; with --model stylegan its first style)",
-    )
-    photo.add_argument(
-        "--faces",
-        choices=("all", "largest", "none"),
-        default="all",
-        help="which faces get a drawing of their own; none, with --model animegan only, does not"
-        " look for faces (default: %(default)s)",
-    )
-    add_drawing_options(photo, "photo")
-    photo.add_argument("--recursive", action="store_true", help="search folders to any depth")
-    photo.add_argument("--overwrite", action="store_true", help="draw again what exists")
+@options.command(
+    examples="""
+    photo me.jpg -o toon.png
+    photo holidays -o toons --recursive
+    photo 'trip/*.jpg' portrait.png -o toons/ --strength 0.7 --keep-color
+    photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
+    photo me.jpg -o toon.png --model stylegan --refine-steps 100 --save-latent me.npz
+    """,
+    status="0 all drawn or skipped, 1 some failed",
+)
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, help="Photos")
+@options.output
+@option(
+    "--model",
+    "Network that draws the whole photo (animegan), or its faces as toons (stylegan)",
+    Choice(("animegan", "stylegan")),
+    default="animegan",
+)
+@options.model_option(
+    "--style", None, f"{hub.DEFAULT_STYLE}, or {hub.DEFAULT_TOON} with --model stylegan"
+)
+@options.drawing("photo")
+@option("--recursive", "Photos in deeper folders too", is_flag=True)
+@options.overwrite
+@portrait_option("--base", "Generator that --style was tuned from", default=hub.DEFAULT_BASE)
+@portrait_option("--encoder", "Encoder of the base", show_default="folder encoder of the base")
+@portrait_option(
+    "--blend",
+    "Pixels, 4 to 1024: layers below give the shape, the others the detail",
+    Choice(hub.BLENDS),
+    show_default="that of the style",
+    metavar="PX",
+)
+@portrait_option("--blend-width", "Octaves of transition at --blend", FloatRange(0, 2), default=0.0)
+@portrait_option("--shape-from", "Generator of the shape", Choice(("toon", "base")), default="toon")
+@portrait_option(
+    "--truncation", "Likeness, 0 (the mean face) to 1 (the person)", FloatRange(0, 1), default=1.0
+)
+@portrait_option(
+    "--refine-steps",
+    "Optimization steps for a better likeness, about 0.4 s each on two cores",
+    IntRange(0, 1000),
+    default=0,
+)
+@options.pairs(
+    "--edit edits",
+    f"Change of the face, such as smile=1.5; repeatable ({', '.join(hub.directions())})",
+    options.EDIT,
+    STYLEGAN,
+)
+@portrait_option("--latent", "Face from --save-latent in place of the largest one", FILE)
+@portrait_option("--save-latent", "File in .npz for the largest face of a single photo", FILE)
+def photo(inputs, output, model, recursive, overwrite, save_latent, **values) -> int:
+    """Draws photos. With --model animegan the whole photo is drawn, and faces that would come out
+    too small are drawn on their own and put back. With --model stylegan faces are drawn as toons
+    by a network that knows faces, and the rest of the photo stays.
 
-    add_stylegan_options(photo.add_argument_group("with --model stylegan"))
+    IN is a photo, a folder with photos, or a glob. OUT is a file if IN is one photo and OUT has the
+    suffix of an image. Otherwise it is a folder, and each drawing gets the name of its photo; a
+    suffix that cannot be written becomes .png, and a name that is taken gets a number, as in
+    NAME-2. Existing files are skipped, and a photo is never replaced.
 
-
-def add_stylegan_options(group) -> None:
-    """What only --model stylegan understands. None: not typed, so that the other can refuse it."""
-    group.add_argument(
-        "--base",
-        metavar="NAME",
-        help="the generator that faces are found in, MobileStyleGAN or StyleGAN2: a name, a folder"
-        f" or owner/repo (default: {hub.DEFAULT_BASE}); --style is a toon tuned from it",
-    )
-    group.add_argument(
-        "--encoder",
-        metavar="NAME",
-        help="the base's encoder, likewise (default: the folder `encoder` in the base's); without"
-        " one, --refine-steps finds faces",
-    )
-    group.add_argument(
-        "--blend",
-        type=int,
-        choices=hub.BLENDS,
-        metavar="PX",
-        help="layers below this size, 4 to 1024, give the shape, the rest detail (default:"
-        " the style's own)",
-    )
-    group.add_argument(
-        "--blend-width",
-        type=within(0, 2),
-        metavar="OCTAVES",
-        help="how softly the one passes into the other, 0 to 2 (default: 0)",
-    )
-    group.add_argument(
-        "--shape-from",
-        choices=("toon", "base"),
-        help="whether the toon or the photo-like base gives the shape (default: toon)",
-    )
-    group.add_argument(
-        "--truncation",
-        type=within(0, 1),
-        metavar="0..1",
-        help="from the mean face (0) to the person (1, the default)",
-    )
-    group.add_argument(
-        "--refine-steps",
-        type=int,
-        metavar="N",
-        help="steps towards the likeness, some 0.4 s each on two cores (default: 0)",
-    )
-    group.add_argument(
-        "--edit",
-        dest="edits",
-        type=edit,
-        action="append",
-        metavar="NAME=AMOUNT",
-        help="move the face, for example smile=1.5; may be repeated"
-        f" ({', '.join(hub.directions()) or 'the bundled base knows no names'})",
-    )
-    group.add_argument(
-        "--latent", metavar="FILE.npz", help="draw this face in place of the largest one"
-    )
-    group.add_argument(
-        "--save-latent",
-        metavar="FILE.npz",
-        help="keep the largest face, as it was found, for --latent; for one photo only",
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Draws every photo that has no drawing yet; one that fails does not stop the others."""
-    check_model(options)
-    at = launch.find_place()
-    jobs, failures = plan(options.inputs, options.output, options.recursive)
-    # Shared out before what exists is looked for: it becomes more while others draw.
-    jobs = at.share(jobs)
-    if at.local_rank:
-        failures = {}  # the inputs without photos: the first process of a machine tells them
-    waiting = [job for job in jobs if options.overwrite or not os.path.lexists(job.target)]
+    Several photos are drawn at once. Under `torchrun`, `accelerate launch` or `mpirun`, each
+    process draws its share.
+    """
+    check_model(model, inputs, overwrite, save_latent, values)
+    place = launch.find_place()
+    jobs, failures = plan(inputs, output, recursive)
+    # Shared before existing files are looked for: other processes write some meanwhile.
+    jobs = place.share(jobs)
+    if place.local_rank:
+        failures = {}  # the first process of a machine reports the inputs without photos
+    waiting = [job for job in jobs if overwrite or not os.path.lexists(job.target)]
     drawn = 0
-    try:
-        if waiting:
+    if waiting:
+        with options.reported():
             files.discard_unfinished(job.target for job in waiting)
-            draw = OPENERS[options.model](options)
-            with warnings.catch_warnings():
-                # Pillow's remarks on odd files: what matters of them is in the failures.
-                warnings.filterwarnings("ignore", module="PIL")
-                drawn = draw_all(waiting, draw, failures, quiet=at.local_rank > 0)
-    except OSError as error:  # the style's weights cannot be had just now
-        print(f"python -m toonify: {error}", file=sys.stderr)
-        return FAILED
+            if model == "stylegan":
+                draw = open_stylegan(values, save_latent)
+            else:
+                draw = open_animegan(values)
+        with warnings.catch_warnings():
+            # Pillow's remarks on odd files: the failures have those that matter.
+            warnings.filterwarnings("ignore", module="PIL")
+            drawn = draw_all(waiting, draw, failures, quiet=place.local_rank > 0)
     for source, why in failures.items():
         print(f"failed: {source}: {why}", file=sys.stderr)
-    return report(drawn, len(jobs) - len(waiting), len(failures), at)
+    return report(drawn, len(jobs) - len(waiting), len(failures), place)
 
 
-def report(drawn: int, skipped: int, failed: int, at: launch.Place) -> int:
-    """Says what came of this process's photos, and the first one of all; the exit status."""
-    if at.world == 1:
-        print(summary(drawn, skipped, failed))
-        return FAILED if failed else OK
-    print(f"process {at.rank + 1} of {at.world}: {summary(drawn, skipped, failed)}", flush=True)
-    together = launch.add_up((drawn, skipped, failed), at)
+def report(drawn: int, skipped: int, failed: int, place: launch.Place) -> int:
+    """Prints the counts of this process, and the first process those of all; the exit status."""
+    if place.world == 1:
+        print(summarize(drawn, skipped, failed))
+        return int(failed > 0)
+    own = summarize(drawn, skipped, failed)
+    print(f"process {place.rank + 1} of {place.world}: {own}", flush=True)
+    together = launch.add_up((drawn, skipped, failed), place)
     if together is None:
-        print("another process did not finish; run this again to draw the rest", file=sys.stderr)
-        return FAILED
-    if at.rank == 0 and together != [drawn, skipped, failed]:
-        print(f"together: {summary(*together)}")
-    return FAILED if together[2] else OK
+        raise click.ClickException("another process did not finish; run this again for the rest")
+    if place.rank == 0 and together != [drawn, skipped, failed]:
+        print(f"together: {summarize(*together)}")
+    return int(together[2] > 0)
 
 
-def summary(drawn: int, skipped: int, failed: int) -> str:
-    """The three counts in words."""
+def summarize(drawn: int, skipped: int, failed: int = 0) -> str:
+    """The counts in words."""
     parts = [f"{drawn} drawn"]
     parts += [f"{skipped} skipped (there already; --overwrite draws them again)"] * bool(skipped)
     parts += [f"{failed} failed"] * bool(failed)
     return ", ".join(parts)
 
 
-def check_model(options: argparse.Namespace) -> None:
-    """UsageError for options that the chosen model does not know, or that contradict each other."""
-    typed = [f"--{name.replace('_', '-')}" for name in STYLEGAN if vars(options)[name] is not None]
-    if options.model == "animegan":
-        if typed:
-            typed = ["--edit" if name == "--edits" else name for name in typed]
-            raise UsageError(
-                f"{', '.join(typed)}: --model animegan does not know that; add --model stylegan"
+def check_model(model: str, inputs, overwrite: bool, save_latent: str | None, values) -> None:
+    """Raises click.UsageError for options that do not fit the model or each other."""
+    if model == "animegan":
+        return options.refuse(f"{PORTRAITS} save_latent", "only with --model stylegan")
+    for name, expected in (("quality", ("best",)), ("faces", ("all", "largest"))):
+        if values[name] not in expected:
+            raise click.UsageError(
+                f"--{name} {values[name]}: with --model stylegan expected {' or '.join(expected)}"
             )
-        return
-    if options.quality != "best":
-        raise UsageError(
-            f"--quality {options.quality}: --model stylegan does not know that; expected best"
-        )
-    if options.faces == "none":
-        raise UsageError("--faces none: --model stylegan draws faces only; expected all, largest")
-    if options.save_latent is not None:
-        target = Path(options.save_latent)
-        if target.suffix != ".npz":
-            raise UsageError(f"--save-latent {options.save_latent!r}: expected a name in .npz")
-        if not names_one_file(options.inputs):
-            raise UsageError("--save-latent: expected one photo, there are several here")
-        if os.path.lexists(target) and not options.overwrite:
-            raise UsageError(
-                f"--save-latent {options.save_latent!r} is there already; --overwrite replaces it"
+    if save_latent is not None:
+        if Path(save_latent).suffix != ".npz":
+            raise click.UsageError(f"--save-latent {save_latent!r}: expected a name in .npz")
+        if not names_one_file(inputs):
+            raise click.UsageError(f"--save-latent {save_latent!r}: expected IN to be one photo")
+        if os.path.lexists(save_latent) and not overwrite:
+            raise click.UsageError(
+                f"--save-latent {save_latent!r} exists already; --overwrite replaces it"
             )
 
 
-def open_animegan(options: argparse.Namespace) -> Callable:
-    """A function that draws paths with the options that were typed, and yields their outcomes.
+def open_animegan(values: dict) -> Callable:
+    """A function `draw(paths, write)` that yields the outcomes of paths.
 
-    Its second argument `write(path, image)` is called with each drawing; the result of an outcome
-    is what there is to say of the photo.
+    `write(path, image)` is called with each drawing; the result of an outcome are remarks.
     """
-    # Here and not above: torch takes seconds, and a wrong path is told at once.
+    # Imported here, as torch takes seconds and a wrong path is reported at once.
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
     from toonify.pipelines.options import DrawOptions
 
-    try:
-        settings = DrawOptions(options.faces, options.strength, options.keep_color)
-        style = options.style or hub.DEFAULT_STYLE
-        pipeline = AnimeGANPipeline.from_pretrained(
-            style, device=options.device, quality=options.quality
-        )
-        check_options(pipeline.style, settings)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    settings = options.pick(DrawOptions, values)
+    style = values["style"] or hub.DEFAULT_STYLE
+    pipeline = AnimeGANPipeline.from_pretrained(
+        style, device=values["device"], quality=values["quality"]
+    )
+    check_options(pipeline.style, settings)
 
     def draw(paths, write):
         def finish(path, toon):
@@ -252,31 +179,25 @@ def open_animegan(options: argparse.Namespace) -> Callable:
     return draw
 
 
-def open_stylegan(options: argparse.Namespace) -> Callable:
-    """The same through w; says which faces of a photo were left alone, and why."""
+def open_stylegan(values: dict, save_latent: str | None) -> Callable:
+    """As `open_animegan`, for faces; the remarks are the faces that were not drawn."""
     from toonify.pipelines.options import PortraitOptions
     from toonify.pipelines.stylegan import StyleGANPipeline, swap_for
 
-    typed = {name: vars(options)[name] for name in STYLEGAN if vars(options)[name] is not None}
-    source, save = typed.pop("latent", None), typed.pop("save_latent", None)
-    typed["edits"] = dict(typed.get("edits", ()))
-    networks = {name: typed.pop(name) for name in ("base", "encoder") if name in typed}
-    mix = {name: typed[name] for name in ("blend", "blend_width", "shape_from") if name in typed}
-    try:
-        settings = PortraitOptions(options.faces, options.strength, options.keep_color, **typed)
-        swap = swap_for(options.style, **mix)
-        pipeline = StyleGANPipeline.from_pretrained(**networks, device=options.device)
-        pipeline.check_options(settings, given=int(source is not None))
-        pipeline.engine(swap)
-        latent = None if source is None else pipeline.load_latent(source)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    settings, latent = options.pick(PortraitOptions, values), values["latent"]
+    swap = swap_for(values["style"], settings.blend, settings.blend_width, settings.shape_from)
+    pipeline = StyleGANPipeline.from_pretrained(
+        values["base"], encoder=values["encoder"], device=values["device"]
+    )
+    pipeline.check_options(settings, given=int(latent is not None))
+    pipeline.engine(swap)
+    latent = None if latent is None else pipeline.load_latent(latent)
 
     def draw(paths, write):
         def finish(path, toon):
-            if save is not None and toon.portraits:
-                Path(save).parent.mkdir(parents=True, exist_ok=True)
-                pipeline.save_latent(save, toon.portraits[0].latent)
+            if save_latent is not None and toon.portraits:
+                Path(save_latent).parent.mkdir(parents=True, exist_ok=True)
+                pipeline.save_latent(save_latent, toon.portraits[0].latent)
             write(path, toon.image)
             remarks = [] if toon.faces else ["no face found, the photo is unchanged"]
             return remarks + [f"a face was left alone: {reason}" for _, reason in toon.left_alone]
@@ -286,26 +207,18 @@ def open_stylegan(options: argparse.Namespace) -> Callable:
     return draw
 
 
-# What --model names -> what opens it, and the options of the second that the first does not know.
-OPENERS = {"animegan": open_animegan, "stylegan": open_stylegan}
-STYLEGAN = (
-    *("base", "encoder", "blend", "blend_width", "shape_from", "truncation", "refine_steps"),
-    *("edits", "latent", "save_latent"),
-)
-
-
 def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str], quiet: bool) -> int:
-    """Draws and saves; returns how many came out and adds the others to `failures`."""
+    """Draws and saves; returns the number of drawings and adds the others to `failures`."""
     from tqdm import tqdm
 
     targets = {job.source: job.target for job in jobs}
     drawn = 0
     outcomes = draw(targets, lambda path, image: images.save(image, targets[path]))
     # disable=None: a bar on a terminal, nothing in a log file.
-    bar = {"disable": True if quiet else None, "file": sys.stderr}
-    for outcome in tqdm(outcomes, total=len(jobs), unit="photo", **bar):
+    disable = True if quiet else None
+    for outcome in tqdm(outcomes, total=len(jobs), unit="photo", disable=disable, file=sys.stderr):
         if outcome.error is not None:
-            failures[str(outcome.photo)] = reason(outcome.error, targets[outcome.photo])
+            failures[str(outcome.photo)] = explain(outcome.error, targets[outcome.photo])
             continue
         drawn += 1
         for remark in outcome.result:
@@ -313,8 +226,8 @@ def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str], quiet: b
     return drawn
 
 
-def reason(error: Exception, target: Path) -> str:
-    """Why a photo could not be drawn, for people."""
+def explain(error: Exception, target: Path) -> str:
+    """Why a photo could not be drawn."""
     if isinstance(error, images.ImageError):
         return str(error)
     if isinstance(error, OSError):

@@ -1,23 +1,17 @@
-"""What `push` and `deploy` have in common: files go to the Hub in one commit, or are shown."""
+"""What `push` and `deploy` share: files are uploaded to the Hub in one commit, or listed."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from toonify.cli.options import OK, UsageError, failed
+import click
+
+from toonify.cli.options import option, reported
 from toonify.hub import upload
 
 Files = dict[str, Path | bytes]
 
-
-def add_options(command: argparse.ArgumentParser, what: str) -> None:
-    """Adds --private and --dry-run; `what` is created if there is none."""
-    command.add_argument(
-        "--private", action="store_true", help=f"a new {what} is for its owner's eyes only"
-    )
-    command.add_argument(
-        "--dry-run", action="store_true", help="show what would be sent, and send nothing"
-    )
+private = option("--private", "Private visibility, if it does not exist yet", is_flag=True)
+dry_run = option("--dry-run", "List of files and sizes, without an upload", is_flag=True)
 
 
 def send(
@@ -25,38 +19,38 @@ def send(
     repo_id: str,
     collect: Callable[[], Files],
     commit: Callable[[Files], upload.Receipt] | None,
-    told: Callable[[tuple[str, ...]], str],
-) -> int:
-    """Commits what `collect` gives and says where it is; without a `commit` it is only shown.
+    describe: Callable[[tuple[str, ...]], str],
+) -> None:
+    """Commits the files and prints where they are.
 
-    `option` is what the repository's name was given by. `told` puts the changed files in words.
+    Args:
+        option: the option that gave `repo_id`.
+        repo_id: OWNER/NAME.
+        collect: returns the files.
+        commit: uploads them; None: they are only listed.
+        describe: puts the names of the changed files in words.
 
     Raises:
-        UsageError: no repository's name.
+        click.UsageError: `repo_id` is not a valid repository ID.
+        click.ClickException: the files could not be published.
     """
     try:
         upload.check_name(repo_id)
     except ValueError as error:
-        raise UsageError(f"{option} {error}") from error
-    try:
+        raise click.UsageError(f"{option} {error}") from error
+    with reported(ValueError):
         files = collect()
         if commit is None:
-            show(files, repo_id)
-            return OK
+            return show(files, repo_id)
         receipt = commit(files)
-    except ValueError as error:
-        return failed(error)
-    except OSError as error:  # no right, no network, or a file that cannot be read
-        return failed(f"{error.filename}: {error.strerror}" if error.filename else error)
     if receipt.changed:
-        print(f"{receipt.url}, commit {receipt.commit}: {told(receipt.changed)}")
+        print(f"{receipt.url}, commit {receipt.commit}: {describe(receipt.changed)}")
     else:
-        print(f"{receipt.url}: all of it is there already, in commit {receipt.commit}")
-    return OK
+        print(f"{receipt.url}: all files are there already, in commit {receipt.commit}")
 
 
 def show(files: Files, repo_id: str) -> None:
-    """What would be sent, with its sizes."""
+    """Prints the files with their sizes."""
     sizes = {
         name: len(data) if isinstance(data, bytes) else data.stat().st_size
         for name, data in files.items()

@@ -518,11 +518,11 @@ def test_what_is_said_of_a_file(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "toy.xml: photo (batch x 3 x height x width) -> picture; OpenVINO draws it" in told
     out = tmp_path / "toy.xml"
-    assert "is there already; --overwrite replaces it" in refused(
+    assert "exists already; --overwrite replaces it" in refused(
         capsys, tmp_path / "ours", out, status=2
     )
     out.unlink()  # its .bin is there still
-    assert "toy.bin' is there already" in refused(capsys, tmp_path / "ours", out, status=2)
+    assert "toy.bin' exists already" in refused(capsys, tmp_path / "ours", out, status=2)
     assert run(tmp_path / "ours", out, "--overwrite") == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ours", "toy.bin", "toy.xml"]
 
@@ -797,7 +797,7 @@ def test_wrong_usage_is_told(tmp_path, capsys):
         return refused(capsys, *words, status=2).partition("error: ")[2]
 
     assert told(ours, "a.onnx", "--license", "CC0", "--fp32") == (
-        "--license, --fp32: only for a SOURCE from elsewhere"
+        "--license, --fp32: only for a checkpoint as SOURCE"
     )
     said = told(ours, out, "--to", "nvlabs")
     assert "with --to nvlabs expected one of .pt, .pth, .pkl" in said
@@ -806,16 +806,18 @@ def test_wrong_usage_is_told(tmp_path, capsys):
     assert "is a checkpoint: convert it to a folder first" in told(file, "a.onnx")
     assert "is a checkpoint: convert it to a folder first" in told("paprika", "a.xml")
     for source in (ours, "comic"):
-        assert "is a folder of Toonify's already: expected an OUT in .onnx or .xml" in told(
+        assert "is a converted folder already: expected an OUT in .onnx or .xml" in told(
             source, out
         )
-    assert "expected a folder, or --to and a SOURCE of ours" in told(file, "other.pt")
+    assert "expected a folder, or --to and a folder as SOURCE" in told(file, "other.pt")
     assert "note' is a file: expected a folder" in told(file, tmp_path / "note", "--overwrite")
     (tmp_path / "a.onnx").mkdir()
     assert "is a folder: expected a file" in told(ours, tmp_path / "a.onnx", "--overwrite")
-    assert "ours' is there already; --overwrite replaces it" in told(file, ours)
-    assert "argument --to: invalid choice: 'keras'" in told(ours, "a.pt", "--to", "keras")
-    assert "argument --kind: invalid choice: 'keras'" in told(file, out, "--kind", "keras")
+    assert "ours' exists already; --overwrite replaces it" in told(file, ours)
+    assert "Invalid value for '--to': 'keras' is not one of 'rosinality'" in told(
+        ours, "a.pt", "--to", "keras"
+    )
+    assert "Invalid value for '--kind': 'keras' is not one of" in told(file, out, "--kind", "keras")
 
 
 def test_other_mistakes_are_told(tmp_path, capsys):

@@ -9,13 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from PIL import Image
 
 from toonify import engines, files, images
 from toonify.cli import launch
-from toonify.cli.options import UsageError
 from toonify.pipelines import batch
 from toonify.pipelines.animegan import AnimeGANPipeline, Toon
 
@@ -336,7 +336,7 @@ def test_variables_of_open_mpi_are_read(monkeypatch):
 )
 def test_contradictions_are_named(monkeypatch, environment, message):
     launched(monkeypatch, **environment)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(click.UsageError, match=message):
         launch.find_place()
 
 
