@@ -114,7 +114,7 @@ class ChoosingMapping(MappingNetwork):
     """
 
     def __init__(self, z_dim: int, w_dim: int, layers: int, variants: tuple[int, ...]):
-        # As fast as the rest: what a variant looks like is to be learned, and noise only to be bent.
+        # As fast as the rest: a variant's look is to be learned, and noise only to be bent.
         super().__init__(z_dim, w_dim, layers, lr_mul=1.0)
         self.variants = tuple(variants)
         chances = [torch.full((count,), 1 / count) for count in variants]
