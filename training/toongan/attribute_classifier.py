@@ -1,9 +1,8 @@
-"""Reads attributes off pictures of cartoon faces: what a data set's table says, learned from it.
+"""Classifies the attributes of cartoon faces, trained on a data set's table.
 
-The reader sees what MobileNetV2's sixth stage finds in each of 8 x 8 fields of a picture of 128 px,
-and is a ridge regression on one value for each variant of each column, in closed form. Of drawn
-faces that are laid out alike it reads nearly everything that can be seen: trained on 1,600 faces of
-DiceBear's toon-head, 99 to 100 % of the hair, mouths, eyes, beards and colors of skin and hair.
+The classifier is a ridge regression, in closed form, from the features of MobileNetV2's sixth stage
+in 8x8 cells of a picture of 128 px to one score for each variant of each column. Trained on 1,600
+faces of DiceBear's toon-head, it gets 99 to 100 % of hair, mouths, eyes, beards and colors right.
 """
 
 from collections.abc import Iterable
@@ -21,19 +20,19 @@ from training.data.images import square
 
 SIDE, STAGE, FIELDS = 128, 6, 8
 PENALTY = 0.01  # of the ridge, in mean squared lengths of a standardized row
-HELD_OUT = 0.2  # of the pictures: what reading is tried out on
-CHUNK = 16  # pictures that are looked at at once
+HELD_OUT = 0.2  # share of the pictures
+CHUNK = 16  # pictures in a batch
 
 
-class Sight:
-    """Pictures -> rows (n, features) float32, on a device."""
+class Features:
+    """Extracts features of pictures: rows (n, features) float32."""
 
     def __init__(self, device: torch.device | str = "cpu"):
         self.features = MobileNetV2Features((STAGE,)).to(device)
 
     @torch.inference_mode()
     def __call__(self, pictures: Iterable[Image.Image]) -> torch.Tensor:
-        """Of pictures of any size, a few at a time."""
+        """Features of pictures of any size, in batches."""
         rows, pictures = [], iter(pictures)
         while part := list(islice(pictures, CHUNK)):
             seen = torch.cat([images.to_tensor(square(picture, SIDE)) for picture in part])
@@ -43,22 +42,22 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Scores of every variant of every column; the largest of a column is what is read.
+class AttributeClassifier:
+    """Scores every variant of every column; the largest score of a column is the prediction.
 
-    variants: column -> its variants, in the order of their scores. An empty text is that of a
-        picture that has no such attribute, as in a set of several styles.
-    weight: (features + 1, scores), the last row what is added.
+    variants: column -> its variants, in the order of their scores. "" is the variant of pictures
+        without this attribute, as in a set of several styles.
+    weight: (features + 1, scores); the last row is the bias.
     """
 
     variants: dict[str, list]
     weight: torch.Tensor
 
     def scores(self, seen: torch.Tensor) -> torch.Tensor:
-        """Rows of `Sight` (n, features) -> (n, scores), about 1 for what is there and else 0."""
+        """Features (n, features) -> scores (n, scores), about 1 for the right variant, else 0."""
         return seen @ self.weight[:-1] + self.weight[-1]
 
-    def of(self, column: str, scores: torch.Tensor) -> torch.Tensor:
+    def column_scores(self, column: str, scores: torch.Tensor) -> torch.Tensor:
         """The scores (n, variants) of one column."""
         first = 0
         for name, variants in self.variants.items():
@@ -67,42 +66,51 @@ class Reader:
             first += len(variants)
         raise ValueError(f"column {column}: expected one of {', '.join(self.variants)}")
 
-    def read(self, column: str, scores: torch.Tensor) -> torch.Tensor:
-        """The number of the variant (n,) that is read."""
-        return self.of(column, scores).argmax(1)
+    def predict(self, column: str, scores: torch.Tensor) -> torch.Tensor:
+        """Index of the predicted variant (n,)."""
+        return self.column_scores(column, scores).argmax(1)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pictures that the reader did not learn from: places in the table (n,), scores, truth.
+    """Pictures kept out of training: rows of the table (n,), scores, true variants.
 
-    truth: column -> number of the variant that the table has (n,).
+    truth: column -> index of the variant in the table (n,).
     """
 
     places: np.ndarray
     scores: torch.Tensor
     truth: dict[str, torch.Tensor]
 
-    def right(self, reader: Reader, column: str) -> torch.Tensor:
-        """Whether each picture was read as the table has it, (n,) bool."""
-        return reader.read(column, self.scores) == self.truth[column]
+    def is_correct(self, classifier: AttributeClassifier, column: str) -> torch.Tensor:
+        """Whether each prediction is right, (n,) bool."""
+        return classifier.predict(column, self.scores) == self.truth[column]
 
-    def accuracy(self, reader: Reader, column: str) -> float:
-        """The share of pictures that are read as the table has them."""
-        return float(self.right(reader, column).double().mean())
+    def accuracy(self, classifier: AttributeClassifier, column: str) -> float:
+        """Share of right predictions."""
+        return float(self.is_correct(classifier, column).double().mean())
 
 
 def variants_of(table: dict[str, list], columns: Iterable[str]) -> dict[str, list]:
-    """Column -> its variants, sorted, of those columns that have more than one."""
+    """Column -> its sorted variants, of columns with more than one."""
     found = {column: sorted(set(table[column])) for column in columns}
     return {column: variants for column, variants in found.items() if len(variants) > 1}
 
 
-def learn(seen: torch.Tensor, table: dict[str, list], columns: Iterable[str], seed: int = 0):
-    """(Reader, HeldOut) from rows of `Sight` (n, features) and a table with a value for each.
+def train(seen: torch.Tensor, table: dict[str, list], columns: Iterable[str], seed: int = 0):
+    """Trains a classifier; a fifth of the pictures is held out.
 
-    A fifth of the pictures, chosen by `seed`, is held out. Columns of one variant are left out.
-    Raises ValueError if no column is left, or for fewer than 10 pictures.
+    Args:
+        seen: features (n, features).
+        table: column -> value of each picture.
+        columns: columns to learn; those of one variant are left out.
+        seed: random seed of the held-out pictures.
+
+    Returns:
+        The classifier and the held-out pictures.
+
+    Raises:
+        ValueError: no column is left, or there are fewer than 10 pictures.
     """
     variants = variants_of(table, columns)
     if not variants:
@@ -118,17 +126,17 @@ def learn(seen: torch.Tensor, table: dict[str, list], columns: Iterable[str], se
     targets = torch.cat(
         [F.one_hot(truth[column][fitted], len(variants[column])) for column in variants], 1
     )
-    reader = Reader(variants, ridge(seen[fitted], targets))
+    classifier = AttributeClassifier(variants, ridge(seen[fitted], targets))
     there = {column: numbers[held] for column, numbers in truth.items()}
-    return reader, HeldOut(held, reader.scores(seen[held]), there)
+    return classifier, HeldOut(held, classifier.scores(seen[held]), there)
 
 
 def ridge(rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Weights (d + 1, t), float32, that predict targets (n, t) from rows (n, d); the last adds."""
+    """Weights (d + 1, t) float32 that predict targets (n, t) from rows (n, d), the bias last."""
     rows, targets = rows.double(), targets.double()
     mean, middle = rows.mean(0), targets.mean(0)
     spread = rows.std(0)
-    spread = spread + 0.05 * spread.mean() + 1e-12  # one that hardly varies would be blown up
+    spread = spread + 0.05 * spread.mean() + 1e-12  # a floor for values that hardly vary
     centered = (rows - mean) / spread
     gram = centered.T @ centered
     gram.diagonal().add_(PENALTY * float(gram.trace()) / len(rows))

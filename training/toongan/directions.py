@@ -1,21 +1,21 @@
-"""Learns in which directions of w a cartoon face gets glasses, longer hair, a smile, fairer skin.
+"""Learns directions of w along which a cartoon face gets glasses, longer hair, a smile.
 
     python -m training.toongan.directions MODEL --data DATA --out FILE [--samples 4000] [--seed 0]
 
-DATA is what `training.prepare.cartoon_faces` wrote: pictures and their table. A reader of
-attributes (`training.toongan.attribute_classifier`) reads the faces of random w; a
-direction is how w changes with a trait while all other traits stay as they are. It is tried out on
-faces that were not learned from: it moves the rows of w+ that move least of the other traits,
-and amount 1 is brought towards one standard deviation, as for portraits. Traits that the data do
-not have, that are not read well enough, that generated faces do not show, or whose direction does
-not move them are left out, and it is said why.
+DATA is a set of `training.prepare.cartoon_faces`: pictures and their table. A classifier is trained
+on it (`training.toongan.attribute_classifier`) and predicts the attributes of faces of random w. A
+direction is how w changes with a trait while all other traits stay the same. It is tried on other
+faces: it is applied to the layers of w+ that change the other traits least, and scaled so that
+amount 1 is about one standard deviation, as for portraits. Traits that the data do not have, that
+are not classified well, that generated faces do not show, or that their direction does not change
+are left out, and the report says why.
 
-The traits are those of `training.toongan.traits`, or with `--trait` those written there.
-FILE is safetensors that `toonify.latents.files.load_directions` reads: lay it beside the weights as
-`directions.safetensors`. `--sheet FOLDER` draws each direction on a few faces, to look at.
+The traits are those of `training.toongan.traits`, or of `--trait`. FILE is safetensors that
+`toonify.latents.load_directions` reads: save it beside the weights as `directions.safetensors`.
+`--sheet FOLDER` draws each direction on a few faces.
 
-`--combinations [COLUMN ...]` counts how many faces combine attributes as no picture of DATA does:
-see `training.toongan.novelty`.
+`--combinations [COLUMN ...]` counts faces with combinations of attributes that no picture of DATA
+has: see `training.toongan.novelty`.
 """
 
 import argparse
@@ -37,70 +37,79 @@ from training.prepare.cartoon_faces import read_attributes
 from training.stylegan import directions
 from training.toongan import attribute_classifier, novelty
 from training.toongan import traits as toon_traits
-from training.toongan.attribute_classifier import HeldOut, Reader, Sight
+from training.toongan.attribute_classifier import AttributeClassifier, Features, HeldOut
 from training.toongan.traits import Trait
 
-LEAST = 0.9  # share of held-out pairs that a trait's signal has to put in the right order
-FEWEST = 20  # generated faces at either end of a trait
-TRIED = 48  # faces that directions are tried out on
-SHOWN = 4  # of them, on a sheet
-SPLITS = (16, 32)  # px: sizes of features from which on, or below which, rows of w+ may move alone
-STIRS = 0.25  # deviations of its own trait that a direction has to move
-CHUNK = 64  # faces that are drawn at once
-ENOUGH = 0.5  # of what all rows move, that some of them must move to be taken instead
+MIN_ORDERED = 0.9  # share of held-out pairs that a trait's signal must order correctly
+MIN_FACES = 20  # generated faces at each end of a trait
+TRIAL_FACES = 48  # faces on which directions are tried
+SHEET_FACES = 4  # of them, on a sheet
+SPLITS = (16, 32)  # px: resolutions at which layers of w+ are split
+MIN_EFFECT = 0.25  # standard deviations that a direction must change its trait by
+CHUNK = 64  # faces in a batch
+MIN_SHARE = 0.5  # share of the effect of all layers that a part of them must have
 
 
 # Reading ----------------------------------------------------------------------------------------
 
 
+def score_faces(
+    pipe: ToonGANPipeline, features: Features, classifier: AttributeClassifier, ws: torch.Tensor
+) -> torch.Tensor:
+    """Scores (n, scores) of generated faces of w+ (n, L, D)."""
+    parts = tqdm(ws.split(CHUNK), "classifying generated faces", leave=False, delay=2)
+    return classifier.scores(torch.cat([features(pipe.draw(part)) for part in parts]))
+
+
 @dataclass(frozen=True)
-class Readings:
-    """Reads the faces that a generator draws; `spread` is a trait's deviation among samples."""
+class ToonClassifier:
+    """Classifies generated faces; `spread` is the standard deviation of each trait."""
 
     pipe: ToonGANPipeline
-    sight: Sight
-    reader: Reader
+    features: Features
+    classifier: AttributeClassifier
     traits: dict[str, Trait]
     spread: dict[str, float]
 
     def scores(self, ws: torch.Tensor) -> torch.Tensor:
         """(n, scores) of w+ (n, L, D)."""
-        seen = [self.sight(self.pipe.draw(part)) for part in ws.split(CHUNK)]
-        return self.reader.scores(torch.cat(seen))
+        return score_faces(self.pipe, self.features, self.classifier, ws)
 
     def moved(self, ws: torch.Tensor, direction: latents.Direction) -> dict[str, float]:
-        """By how many deviations amount 1 moves each trait, on average over faces w+ (n, L, D)."""
+        """Mean change of each trait by amount 1 over faces w+ (n, L, D), in standard deviations."""
         low, high = (
             self.scores(latents.edit(ws, direction.vector, amount, direction.rows))
             for amount in (-1.0, 1.0)
         )
         return {
-            name: float((trait.signal(self.reader, high) - trait.signal(self.reader, low)).mean())
+            name: float(
+                (trait.signal(self.classifier, high) - trait.signal(self.classifier, low)).mean()
+            )
             / (2 * self.spread[name])
             for name, trait in self.traits.items()
         }
 
 
-def learn_reader(
-    data: Path, count: int, seed: int, sight: Sight
-) -> tuple[Reader, HeldOut, dict[str, list]]:
-    """The reader of up to `count` pictures of a data set, what it was tried on, the whole table.
+def train_classifier(
+    data: Path, count: int, seed: int, features: Features
+) -> tuple[AttributeClassifier, HeldOut, dict[str, list]]:
+    """Trains a classifier on up to `count` pictures.
 
-    Places of what is held out are rows of the table.
+    Returns the classifier, its held-out pictures (by row of the table), and the whole table.
     """
     names, table = read_attributes(data)
     chosen = np.random.default_rng(seed).permutation(len(table["file"]))[:count]
     opened = (images.load(data / table["file"][at]) for at in chosen)
-    seen = sight(tqdm(opened, "reading the data", len(chosen), unit="picture"))
+    seen = features(tqdm(opened, "reading the data", len(chosen), unit="picture"))
     some = {column: [values[at] for at in chosen] for column, values in table.items()}
-    reader, held = attribute_classifier.learn(seen, some, ["style", *names], seed)
-    return reader, HeldOut(chosen[held.places], held.scores, held.truth), table
+    classifier, held = attribute_classifier.train(seen, some, ["style", *names], seed)
+    return classifier, HeldOut(chosen[held.places], held.scores, held.truth), table
 
 
 def ordered(truth: torch.Tensor, signal: torch.Tensor) -> float:
-    """The share of pairs of unlike truth (n,) that the signal (n,) orders alike; 0.5 is chance.
+    """Share of pairs of unequal truth (n,) that the signal (n,) orders correctly; 0.5 is chance.
 
-    Truths that are nan take no part; nan if no pair is left.
+    nan truths are ignored; nan if no pair is left.
     """
     known = truth.isfinite()
     truth, signal = truth[known], signal[known]
@@ -110,38 +119,41 @@ def ordered(truth: torch.Tensor, signal: torch.Tensor) -> float:
 
 
 def readable(
-    traits: dict[str, Trait], reader: Reader, held: HeldOut, asked: bool
+    traits: dict[str, Trait], classifier: AttributeClassifier, held: HeldOut, requested: bool
 ) -> tuple[dict[str, Trait], dict[str, float], list[str]]:
-    """The traits that can be read; how well, by name, all that the data have; what is left out.
+    """The traits that are classified well.
 
-    ValueError if nothing is left, or if the data do not have a trait that was `asked` for.
+    Returns these, the share of correctly ordered pairs of each trait, and notes on the others.
+
+    Raises:
+        ValueError: no trait is left, or the data lack a `requested` one.
     """
     kept, shares, notes = {}, {}, []
     for name, trait in traits.items():
-        if not trait.parts(reader):
+        if not trait.parts(classifier):
             columns = " or ".join(clause.column for clause in trait.clauses)
-            if asked:
+            if requested:
                 raise ValueError(
                     f"--trait {name}: the table has no column {columns} with such variants;"
-                    f" columns are {', '.join(reader.variants)}"
+                    f" columns are {', '.join(classifier.variants)}"
                 )
             continue
-        truth, signal = trait.told(reader, held.truth), trait.signal(reader, held.scores)
+        truth, signal = trait.values(classifier, held.truth), trait.signal(classifier, held.scores)
         shares[name] = ordered(truth, signal)
-        if shares[name] >= LEAST:
+        if shares[name] >= MIN_ORDERED:
             kept[name] = trait
         else:
             notes.append(
-                f"{name} is left out: {100 * shares[name]:.1f} % of held-out pairs are read in the"
-                f" right order, expected {100 * LEAST:.0f} %"
+                f"{name} is left out: {100 * shares[name]:.1f} % of held-out pairs are in the"
+                f" right order, expected {100 * MIN_ORDERED:.0f} %"
             )
     if not kept:
         raise ValueError("; ".join(notes) or "the table has no column for any of the traits")
     return kept, shares, notes
 
 
-def sampled(pipe: ToonGANPipeline, count: int, seed: int) -> torch.Tensor:
-    """w+ (count, L, D) of consecutive seeds, not truncated."""
+def sample_latents(pipe: ToonGANPipeline, count: int, seed: int) -> torch.Tensor:
+    """w+ (count, L, D) of consecutive seeds, without truncation."""
     starts = tqdm(range(0, count, CHUNK), "mapping noise", leave=False, delay=2)
     return torch.cat([pipe.latents(min(CHUNK, count - start), seed + start) for start in starts])
 
@@ -150,28 +162,33 @@ def sampled(pipe: ToonGANPipeline, count: int, seed: int) -> torch.Tensor:
 
 
 def fit(
-    w: torch.Tensor, scores: torch.Tensor, traits: dict[str, Trait], reader: Reader, last: int
+    w: torch.Tensor,
+    scores: torch.Tensor,
+    traits: dict[str, Trait],
+    classifier: AttributeClassifier,
+    last: int,
 ) -> tuple[dict[str, latents.Direction], list[str]]:
-    """Directions by name, in all rows up to the `last`, from samples w (n, D) and their scores.
+    """Fits directions, in layers 0 to `last`, to samples w (n, D) and their scores.
 
-    A direction is how w changes, on average, with one deviation of its trait while the others stay:
-    a regression of w on the traits, not of a trait on w. The latter finds what tells a trait best,
-    which may be where w hardly varies and the generator answers to nothing (Haufe et al., "On the
-    interpretation of weight vectors of linear models", NeuroImage 2014). The notes say which traits
-    are left out.
+    A direction is the mean change of w with one standard deviation of its trait while the others
+    stay the same: a regression of w on the traits, not of a trait on w. The latter finds the best
+    predictor of a trait, which may be where w hardly varies (Haufe et al., "On the interpretation
+    of weight vectors of linear models", NeuroImage 2014).
+
+    Returns the directions by name, and notes on traits left out.
     """
-    numbers = {column: reader.read(column, scores) for column in reader.variants}
+    numbers = {column: classifier.predict(column, scores) for column in classifier.variants}
     signals, notes = {}, []
     for name, trait in traits.items():
-        told = trait.told(reader, numbers)
-        ends = int((told > 0).sum()), int((told < 0).sum())
-        if min(ends) < FEWEST:
+        values = trait.values(classifier, numbers)
+        ends = int((values > 0).sum()), int((values < 0).sum())
+        if min(ends) < MIN_FACES:
             notes.append(
-                f"{name} is left out: of {len(w)} faces {ends[0]} have it and {ends[1]} have not,"
-                f" expected {FEWEST} each"
+                f"{name} is left out: of {len(w)} faces {ends[0]} have it and {ends[1]} do not,"
+                f" expected {MIN_FACES} each"
             )
             continue
-        signal = trait.signal(reader, scores).double()
+        signal = trait.signal(classifier, scores).double()
         signals[name] = (signal - signal.mean()) / signal.std()
     if not signals:
         return {}, notes
@@ -179,8 +196,7 @@ def fit(
     changes = torch.linalg.lstsq(torch.stack(list(signals.values()), 1), centered).solution
     found = {}
     for (name, signal), change in zip(signals.items(), changes.float(), strict=True):
-        # As far as a trait that is predicted from w changes by one deviation: further than w does
-        # on average, for a trait that is there or not.
+        # Scaled to change the trait predicted from w by one standard deviation.
         normal, size = latents.fit_direction(w, signal)
         further = size / max(float(normal @ change), 1e-9)
         vector = change * min(max(further, 1.0), 2.0)
@@ -189,28 +205,30 @@ def fit(
 
 
 def ranges(pipe: ToonGANPipeline) -> list[tuple[int, int]]:
-    """All rows of w+; then those of small features and those of large ones, at each split."""
+    """All layers of w+, then the coarse and the fine ones of each split."""
     last = pipe.generator.num_ws - 1
     rows = [pipe.generator.first_row(side) for side in SPLITS]
     return [(0, last), *(part for row in rows for part in ((0, row - 1), (row, last)))]
 
 
-def settle(readings: Readings, ws: torch.Tensor, direction: latents.Direction) -> latents.Direction:
-    """The direction in the rows that move least else, brought towards one deviation."""
+def settle(
+    toons: ToonClassifier, ws: torch.Tensor, direction: latents.Direction
+) -> latents.Direction:
+    """The direction in the layers that change other traits least, scaled to one deviation."""
     own, tried = direction.name, []
-    for rows in ranges(readings.pipe):
+    for rows in ranges(toons.pipe):
         part = latents.Direction(own, direction.label, direction.vector, rows)
-        moved = readings.moved(ws, part)
+        moved = toons.moved(ws, part)
         others = math.hypot(*(size for name, size in moved.items() if name != own))
         tried.append((part, moved[own], others / max(moved[own], 1e-9)))
     most = tried[0][1]
-    enough = [one for one in tried if one[1] >= ENOUGH * most] if most > 0 else tried[:1]
+    enough = [one for one in tried if one[1] >= MIN_SHARE * most] if most > 0 else tried[:1]
     part, moved, _ = min(enough, key=lambda one: one[2])
     return directions.scaled(part, moved)
 
 
 def keep_effective(
-    readings: Readings, ws: torch.Tensor, found: dict[str, latents.Direction]
+    toons: ToonClassifier, ws: torch.Tensor, found: dict[str, latents.Direction]
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Settles directions on faces w+ (n, L, D); removes those that do not move their trait.
 
@@ -218,14 +236,14 @@ def keep_effective(
     """
     moved, notes = {}, []
     for name in tqdm(list(found), "trying directions", unit="direction"):
-        settled = settle(readings, ws, found.pop(name))
-        sizes = readings.moved(ws, settled)
-        if sizes[name] >= STIRS:
+        settled = settle(toons, ws, found.pop(name))
+        sizes = toons.moved(ws, settled)
+        if sizes[name] >= MIN_EFFECT:
             found[name], moved[name] = settled, sizes
         else:
             notes.append(
-                f"{name} is left out: its direction moves {sizes[name]:.2f} deviations, expected"
-                f" {STIRS} or more"
+                f"{name} is left out: its direction changes it by {sizes[name]:.2f} deviations,"
+                f" expected {MIN_EFFECT} or more"
             )
     return moved, notes
 
@@ -239,63 +257,79 @@ def make(
     samples: int = 4000,
     pictures: int = 6000,
     seed: int = 0,
-    asked: bool = False,
+    requested: bool = False,
     sheet: Path | None = None,
     columns: list[str] | None = None,
     device: torch.device | str = "cpu",
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Reads, learns, tries out and writes; what each direction moves by trait, and a report.
+    """Learns directions and writes them.
 
-    `columns` are those whose combinations are counted, an empty list all that are read well. See
-    above; ValueError for what cannot be learned.
+    Args:
+        pipe, data, out: the generator, the folder with attributes.csv, the file to write.
+        traits: the traits by name.
+        samples, pictures: numbers of generated faces and of pictures to learn from.
+        seed: seed of the first face.
+        requested: whether a trait that the data lack is an error.
+        sheet: folder for sheets; None for none.
+        columns: columns whose combinations are counted; [] for all classified well.
+
+    Returns:
+        The change of each trait by each direction, and the lines of a report.
+
+    Raises:
+        ValueError: no direction can be learned.
     """
-    sight = Sight(device)
-    reader, held, table = learn_reader(data, pictures, seed, sight)
-    kept, shares, notes = readable(traits, reader, held, asked)
-    report = [
-        "read rightly of held-out pictures:",
-        *(f"  {column}: {held.accuracy(reader, column):.3f}" for column in reader.variants),
-        "held-out pairs in the right order:",
-        *(f"  {name}: {share:.3f}" for name, share in shares.items()),
-        *notes,
-    ]
-    if columns is not None:  # before the long work, since it may be refused
-        columns = novelty.columns_of(columns, reader, held)
-    ws = sampled(pipe, samples, seed)
-    parts = tqdm(ws.split(CHUNK), "reading generated faces", unit=f"{CHUNK} faces")
-    scores = reader.scores(torch.cat([sight(pipe.draw(part)) for part in parts]))
-    found, unshown = fit(ws[:, 0], scores, kept, reader, pipe.generator.num_ws - 1)
+    features = Features(device)
+    classifier, held, table = train_classifier(data, pictures, seed, features)
+    kept, shares, notes = readable(traits, classifier, held, requested)
+    report = [*accuracy_lines(classifier, held, shares), *notes]
+    if columns is not None:  # may raise, so before the long work
+        columns = novelty.select_columns(columns, classifier, held)
+    ws = sample_latents(pipe, samples, seed)
+    scores = score_faces(pipe, features, classifier, ws)
+    found, unshown = fit(ws[:, 0], scores, kept, classifier, pipe.generator.num_ws - 1)
     report += unshown
+    spread = {name: float(kept[name].signal(classifier, scores).std()) for name in found}
     kept = {name: kept[name] for name in found}
-    spread = {name: float(trait.signal(reader, scores).std()) for name, trait in kept.items()}
-    readings = Readings(pipe, sight, reader, kept, spread)
-    fresh = pipe.latents(TRIED, seed + samples)
-    moved, left = keep_effective(readings, fresh, found)
+    fresh = pipe.latents(TRIAL_FACES, seed + samples)
+    toons = ToonClassifier(pipe, features, classifier, kept, spread)
+    moved, left = keep_effective(toons, fresh, found)
     report += left
     if not found:
         raise ValueError("; ".join([*unshown, *left]))
     for name in found if sheet else ():
-        page = directions.sheet(pipe.draw, fresh[:SHOWN], found[name])
+        page = directions.sheet(pipe.draw, fresh[:SHEET_FACES], found[name])
         images.save(page, sheet / f"{name}.jpg", quality=90)
     directions.save(list(found.values()), out)
     report += table_of(moved, found)
     if columns is not None:
-        count = novelty.count(table, columns, reader, held, scores)
-        report += ["", count.told()]
+        count = novelty.count(table, columns, classifier, held, scores)
+        report += ["", count.describe()]
         if sheet and len(count.new):
-            page = examples(count, pipe, data, seed)
-            images.save(page, sheet / "combinations.jpg", quality=90)
+            images.save(examples(count, pipe, data, seed), sheet / "combinations.jpg", quality=90)
     return moved, report
 
 
 # What is shown ----------------------------------------------------------------------------------
 
 
+def accuracy_lines(
+    classifier: AttributeClassifier, held: HeldOut, shares: dict[str, float]
+) -> list[str]:
+    """Lines with the accuracy of each column and the ordered pairs of each trait."""
+    return [
+        "accuracy on held-out pictures:",
+        *(f"  {column}: {held.accuracy(classifier, column):.3f}" for column in classifier.variants),
+        "held-out pairs in the right order:",
+        *(f"  {name}: {share:.3f}" for name, share in shares.items()),
+    ]
+
+
 def table_of(moved: dict[str, dict[str, float]], found: dict[str, latents.Direction]) -> list[str]:
-    """Lines: what amount 1 of each direction moves, a column for each trait."""
+    """Lines with the change by amount 1 of each direction, a column for each trait."""
     wide = max(map(len, moved)) + 2
     lines = [
-        "moved by amount 1, in standard deviations among generated faces (rows of w+ at the end):",
+        "changes by amount 1, in standard deviations of generated faces (layers of w+ at the end):",
         " " * wide + "".join(f"{name:>{max(wide, 8)}}" for name in moved),
     ]
     for name, sizes in moved.items():
@@ -308,7 +342,7 @@ def table_of(moved: dict[str, dict[str, float]], found: dict[str, latents.Direct
 def examples(
     count: novelty.Count, pipe: ToonGANPipeline, data: Path, seed: int, most: int = 32
 ) -> Image.Image:
-    """Four pairs a row: a face of a new combination, the picture whose combination is nearest."""
+    """Four pairs a row: a face with a new combination, and the picture with the nearest one."""
     pairs: list[Image.Image] = []
     for face, file in list(zip(count.new, count.nearest, strict=True))[:most]:
         pairs += [*pipe(1, seed + int(face)), images.load(data / file)]
@@ -325,28 +359,33 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", required=True, type=Path, help="folder with attributes.csv")
     parser.add_argument("--out", required=True, type=Path, help="safetensors file to write")
     parser.add_argument(
-        "--samples", type=int, default=4000, help="faces to learn from (default 4000)"
+        "--samples", type=int, default=4000, help="generated faces to learn from (default: 4000)"
     )
     parser.add_argument(
-        "--pictures", type=int, default=6000, help="of DATA, to learn reading (default 6000)"
+        "--pictures",
+        type=int,
+        default=6000,
+        help="pictures of DATA to train the classifier on (default: 6000)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the first face (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first face (default: 0)")
     parser.add_argument(
         "--trait",
         action="append",
         metavar="NAME=COLUMN[:HIGH,...[/LOW,...]]",
-        help="instead of the usual ones; may be given several times (see toongan/traits.py)",
+        help="trait to learn, may be repeated (default: those of toongan/traits.py)",
     )
-    parser.add_argument("--sheet", type=Path, metavar="FOLDER", help="draw the directions there")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FOLDER", help="folder for sheets of the directions"
+    )
     parser.add_argument(
         "--combinations",
         nargs="*",
         metavar="COLUMN",
-        help="count combinations of these columns that DATA has not (default: all read well)",
+        help="columns whose new combinations are counted (default: all classified well)",
     )
     options = parser.parse_args(arguments)
     try:
-        for name, least in (("samples", 3 * FEWEST), ("pictures", 10), ("seed", 0)):
+        for name, least in (("samples", 3 * MIN_FACES), ("pictures", 10), ("seed", 0)):
             if getattr(options, name) < least:
                 raise ValueError(f"--{name} {getattr(options, name)}: expected {least} or more")
         traits = dict(map(toon_traits.parse, options.trait or ())) or toon_traits.TRAITS
@@ -360,7 +399,7 @@ def main(arguments: list[str] | None = None) -> None:
             samples=options.samples,
             pictures=options.pictures,
             seed=options.seed,
-            asked=bool(options.trait),
+            requested=bool(options.trait),
             sheet=options.sheet,
             columns=options.combinations,
             device=pick_device(),

@@ -1,9 +1,9 @@
-"""Traits of cartoon faces: which variants of a data set's columns are one end, and which the other.
+"""Traits of cartoon faces: which variants of a data set's columns have a trait and which do not.
 
 A trait is written `NAME=COLUMN:HIGH,...` (these variants against all others of the column),
-`NAME=COLUMN:HIGH,.../LOW,...` (against these) or `NAME=COLUMN` (a scale: colors by lightness,
-whole numbers as they are). Patterns like `long*` stand for several variants, and `+` joins what is
-said of several columns, as for a set of several styles: `long=rear_hair:long*/none+hair:long*`.
+`NAME=COLUMN:HIGH,.../LOW,...` (against the low ones) or `NAME=COLUMN` (a scale: colors by
+lightness, whole numbers by value). Patterns like `long*` match several variants, and `+` joins
+several columns, as for a set of several styles: `long=rear_hair:long*/none+hair:long*`.
 """
 
 import re
@@ -15,17 +15,17 @@ import numpy as np
 import torch
 
 from toonify import hub
-from training.toongan.attribute_classifier import Reader
+from training.toongan.attribute_classifier import AttributeClassifier
 
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
-ABSENT = ("", "none")  # no such attribute in the picture's style; nothing of it to be seen
+ABSENT = ("", "none")  # the style has no such attribute; the part is absent
 
 
 @dataclass(frozen=True)
 class Clause:
-    """Patterns of the variants of a column at both ends; an empty end is all others.
+    """Patterns of the high and low variants of a column; an empty end matches all others.
 
-    With both empty the column is a scale.
+    With both ends empty the column is a scale.
     """
 
     column: str
@@ -33,7 +33,7 @@ class Clause:
     low: tuple[str, ...] = ()
 
     def values(self, variants: list) -> torch.Tensor:
-        """1 to -1 for each variant, nan for what is at neither end. All nan: it is not for them."""
+        """1 to -1 for each variant, nan at neither end; all nan if an end matches nothing."""
         if not (self.high or self.low):
             return scale(variants)
         texts = [str(variant) for variant in variants]
@@ -52,7 +52,7 @@ class Clause:
 
 
 def scale(variants: list) -> torch.Tensor:
-    """1 for the lightest color or largest number to -1, nan where there is none of it."""
+    """1 for the lightest color or largest number to -1 for the other end, nan for absent."""
     texts = [str(variant) for variant in variants]
     there = torch.tensor([text not in ABSENT for text in texts])
     found = torch.full((len(texts),), torch.nan)
@@ -76,34 +76,36 @@ def lightness(color: str) -> float:
 
 @dataclass(frozen=True)
 class Trait:
-    """What a direction stands for, and where it is said in the table."""
+    """What a direction stands for, and the columns of the table that show it."""
 
     label: str
     clauses: tuple[Clause, ...]
 
-    def parts(self, reader: Reader) -> dict[str, torch.Tensor]:
-        """Column -> the values of its variants, of the columns that the trait can be read from."""
+    def parts(self, classifier: AttributeClassifier) -> dict[str, torch.Tensor]:
+        """Column -> the values of its variants, of the columns that show the trait."""
         found = {
-            clause.column: clause.values(reader.variants[clause.column])
+            clause.column: clause.values(classifier.variants[clause.column])
             for clause in self.clauses
-            if clause.column in reader.variants
+            if clause.column in classifier.variants
         }
         return {column: values for column, values in found.items() if values.isfinite().any()}
 
-    def signal(self, reader: Reader, scores: torch.Tensor) -> torch.Tensor:
-        """(n,) how much of the trait is read from scores (n, ...).
+    def signal(self, classifier: AttributeClassifier, scores: torch.Tensor) -> torch.Tensor:
+        """(n,) strength of the trait from scores (n, ...).
 
-        Of a ridge this is what it would predict of the values themselves.
+        For a ridge regression this is the prediction of the values themselves.
         """
         return sum(
-            reader.of(column, scores) @ values.nan_to_num()
-            for column, values in self.parts(reader).items()
+            classifier.column_scores(column, scores) @ values.nan_to_num()
+            for column, values in self.parts(classifier).items()
         )
 
-    def told(self, reader: Reader, numbers: dict[str, torch.Tensor]) -> torch.Tensor:
-        """(n,) the values of variants (column -> numbers (n,)), nan where none is at either end."""
+    def values(
+        self, classifier: AttributeClassifier, numbers: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """(n,) values of variants (column -> indices (n,)), nan where none is at either end."""
         found = torch.stack(
-            [values[numbers[column]] for column, values in self.parts(reader).items()]
+            [values[numbers[column]] for column, values in self.parts(classifier).items()]
         )
         value = found.nan_to_num().sum(0)
         return value.where(found.isfinite().any(0), torch.nan)
@@ -113,7 +115,7 @@ class Trait:
 BIG_EARS_SMILES = ("variant0[23]0?", "variant070[12]")
 BIG_EARS_FROWNS = ("variant0[45]0?", "variant070[45]")
 
-# Of DiceBear's styles; the names are those that a portrait is read by.
+# Of DiceBear's styles; the names are those of portrait traits.
 TRAITS = {
     "hair_long": Trait(
         "Long hair",
@@ -146,10 +148,14 @@ TRAITS = {
 
 
 def parse(text: str) -> tuple[str, Trait]:
-    """(name, trait) as written above; ValueError for another way of writing."""
-    name, _, said = text.partition("=")
+    """(name, trait) of the notation above.
+
+    Raises:
+        ValueError: the notation is invalid.
+    """
+    name, _, notation = text.partition("=")
     clauses = []
-    for part in said.split("+"):
+    for part in notation.split("+"):
         column, colon, ends = part.partition(":")
         high, _, low = ends.partition("/")
         sides = [tuple(pattern for pattern in side.split(",") if pattern) for side in (high, low)]

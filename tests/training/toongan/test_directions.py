@@ -59,7 +59,7 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
 
 
-class Fields(attribute_classifier.Sight):
+class Fields(attribute_classifier.Features):
     """Instead of MobileNetV2's: the mean colors of 8 x 8 fields, which cost nothing."""
 
     def __init__(self, device="cpu"):
@@ -72,8 +72,8 @@ class Fields(attribute_classifier.Sight):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(toon_directions, "Sight", Fields)
-    monkeypatch.setattr(toon_directions, "TRIED", 12)
+    monkeypatch.setattr(toon_directions, "Features", Fields)
+    monkeypatch.setattr(toon_directions, "TRIAL_FACES", 12)
 
 
 class Planted:
@@ -175,10 +175,10 @@ def test_the_usual_traits_fit_the_styles_they_are_made_for():
         }
         colors = dicebear_faces.colors_of(style)
         variants |= {f"{dicebear_faces.column(n)}_color": v for n, v in colors.items()}
-        reader = attribute_classifier.Reader(variants, torch.zeros(1, 1))
-        assert {name for name, trait in TRAITS.items() if trait.parts(reader)} == expected
+        classifier = attribute_classifier.AttributeClassifier(variants, torch.zeros(1, 1))
+        assert {name for name, trait in TRAITS.items() if trait.parts(classifier)} == expected
         for trait in TRAITS.values():
-            for values in trait.parts(reader).values():
+            for values in trait.parts(classifier).values():
                 assert values.nan_to_num(0).min() == -1 and values.nan_to_num(0).max() == 1
 
 
@@ -187,27 +187,31 @@ def test_the_usual_traits_fit_the_styles_they_are_made_for():
 
 def test_what_the_table_says_is_read_off_the_pictures(data):
     """Through the real network, which is told apart what 96 pictures show."""
-    reader, held, table = toon_directions.learn_reader(data, 120, 0, attribute_classifier.Sight())
-    assert set(reader.variants) == {"skin_color", "glasses", "hat"}, "no column without a choice"
+    classifier, held, table = toon_directions.train_classifier(
+        data, 120, 0, attribute_classifier.Features()
+    )
+    assert set(classifier.variants) == {"skin_color", "glasses", "hat"}, (
+        "no column without a choice"
+    )
     assert len(held.places) == 24 and len(table["file"]) == 120
-    for column in reader.variants:
-        assert held.accuracy(reader, column) == 1
-        there = [reader.variants[column][number] for number in held.truth[column]]
+    for column in classifier.variants:
+        assert held.accuracy(classifier, column) == 1
+        there = [classifier.variants[column][number] for number in held.truth[column]]
         assert there == [table[column][place] for place in held.places]
-    kept, shares, notes = toon_directions.readable(TOY_TRAITS, reader, held, True)
+    kept, shares, notes = toon_directions.readable(TOY_TRAITS, classifier, held, True)
     assert set(kept) == set(TOY_TRAITS) and min(shares.values()) > 0.95 and not notes
 
 
 def test_a_trait_of_several_styles_is_read_from_the_column_that_a_picture_has():
     variants = {"hair": ["", "long01", "short01"], "rear_hair": ["", "longWavy", "none"]}
-    reader = attribute_classifier.Reader(variants, torch.zeros(1, 6))
+    classifier = attribute_classifier.AttributeClassifier(variants, torch.zeros(1, 6))
     scores = torch.eye(3)[[0, 0, 1, 2]], torch.eye(3)[[1, 2, 0, 0]]
     numbers = {"hair": scores[0].argmax(1), "rear_hair": scores[1].argmax(1)}
     trait = TRAITS["hair_long"]
-    assert trait.signal(reader, torch.cat(scores, 1)).tolist() == [1, -1, 1, -1]
-    assert trait.told(reader, numbers).tolist() == [1, -1, 1, -1]
+    assert trait.signal(classifier, torch.cat(scores, 1)).tolist() == [1, -1, 1, -1]
+    assert trait.values(classifier, numbers).tolist() == [1, -1, 1, -1]
     numbers["hair"][2] = 0
-    assert trait.told(reader, numbers)[2].isnan(), "neither style's"
+    assert trait.values(classifier, numbers)[2].isnan(), "neither style's"
 
 
 def test_pairs_in_the_right_order():
@@ -224,25 +228,27 @@ def test_a_trait_that_cannot_be_read_is_left_out():
         "seen": ["yes" if row[0] > 0 else "no" for row in rows],
         "chance": ["yes" if number % 2 else "no" for number in range(200)],
     }
-    reader, held = attribute_classifier.learn(rows, table, table)
+    classifier, held = attribute_classifier.train(rows, table, table)
     traits = {name: Trait(name, (Clause(name, ("yes",)),)) for name in (*table, "absent")}
-    kept, shares, notes = toon_directions.readable(traits, reader, held, False)
+    kept, shares, notes = toon_directions.readable(traits, classifier, held, False)
     assert set(kept) == {"seen"} and set(shares) == set(table)
     assert len(notes) == 1 and "chance is left out: " in notes[0] and "expected 90 %" in notes[0]
     with pytest.raises(ValueError, match="--trait absent: the table has no column absent"):
-        toon_directions.readable(traits, reader, held, True)
+        toon_directions.readable(traits, classifier, held, True)
     with pytest.raises(ValueError, match="no column for any of the traits"):
-        toon_directions.readable({"absent": traits["absent"]}, reader, held, False)
+        toon_directions.readable({"absent": traits["absent"]}, classifier, held, False)
 
 
 def test_what_nothing_can_be_learned_from_is_refused():
     rows = torch.zeros(20, 4)
     with pytest.raises(ValueError, match="no column of the table has more than one value"):
-        attribute_classifier.learn(rows, {"hat": ["cap"] * 20}, ["hat"])
+        attribute_classifier.train(rows, {"hat": ["cap"] * 20}, ["hat"])
     with pytest.raises(ValueError, match="9 pictures; expected at least 10"):
-        attribute_classifier.learn(rows[:9], {"hat": ["cap", "none"] * 4 + ["cap"]}, ["hat"])
+        attribute_classifier.train(rows[:9], {"hat": ["cap", "none"] * 4 + ["cap"]}, ["hat"])
     with pytest.raises(ValueError, match="column hut: expected one of hat"):
-        attribute_classifier.Reader({"hat": ["a", "b"]}, rows).of("hut", rows)
+        attribute_classifier.AttributeClassifier({"hat": ["a", "b"]}, rows).column_scores(
+            "hut", rows
+        )
 
 
 # Directions -------------------------------------------------------------------------------------
@@ -287,9 +293,9 @@ def test_planted_directions_are_found_again(quick, data, tmp_path):
 def test_rows_that_move_less_else_are_taken(quick, data):
     """A direction that is skin's and, in part, that of glasses moves the late rows, skin's own."""
     faces = Planted()
-    reader, _, _ = toon_directions.learn_reader(data, 120, 0, Fields())
+    classifier, _, _ = toon_directions.train_classifier(data, 120, 0, Fields())
     spread = dict.fromkeys(TOY_TRAITS, 1.0)
-    readings = toon_directions.Readings(faces, Fields(), reader, TOY_TRAITS, spread)
+    readings = toon_directions.ToonClassifier(faces, Fields(), classifier, TOY_TRAITS, spread)
     ws = faces.latents(24, 0)
     for name, vector, rows in (
         ("skin_light", faces.skin, [(5, 9)]),
@@ -306,13 +312,13 @@ def test_what_generated_faces_do_not_show_is_left_out(quick, data, tmp_path):
     bareheaded.hat = torch.zeros(SIZE)
     _, moved, report = make(data, tmp_path / "out", bareheaded, samples=200)
     assert set(moved) == {"skin_light", "glasses"}
-    assert "cap is left out: of 200 faces 0 have it and 200 have not, expected 20 each" in report
+    assert "cap is left out: of 200 faces 0 have it and 200 do not, expected 20 each" in report
 
 
 def test_a_direction_that_does_not_move_its_trait_is_left_out(quick, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(toon_directions, "STIRS", 9.0)
+    monkeypatch.setattr(toon_directions, "MIN_EFFECT", 9.0)
     with pytest.raises(
-        ValueError, match=r"cap is left out: its direction moves \d.\d\d deviations"
+        ValueError, match=r"cap is left out: its direction changes it by \d.\d\d deviations"
     ):
         make(data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -328,50 +334,50 @@ def test_only_new_combinations_count(tmp_path, quick):
     kept = [row for row in rows[1:] if (row[3], row[5]) != (SKINS[3], "bowler")]
     with open(data / "attributes.csv", "w", newline="") as opened:
         csv.writer(opened).writerows([rows[0], *kept])
-    sight = Fields()
-    reader, held, table = toon_directions.learn_reader(data, 160, 0, sight)
-    columns = novelty.columns_of([], reader, held)
+    features = Fields()
+    classifier, held, table = toon_directions.train_classifier(data, 160, 0, features)
+    columns = novelty.select_columns([], classifier, held)
     assert set(columns) == {"skin_color", "glasses", "hat"}
-    own = sight(images.load(data / file) for file in table["file"])
-    count = novelty.count(table, columns, reader, held, reader.scores(own))
-    assert len(count.new) == 0 and count.plain > 0.9 * len(own), "a memoriser has no new ones"
+    own = features(images.load(data / file) for file in table["file"])
+    count = novelty.count(table, columns, classifier, held, classifier.scores(own))
+    assert len(count.new) == 0 and count.confident > 0.9 * len(own), "a memoriser has no new ones"
     new = [face(SKINS[3], glasses, "bowler") for glasses in ("none", "round")]
-    seen = sight([face(SKINS[0], "none", "cap"), *new])
-    count = novelty.count(table, columns, reader, held, reader.scores(seen))
+    seen = features([face(SKINS[0], "none", "cap"), *new])
+    count = novelty.count(table, columns, classifier, held, classifier.scores(seen))
     assert count.new.tolist() == [1, 2] and (count.mistaken, count.faces) == (0, 3)
     for file, glasses in zip(count.nearest, ("none", "round"), strict=True):
         at = table["file"].index(file)
         there = [table[column][at] for column in ("skin_color", "glasses", "hat")]
         wanted = [SKINS[3], glasses, "bowler"]
         assert sum(a != b for a, b in zip(there, wanted, strict=True)) == 1
-    assert "2 of these (66.7 %) combine them as no picture" in count.told()
+    assert "2 of these (66.7 %) have a combination that no picture" in count.describe()
 
 
 def test_faces_between_two_variants_do_not_count():
     variants = {"a": ["x", "y"], "b": ["x", "y"]}
-    reader = attribute_classifier.Reader(variants, torch.zeros(1, 4))
+    classifier = attribute_classifier.AttributeClassifier(variants, torch.zeros(1, 4))
     plain, vague = [1.0, 0.0, 0.0, 1.0], [0.55, 0.45, 0.45, 0.55]
     truth = {"a": torch.tensor([0, 1]), "b": torch.tensor([1, 1])}
     held = attribute_classifier.HeldOut(np.arange(2), torch.tensor([plain, vague]), truth)
     table = {"file": ["0", "1"], "a": ["x", "y"], "b": ["y", "y"]}
     scores = torch.tensor([[1.0, 0, 1, 0], [0.55, 0.45, 0.55, 0.45], plain])
-    count = novelty.count(table, ["a", "b"], reader, held, scores)
-    assert count.new.tolist() == [0] and count.plain == 2 and count.alone == 1
+    count = novelty.count(table, ["a", "b"], classifier, held, scores)
+    assert count.new.tolist() == [0] and count.confident == 2 and count.unique == 1
     wrong = attribute_classifier.HeldOut(np.arange(2), held.scores, {**truth, "b": 1 - truth["b"]})
-    assert novelty.count(table, ["a", "b"], reader, wrong, scores).plain == 0
+    assert novelty.count(table, ["a", "b"], classifier, wrong, scores).confident == 0
 
 
 def test_columns_to_combine_are_checked(quick, data):
-    reader, held, _ = toon_directions.learn_reader(data, 120, 0, Fields())
+    classifier, held, _ = toon_directions.train_classifier(data, 120, 0, Fields())
     with pytest.raises(ValueError, match="--combinations shoes: expected columns among"):
-        novelty.columns_of(["shoes", "hat"], reader, held)
+        novelty.select_columns(["shoes", "hat"], classifier, held)
     with pytest.raises(ValueError, match=r"1 columns \(hat\); expected two or more"):
-        novelty.columns_of(["hat"], reader, held)
+        novelty.select_columns(["hat"], classifier, held)
 
 
 def test_examples_are_drawn_beside_the_nearest_picture(quick, tmp_path):
     data = write_data(tmp_path / "data", 120, hats=("none", "cap"))
-    whole = write_data(tmp_path / "whole", 8)  # so that the reader knows of bowlers
+    whole = write_data(tmp_path / "whole", 8)  # so that the classifier knows of bowlers
     rows = [table_rows(folder) for folder in (data, whole)]
     bowlers = [row for row in rows[1] if row[5] == "bowler"]
     for row in bowlers:
@@ -411,7 +417,7 @@ def test_the_command_writes_what_it_learned(quick, data, untrained, tmp_path, ca
     options = ("--samples", "300", "--trait", "sun=skin_color", "--trait", "specs=glasses:round")
     toon_directions.main([str(untrained), "--data", str(data), "--out", str(out), *options])
     printed = capsys.readouterr().out
-    assert "hat: 1.000" in printed and "moved by amount 1" in printed and str(out) in printed
+    assert "hat: 1.000" in printed and "changes by amount 1" in printed and str(out) in printed
     assert set(latents.load_directions(out)) == {"sun", "specs"}
 
 
