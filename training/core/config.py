@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+import warnings
 from dataclasses import dataclass, field
 
 
@@ -39,6 +40,18 @@ class RunSettings:
     push_every_images: int = setting(0, "images between two pushes; 0: at the end only")
     push_private: bool = setting(False, "true or false: a new repository is private")
 
+
+# Old name -> new name of a setting, and of a preset; read for one more release.
+OLD_SETTINGS = {
+    "centred_gram": "centered_gram",
+    "colour_shift": "color_shift",
+    "critic_grey": "critic_gray",
+    "licence": "license",
+    "optimiser": "optimizer",
+    "recolour_share": "recolor_share",
+    "weight_colour": "weight_color",
+}
+OLD_PRESETS: dict[str, str] = {}
 
 CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
@@ -79,11 +92,37 @@ def add_settings(
     """
     default = next(iter(presets)) if len(presets) == 1 else default
     parser.add_argument(
-        "--preset", choices=sorted(presets), default=default, required=default is None
+        "--preset",
+        choices=sorted(presets),
+        default=default,
+        required=default is None,
+        type=current_preset,
     )
-    for name, item in known_settings(presets).items():
-        if name not in leave_out:
-            parser.add_argument("--" + name.replace("_", "-"), help=item.metadata["help"])
+    offered = {k: v for k, v in known_settings(presets).items() if k not in leave_out}
+    for name, item in offered.items():
+        parser.add_argument("--" + name.replace("_", "-"), help=item.metadata["help"])
+    for old, name in OLD_SETTINGS.items():
+        if name in offered:
+            flag = "--" + old.replace("_", "-")
+            parser.add_argument(flag, dest=name, action=OldSetting, help=argparse.SUPPRESS)
+
+
+class OldSetting(argparse.Action):
+    """Stores the value under the setting's new name, with a DeprecationWarning."""
+
+    def __call__(self, parser, namespace, value, flag=None):
+        new = "--" + self.dest.replace("_", "-")
+        warnings.warn(f"{flag} is now {new}", DeprecationWarning, stacklevel=2)
+        setattr(namespace, self.dest, value)
+
+
+def current_preset(name: str) -> str:
+    """The name of a preset in this version; an old name gives a DeprecationWarning."""
+    if name in OLD_PRESETS:
+        warnings.warn(
+            f"--preset {name} is now {OLD_PRESETS[name]}", DeprecationWarning, stacklevel=2
+        )
+    return OLD_PRESETS.get(name, name)
 
 
 def known_settings(presets: dict) -> dict[str, dataclasses.Field]:
