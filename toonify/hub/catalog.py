@@ -9,61 +9,66 @@ from pathlib import Path
 from toonify import hub
 from toonify.hub import Style
 
-MOST = 100  # repositories of an owner that are listed, those changed last
+MAX_REPOSITORIES = 100  # of an owner, the last changed ones
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Styles of an owner, and what is to be said if the list is not the Hub's."""
+    """Styles of an owner, and a note for users if the list is incomplete."""
 
     styles: tuple[Style, ...] = ()
     note: str = ""
 
 
 def styles(family: str = "animegan") -> list[Style]:
-    """A family's styles: those of `hub.styles`, then those of $TOONIFY_HUB_OWNER on the Hub.
+    """A family's styles: the bundled ones, then those of $TOONIFY_HUB_OWNER on the Hub.
 
-    The latter are called owner/name. If the Hub does not answer within `hub.HUB_TIMEOUT`, they are
-    those of the owner that are on this machine; `note` says so.
+    The latter are named owner/name. If the Hub does not answer within `hub.HUB_TIMEOUT`, they are
+    those of the owner in the local cache, and `note` says so.
     """
     return hub.styles(family) + [style for style in owned().styles if style.family == family]
 
 
 def note() -> str:
-    """What people should know about the list of styles; nothing if it is whole."""
+    """Why the list of styles is incomplete; empty if it is complete."""
     return owned().note
 
 
 def owned() -> Found:
-    """What $TOONIFY_HUB_OWNER has, asked for once; nothing if no owner is named.
-
-    Raises ValueError for a name that no owner on the Hub can have.
-    """
+    """The styles of $TOONIFY_HUB_OWNER, requested once; none if it is not set."""
     owner = os.environ.get("TOONIFY_HUB_OWNER", "").strip()
     if not owner:
         return Found()
     if not re.fullmatch(r"[\w.-]+", owner):
-        raise ValueError(f"TOONIFY_HUB_OWNER is {owner!r}, expected the name of an owner")
+        return Found(note=f"TOONIFY_HUB_OWNER={owner!r}: expected the name of a Hub account")
     return ask(owner)
 
 
 @functools.cache
 def ask(owner: str) -> Found:
-    """The owner's style repositories, each as its newest commit describes itself."""
+    """The owner's style repositories, each with the style.json of its newest commit."""
     import httpx2
 
+    found, failed = [], []
     try:
-        listed = listing(owner)
-        found = [described(*row) for row in listed]
+        for repo, commit, fast in listing(owner):
+            try:
+                found.append(described(repo, commit, fast))
+            except ConnectionError:
+                failed.append(repo)
     except (OSError, httpx2.HTTPError) as error:
-        note = f"{owner}'s styles are those on this machine: {hub.describe_hub_error(error)}"
-        return Found(tuple(on_this_machine(owner)), note)
-    return Found(tuple(style for style in found if style is not None))
+        reason = hub.describe_hub_error(error)
+        return Found(tuple(on_this_machine(owner)), f"Only cached styles of {owner}: {reason}")
+    note = f"Not listed, as the Hub did not answer: {', '.join(failed)}" if failed else ""
+    return Found(tuple(style for style in found if style is not None), note)
 
 
 def listing(owner: str) -> list[tuple[str, str, bool]]:
-    """The owner's repositories with our tag, by one request without retries: owner/name, commit,
-    and whether there are files of a fast generator."""
+    """The owner's repositories with the tag of Toonify, by one request without retries.
+
+    Returns:
+        owner/name, commit, and whether there is a fast generator, for each.
+    """
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
@@ -76,7 +81,7 @@ def listing(owner: str) -> list[tuple[str, str, bool]]:
             "filter": hub.TAG,
             "full": "true",
             "sort": "lastModified",
-            "limit": MOST,
+            "limit": MAX_REPOSITORIES,
         },
         headers=build_hf_headers(),
         timeout=hub.HUB_TIMEOUT,
@@ -93,23 +98,31 @@ def lists_lite(row: dict) -> bool:
 
 
 def described(repo: str, commit: str, fast: bool) -> Style | None:
-    """The style that a repository holds at a commit; None if it describes none to this visitor.
+    """The style of a repository at a commit; None if it has no valid style.json or is restricted.
 
-    Only style.json is fetched, and only once for each commit.
+    Only style.json is downloaded, once for each commit.
+
+    Raises:
+        ConnectionError: the Hub does not answer.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
         file = Path(hf_hub_download(repo, hub.STYLE, revision=commit))
-        style = hub.read_style(file.parent, repo)
-        return dataclasses.replace(style, fast=fast)
+        return dataclasses.replace(hub.read_style(file.parent, repo), fast=fast)
+    except LocalEntryNotFoundError as error:  # 5xx or a timeout, although an EntryNotFoundError
+        raise ConnectionError(hub.describe_hub_error(error)) from error
     except (EntryNotFoundError, RepositoryNotFoundError, ValueError):  # gated ones are the second
         return None
 
 
 def on_this_machine(owner: str) -> list[Style]:
-    """The owner's styles in the local cache that can be drawn with."""
+    """The owner's complete styles in the local cache."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 

@@ -30,6 +30,7 @@ LITE = "lite"  # folder in a style's: a smaller generator that draws nearly the 
 DOWNLOADED = [
     *(CONFIG, STYLE, "README.md", METRICS, TRAINING, DIRECTIONS, *WEIGHTS),
     *(f"{LITE}/{name}" for name in (CONFIG, *WEIGHTS)),
+    *(f"{OWN_ENCODER}/{name}" for name in (CONFIG, STYLE, *WEIGHTS)),
 ]
 NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # keys of style.json; others: text
 QUALITIES = ("best", "fast")  # which of a style's generators draws

@@ -5,15 +5,13 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from toonify import hub
+from toonify.hub import saving
 
-CARD = "README.md"
-BEGINNINGS = {".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".png": b"\x89PNG\r\n\x1a\n"}
 WAITS = (1.0, 2.0, 4.0)  # seconds before the second try and those after it
 LONGEST = 90.0  # seconds after which no further try begins
 PATIENCE = 30.0  # seconds that the Hub may be silent in the middle of a request
@@ -73,21 +71,14 @@ def plan(folder: str | Path, repo_id: str = "") -> dict[str, Path | bytes]:
             they may be used for and what they were trained on.
     """
     folder = hub.resolve_model(Path(folder))
+    check_statements(folder)
+    return saving.model_files(folder, repo_id)
+
+
+def check_statements(folder: Path) -> None:
+    """ValueError, naming the key of style.json, if it lacks a license or a data statement."""
     style = hub.read_style(folder)
     refuse_unsaid(folder / hub.STYLE, style.license, style.data)
-    kept = [name for name in hub.DOWNLOADED if (folder / name).is_file()]
-    for name in kept:
-        if name.endswith(".json"):
-            hub.read_json(folder / name)
-        elif name.endswith(".safetensors"):
-            refuse_torn(folder / name)
-    files: dict[str, Path | bytes] = {name: folder / name for name in kept}
-    files |= {path.relative_to(folder).as_posix(): path for path in pictures(folder)}
-    if CARD not in files:
-        from toonify.hub import cards  # here: it takes a template engine along
-
-        files[CARD] = cards.card_of(folder, repo_id).encode()
-    return files
 
 
 def is_said(text: str) -> bool:
@@ -112,31 +103,6 @@ def refuse_unsaid(file: Path, license: str, data: str) -> None:
             f'{file}: "data" is {data!r}, a place on this machine; say what the pictures are,'
             " whose, and what that allows"
         )
-
-
-def refuse_torn(file: Path) -> None:
-    """ValueError for a file that is not whole safetensors; only its header is read."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, "np") as tensors:
-            empty = not tensors.keys()
-    except SafetensorError as error:
-        raise ValueError(f"{file}: not a complete safetensors file ({error})") from error
-    if empty:
-        raise ValueError(f"{file}: holds no tensors")
-
-
-def pictures(folder: Path) -> Iterator[Path]:
-    """The sample pictures of a model's folder; ValueError for one that is none inside."""
-    from toonify.hub import cards  # here: it takes a template engine along
-
-    for path in cards.pictures_in(folder):
-        start = BEGINNINGS[path.suffix.lower()]
-        with open(path, "rb") as file:
-            if file.read(len(start)) != start:
-                raise ValueError(f"{path}: expected a picture in {path.suffix[1:].upper()} format")
-        yield path
 
 
 # Who may ------------------------------------------------------------------------------------

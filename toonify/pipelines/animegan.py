@@ -14,6 +14,7 @@ from PIL import Image
 from toonify import hub, images
 from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, paste
+from toonify.hub.mixin import SavingMixin
 from toonify.images.color_transfer import keep_color as with_colors_of
 from toonify.images.morph import morph
 from toonify.images.upscale import lift
@@ -42,7 +43,7 @@ class Toon:
     drawn_faces: int
 
 
-class AnimeGANPipeline:
+class AnimeGANPipeline(SavingMixin):
     """Draws photos in one style. Safe to share between threads; they take turns at the network."""
 
     def __init__(self, engine: Engine, style: hub.Style, patch: int = 1, key: str | None = None):
@@ -72,7 +73,9 @@ class AnimeGANPipeline:
         key = hub.fingerprint(*hub.generator_files(folder, quality), NETWORK_CODE)
         engine = open_engine(key, functools.partial(load_generator, inner), device)
         patch = hub.read_json(inner / hub.CONFIG).get("patch", 1)
-        return cls(engine, hub.read_style(folder, style), patch, key)
+        pipeline = cls(engine, hub.read_style(folder, style), patch, key)
+        pipeline.folder = folder
+        return pipeline
 
     def __call__(
         self,

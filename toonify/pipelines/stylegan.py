@@ -14,6 +14,7 @@ from PIL import Image
 from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
+from toonify.hub.mixin import SavingMixin
 from toonify.images.color_transfer import keep_color as with_colors_of
 from toonify.images.color_transfer import retone
 from toonify.images.morph import morph
@@ -65,7 +66,7 @@ class PortraitToon(Toon):
     left_alone: list[tuple[Face, str]] = dataclasses.field(default_factory=list)
 
 
-class StyleGANPipeline:
+class StyleGANPipeline(SavingMixin):
     """Draws faces through w. Safe to share between threads; they take turns at the networks.
 
     `base` and `encoder` are the folders of two networks; with an encoder of None faces are found by
@@ -73,7 +74,7 @@ class StyleGANPipeline:
     """
 
     def __init__(self, base: Path, encoder: Path | None, device: str = "auto"):
-        self.folder = base
+        self.folder, self.encoder_folder = base, encoder
         self.device = choose_device(device)
         self.directions: dict[str, latents.Direction] = {}
         if (base / hub.DIRECTIONS).is_file():

@@ -15,6 +15,7 @@ from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import align, attributes, detect, inside
 from toonify.faces.attributes import Reading
+from toonify.hub.mixin import SavingMixin
 from toonify.video import write_clip
 
 BATCH = 32  # faces drawn at once, in about 200 MB at 128 px
@@ -59,7 +60,7 @@ class Twin:
     note: str
 
 
-class ToonGANPipeline:
+class ToonGANPipeline(SavingMixin):
     """Draws cartoon faces. Safe to share between threads; they take turns at the network.
 
     `generator` is the torch network, `directions` are the ways in which its faces can be moved,
@@ -70,7 +71,7 @@ class ToonGANPipeline:
     def __init__(self, folder: Path, style: hub.Style, device: str = "auto"):
         from toonify.models import NOISE_MODELS  # takes seconds, of which other pipelines need none
 
-        self.style = style
+        self.folder, self.style = folder, style
         self.device = choose_device(device)
         self.generator = hub.load_model(folder, NOISE_MODELS).requires_grad_(False).to(self.device)
         self.directions: dict[str, latents.Direction] = {}

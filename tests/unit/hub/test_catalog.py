@@ -92,7 +92,7 @@ def test_without_the_hub_those_on_this_machine_are_offered_and_that_is_said(
     server.down = True
     away = offer("animegan")
     assert [row[0] for row in away["found"]["animegan"]] == ["me/toy"]
-    assert "me's styles are those on this machine: the Hub at" in away["note"]
+    assert "Only cached styles of me: the Hub at" in away["note"]
     assert away["seconds"] < 10
     server.requests.clear()
     offline = offer("animegan", HF_HUB_OFFLINE="1")
@@ -105,9 +105,24 @@ def test_no_owner_means_no_request(server, offer):
     assert server.requests == []
 
 
-def test_a_name_that_no_owner_has_is_refused(offer):
-    error = offer("animegan", TOONIFY_HUB_OWNER="me/toy")["error"]
-    assert error == "TOONIFY_HUB_OWNER is 'me/toy', expected the name of an owner"
+def test_a_name_that_no_owner_has_is_a_note(server, offer):
+    answer = offer("animegan", TOONIFY_HUB_OWNER="me/toy")
+    assert answer["found"] == {"animegan": []} and server.requests == []
+    assert answer["note"] == "TOONIFY_HUB_OWNER='me/toy': expected the name of a Hub account"
+
+
+def test_a_style_that_cannot_be_read_is_named(monkeypatch):
+    def described(repo, commit, fast):
+        if repo == "you/ill":
+            raise ConnectionError
+        return hub.Style(repo, repo)
+
+    rows = [("you/toy", "0" * 40, False), ("you/ill", "1" * 40, False)]
+    monkeypatch.setattr(catalog, "listing", lambda owner: rows)
+    monkeypatch.setattr(catalog, "described", described)
+    found = catalog.ask("you")
+    assert [style.name for style in found.styles] == ["you/toy"]
+    assert found.note == "Not listed, as the Hub did not answer: you/ill"
 
 
 MENUS = "import app\nprint(app.demo.get_config_file())"
