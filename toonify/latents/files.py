@@ -86,7 +86,7 @@ def load_latent(
     at = "latent" if isinstance(source, bytes) else f"latent={str(source)!r}"
     content = _read(source, at)
     shapes = [(dimensions,), (1, dimensions), (rows, dimensions), (1, rows, dimensions)]
-    zipped = content.startswith(b"PK") or str(source).endswith(OLD_SUFFIX)
+    zipped = content.startswith(b"PK") or at.endswith(f"{OLD_SUFFIX}'")
     w, owner = (_read_npz if zipped else _read_safetensors)(content, at, shapes)
     if None not in (model, owner) and owner != model:
         raise ValueError(f"{at}: belongs to the model {owner[:_MAX_MODEL]!r}; expected {model!r}")
