@@ -14,7 +14,7 @@ FOLDERS = ("toonify", "hub_cards/faces")  # faces: the app's examples
 KINDS = (".py", ".json", ".safetensors", ".md", ".jpg", ".png")
 # Packages that the app runs without: for tests, training and conversions.
 LEFT_OUT = (
-    *("dicebear-core", "dicebear-styles", "jinja2", "onnx"),
+    *("codespell", "dicebear-core", "dicebear-styles", "jinja2", "onnx"),
     *("mypy", "onnxruntime", "playwright", "pytest", "pytest-xdist", "resvg_py", "ruff"),
 )
 
