@@ -348,10 +348,10 @@ def test_portrait_options_reach_the_pipeline(folder, portraits):
 def test_faces_go_out_and_come_in(folder, portraits):
     portraits.portraits = [type("Portrait", (), {"latent": "somebody"})]
     one = ("photos/a.jpg", "-o", "toon.png", "--model", "stylegan")
-    assert run(*one, "--save-latent", "new/me.npz") == 0
-    assert Path("new/me.npz").read_text() == "somebody"
-    assert run(*one, "--latent", "new/me.npz", "--overwrite") == 0
-    assert portraits.options["latent"] == "face of new/me.npz"
+    assert run(*one, "--save-latent", "new/me.safetensors") == 0
+    assert Path("new/me.safetensors").read_text() == "somebody"
+    assert run(*one, "--latent", "new/me.safetensors", "--overwrite") == 0
+    assert portraits.options["latent"] == "face of new/me.safetensors"
 
 
 def test_faces_left_alone_are_told_and_no_failure(folder, portraits, capsys):
@@ -367,7 +367,7 @@ def test_faces_left_alone_are_told_and_no_failure(folder, portraits, capsys):
     "words, message",
     [
         ("--blend 64 --edit smile=1", "--blend, --edit: only with --model stylegan"),
-        ("--save-latent me.npz", "--save-latent: only with --model stylegan"),
+        ("--save-latent me.safetensors", "--save-latent: only with --model stylegan"),
         (
             "--model stylegan --faces none",
             "--faces none: with --model stylegan expected all or largest",
@@ -377,9 +377,9 @@ def test_faces_left_alone_are_told_and_no_failure(folder, portraits, capsys):
         ("--model stylegan --blend-width 3", "--blend-width': 3.0 is not in the range 0<=x<=2"),
         ("--model stylegan --edit smile", "'smile': expected a name and a number"),
         ("--model stylegan --edit nose=1", "edits: nose: expected smile or age"),
-        ("--model stylegan --latent nobody.npz", "'nobody.npz': cannot be read"),
-        ("--model stylegan --save-latent me.npy", "'me.npy': expected a name in .npz"),
-        ("--model stylegan --save-latent me.npz", "expected IN to be one photo"),
+        ("--model stylegan --latent nobody.safetensors", "'nobody.safetensors': cannot be read"),
+        ("--model stylegan --save-latent me.npy", "'me.npy': expected a name in .safetensors"),
+        ("--model stylegan --save-latent me.safetensors", "expected IN to be one photo"),
         ("--model dcgan", "'dcgan' is not one of 'animegan', 'stylegan'"),
     ],
 )
@@ -389,8 +389,8 @@ def test_usage_errors_of_models(folder, portraits, words, message, usage):
 
 
 def test_a_saved_face_is_not_replaced(folder, portraits, usage):
-    Path("me.npz").write_text("before")
-    one = ("photos/a.jpg", "-o", "t/", "--model", "stylegan", "--save-latent", "me.npz")
+    Path("me.safetensors").write_text("before")
+    one = ("photos/a.jpg", "-o", "t/", "--model", "stylegan", "--save-latent", "me.safetensors")
     assert "exists already" in usage("photo", *one)
     assert run(*one, "--overwrite") == 0
 
@@ -409,15 +409,15 @@ def test_a_portrait_with_real_networks(tmp_path, monkeypatch, toy_portrait, phot
     monkeypatch.setattr(stylegan, "StyleGANPipeline", type("O", (), {"from_pretrained": opened}))
     monkeypatch.chdir(tmp_path)
     with_toon = ("--model", "stylegan", "--style", toy_portrait / "toon")
-    assert run(photo_path, "-o", "one.png", *with_toon, "--save-latent", "me.npz") == 0
+    assert run(photo_path, "-o", "one.png", *with_toon, "--save-latent", "me.safetensors") == 0
     assert images.load("one.png").size == images.load(photo_path).size
-    assert run(photo_path, "-o", "two.png", *with_toon, "--latent", "me.npz") == 0
+    assert run(photo_path, "-o", "two.png", *with_toon, "--latent", "me.safetensors") == 0
     assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
     assert run(photo_path, "-o", "3.png", *with_toon, "--truncation", "0", "--blend", "4") == 0
     assert Path("one.png").read_bytes() != Path("3.png").read_bytes()
-    Path("bad.npz").write_bytes(b"PK bad")
-    message = usage("photo", photo_path, "-o", "4.png", *with_toon, "--latent", "bad.npz")
-    assert "bad.npz" in message
+    Path("bad.safetensors").write_bytes(b"PK bad")
+    message = usage("photo", photo_path, "-o", "4.png", *with_toon, "--latent", "bad.safetensors")
+    assert "bad.safetensors" in message
 
 
 # As a process ----------------------------------------------------------------------------------

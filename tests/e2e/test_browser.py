@@ -163,7 +163,7 @@ def test_the_second_tab_draws_a_portrait_and_follows_a_slider(visit, site):
     assert pipeline.inverted == inverted
     with page.expect_download() as download:
         page.click("#npz")
-    assert download.value.suggested_filename == "random_021-face.npz"
+    assert download.value.suggested_filename == "random_021-face.safetensors"
 
     page.click("#random-person button")
     page.wait_for_selector("#portrait-report :text('random person, seed')")

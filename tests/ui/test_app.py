@@ -19,6 +19,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+from safetensors.torch import load_file
 
 import app
 from tests.fixtures import toy_app
@@ -264,7 +265,7 @@ def test_the_screen_shows_photo_faces_report_and_downloads(faces, cache):
     assert before.size == after.size == (512, 512)
     assert before.tobytes() != after.tobytes()
     assert Path(png["value"]).name == "random_021-bold.png" and png["interactive"]
-    assert Path(npz["value"]).name == "random_021-face.npz" and Path(npz["value"]).is_file()
+    assert Path(npz["value"]).name == "random_021-face.safetensors" and Path(npz["value"]).is_file()
     assert "0.5 s" in report["value"]
     assert "1 face drawn · skipped: 2 too small" in report["value"]
     assert [caption for _, caption in strip["value"]] == ["Face", "Reconstruction", "Toon"]
@@ -348,7 +349,7 @@ def test_a_failure_leaves_nothing_behind(faces, toys, cache, monkeypatch):
 
 def test_a_saved_face_takes_the_place_of_the_largest(faces, toys):
     file = faces.latent(str(PORTRAIT))
-    assert Path(file).name == "random_021-face.npz"
+    assert Path(file).name == "random_021-face.safetensors"
     toys.portraits.inverted = 0
     faces.show(None, str(PORTRAIT), file, asking("a"), None, *setting())
     assert toys.portraits.inverted == 0
@@ -368,7 +369,7 @@ def test_hostile_faces_are_refused_in_words(faces, tmp_path, as_bytes):
     hostile = [b"", b"PK bad", zipped(w=b"cos\nsystem\n(S'true'\ntR."), zipped(w=pickled)]
     hostile += [zipped(w=bytes(2 * 10**6)), zipped(other=b"1"), PORTRAIT.read_bytes()]
     for content in hostile:
-        path = tmp_path / "me.npz"
+        path = tmp_path / "me.safetensors"
         path.write_bytes(content)
         source = content if as_bytes else str(path)
         with pytest.raises(gr.Error, match=r"latent") as refused:
@@ -491,7 +492,7 @@ def test_api_lists_styles_and_faces(client):
 def test_api_draws_portraits_and_keeps_faces(client, server):
     portraits = server[1].portraits
     npz = client.predict(handle_file(PORTRAIT), api_name="/latent")
-    assert zipfile.ZipFile(npz).namelist() == ["w.npy", "model.npy"]
+    assert [*load_file(npz)] == ["w"]
     inverted = portraits.inverted
     with Image.open(
         client.predict(
@@ -530,7 +531,7 @@ def test_api_refuses_portrait_options_that_are_not_on_the_screen(client, server,
     [
         {"path": "/etc/passwd", "meta": FILE},
         {"path": "/etc/passwd"},
-        {"path": "http://127.0.0.1:1/me.npz", "meta": FILE},
+        {"path": "http://127.0.0.1:1/me.safetensors", "meta": FILE},
         {"url": "data:application/zip;base64,UEsgYmFk"},
     ],
 )

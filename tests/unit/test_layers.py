@@ -16,7 +16,7 @@ MAY_OPEN = {
     "toonify.__main__": {"toonify.cli"},
     "toonify.files": set(),
     "toonify.models": set(),
-    "toonify.latents": set(),
+    "toonify.latents": {"toonify.files"},
     "toonify.engines": {"toonify.files"},
     "toonify.images": {"toonify.files"},
     "toonify.video": {"toonify.files"},

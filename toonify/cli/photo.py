@@ -26,7 +26,7 @@ portrait_option = functools.partial(option, section=STYLEGAN)
     photo holidays -o toons --recursive
     photo 'trip/*.jpg' portrait.png -o toons/ --strength 0.7 --keep-color
     photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
-    photo me.jpg -o toon.png --model stylegan --refine-steps 100 --save-latent me.npz
+    photo me.jpg -o toon.png --model stylegan --refine-steps 100 --save-latent me.safetensors
     """,
     status="0 all drawn or skipped, 1 some failed",
 )
@@ -71,7 +71,9 @@ portrait_option = functools.partial(option, section=STYLEGAN)
     STYLEGAN,
 )
 @portrait_option("--latent", "Face from --save-latent in place of the largest one", FILE)
-@portrait_option("--save-latent", "File in .npz for the largest face of a single photo", FILE)
+@portrait_option(
+    "--save-latent", "File in .safetensors for the largest face of a single photo", FILE
+)
 def photo(inputs, output, model, recursive, overwrite, save_latent, **values) -> int:
     """Draws photos. With --model animegan the whole photo is drawn, and faces that would come out
     too small are drawn on their own and put back. With --model stylegan faces are drawn as toons
@@ -143,8 +145,10 @@ def check_model(model: str, inputs, overwrite: bool, save_latent: str | None, va
                 f"--{name} {values[name]}: with --model stylegan expected {' or '.join(expected)}"
             )
     if save_latent is not None:
-        if Path(save_latent).suffix != ".npz":
-            raise click.UsageError(f"--save-latent {save_latent!r}: expected a name in .npz")
+        if Path(save_latent).suffix not in (".safetensors", ".npz"):
+            raise click.UsageError(
+                f"--save-latent {save_latent!r}: expected a name in .safetensors"
+            )
         if not names_one_file(inputs):
             raise click.UsageError(f"--save-latent {save_latent!r}: expected IN to be one photo")
         if os.path.lexists(save_latent) and not overwrite:

@@ -1,7 +1,7 @@
 """Latents: w and w+, their directions, files and inversion."""
 
 from toonify.latents.directions import fit_direction, sefa
-from toonify.latents.files import load_directions, load_latent, save_latent
+from toonify.latents.files import latent_path, load_directions, load_latent, save_latent
 from toonify.latents.operations import (
     Direction,
     around,
@@ -26,6 +26,7 @@ __all__ = [
     "expand",
     "fit_direction",
     "interpolate",
+    "latent_path",
     "load_directions",
     "load_latent",
     "mix",

@@ -2,99 +2,105 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-import os
-import re
 import struct
-import tempfile
+import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
 
+from toonify.files import atomic_write
 from toonify.latents.operations import Direction, check, check_rows
 
-_LARGEST_FILE = 2_000_000  # bytes
-_LARGEST_CONTENT = 1_000_000  # bytes, unpacked
-_LARGEST_VALUE = 1000.0  # of a latent; those of faces stay far below 100
-_LONGEST_MODEL = 200  # characters
-# How the zip reader ends on damaged files; ValueError when it is sent before the file's start.
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    OSError,
-    ValueError,
-    OverflowError,
+SUFFIX, OLD_SUFFIX = ".safetensors", ".npz"
+_MAX_FILE = 2_000_000  # bytes
+_MAX_CONTENT = 1_000_000  # bytes, unpacked
+_MAX_VALUE = 1000.0  # of a latent; those of faces stay far below 100
+_MAX_MODEL = 200  # characters
+_MAX_HEADER = 1000  # bytes that describe an array
+# What zipfile and numpy raise for damaged files.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError),
+    *(ValueError, TypeError, LookupError, OverflowError, MemoryError, SyntaxError, TokenError),
 )
-# What numpy writes before an array; matched before anything evaluates it.
-_NPY_HEADER = re.compile(
-    r"\{\s*'descr'\s*:\s*'([<>|=][A-Za-z]\d{1,6})'\s*,"
-    r"\s*'fortran_order'\s*:\s*(?:False|True)\s*,"
-    r"\s*'shape'\s*:\s*\(((?:\d{1,12}(?:\s*,\s*\d{1,12}){0,3}\s*,?)?)\s*\)\s*,?\s*\}\s*"
-)
-
-
-# On disk --------------------------------------------------------------------------------------
 
 
 def save_latent(path: str | Path, w: torch.Tensor, model: str) -> None:
-    """Writes one latent, w (1, D) or w+ (1, L, D), and the name of the model it belongs to.
+    """Writes one latent and the name of the model it belongs to.
 
-    A `.npz` with `w` in float32 and the text `model`. The file is there whole or not at all.
+    Args:
+        path: a name that ends in `.safetensors`; `.npz` still works, with a DeprecationWarning.
+        w: w (1, D) or w+ (1, L, D); written as float32.
+        model: up to 200 characters.
+
+    Raises:
+        ValueError: another suffix, a shape for several latents, or a longer name.
     """
     path = Path(path)
     check(w, "w", (1, "D"), (1, "L", "D"))
-    if path.suffix != ".npz":
-        raise ValueError(f"path={str(path)!r}: expected a name that ends in .npz")
-    if len(model) > _LONGEST_MODEL:
-        raise ValueError(f"model has {len(model)} characters; expected at most {_LONGEST_MODEL}")
-    array = w.detach().cpu().float().numpy()
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        try:
-            np.savez(file, w=array, model=np.array(model))
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+    if path.suffix not in (SUFFIX, OLD_SUFFIX):
+        raise ValueError(f"path={str(path)!r}: expected a name that ends in {SUFFIX}")
+    if len(model) > _MAX_MODEL:
+        raise ValueError(f"model has {len(model)} characters; expected at most {_MAX_MODEL}")
+    w = w.detach().cpu().float().contiguous()
+    if path.suffix == OLD_SUFFIX:
+        warnings.warn(
+            f"save_latent: {OLD_SUFFIX} is deprecated; use a name that ends in {SUFFIX}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, w=w.numpy(), model=np.array(model))
+        return
+    from safetensors.torch import save_file
+
+    with atomic_write(path) as temporary:
+        save_file({"w": w}, temporary, metadata={"model": model})
 
 
 def load_latent(
     source: str | Path | bytes, rows: int, dimensions: int, model: str | None = None
 ) -> torch.Tensor:
-    """w+ (1, rows, dimensions) in float32 from a `.npz`, by its path or its bytes.
+    """Reads one latent. The file may come from anybody: sizes, names and types are checked first.
 
-    The array `w` may be (D,), (1, D), (L, D) or (1, L, D), of any float type. The file may come
-    from anybody: sizes, names and types are checked before anything is unpacked, nothing in it is
-    executed.
+    Args:
+        source: path or bytes of a `.safetensors` file or of an older `.npz`. Its tensor `w` may be
+            (D,), (1, D), (L, D) or (1, L, D), of any float type.
+        rows: L, the layers of w+.
+        dimensions: D.
+        model: name of the model that the latent must belong to, if the file names one.
+
+    Returns:
+        w+ (1, rows, dimensions) in float32.
 
     Raises:
-        ValueError: it is not such a file, or with `model`, it says that it belongs to another.
+        ValueError: the file is damaged, holds something else, or belongs to another model.
     """
     at = "latent" if isinstance(source, bytes) else f"latent={str(source)!r}"
-    members = _unpacked(_read(source, at), at)
-    if "w.npy" not in members:
-        raise ValueError(f"{at}: expected an array named w, found {', '.join(members) or 'none'}")
-    whose = None
-    if "model.npy" in members:
-        whose = _array(members["model.npy"], f"{at}: model", "U", 4 * _LONGEST_MODEL, [()])
-    if model is not None and whose is not None and whose.item() != model:
-        raise ValueError(f"{at}: belongs to the model {whose.item()!r}; expected one of {model!r}")
+    content = _read(source, at)
     shapes = [(dimensions,), (1, dimensions), (rows, dimensions), (1, rows, dimensions)]
-    array = _array(members["w.npy"], f"{at}: w", "f", 8, shapes)
-    if not np.isfinite(array).all():
+    zipped = content.startswith(b"PK") or at.endswith(f"{OLD_SUFFIX}'")
+    w, owner = (_read_npz if zipped else _read_safetensors)(content, at, shapes)
+    if None not in (model, owner) and owner != model:
+        raise ValueError(f"{at}: belongs to the model {owner[:_MAX_MODEL]!r}; expected {model!r}")
+    if not w.isfinite().all():
         raise ValueError(f"{at}: w holds values that are not finite numbers")
-    if np.abs(array).max() > _LARGEST_VALUE:
-        raise ValueError(
-            f"{at}: w holds {np.abs(array).max():.3g}; expected values up to {_LARGEST_VALUE:g}"
-        )
-    w = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    return w.reshape(1, -1, dimensions).expand(1, rows, dimensions).clone()
+    if w.abs().max() > _MAX_VALUE:
+        raise ValueError(f"{at}: w holds {w.abs().max():.3g}; expected at most {_MAX_VALUE:g}")
+    return w.float().reshape(1, -1, dimensions).expand(1, rows, dimensions).clone()
+
+
+def latent_path(folder: str | Path, name: str) -> Path:
+    """`folder/name.safetensors`, or `folder/name.npz` if only that older file exists."""
+    path, old = Path(folder, name + SUFFIX), Path(folder, name + OLD_SUFFIX)
+    return old if old.exists() and not path.exists() else path
 
 
 def load_directions(file: str | Path) -> dict[str, Direction]:
@@ -129,74 +135,101 @@ def load_directions(file: str | Path) -> dict[str, Direction]:
     return directions
 
 
+@contextlib.contextmanager
+def _named(message: str, *more: type[Exception]) -> Iterator[None]:
+    """Raises what damaged files raise as a ValueError with this message."""
+    try:
+        yield
+    except (*_DAMAGE, *more) as error:
+        raise ValueError(f"{message} ({str(error)[:99]})") from error
+
+
 def _read(source: str | Path | bytes, at: str) -> bytes:
     if isinstance(source, bytes):
         content = source
     else:
         try:
             with open(source, "rb") as file:
-                content = file.read(_LARGEST_FILE + 1)
+                content = file.read(_MAX_FILE + 1)
         except OSError as error:
             raise ValueError(f"{at}: cannot be read ({error.strerror or error})") from error
-    if len(content) > _LARGEST_FILE:
-        raise ValueError(f"{at}: larger than {_LARGEST_FILE:,} bytes; expected a single latent")
+    if len(content) > _MAX_FILE:
+        raise ValueError(f"{at}: larger than {_MAX_FILE:,} bytes; expected a single latent")
     return content
 
 
-def _unpacked(content: bytes, at: str) -> dict[str, bytes]:
-    """The members w.npy and model.npy of a zip archive, unpacked; any other is refused."""
-    try:
+def _read_safetensors(
+    content: bytes, at: str, shapes: list[tuple[int, ...]]
+) -> tuple[torch.Tensor, str | None]:
+    """The tensor w, and the name of its model. Both lie in `content`, so nothing is unpacked."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    with _named(f"{at}: not a whole safetensors file", SafetensorError):
+        tensors = load(content)
+    if set(tensors) != {"w"}:
+        found = ", ".join(repr(name[:40]) for name in [*tensors][:4]) or "none"
+        raise ValueError(f"{at}: holds {len(tensors)} tensors ({found}); expected one, w")
+    if not tensors["w"].is_floating_point():
+        raise ValueError(f"{at}: w has the type {tensors['w'].dtype}; expected a float type")
+    _check_shape(f"{at}: w", tuple(tensors["w"].shape), shapes)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return tensors["w"], header.get("__metadata__", {}).get("model")
+
+
+def _read_npz(
+    content: bytes, at: str, shapes: list[tuple[int, ...]]
+) -> tuple[torch.Tensor, str | None]:
+    """The array w, and the name of its model if the file has one."""
+    damaged = f"{at}: not a whole .npz file"
+    with _named(damaged):
         archive = zipfile.ZipFile(io.BytesIO(content))
-    except _BROKEN as error:
-        raise ValueError(f"{at}: not a whole .npz file ({error})") from error
-    with archive:
-        entries = archive.infolist()
-        _check_entries(entries, at)
-        try:  # a member that holds more than it declared is cut off there
-            return {entry.filename: archive.read(entry) for entry in entries}
-        except _BROKEN as error:
-            raise ValueError(f"{at}: not a whole .npz file ({error})") from error
+    names = _check_members(archive.infolist(), at)
+    with _named(damaged), archive:  # a member is read up to the size that it declares
+        members = {name: archive.read(name) for name in names}
+    if "w.npy" not in members:
+        raise ValueError(f"{at}: expected an array named w, found {', '.join(members) or 'none'}")
+    owner = None
+    if "model.npy" in members:
+        owner = _read_npy(members["model.npy"], f"{at}: model", "U", 4 * _MAX_MODEL, [()]).item()
+    w = _read_npy(members["w.npy"], f"{at}: w", "f", 8, shapes)
+    return torch.from_numpy(np.ascontiguousarray(w, w.dtype.newbyteorder("="))), owner
 
 
-def _check_entries(entries: list[zipfile.ZipInfo], at: str) -> None:
+def _check_members(entries: list[zipfile.ZipInfo], at: str) -> list[str]:
+    """Their names, if the members are as numpy writes them and small."""
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names) or not set(names) <= {"w.npy", "model.npy"}:
-        shown = ", ".join(repr(name[:40]) for name in names[:4])
-        raise ValueError(
-            f"{at}: holds {len(names)} members ({shown}); expected w and, maybe, model"
-        )
+        found = ", ".join(repr(name[:40]) for name in names[:4])
+        raise ValueError(f"{at}: holds {len(names)} members ({found}); expected w and model")
     declared = sum(entry.file_size for entry in entries)
-    if declared > _LARGEST_CONTENT:
-        raise ValueError(
-            f"{at}: unpacks to {declared:,} bytes; expected at most {_LARGEST_CONTENT:,}"
-        )
+    if declared > _MAX_CONTENT:
+        raise ValueError(f"{at}: unpacks to {declared:,} bytes; expected at most {_MAX_CONTENT:,}")
     for entry in entries:
         if entry.flag_bits & 1:
             raise ValueError(f"{at}: encrypted; expected a plain file")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{at}: packed in an unusual way; expected what numpy writes")
+            raise ValueError(f"{at}: compressed in an unusual way; expected what numpy writes")
+    return names
 
 
-def _array(
-    member: bytes, at: str, kind: str, itemsize: int, shapes: list[tuple[int, ...]]
+def _read_npy(
+    member: bytes, at: str, kind: str, max_itemsize: int, shapes: list[tuple[int, ...]]
 ) -> np.ndarray:
-    """The array of a .npy file, if its header names the kind of type and one of the shapes."""
-    version, length_size = member[6:8], 2 if member[6:7] == b"\x01" else 4
-    start = 8 + length_size
-    length = int.from_bytes(member[8:start], "little")
-    header = _NPY_HEADER.fullmatch(member[start : start + min(length, 1000)].decode("latin-1"))
-    known = member[:6] == b"\x93NUMPY" and version in (b"\x01\x00", b"\x02\x00", b"\x03\x00")
-    if not known or header is None or length > 1000:
-        raise ValueError(f"{at}: not a plain array of numpy")
-    dtype = header.group(1)
-    if dtype[1] != kind or int(dtype[2:]) * (4 if kind == "U" else 1) > itemsize:
+    """The array of a .npy file, if its header names this kind of type and one of the shapes."""
+    stream, form = io.BytesIO(member), np.lib.format
+    readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+    with _named(f"{at}: not a plain array of numpy"):
+        shape, _, dtype = readers[form.read_magic(stream)](stream, max_header_size=_MAX_HEADER)
+    if dtype.kind != kind or dtype.itemsize > max_itemsize:
         expected = {"f": "float16, float32 or float64", "U": "a short text"}[kind]
-        raise ValueError(f"{at} has the type {dtype}; expected {expected}")
-    shape = tuple(int(side) for side in header.group(2).replace(",", " ").split())
+        raise ValueError(f"{at} has the type {str(dtype)[:40]}; expected {expected}")
+    _check_shape(at, shape, shapes)
+    with _named(f"{at}: cannot be read"):
+        return np.load(io.BytesIO(member), allow_pickle=False)
+
+
+def _check_shape(at: str, shape: tuple[int, ...], shapes: list[tuple[int, ...]]) -> None:
     if shape not in shapes:
         expected = " or ".join(str(shape) for shape in shapes)
-        raise ValueError(f"{at} has the shape {shape}; expected {expected}")
-    try:
-        return np.load(io.BytesIO(member), allow_pickle=False)
-    except (ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"{at}: cannot be read ({error})") from error
+        raise ValueError(f"{at} has the shape {str(shape)[:60]}; expected {expected}")

@@ -162,12 +162,14 @@ class ToonGANPipeline(SavingMixin):
         return latents.as_rows(w, *self.generator.synthesis.shape)
 
     def save_latent(self, path: str | Path, w: torch.Tensor) -> None:
-        """Writes a latent (1, D) or (1, L, D) as `.npz`, with the name of this network."""
+        """Writes a latent (1, D) or (1, L, D) as `.safetensors`, with the name of this network."""
         self.check_styled("save_latent")
         latents.save_latent(path, w, self.name)
 
     def load_latent(self, source: str | Path | bytes) -> torch.Tensor:
-        """w+ (1, L, D) from the path or the bytes of a `.npz`, which may come from anybody.
+        """w+ (1, L, D) from the path or bytes of a `.safetensors` or an older `.npz`.
+
+        The file may come from anybody.
 
         Raises ValueError for what is no latent of this network.
         """

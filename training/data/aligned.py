@@ -99,13 +99,13 @@ class AlignedDraws(Dataset):
 class PairedDraws(Dataset):
     """Draw i: {"real": drawing, "w": (D,), "seed": int}; what `cartoon_filter --generator` wrote.
 
-    `folder/LOOK/style/NAME.png` is the drawing of the face that `folder/w/NAME.npz` draws.
+    `folder/LOOK/style/NAME.png` is the drawing of the face that `folder/w/NAME.safetensors` draws.
     """
 
     def __init__(self, folder: str, look: str, side: int, length: int, w_dim: int, seed: int = 0):
         drawings = open_pictures(str(Path(folder, look, "style")), "drawings")
         place = Path(folder, "w")
-        self.pictures = [p for p in drawings if (place / f"{p.name}.npz").is_file()]
+        self.pictures = [p for p in drawings if latents.latent_path(place, p.name).is_file()]
         if not self.pictures:
             raise ValueError(
                 f"--look {look}: no drawing in {folder}/{look}/style has its latent in {place}; "
@@ -113,7 +113,7 @@ class PairedDraws(Dataset):
             )
         self.w = torch.stack(
             [
-                latents.load_latent(place / f"{picture.name}.npz", 1, w_dim)[0, 0]
+                latents.load_latent(latents.latent_path(place, picture.name), 1, w_dim)[0, 0]
                 for picture in self.pictures
             ]
         )

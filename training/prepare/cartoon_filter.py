@@ -9,7 +9,8 @@ at working size), `DATA/LOOK/style/NAME.png` (its toon, same size, same name) an
     python -m training.prepare.cartoon_filter DATA --generator portrait --faces 600 --look storybook
 
 does the same with faces that a generator draws, and writes the latent of each to
-`DATA/w/NAME.npz`, from which a toon generator learns (`training/train_stylegan.py --preset toon`).
+`DATA/w/NAME.safetensors`, from which a toon generator learns (`training/train_stylegan.py
+--preset toon`).
 
 The command can be stopped and run again: only what is missing is drawn.
 """
@@ -160,7 +161,10 @@ def draw_generated(
     drawn = 0
     for index in tqdm(range(count), desc=f"drawing as {look}", unit="face"):
         name = f"{Path(generator).name}_{seed}_{index:06d}"
-        latent, photo_out = data / "w" / f"{name}.npz", data / "train_photo" / f"{name}.png"
+        latent, photo_out = (
+            latents.latent_path(data / "w", name),
+            data / "train_photo" / f"{name}.png",
+        )
         style_out = data / look / "style" / f"{name}.png"
         if name in points and (not points[name] or (style_out.exists() and latent.exists())):
             continue

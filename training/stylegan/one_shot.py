@@ -37,7 +37,7 @@ from training.stylegan.config import TOON, StyleGANSettings
 from training.stylegan.objective import StyleGANObjective
 
 MIXED_FROM = 64  # px of the features from which on rows are other people's
-LATENT = "reference.npz"
+LATENT = "reference"
 
 
 class OneShotDraws(Dataset):
@@ -194,7 +194,7 @@ def teach(options: argparse.Namespace) -> None:
     stages = ["shape", "fine"] if fine else ["shape"]
     if not options.resume and checkpoints(options.out / "shape"):
         raise ValueError(f"--out {options.out}: holds a run; add --resume or name another folder")
-    kept = options.out / LATENT
+    kept = latents.latent_path(options.out, LATENT)
     if options.resume and kept.exists():
         w = latents.load_latent(kept, base.num_ws, base.config.w_dim)[0]
     else:

@@ -133,7 +133,7 @@ def test_generated_faces_are_drawn_with_their_latent(toy_portrait, tmp_path, mon
     network = hub.load_model(base, FACE_MODELS)
     draw = open_engine(None, lambda: network.synthesis, shape=(1, network.num_ws, 16))
     for name in names:
-        w = latents.load_latent(data / "w" / f"{name}.npz", network.num_ws, 16)
+        w = latents.load_latent(data / "w" / f"{name}.safetensors", network.num_ws, 16)
         face = cartoon_filter.resize_short(images.to_pil(draw(w)), 128)
         photo = images.load(data / "train_photo" / f"{name}.png")
         assert np.abs(np.asarray(face, int) - np.asarray(photo)).max() <= 2

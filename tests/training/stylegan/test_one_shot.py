@@ -62,14 +62,14 @@ def test_a_drawing_becomes_a_generator_and_a_stopped_run_goes_on(drawing, base, 
     old = hub.load_model(base, {"MobileStyleGAN": MobileStyleGAN}).state_dict()
     moved = {k.split(".")[1] for k, v in trained.state_dict().items() if not torch.equal(v, old[k])}
     assert {"start", "b8", "b64", "rgb128", "b128", "rgb256"} <= moved
-    w = latents.load_latent(out / "reference.npz", trained.num_ws, 16)
+    w = latents.load_latent(out / "reference.safetensors", trained.num_ws, 16)
     with pytest.raises(SystemExit):
         one_shot.main(options(drawing, base, out))
     assert "add --resume" in capsys.readouterr().err
     one_shot.main(options(drawing, base, out, "--resume", "--fine-images", "4"))
     again = hub.load_model(out / "fine" / "model", {"MobileStyleGAN": MobileStyleGAN})
     assert any(not torch.equal(v, trained.state_dict()[k]) for k, v in again.state_dict().items())
-    assert torch.equal(w, latents.load_latent(out / "reference.npz", trained.num_ws, 16))
+    assert torch.equal(w, latents.load_latent(out / "reference.safetensors", trained.num_ws, 16))
 
 
 def test_a_stylegan2_without_an_encoder_learns_a_drawing_too(drawing, tmp_path, capsys):
@@ -91,7 +91,7 @@ def test_a_stylegan2_without_an_encoder_learns_a_drawing_too(drawing, tmp_path, 
     trained, old = (hub.load_model(path, classes) for path in (out / "shape" / "model", base))
     moved = [k for k, v in old.state_dict().items() if not torch.equal(v, trained.state_dict()[k])]
     assert {k.split(".")[1] for k in moved} >= {"b4", "b64"}
-    assert latents.load_latent(out / "reference.npz", 10, 16).shape == (1, 10, 16)
+    assert latents.load_latent(out / "reference.safetensors", 10, 16).shape == (1, 10, 16)
 
 
 @pytest.mark.parametrize("wrong", [["--mix", "2"], ["--shape-images", "1"], ["--seed", "x"]])

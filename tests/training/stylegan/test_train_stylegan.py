@@ -52,7 +52,8 @@ def pairs(tmp_path_factory, faces) -> Path:
     torch.manual_seed(1)
     for i, path in enumerate(sorted(faces.glob("*.png"))[:4]):
         images.save(images.load(path), folder / "toy" / "style" / f"f{i}.png")
-        latents.save_latent(folder / "w" / f"f{i}.npz", torch.randn(1, 16), "toybase")
+        suffix = "npz" if i else "safetensors"
+        latents.save_latent(folder / "w" / f"f{i}.{suffix}", torch.randn(1, 16), "toybase")
     return folder
 
 

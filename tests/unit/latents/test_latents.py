@@ -1,5 +1,6 @@
 """Latents move as told, planted directions are found again, and hostile files are refused."""
 
+import contextlib
 import io
 import json
 import struct
@@ -8,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from toonify import latents
 
@@ -204,21 +205,23 @@ def load(content, **options):
     return latents.load_latent(content, ROWS, SIZE, **options)
 
 
-def test_a_saved_latent_comes_back(tmp_path, plus):
-    path = tmp_path / "face.npz"
-    latents.save_latent(path, plus[:1], "photoreal")
+@pytest.mark.parametrize("suffix", ["safetensors", "npz"])
+def test_a_saved_latent_comes_back(tmp_path, plus, suffix):
+    path = tmp_path / f"face.{suffix}"
+    with pytest.warns(DeprecationWarning) if suffix == "npz" else contextlib.nullcontext():
+        latents.save_latent(path, plus[:1], "photoreal")
     assert torch.equal(load(path), plus[:1])
     assert torch.equal(load(path.read_bytes(), model="photoreal"), plus[:1])
-    assert [file.name for file in tmp_path.iterdir()] == ["face.npz"]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
     with pytest.raises(ValueError, match="photoreal"):
         load(path, model="another")
 
 
 def test_saving_refuses_what_cannot_be_loaded(tmp_path, plus):
     for name, latent, model in (
-        ("a.npz", plus, "m"),
+        ("a.safetensors", plus, "m"),
         ("a.pt", plus[:1], "m"),
-        ("a.npz", plus[:1], "m" * 999),
+        ("a.safetensors", plus[:1], "m" * 999),
     ):
         with pytest.raises(ValueError, match="expected"):
             latents.save_latent(tmp_path / name, latent, model)
@@ -238,6 +241,11 @@ def test_all_usual_shapes_and_float_types_are_read(shape, dtype):
 class Bomb:
     def __reduce__(self):
         return pytest.fail, ("the pickle was executed",)
+
+
+def tensors(metadata=None, **held) -> bytes:
+    """A safetensors file."""
+    return save(held, metadata)
 
 
 def npy(header: str, data: bytes = b"") -> bytes:
@@ -295,6 +303,19 @@ HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }"
         (archive(w=GOOD, **{f"x{i}": GOOD for i in range(50)}), "51 members"),
         (renamed(archive(w=GOOD)), "members"),
         (encrypted(archive(w=GOOD)), "encrypted"),
+        (archive(w=npy("{'descr': " + "-" * 900 + "1}")), "not a plain"),
+        (archive(w=npy("{'descr': '<f4', 'fortran_order': False, 'shape': [[]]: 1}")), "not a"),
+        (archive(w=npy(HEADER.replace("<f4", "<U999999999") % "()")), "type"),
+        (tensors(w=torch.zeros(SIZE))[:-1], "not a whole"),
+        (b"\xff" * 7 + b"\0" + b"{}", "not a whole"),
+        (tensors(v=torch.zeros(SIZE)), "holds 1 tensors"),
+        (tensors(w=torch.zeros(SIZE), v=torch.zeros(1)), "holds 2 tensors"),
+        (tensors(w=torch.zeros(SIZE, dtype=torch.int64)), "type"),
+        (tensors(w=torch.zeros(SIZE, dtype=torch.complex64)), "type"),
+        (tensors(w=torch.zeros(SIZE + 1)), r"\(9,\).*\(8,\)"),
+        (tensors(w=torch.zeros(0, ROWS, SIZE)), "shape"),
+        (tensors(w=torch.full((SIZE,), torch.inf)), "finite"),
+        (tensors(w=torch.full((SIZE,), 1e30)), "1e"),
     ],
 )
 def test_hostile_files_are_refused_in_plain_words(content, said):
@@ -302,8 +323,18 @@ def test_hostile_files_are_refused_in_plain_words(content, said):
         load(content)
 
 
-def test_damaged_files_never_end_in_another_error():
-    content = archive(w=np.random.default_rng(0).normal(size=(1, ROWS, SIZE)), model=np.array("m"))
+DRAWN = np.random.default_rng(0).normal(size=(1, ROWS, SIZE))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        archive(w=DRAWN, model=np.array("m")),
+        tensors({"model": "m"}, w=torch.from_numpy(DRAWN).float()),
+    ],
+    ids=["npz", "safetensors"],
+)
+def test_damaged_files_never_end_in_another_error(content):
     rng = np.random.default_rng(1)
     for _ in range(400):
         damaged = bytearray(content)
@@ -315,6 +346,14 @@ def test_damaged_files_never_end_in_another_error():
             assert load(bytes(damaged)).shape == (1, ROWS, SIZE)
         except ValueError as error:
             assert str(error).startswith("latent")
+
+
+def test_the_older_file_is_found_where_there_is_no_newer_one(tmp_path):
+    assert latents.latent_path(tmp_path, "a.b").name == "a.b.safetensors"
+    (tmp_path / "a.b.npz").touch()
+    assert latents.latent_path(tmp_path, "a.b").name == "a.b.npz"
+    (tmp_path / "a.b.safetensors").touch()
+    assert latents.latent_path(tmp_path, "a.b").name == "a.b.safetensors"
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path):

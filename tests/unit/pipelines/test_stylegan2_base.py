@@ -3,10 +3,10 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.unit.pipelines.test_stylegan import different, person
 from toonify import hub, images
@@ -91,11 +91,11 @@ def test_latents_are_mixed_moved_kept_and_told_from_others(pipe, folder, tmp_pat
     assert not torch.allclose(directions, pipe.sefa(4, high=8), atol=0.1)
     frames = list(pipe.interpolate(first, second, 3))
     assert frames[-1].tobytes() == images.to_pil(pipe.base(second)).tobytes()
-    pipe.save_latent(tmp_path / "me.npz", mixed)
-    assert torch.equal(pipe.load_latent(tmp_path / "me.npz"), mixed)
+    pipe.save_latent(tmp_path / "me.safetensors", mixed)
+    assert torch.equal(pipe.load_latent(tmp_path / "me.safetensors"), mixed)
     other = StyleGANPipeline.from_pretrained(folder / "toon", device="cpu")
     with pytest.raises(ValueError, match="belongs to the model"):
-        other.load_latent(tmp_path / "me.npz")
+        other.load_latent(tmp_path / "me.safetensors")
     for shape in [(12,), (1, SIZE + 1), (1, ROWS + 8, SIZE)]:
         with pytest.raises(ValueError, match=r"w has shape .* expected \(N, 16\)"):
             pipe.base(torch.zeros(shape))
@@ -221,13 +221,13 @@ def test_the_command_line_draws_with_a_base(folder, photo_path, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     networks = ("--model", "stylegan", "--base", folder / "base", "--style", folder / "toon")
     words = ["photo", photo_path, "-o", "toon.png", *networks]
-    assert main([*map(str, words), "--refine-steps", "2", "--save-latent", "me.npz"]) == 0
+    assert main([*map(str, words), "--refine-steps", "2", "--save-latent", "me.safetensors"]) == 0
     changed = different(images.load("toon.png"), images.load(photo_path))
     assert changed[80:150, 200:250].mean() > 5
-    assert np.load("me.npz")["w"].shape == (1, ROWS, SIZE)
+    assert load_file("me.safetensors")["w"].shape == (1, ROWS, SIZE)
     capsys.readouterr()
     words[3] = "again.png"
-    assert main([*map(str, words), "--latent", "me.npz"]) == 0
+    assert main([*map(str, words), "--latent", "me.safetensors"]) == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "toon.png").read_bytes()
     words[3] = "other.png"
     for more, said in (

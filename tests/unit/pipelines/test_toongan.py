@@ -213,12 +213,12 @@ def test_a_grid_has_the_faces_in_rows(pipe):
 
 def test_latents_are_kept_and_those_of_another_network_refused(pipe, tmp_path):
     w = pipe.latents(1, 9)
-    pipe.save_latent(tmp_path / "me.npz", w)
-    assert torch.equal(pipe.load_latent(tmp_path / "me.npz"), w)
-    assert torch.equal(pipe.load_latent((tmp_path / "me.npz").read_bytes()), w)
-    latents.save_latent(tmp_path / "other.npz", w, "somebody else's")
+    pipe.save_latent(tmp_path / "me.safetensors", w)
+    assert torch.equal(pipe.load_latent(tmp_path / "me.safetensors"), w)
+    assert torch.equal(pipe.load_latent((tmp_path / "me.safetensors").read_bytes()), w)
+    latents.save_latent(tmp_path / "other.safetensors", w, "somebody else's")
     with pytest.raises(ValueError, match="belongs to the model"):
-        pipe.load_latent(tmp_path / "other.npz")
+        pipe.load_latent(tmp_path / "other.safetensors")
 
 
 def test_a_folder_that_was_saved_again_draws_the_same(pipe, toy_faces, tmp_path):
@@ -234,8 +234,8 @@ def test_what_needs_w_is_refused_without_one(plain, photo, tmp_path):
         "edits": lambda: plain(edits={"smile": 1.0}),
         "truncation=0.5": lambda: plain(truncation=0.5),
         "w": lambda: plain.draw(w),
-        "save_latent": lambda: plain.save_latent(tmp_path / "w.npz", w),
-        "load_latent": lambda: plain.load_latent(tmp_path / "w.npz"),
+        "save_latent": lambda: plain.save_latent(tmp_path / "w.safetensors", w),
+        "load_latent": lambda: plain.load_latent(tmp_path / "w.safetensors"),
         "twin": lambda: plain.twin(photo),
     }.items():
         with pytest.raises(ValueError, match=f"^{what}: SeedGenerator has no w"):

@@ -148,19 +148,24 @@ class PortraitHandlers(StyleHandlers):
         options = {name: given[name] for name in self.SETTINGS}
         pixels = inputs.read_photo(photo)
         toon = self.draw(
-            request, pixels, latent, outputs.choose_path(photo, "face", ".npz"), edits, **options
+            request,
+            pixels,
+            latent,
+            outputs.choose_path(photo, "face", ".safetensors"),
+            edits,
+            **options,
         )
         return str(outputs.save_png(toon.image, photo, style))
 
     def latent(self, photo, refine_steps=0, request: gr.Request = None, progress=events.PROGRESS):
-        """Find the latent of the largest face of a photo. Returns a .npz file for /portrait.
+        """Find the latent of the largest face of a photo. Returns a file for /portrait.
 
         Parameters:
             photo: as for /toonify.
             refine_steps: as for /portrait.
         """
         options = {"style": self.default, "faces": "largest"}
-        save = outputs.choose_path(photo, "face", ".npz")
+        save = outputs.choose_path(photo, "face", ".safetensors")
         options["refine_steps"] = refine_steps
         if not self.draw(request, inputs.read_photo(photo), None, save, {}, **options).portraits:
             raise UserError("No usable face found.")
@@ -186,7 +191,7 @@ class PortraitHandlers(StyleHandlers):
         source, photo, save = (
             photo,
             inputs.read_photo(photo),
-            outputs.choose_path(photo, "face", ".npz"),
+            outputs.choose_path(photo, "face", ".safetensors"),
         )
         toon = self.draw(request, photo, latent, save, edits, **options)
         png, size = outputs.save_png(toon.image, source, options["style"]), toon.image.size
@@ -216,7 +221,10 @@ class PortraitHandlers(StyleHandlers):
         inputs.get_style(self.styles, mix["style"])
         seed = inputs.parse_seed(seed)
         name, start = f"person-{seed}", time.perf_counter()
-        save, psi = outputs.choose_path(name, "face", ".npz"), TRUNCATION * options["truncation"]
+        save, psi = (
+            outputs.choose_path(name, "face", ".safetensors"),
+            TRUNCATION * options["truncation"],
+        )
         edits = inputs.parse_edits(edits, self.directions)
         both = draw_random_person(self.load, seed, save=save, truncation=psi, edits=edits, **mix)
         parts = [text.describe_result(time.perf_counter() - start, both[1].size)]

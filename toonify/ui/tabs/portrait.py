@@ -56,8 +56,8 @@ def build_portrait_tab(handlers: PortraitHandlers, page: gr.Blocks) -> None:
                     info="Photo reverses the blend: real shapes with cartoon textures",
                 )
                 latent = components.UploadedFile(
-                    label="Use a saved face (.npz)",
-                    file_types=[".npz"],
+                    label="Use a saved face (.safetensors)",
+                    file_types=[".safetensors", ".npz"],
                     height=150,
                     elem_id="latent",
                 )
@@ -79,7 +79,7 @@ def build_portrait_tab(handlers: PortraitHandlers, page: gr.Blocks) -> None:
                 )
             with gr.Row():
                 download = components.add_download("Download PNG", "portrait-download")
-                npz = components.add_download("Save face (.npz)", "npz")
+                npz = components.add_download("Save face (.safetensors)", "npz")
             strip = gr.Gallery(
                 label="From photo to cartoon",
                 columns=3,
