@@ -117,8 +117,8 @@ class PhotoHandlers(StyleHandlers):
         """List the styles of /toonify: name, title, description, scope, license, source and whether
         they have a fast generator."""
         keys = ("name", "title", "description", "scope", "license", "source", "fast")
-        styles = self.styles.values()  # license was called licence before
-        return [
+        styles = self.styles.values()
+        return [  # with the license under its old name too
             {k: getattr(style, k) for k in keys} | {"licence": style.license} for style in styles
         ]
 
