@@ -61,7 +61,9 @@ def set_lights(attributes: Attributes, skin, background) -> Lighting:
     tint = background.mean((0, 1))
     tint = 0.35 * tint / max(float(tint.max()), 1e-3) + 0.65 * np.array([0.88, 0.93, 1])
     bright = float(np.mean(skin))
-    exposure = float(np.interp(bright, [0.05, 0.14, 0.3, 0.6], [0.42, 0.26, 0.12, -0.1]))
+    exposure = float(
+        np.interp(bright, [0.05, 0.14, 0.3, 0.55, 0.75], [0.42, 0.26, 0.12, -0.1, -0.26])
+    )
     lamps = (
         Lamp((side * 3.9 * aside, 2.4, 4.2), size, 330 * key, key_color),
         Lamp((-side * 3.8, 0.6, 3.6), 4.5, 90 * fill, fill_color, False),

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 
 SKIN = (
-    *("#f6d8c8", "#f2cab0", "#ecbc9c", "#e2aa84", "#d49a72", "#c48a62"),
+    *("#f4d2c0", "#f1c8ae", "#ecbc9c", "#e2aa84", "#d49a72", "#c48a62"),
     *("#b07650", "#9a6040", "#855033", "#6f4229", "#593322", "#47281b"),
 )
 HAIR = {

@@ -12,7 +12,12 @@ ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = "training.prepare.heads.blender.worker"
 # Blender keeps some memory of every scene; a process makes this many heads.
 HEADS_A_PROCESS = 40
-CHECK = "import bpy, numpy, scipy, skimage, PIL, OpenEXR"
+CHECK = """
+from importlib.util import find_spec
+for name in ("bpy", "numpy", "scipy", "skimage", "PIL", "OpenEXR"):
+    if find_spec(name) is None:
+        raise SystemExit("no module named " + name)
+"""
 
 
 class BlenderMissing(RuntimeError):
