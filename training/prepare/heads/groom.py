@@ -48,7 +48,7 @@ def lash_strands(face: Face, attributes: Attributes, rng) -> Strands:
     thick = (0.012 if full else 0.008) * np.sqrt(
         np.clip(1 - np.linspace(-1, 1, steps) ** 2, 0.02, 1)
     )
-    count = 34 if full else 22
+    count = 44 if full else 24
     side = np.sort(rng.uniform(-0.75, 0.96, count)) * s.lid_width
     upper, _ = face.lid_edges(side)
     roots = face.lid_point(side, upper, radius)
@@ -67,7 +67,7 @@ def lash_strands(face: Face, attributes: Attributes, rng) -> Strands:
     for side in SIDES:
         flip = np.array([side, 1, 1])
         strands.add(line[None] * flip, (thick * np.linspace(0.6, 1.2, steps))[None])
-        strands.add(lashes * flip, st.taper(count, 7, 0.0066 if full else 0.0046, 0.05))
+        strands.add(lashes * flip, st.taper(count, 7, 0.0054 if full else 0.0046, 0.05))
     return strands
 
 

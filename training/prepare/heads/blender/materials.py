@@ -68,6 +68,7 @@ def skin(nodes: Nodes, look):
         Coat_Weight=0.03,
         Coat_Roughness=0.3,
     )
+    shader.subsurface_method = "BURLEY"  # the random walk looks alike and takes twice as long
     color = nodes.add("ShaderNodeAttribute", attribute_name="tint")
     nodes.link(color.outputs["Color"], shader.inputs["Base Color"])
     noise = nodes.add("ShaderNodeTexNoise")
