@@ -1,22 +1,21 @@
-"""Learns in which directions of w a face smiles, turns, ages: vectors with names, for sliders.
+"""Learns directions of w along which a face smiles, turns or ages, for sliders.
 
     python -m training.stylegan.directions --model MODEL --out FILE [--samples 2000] [--seed 0]
 
-Faces are drawn from random w at 256 px and simple things are measured of each, by the five points
-of the face detector and the colors around them. A direction is what predicts a measurement from w
-(`toonify.latents.fit_direction`), made orthogonal to what shall stay as it is; then it is tried out
-on some faces and lengthened or shortened towards an effect of one standard deviation for amount 1,
-within bounds: most stay below, since more would leave the faces that the network can draw.
+Faces of random w are drawn at 256 px and measured by the five points of the face detector and the
+colors around them. A direction predicts a measurement from w (`toonify.latents.fit_direction`) and
+is orthogonal to those of traits that must not change. It is tried on other faces and scaled so that
+amount 1 changes its trait by about one standard deviation; most stay below, since the network draws
+no faces much further out.
 
-FILE is safetensors: a tensor (D,) for each name, and metadata that `load_directions` understands.
-With `--measured FILE.npz` measurements are kept there and used again. `--sheet FOLDER` draws each
-direction on a few faces, to look at.
+FILE is safetensors: a tensor (D,) for each name, and metadata that `load_directions` reads.
+`--measured FILE.npz` stores the measurements and reuses them. `--sheet FOLDER` draws each direction
+on a few faces.
 
-Nothing simple says how old a face is: texture and gray find hard light and pale backdrops instead.
-So age is learned only with `--judged FILE.npz`, made by a person: `w` (N, D) and, named `age`, a
-value for each (N,), such as -2 for a child to 2 for an old face. Any other trait may be judged too.
-`training/stylegan/judged_age.npz` has 560 faces of the bundled base, judged by one person in one
-pass.
+No simple measurement tells a face's age, so age is learned only with `--judged FILE.npz`, made by a
+person: `w` (N, D) and `age` (N,), such as -2 for a child to 2 for an old face. Any other trait may
+be judged too. `training/stylegan/judged_age.npz` has 560 faces of the bundled base, judged by one
+person.
 """
 
 import argparse
@@ -39,9 +38,9 @@ from toonify.models import FACE_MODELS
 from toonify.models.layer_swap import rows_between
 from training.metrics import contact_sheet as sheets
 
-SIDE = 256  # px at which faces are drawn and measured
-PSI = (0.6, 1.0)  # truncation of the samples, drawn evenly in between
-TRIED = 24  # faces on which the effect of a direction is measured
+SIDE = 256  # px of the drawn faces
+PSI = (0.6, 1.0)  # bounds of the samples' truncation
+TRIAL_FACES = 24  # faces on which a direction is tried
 SHEET_AMOUNTS = (-3, -2, -1, 0, 1, 2, 3)
 
 
@@ -49,13 +48,13 @@ SHEET_AMOUNTS = (-3, -2, -1, 0, 1, 2, 3)
 class Trait:
     """What a direction stands for.
 
-    cues: measurement -> weight; their weighted sum, each in standard deviations, is the signal.
-        Without cues only a person can judge it.
-    sides: smallest and largest features, in px, that show it without changing who it is; None is no
-        limit.
-    keep: traits to which the direction is made orthogonal.
-    written: False for one that serves only to be kept: moving along it breaks the face, or changes
-        the light instead.
+    cues: measurement -> weight; the signal is their weighted sum, each in standard deviations.
+        Without cues the trait must be judged by a person.
+    sides: smallest and largest resolution, in px, of the layers that change the trait but not the
+        identity; None for no limit.
+    keep: traits to which the direction is orthogonal.
+    written: False for a trait that is only kept, because its direction breaks the face or changes
+        the light.
     """
 
     label: str
@@ -80,9 +79,9 @@ TRAITS = {
 
 
 def measure(pixels: np.ndarray, points: np.ndarray) -> dict[str, float]:
-    """What can be said of a face in RGB uint8 (H, W, 3) by its five points (5, 2), in px.
+    """Measures a face in RGB uint8 (H, W, 3) by its five points (5, 2) in px.
 
-    Lengths are in eye distances, colors in CIELAB; each name says what a larger value means.
+    Lengths are in eye distances, colors in CIELAB.
     """
     face = Measured(pixels, points)
     nose_down, mouth_down = ((p - face.eyes) @ face.down for p in (face.nose, face.mouth))
@@ -122,13 +121,13 @@ def draw(network: nn.Module, ws: torch.Tensor) -> list[np.ndarray]:
 
 
 def look(pixels: np.ndarray) -> dict[str, float] | None:
-    """The measurements of a drawn face; None where no face is found."""
+    """The measurements of a drawn face; None if no face is detected."""
     found = face_room.detect(Image.fromarray(pixels), try_rotations=False)
     return measure(pixels, found[0].points) if found else None
 
 
 def sample_w(network: nn.Module, count: int, seed: int) -> torch.Tensor:
-    """w (count, D) of random faces, each truncated by a psi of its own."""
+    """w (count, D) of random faces, each with its own truncation."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(count, network.config.z_dim, generator=generator)
     psi = torch.empty(count, 1).uniform_(*PSI, generator=generator)
@@ -138,7 +137,7 @@ def sample_w(network: nn.Module, count: int, seed: int) -> torch.Tensor:
 
 
 def collect(network: nn.Module, count: int, seed: int) -> tuple[torch.Tensor, dict]:
-    """w (N, D) of faces that were found, N at most `count`, and measurement -> values (N,)."""
+    """w (N, D) of detected faces, N at most `count`, and measurement -> values (N,)."""
     kept, rows = [], []
     for w in tqdm(sample_w(network, count, seed), desc="measuring faces", unit="face"):
         said = look(draw(network, latents.expand(w[None], network.num_ws))[0])
@@ -146,7 +145,7 @@ def collect(network: nn.Module, count: int, seed: int) -> tuple[torch.Tensor, di
             kept.append(w)
             rows.append(said)
     if len(rows) < 3:
-        raise ValueError(f"{len(rows)} faces found in {count} drawings: is the model one of faces?")
+        raise ValueError(f"{len(rows)} faces detected in {count} images; expected a model of faces")
     columns = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
     return torch.stack(kept), columns
 
@@ -155,10 +154,7 @@ def collect(network: nn.Module, count: int, seed: int) -> tuple[torch.Tensor, di
 
 
 class Signal:
-    """The signal of a trait: its cues, each in standard deviations of the samples, summed.
-
-    In units of its own standard deviation among the samples, with mean zero.
-    """
+    """The signal of a trait: the weighted sum of its cues, with mean 0 and deviation 1."""
 
     def __init__(self, trait: Trait, measured: dict[str, torch.Tensor]):
         self.cues = trait.cues
@@ -173,7 +169,7 @@ class Signal:
         total = 0.0
         for name, weight in self.cues.items():
             mean, deviation = self.spread[name]
-            # Beyond three deviations something was measured wrongly.
+            # Beyond three deviations the measurement is wrong.
             total = total + weight * ((torch.as_tensor(measured[name]) - mean) / deviation).clamp(
                 -3, 3
             )
@@ -187,11 +183,17 @@ def learn(
     rows: dict[str, tuple[int, int]],
     judged: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> dict[str, latents.Direction]:
-    """Directions by name from samples w (N, D) and their measurements (N,).
+    """Learns directions.
 
-    `rows` are the first and the last row of w+ that each trait is to move.
-    `judged` has other samples w (M, D) and values (M,) for traits that a person judged; a trait
-    that is neither measured nor judged, or not to be written, is left out.
+    Args:
+        w: samples (N, D).
+        measured: measurement -> values (N,).
+        traits: the traits by name.
+        rows: first and last layer of w+ that each direction applies to.
+        judged: trait -> other samples w (M, D) and values (M,), judged by a person.
+
+    Returns:
+        Directions by name, of written traits that are measured or judged.
     """
     samples = {
         name: (w, Signal(trait, measured)(measured)) for name, trait in traits.items() if trait.cues
@@ -212,7 +214,7 @@ def learn(
 def effect(
     network: nn.Module, w: torch.Tensor, direction: latents.Direction, signal: Signal
 ) -> float:
-    """By how many standard deviations amount 1 moves the signal, on average over faces w (N, D)."""
+    """Mean change of the signal by amount 1 over faces w (N, D), in standard deviations."""
     moved = []
     for face in latents.expand(w, network.num_ws):
         ends = [
@@ -227,10 +229,10 @@ def effect(
 
 
 def scaled(direction: latents.Direction, moved: float) -> latents.Direction:
-    """The direction with amount 1 moving by one deviation instead of `moved`.
+    """The direction scaled so that amount 1 changes its trait by one deviation, not `moved`.
 
-    At most half as long again: where few rows of w+ move, reaching a whole deviation would take
-    them to where the network draws no faces any more.
+    It is lengthened by at most half: where it applies to few layers, a whole deviation would take
+    w+ to where the network draws no faces.
     """
     if not moved > 0:
         return direction
@@ -257,9 +259,9 @@ def sheet(
     direction: latents.Direction,
     side: int = 160,
 ) -> Image.Image:
-    """A row for each face w+ (N, L, D), a column for each amount from -3 to 3.
+    """A sheet with a row for each face w+ (N, L, D) and a column for each amount from -3 to 3.
 
-    `draw` makes pictures of w+ (n, L, D).
+    `draw` returns the images of w+ (n, L, D).
     """
     rows = []
     for face in ws:
@@ -272,7 +274,7 @@ def sheet(
 
 
 def read_judged(file: Path, dimensions: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Trait -> samples w (N, D) and values (N,) from a person's file; see above."""
+    """Trait -> samples w (N, D) and values (N,) of a file of judged faces."""
     columns = read_arrays(file, dimensions)
     w = columns.pop("w")
     if unknown := sorted(set(columns) - set(TRAITS)):
@@ -302,10 +304,22 @@ def make(
     judged_file: Path | None = None,
     sheets: Path | None = None,
 ) -> dict[str, float]:
-    """Measures, learns, scales and writes; direction -> the effect of amount 1 before scaling.
+    """Learns directions and writes them.
+
+    Args:
+        network: a generator of faces of at least 256 px.
+        out: safetensors file to write.
+        count: number of samples.
+        seed: random seed of the samples.
+        measured_file: .npz file of measurements, reused if it exists.
+        judged_file: .npz file of traits judged by a person.
+        sheets: folder for sheets.
+
+    Returns:
+        Direction -> the effect of amount 1 before scaling.
 
     Raises:
-        ValueError: the network draws too small or no faces, or a file does not fit it.
+        ValueError: the network draws no faces or too small ones, or a file does not fit it.
     """
     if network.resolution < SIDE:
         raise ValueError(f"model draws {network.resolution} px; expected at least {SIDE}")
@@ -320,7 +334,7 @@ def make(
         if measured_file:
             np.savez(measured_file, w=w.numpy(), **{k: v.numpy() for k, v in measured.items()})
     directions = learn(w, measured, TRAITS, rows, judged)
-    fresh = sample_w(network, TRIED, seed + 1)
+    fresh = sample_w(network, TRIAL_FACES, seed + 1)
     effects = {}
     for name, direction in directions.items():
         if name not in judged:
@@ -340,13 +354,22 @@ def make(
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", required=True, help="folder or name of a model of faces")
+    parser.add_argument("--model", required=True, help="folder or name of a generator of faces")
     parser.add_argument("--out", required=True, type=Path, help="safetensors file to write")
-    parser.add_argument("--samples", type=int, default=2000, help="faces to draw (default 2000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the faces (default 0)")
-    parser.add_argument("--measured", type=Path, metavar="FILE", help="keep measurements in a .npz")
-    parser.add_argument("--judged", type=Path, metavar="FILE", help=".npz of traits judged by eye")
-    parser.add_argument("--sheet", type=Path, metavar="FOLDER", help="draw the directions there")
+    parser.add_argument("--samples", type=int, default=2000, help="number of faces (default: 2000)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the faces (default: 0)")
+    parser.add_argument(
+        "--measured",
+        type=Path,
+        metavar="FILE",
+        help=".npz file of measurements, reused if it exists",
+    )
+    parser.add_argument(
+        "--judged", type=Path, metavar="FILE", help=".npz file of traits judged by a person"
+    )
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FOLDER", help="folder for sheets of the directions"
+    )
     options = parser.parse_args(arguments)
     if options.samples < 3:
         parser.error(f"--samples {options.samples}: expected 3 or more")

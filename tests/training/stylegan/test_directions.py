@@ -118,7 +118,7 @@ def test_the_whole_way_writes_directions_that_load(tmp_path, looked):
     out, kept = tmp_path / "new" / "directions.safetensors", tmp_path / "measured.npz"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(directions, "TRAITS", traits)
-        patch.setattr(directions, "TRIED", 3)
+        patch.setattr(directions, "TRIAL_FACES", 3)
         effects = directions.make(
             toy_faces(), out, 30, 0, kept, tmp_path / "judged.npz", tmp_path / "sheets"
         )
