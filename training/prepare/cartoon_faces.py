@@ -229,7 +229,8 @@ def _write_settings(folder: Path, settings: dict, count: int) -> None:
     """Notes the settings, or sees that they are those of the run that goes on here."""
     settings = json.loads(json.dumps(settings))
     known = records.read(folder / "data.json")
-    before = known.get("settings", settings)
+    # Sets of older versions spell the colors of a style's portrait otherwise.
+    before = json.loads(json.dumps(known.get("settings", settings)).replace("colours", "colors"))
     if before != settings:
         other = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
         said = ", ".join(f"{name} {before.get(name)}" for name in other)

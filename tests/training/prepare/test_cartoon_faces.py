@@ -205,6 +205,14 @@ def test_other_settings_and_a_smaller_count_are_refused(dicebear, tmp_path):
         draw_faces(TOY, tmp_path, 1)
 
 
+def test_a_set_of_an_older_version_goes_on(dicebear, tmp_path):
+    draw_faces(TOY, tmp_path, 1)
+    file = tmp_path / "data.json"
+    file.write_text(file.read_text().replace('"colors"', '"colours"'))
+    assert draw_faces(TOY, tmp_path, 2) == 1
+    assert '"colours"' not in file.read_text()
+
+
 def test_without_the_packages_it_says_what_to_install(tmp_path, monkeypatch, capsys):
     real = builtins.__import__
 
