@@ -55,7 +55,7 @@ class SavingMixin:
 
         Raises:
             ValueError: not a valid repository ID, or style.json lacks `license` or `data`.
-            PermissionError: no token, or no right to write to the repository.
+            PermissionError: no token, or no permission to write to the repository.
             ConnectionError: the Hub does not answer.
         """
         files = self._files(repo_id)

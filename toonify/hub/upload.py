@@ -1,4 +1,4 @@
-"""A model's folder -> a repository on the Hugging Face Hub: one commit, or none."""
+"""Uploads a model's folder to the Hugging Face Hub in one commit."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from pathlib import Path
 from toonify import hub
 from toonify.hub import saving
 
-WAITS = (1.0, 2.0, 4.0)  # seconds before the second try and those after it
-LONGEST = 90.0  # seconds after which no further try begins
-PATIENCE = 30.0  # seconds that the Hub may be silent in the middle of a request
+RETRY_SECONDS = (1.0, 2.0, 4.0)  # seconds before the second try and those after it
+MAX_SECONDS = 90.0  # seconds after which no further try begins
+READ_TIMEOUT = 30.0  # seconds without a sign of life in the middle of a request
 NAME = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
 
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Receipt:
-    """Where it is: the repository's address, its commit, and the files that the commit changed.
+    """What was pushed: the repository's URL, the commit, and the files that the commit changed.
 
-    No `changed`: everything was there already, and nothing was committed.
+    `changed` is empty if the repository had everything already; then nothing was committed.
     """
 
     url: str
@@ -33,7 +33,7 @@ class Receipt:
     changed: tuple[str, ...]
 
 
-# What goes up ---------------------------------------------------------------------------------
+# What is uploaded ---------------------------------------------------------------------------------
 
 
 def publish(
@@ -76,24 +76,24 @@ def plan(folder: str | Path, repo_id: str = "") -> dict[str, Path | bytes]:
 
 
 def check_statements(folder: Path) -> None:
-    """ValueError, naming the key of style.json, if it lacks a license or a data statement."""
+    """Raises ValueError if style.json lacks a license or a data statement; it names the key."""
     style = hub.read_style(folder)
-    refuse_unsaid(folder / hub.STYLE, style.license, style.data)
+    require_statements(folder / hub.STYLE, style.license, style.data)
 
 
-def is_said(text: str) -> bool:
-    """Whether a license or data statement says something."""
+def is_stated(text: str) -> bool:
+    """Whether a license or a data statement is filled in."""
     return bool(text.strip()) and not text.strip().lower().startswith("unknown")
 
 
-def refuse_unsaid(file: Path, license: str, data: str) -> None:
-    """ValueError, naming style.json's key, without a license and a statement on the data."""
-    if not is_said(license):
+def require_statements(file: Path, license: str, data: str) -> None:
+    """Raises ValueError, which names the key of style.json, if a statement is missing."""
+    if not is_stated(license):
         raise ValueError(
             f'{file}: "license" is {license!r}; say there what the weights may be used for, for'
             " example CC-BY-4.0"
         )
-    if not is_said(data):
+    if not is_stated(data):
         raise ValueError(
             f'{file}: "data" is {data!r}; say there what the model was trained on, and what that'
             " allows"
@@ -105,27 +105,27 @@ def refuse_unsaid(file: Path, license: str, data: str) -> None:
         )
 
 
-# Who may ------------------------------------------------------------------------------------
+# Permissions ------------------------------------------------------------------------------------
 
 
 def check_name(repo_id: str) -> str:
-    """The repository's name, if it is one; ValueError."""
+    """Returns the repository ID if it is valid, else raises ValueError."""
     bad = repo_id.endswith((".git", ".ipynb")) or ".." in repo_id or "--" in repo_id
     if bad or not re.fullmatch(NAME, repo_id) or len(repo_id) > 96:
-        raise ValueError(f"{repo_id!r} is no repository's name: expected owner/name")
+        raise ValueError(f"{repo_id!r} is not a valid repository ID (expected owner/name)")
     return repo_id
 
 
 def require_token() -> str:
-    """The user's token; PermissionError, saying how to get one, if there is none."""
+    """Returns the user's token; without one raises PermissionError, which says how to get one."""
     from huggingface_hub import get_token
 
     if not (token := get_token()):
-        raise PermissionError(f"the Hub wants to know who you are: {LOGIN}")
+        raise PermissionError(f"not logged in to the Hugging Face Hub: {LOGIN}")
     return token
 
 
-def refuse_stranger(repo_id: str) -> None:
+def check_write_access(repo_id: str) -> None:
     """PermissionError if the user's token cannot write to the owner of `repo_id`; one request.
 
     Raises:
@@ -136,34 +136,34 @@ def refuse_stranger(repo_id: str) -> None:
 
     token, owner = require_token(), repo_id.partition("/")[0]
     try:
-        with patience(hub.HUB_TIMEOUT):
+        with request_timeout(hub.HUB_TIMEOUT):
             user = HfApi().whoami(token)
     except (OSError, httpx2.HTTPError, json.JSONDecodeError) as error:
         if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
-            raise refusal(error.response.status_code, repo_id) from error
+            raise permission_error(error.response.status_code, repo_id) from error
         raise ConnectionError(hub.describe_hub_error(error)) from error
     role = user.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
-        raise PermissionError(f"{repo_id}: the token may only read; {LOGIN}")
+        raise PermissionError(f"{repo_id}: the token is read-only; {LOGIN}")
     names = {user["name"], *(group["name"] for group in user.get("orgs", ()))}
     if owner not in names:
-        raise refusal(403, repo_id)
+        raise permission_error(403, repo_id)
 
 
-def refusal(status: int, repo_id: str) -> PermissionError:
+def permission_error(status: int, repo_id: str) -> PermissionError:
     """What a status of 401, 402 or 403 means for people."""
     owner = repo_id.partition("/")[0]
     why = {
-        401: f"the Hub does not know the token; {LOGIN}",
-        402: f"the Hub wants a paid plan of {owner} for that",
-        403: f"no right to write to {owner}; use a name of your own, or ask its owner",
+        401: f"the Hub rejected the token; {LOGIN}",
+        402: f"this needs a paid plan of {owner}",
+        403: f"no permission to write to {owner}; use a repository of your own, or ask its owner",
     }
     return PermissionError(f"{repo_id}: {why[status]}")
 
 
 @contextmanager
-def patience(seconds: float):
-    """Requests of the Hub's client wait so long for a sign of life; of itself it waits for ever."""
+def request_timeout(seconds: float):
+    """Sets the read timeout of the Hub's client, which has none of its own."""
     from huggingface_hub import get_session
 
     session = get_session()
@@ -206,7 +206,7 @@ def commit(
 
 
 class Push:
-    """One commit, tried until it is there or cannot be."""
+    """One commit, retried until it has arrived or cannot."""
 
     def __init__(self, repo_id, files, message, repo_type, private, sdk, delete):
         from huggingface_hub import HfApi, constants
@@ -217,33 +217,33 @@ class Push:
         self.api = HfApi()
         prefix = constants.REPO_TYPES_URL_PREFIXES.get(repo_type, "")
         self.url = f"{constants.ENDPOINT}/{prefix}{repo_id}"
-        self.changing: tuple[str, ...] = ()  # by the try that is on
-        self.unanswered: tuple[str, ...] = ()  # by a commit whose answer did not come
+        self.changing: tuple[str, ...] = ()  # by the current attempt
+        self.unanswered: tuple[str, ...] = ()  # by a commit whose response was lost
 
     def run(self) -> Receipt:
-        """Tries until it is done, refused, or the Hub was away for too long."""
+        """Retries until the commit is done or rejected, or `MAX_SECONDS` have passed."""
         import httpx2
 
-        started, waits = time.monotonic(), iter(WAITS)
+        started, waits = time.monotonic(), iter(RETRY_SECONDS)
         while True:
             try:
-                with patience(PATIENCE):
-                    return self.once()
+                with request_timeout(READ_TIMEOUT):
+                    return self.try_once()
             except (OSError, httpx2.HTTPError, json.JSONDecodeError, RuntimeError) as error:
-                fault, wait = self.judge(error), next(waits, None)
-                if wait is None or time.monotonic() - started > LONGEST:
-                    return self.last_look(fault)
+                fault, wait = self.describe_fault(error), next(waits, None)
+                if wait is None or time.monotonic() - started > MAX_SECONDS:
+                    return self.check_outcome(fault)
             log.warning("%s: %s; trying again in %g s", self.repo_id, fault, wait)
             time.sleep(wait)
 
-    def once(self) -> Receipt:
-        """One try: read the head, and commit on it what differs."""
+    def try_once(self) -> Receipt:
+        """One attempt: reads the head and commits what differs on top of it."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        info = self.head()
-        self.changing = self.changes(info)
+        info = self.read_head()
+        self.changing = self.changed_files(info)
         if not self.changing:
-            # If a commit was sent whose answer was lost, this is it.
+            # A commit whose response was lost did arrive.
             return Receipt(self.url, info.sha, self.unanswered)
         done = self.api.create_commit(
             self.repo_id,
@@ -259,26 +259,26 @@ class Push:
         )
         return Receipt(self.url, done.oid, self.changing)
 
-    def changes(self, info) -> tuple[str, ...]:
+    def changed_files(self, info) -> tuple[str, ...]:
         """Files that differ from the repository's, and those that are to go."""
         there = {file.rfilename: file for file in info.siblings}
         add = [name for name, data in self.files.items() if differs(data, there.get(name))]
-        gone = [name for name in there.keys() - self.files.keys() if self.goes(name)]
+        gone = [name for name in there.keys() - self.files.keys() if self.is_deleted(name)]
         return tuple(sorted({*add, *gone}))
 
-    def goes(self, name: str) -> bool:
-        """Whether a file is named by `delete`, or lies in a folder that is."""
+    def is_deleted(self, name: str) -> bool:
+        """Whether `delete` names the file or a folder that contains it."""
         return any(
             name == gone or (gone.endswith("/") and name.startswith(gone)) for gone in self.delete
         )
 
-    def head(self):
-        """What the repository holds now; it is created if there is none."""
+    def read_head(self):
+        """The repository's current state; the repository is created if it does not exist."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
         about = dict(files_metadata=True, timeout=hub.HUB_TIMEOUT, **self.kind)
         try:
-            # Asked for without retries of the client's own: it would wait 23 s for a dead Hub.
+            # `repo_info` does not retry; with the client's own retries a dead Hub takes 23 s.
             info = self.api.repo_info(self.repo_id, **about)
         except RepositoryNotFoundError:
             self.api.create_repo(
@@ -287,61 +287,63 @@ class Push:
             info = self.api.repo_info(self.repo_id, **about)
         if self.private and not info.private:
             raise ValueError(
-                f"{self.url} is public already; make it private there, or take another"
+                f"{self.url} already exists and is public; make it private on the Hub, or use"
+                " another name"
             )
         return info
 
-    def judge(self, error: Exception) -> str:
-        """What a fault was, in words, if another try may go better; else raises what it means."""
+    def describe_fault(self, error: Exception) -> str:
+        """Describes a fault that a retry may fix; raises for one that it cannot fix."""
         import httpx2
         from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
         if isinstance(error, RuntimeError):  # the client wraps what broke an upload
-            return f"an upload failed ({type(error.__cause__ or error).__name__})"
+            return f"uploading a file failed ({type(error.__cause__ or error).__name__})"
         if isinstance(error, OfflineModeIsEnabled):
             raise ConnectionError(
                 f"{self.url}: HF_HUB_OFFLINE is set; nothing was published"
             ) from error
         if isinstance(error, json.JSONDecodeError):
-            fault = "the Hub gave a broken answer"
+            fault = "the Hub sent a malformed response"
         elif isinstance(error, HfHubHTTPError):
             status = error.response.status_code
             if status == 412:
-                return "somebody else has just changed it"
+                return "the repository has changed in the meantime"
             if status in (401, 402, 403):
-                raise refusal(status, self.repo_id) from error
+                raise permission_error(status, self.repo_id) from error
             if status not in (408, 429) and status < 500:
                 said = error.server_message or f"HTTP {status}"
-                raise ValueError(f"{self.url}: the Hub refuses it: {said}") from error
+                raise ValueError(f"{self.url}: the Hub rejected the commit: {said}") from error
             fault = f"the Hub answered HTTP {status}"
         elif isinstance(error, httpx2.TransportError):
             fault = f"the Hub does not answer ({type(error).__name__})"
-        else:  # of this machine: a file that cannot be read
+        else:  # a file on this machine cannot be read
             raise error
-        if may_be_of_commit(error):
+        if may_have_committed(error):
             self.unanswered = self.changing
         return fault
 
-    def last_look(self, fault: str) -> Receipt:
-        """The receipt if a commit arrived unanswered; else ConnectionError with what is true."""
+    def check_outcome(self, fault: str) -> Receipt:
+        """Returns the receipt if a commit arrived although its response was lost, else raises."""
         import httpx2
 
         if not self.unanswered:
             raise ConnectionError(f"{self.url}: {fault}; nothing was published")
         try:
-            info = self.head()
+            info = self.read_head()
         except (OSError, httpx2.HTTPError, json.JSONDecodeError) as error:
             raise ConnectionError(
-                f"{self.url}: {fault}, when all was sent: whether it arrived is not known. Look"
-                " there, or push again, which changes nothing if it did"
+                f"{self.url}: {fault} after everything was sent, so it is unknown whether the"
+                " commit arrived. Check the repository, or push again, which changes nothing if it"
+                " did"
             ) from error
-        if self.changes(info):
+        if self.changed_files(info):
             raise ConnectionError(f"{self.url}: {fault}; nothing was published")
         return Receipt(self.url, info.sha, self.unanswered)
 
 
-def may_be_of_commit(error: Exception) -> bool:
-    """Whether it may have been the commit whose answer did not come whole."""
+def may_have_committed(error: Exception) -> bool:
+    """Whether the failed request may have been the commit itself."""
     if isinstance(error, json.JSONDecodeError):  # the client reads an error of its card check so
         return False
     try:
@@ -352,7 +354,7 @@ def may_be_of_commit(error: Exception) -> bool:
 
 
 def differs(data: bytes | Path, there) -> bool:
-    """Whether a file is other than the repository's of its name, or has none."""
+    """Whether a file differs from the repository's file of that name, or is new."""
     if there is None:
         return True
     if there.lfs is not None:

@@ -47,18 +47,18 @@ def refuse_unready(settings) -> None:
         ("--license", settings.license, "what the weights may be used for"),
         ("--data-statement", settings.data_statement, "what the pictures are, and whose"),
     ):
-        if not upload.is_said(value):
+        if not upload.is_stated(value):
             raise ValueError(f"--push-to-hub {repo}: expected {option} too: {what}")
     written = Path(settings.out, "model", hub.STYLE)
     if written.is_file():  # of the run that is resumed; training leaves it as it is
         style = hub.read_style(written.parent)
-        upload.refuse_unsaid(written, style.license, style.data)
+        upload.require_statements(written, style.license, style.data)
     else:
-        upload.refuse_unsaid(written, settings.license, settings.data_statement)
+        upload.require_statements(written, settings.license, settings.data_statement)
     upload.require_token()
     if os.environ.get("RANK", "0") == "0":
         try:
-            upload.refuse_stranger(repo)
+            upload.check_write_access(repo)
         except ConnectionError as error:
             tell(f"--push-to-hub {repo}: {error}; training begins, and each push tries again")
 

@@ -163,8 +163,8 @@ def test_a_hub_that_is_away_at_the_start_is_told_and_training_begins(server, cli
 @pytest.mark.parametrize(
     ("repo", "role", "words"),
     [
-        ("stranger/a", "write", "no right to write to stranger"),
-        ("owner/a", "read", "the token may only read"),
+        ("stranger/a", "write", "no permission to write to stranger"),
+        ("owner/a", "read", "the token is read-only"),
     ],
 )
 def test_who_may_not_write_is_told_before_training(server, client, tmp_path, repo, role, words):
@@ -181,7 +181,7 @@ def test_who_may_not_write_is_told_before_training(server, client, tmp_path, rep
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"push_to_hub": "name"}, "--push-to-hub 'name' is no repository's name"),
+        ({"push_to_hub": "name"}, "--push-to-hub 'name' is not a valid repository ID"),
         ({"push_to_hub": "me/a", "license": ""}, "--push-to-hub me/a: expected --license too"),
         ({"push_to_hub": "me/a", "license": "unknown"}, "expected --license too"),
         ({"push_to_hub": "me/a", "data_statement": " "}, "expected --data-statement too"),

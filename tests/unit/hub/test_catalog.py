@@ -82,7 +82,7 @@ def test_a_list_costs_one_request_once_the_styles_are_known(server, offer, files
     assert [r.partition("?")[0] for r in server.requests] == ["GET /api/models"]
 
 
-def test_without_the_hub_those_on_this_machine_are_offered_and_that_is_said(
+def test_without_the_hub_those_on_this_machine_are_offered_and_that_is_stated(
     server, offer, files, tmp_path
 ):
     server.put("me/toy", files)

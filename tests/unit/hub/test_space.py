@@ -143,7 +143,7 @@ def test_a_dry_run_shows_files_and_sizes_and_asks_nobody(capsys):
 def test_a_name_that_is_none_is_wrong_usage(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["deploy", "--space", "toonify"])
-    assert "--space 'toonify' is no repository's name" in capsys.readouterr().err
+    assert "--space 'toonify' is not a valid repository ID" in capsys.readouterr().err
 
 
 # A process that deploys, with the smaller part of the app.
@@ -179,7 +179,7 @@ def test_the_space_is_created_and_brought_up_to_date(tmp_path):
         assert "toonify/old.py" not in head and head["notes.md"] == b"mine"
         assert "there already" in client(["--space", "owner/toonify"])["said"]
         refused = client(["--space", "else/toonify"])
-        assert refused["code"] == 1 and "no right to write to else" in refused["said"]
+        assert refused["code"] == 1 and "no permission to write to else" in refused["said"]
 
 
 # How it starts ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from toonify.hub import upload
 
 def answer(question):
     start = time.perf_counter()
-    upload.PATIENCE = question.pop("patience", 30.0)
+    upload.READ_TIMEOUT = question.pop("patience", 30.0)
     os.environ["HF_TOKEN"] = question.pop("token", os.environ.get("FIRST_TOKEN", ""))
     try:
         if "folder" in question:
@@ -153,7 +153,7 @@ def test_a_private_push_is_hidden_from_strangers(server, client, model, tmp_path
         assert "no such repository" in stranger({"source": "owner/toy"})["text"]
     client(push(model, "owner/open"))
     answer = client(push(model, "owner/open", private=True))
-    assert answer["error"] == "ValueError" and "is public already" in answer["text"]
+    assert answer["error"] == "ValueError" and "already exists and is public" in answer["text"]
 
 
 # What others do meanwhile -----------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_a_head_that_never_holds_still_is_given_up(server, client, changed):
     at_each_commit(server, somebody_else(server))
     answer = client(push(changed))
     assert answer["error"] == "ConnectionError" and commits(server) == 4
-    assert "somebody else has just changed it; nothing was published" in answer["text"]
+    assert "the repository has changed in the meantime; nothing was published" in answer["text"]
     assert server.head("owner/toy")["README.md"] == b"# Toy\n"
 
 
@@ -394,10 +394,10 @@ def test_who_may_not_write_is_told_and_the_token_is_not(server, client, model):
     server.writers["hf_reader"] = ("owner",)
     for job, words in (
         (push(model, token=""), "log in with `hf auth login`, or set HF_TOKEN"),
-        (push(model, token="hf_unheard_of"), "does not know the token"),
-        (push(model, "stranger/toy"), "no right to write to stranger"),
-        (push(model, "stranger/new"), "no right to write to stranger"),
-        (push(model, token="hf_reader"), "no right to write to owner"),
+        (push(model, token="hf_unheard_of"), "rejected the token"),
+        (push(model, "stranger/toy"), "no permission to write to stranger"),
+        (push(model, "stranger/new"), "no permission to write to stranger"),
+        (push(model, token="hf_reader"), "no permission to write to owner"),
     ):
         answer = client(job)
         assert answer["error"] == "PermissionError", answer
