@@ -26,6 +26,7 @@ from tests.fixtures import toy_app
 from tests.fixtures.odd_inputs import make_odd_inputs
 from tests.fixtures.toy_clips import make_clip
 from toonify import hub, images
+from toonify.images import formats
 from toonify.ui import components as boxes
 from toonify.ui import inputs as visitors
 from toonify.ui import outputs as files
@@ -466,7 +467,7 @@ def test_api_is_documented(http):
             "keep_color",
             "edits",
             "latent",
-            "keep_color",
+            "keep_colour",
             "photo",
             "refine_steps",
         ),
@@ -641,7 +642,7 @@ def test_data_urls_are_read_within_the_size_limit(http, monkeypatch):
     url = f"data:image/jpeg;base64,{base64.b64encode(PORTRAIT.read_bytes()).decode()}"
     assert "photo-toy.png" in post(http, {"url": url})
     assert "not valid base64" in post(http, {"url": "data:image/png;base64,!"})
-    monkeypatch.setattr(images, "MAX_BYTES", 2**15)
+    monkeypatch.setattr(formats, "MAX_BYTES", 2**15)
     assert "larger than" in post(http, {"url": url})
 
 
