@@ -479,7 +479,7 @@ def test_api_is_documented(http):
         "strength",
         "keep_color",
         "quality",
-        "keep_color",
+        "keep_colour",
     ]
 
 
