@@ -103,12 +103,12 @@ def test_a_trained_folder_says_how_it_was_trained(trained, tmp_path):
     for name, folder in trained.items():
         text = cards.card_of(folder)
         assert faults(text) == []
-        assert "shown 8 pictures" in text and "| `batch` | 4 |" in text
+        assert "Trained on 8 images" in text and "| `batch` | 4 |" in text
         assert "## Environmental cost" in text
         everything = text + (folder / hub.TRAINING).read_text() + (folder / hub.STYLE).read_text()
         assert str(folder.parents[1]) not in everything, f"{name} tells a folder of this machine"
     assert front_of(cards.card_of(trained["heads"]))["license"] == "cc0-1.0"
-    assert "Nobody has said" in cards.card_of(trained["mine"])
+    assert "license of these weights is unknown" in cards.card_of(trained["mine"])
 
 
 def test_sources_on_the_hub_are_named_in_the_front_matter(mine):
@@ -134,7 +134,7 @@ def test_skin_tones_stand_in_the_card_and_few_faces_are_said_to_be_few():
     text = cards.card_of(hub.BUNDLED / "comic")
     section = text.partition("## Fairness over skin tones")[2].partition("\n## ")[0]
     assert "* light: 38 faces, median shift 2.6°" in section and "all:" not in section
-    assert section.count("so few faces say little") == 2  # medium 15, dark 7
+    assert section.count("too few faces for a conclusion") == 2  # medium 15, dark 7
 
 
 def test_pictures_beside_the_weights_are_shown(mine):
