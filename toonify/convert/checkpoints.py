@@ -17,7 +17,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from toonify import hub
-from toonify.convert import animegan, cartoongan, dcgan, random_face, stylegan2, unpickling
+from toonify.convert import (
+    animegan,
+    cartoongan,
+    dcgan,
+    nvlabs_pickle,
+    random_face,
+    stylegan2,
+    unpickling,
+)
 from toonify.convert.formats import KINDS, PUBLISHED
 from toonify.convert.states import written
 from toonify.hub import saving
@@ -136,7 +144,7 @@ def open_path(path: Path) -> object:
     if head.startswith((unpickling.ZIP, LEGACY)) or head[257:262] == b"ustar":
         return unpickling.read_torch(path)
     if head.startswith(b"\x80") and head[8:9] != b"{":  # safetensors may begin with any byte
-        return unpickling.read(path)
+        return nvlabs_pickle.read(path)
     told = [what for at, begins, what in BEGINNINGS if head[at:].startswith(begins)]
     if not told:
         told = [f"a file that begins with {head[:12]!r}" if head else "an empty file"]
@@ -281,8 +289,8 @@ def read_nvlabs(held: object) -> Checkpoint:
         if clamp is not None and not (type(clamp) is float and clamp > 0):
             raise ValueError(f"conv_clamp is {str(clamp)[:99]}, expected a number above 0")
     else:
-        networks = unpickling.networks(held)
-        found = {name: dict(unpickling.tensors(network)) for name, network in networks.items()}
+        networks = nvlabs_pickle.networks(held)
+        found = {name: dict(nvlabs_pickle.tensors(network)) for name, network in networks.items()}
         generator = networks.get("G_ema", networks.get("G"))
         clamp = stylegan2.clamp_of(generator) if generator else None
     name = next((name for name in names[:2] if name in found), None)

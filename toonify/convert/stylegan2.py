@@ -15,8 +15,9 @@ from statistics import mode
 
 import torch
 
+from toonify.convert.nvlabs_pickle import modules
 from toonify.convert.random_face import mean_w
-from toonify.convert.unpickling import Record, modules, read_torch
+from toonify.convert.unpickling import Record, read_torch
 from toonify.models.stylegan2 import RESOLUTIONS, MappingNetwork, StyleGAN2Generator
 
 State = dict[str, torch.Tensor]

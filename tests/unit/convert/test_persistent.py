@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from toonify import cli, hub
-from toonify.convert import unpickling
+from toonify.convert import nvlabs_pickle, unpickling
 from toonify.convert.persistent import SOURCE
 from toonify.convert.stylegan2 import to_nvlabs
 from toonify.hub import saving
@@ -154,7 +154,7 @@ def test_reading_it_runs_none_of_its_lines(ours, tmp_path):
     data = out.read_bytes().replace(SOURCE.encode(), bad.encode())
     assert data != out.read_bytes()
     out.write_bytes(data)
-    assert set(unpickling.read_nvlabs(out)) == {"G", "D", "G_ema"}
+    assert set(nvlabs_pickle.read_nvlabs(out)) == {"G", "D", "G_ema"}
     assert not (tmp_path / "canary").exists()
 
 
@@ -162,4 +162,4 @@ def test_tensors_that_are_none_are_refused():
     for held in ({"w": "x"}, {1: torch.ones(1)}, ["w"]):
         network = unpickling.Record("Generator", {}, {"tensors": held})
         with pytest.raises(ValueError, match="tensors of Generator"):
-            list(unpickling.tensors(network))
+            list(nvlabs_pickle.tensors(network))

@@ -24,14 +24,9 @@ from safetensors.torch import load_file
 from tests.unit.convert.test_stylegan2 import nvlabs_critic, nvlabs_generator, same
 from toonify import cli, hub
 from toonify.convert import checkpoints
+from toonify.convert.nvlabs_pickle import read, read_nvlabs
 from toonify.convert.stylegan2 import clamp_of, from_nvlabs
-from toonify.convert.unpickling import (
-    MAX_OPCODES,
-    Record,
-    read,
-    read_nvlabs,
-    read_torch,
-)
+from toonify.convert.unpickling import MAX_OPCODES, Record, read_torch
 from toonify.models import MODELS
 from toonify.models.stylegan2 import StyleGAN2Generator
 
