@@ -14,6 +14,7 @@ from typing_extensions import override
 from toonify.files import find_project
 from toonify.hub import Style
 from toonify.images import formats
+from toonify.ui import text
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
 
@@ -169,9 +170,10 @@ def add_download(label: str, elem_id: str) -> gr.DownloadButton:
 
 def add_style(handlers: StyleHandlers, prefix: str = "") -> tuple[gr.Radio, gr.Markdown]:
     """Add the choice of a style, and its description."""
-    style = gr.Radio(handlers.menu, value=handlers.default, label="Style")
-    about = gr.Markdown(handlers.describe(handlers.default), elem_id=f"{prefix}about")
-    return style, about
+    first = handlers.default_style
+    value = None if first is None else first.name
+    style = gr.Radio(handlers.menu, value=value, label="Style")
+    return style, gr.Markdown(text.describe_style(first), elem_id=f"{prefix}about")
 
 
 def add_quality(style: Style | None, prefix: str = "") -> gr.Radio:
@@ -181,7 +183,7 @@ def add_quality(style: Style | None, prefix: str = "") -> gr.Radio:
         QUALITIES,
         value="fast" if fast else "best",
         label="Quality",
-        info="Fast looks nearly the same and takes a fraction of the time",
+        info="Fast looks nearly the same and is much faster",
         visible=fast,
         elem_id=f"{prefix}quality",
     )
@@ -199,7 +201,7 @@ def add_former_keep_colour() -> gr.Checkbox:
 
 def add_strength() -> gr.Slider:
     """Add the slider from the photo to the cartoon."""
-    info = "0 is the original photo, 1 the full cartoon"
+    info = "0 is the photo, 1 the full cartoon"
     return gr.Slider(0, 1, 1, step=0.05, label="Strength", info=info)
 
 

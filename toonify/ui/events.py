@@ -17,9 +17,11 @@ except ImportError:
 
 
 PROGRESS = gr.Progress()  # as a parameter's default: gradio then shows the handler's progress
-ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-LIGHT: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
+Options = dict[str, Any]  # of an event listener
+
+ONE_AT_A_TIME: Options = {"concurrency_id": "model", "concurrency_limit": 1}
+PRIVATE: Options = {"api_visibility": "private"}
+LIGHT: Options = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
 
 class Page(gr.Blocks):

@@ -109,7 +109,7 @@ class NewFacesHandlers:
 
     def make_faces(self, seed, count: int, *options) -> list[Face]:
         """Return the faces of consecutive seeds; `options` as for `make_face`."""
-        first = self.make_face(seed, *options).seed
+        first = inputs.parse_seed(seed)
         seeds = [(first + step) % 10**inputs.SEED_DIGITS for step in range(int(count))]
         return [self.make_face(seed, *options) for seed in seeds]
 
@@ -333,8 +333,8 @@ class NewFacesHandlers:
             size: px; layers of the network below this resolution are those of the first face.
             truncation: as for /faces.
         """
-        two = [self.make_face(seed, truncation) for seed in (coarse, fine)]
-        return self.save(self.mix_faces(*two, size))
+        first, second = (self.make_face(seed, truncation) for seed in (coarse, fine))
+        return self.save(self.mix_faces(first, second, size))
 
     def loop(self, seeds, form="MP4", seconds=1.5, truncation=TRUNCATION, progress=events.PROGRESS):
         """Morph faces into each other in a loop. Returns a video or an animation.

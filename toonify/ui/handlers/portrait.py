@@ -121,7 +121,7 @@ class PortraitHandlers(StyleHandlers):
         edits=None,
         latent=None,
         keep_colour=False,
-        request: gr.Request = None,
+        request: gr.Request | None = None,
         progress=events.PROGRESS,
     ):
         """Draw the faces of a photo as toons. Returns a PNG of the photo's size, upright.
@@ -157,16 +157,18 @@ class PortraitHandlers(StyleHandlers):
         )
         return str(outputs.save_png(toon.image, photo, style))
 
-    def latent(self, photo, refine_steps=0, request: gr.Request = None, progress=events.PROGRESS):
+    def latent(
+        self, photo, refine_steps=0, request: gr.Request | None = None, progress=events.PROGRESS
+    ):
         """Find the latent of the largest face of a photo. Returns a file for /portrait.
 
         Parameters:
             photo: as for /toonify.
             refine_steps: as for /portrait.
         """
-        options = {"style": self.default, "faces": "largest"}
-        save = outputs.choose_path(photo, "face", ".safetensors")
+        options = {"style": next(iter(self.styles)), "faces": "largest"}
         options["refine_steps"] = refine_steps
+        save = outputs.choose_path(photo, "face", ".safetensors")
         if not self.draw(request, inputs.read_photo(photo), None, save, {}, **options).portraits:
             raise UserError("No usable face found.")
         return str(save)

@@ -26,13 +26,13 @@ class StyleHandlers:
         return [(style.title, style.name) for style in self.styles.values()]
 
     @property
-    def default(self) -> str | None:
-        """The name of the first style; None if there are no styles."""
-        return next(iter(self.styles), None)
+    def default_style(self) -> Style | None:
+        """The first style; None if there are no styles."""
+        return next(iter(self.styles.values()), None)
 
-    def describe(self, name: str | None) -> str:
+    def describe(self, name: str) -> str:
         """Describe a style, with its license and source, as Markdown."""
-        return text.describe_style(self.styles.get(name or ""))
+        return text.describe_style(self.styles.get(name))
 
     def choose(self, name: str) -> tuple:
         """Describe a style, and show the choice of quality if it has a fast generator."""

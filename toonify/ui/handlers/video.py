@@ -136,7 +136,7 @@ class VideoHandlers(StyleHandlers):
         quality="best",
         faces="all",
         side_by_side=False,
-        request: gr.Request = None,
+        request: gr.Request | None = None,
         progress=events.PROGRESS,
     ):
         """Draw the cartoon of a video. Returns an MP4 with the same timing and sound.
@@ -163,7 +163,7 @@ class VideoHandlers(StyleHandlers):
         quality="best",
         faces="all",
         side_by_side=False,
-        request: gr.Request = None,
+        request: gr.Request | None = None,
         progress=events.PROGRESS,
     ):
         """Do the same as /video, which was called /clip before."""
@@ -176,7 +176,7 @@ class VideoHandlers(StyleHandlers):
         quality,
         faces,
         side_by_side,
-        request: gr.Request = None,
+        request: gr.Request | None = None,
         progress=events.PROGRESS,
     ):
         """Do the same for the page: the video, its download and a report."""

@@ -13,7 +13,7 @@ def build_photo_tab(handlers: PhotoHandlers) -> None:
             photo, examples = components.add_photo()
             with gr.Group(elem_id="settings"):
                 style, about = components.add_style(handlers)
-                quality = components.add_quality(handlers.styles.get(handlers.default))
+                quality = components.add_quality(handlers.default_style)
                 strength = components.add_strength()
             button = gr.Button("Create cartoon", variant="primary", size="lg", elem_id="draw")
             with gr.Accordion("Faces and colors", open=False, elem_id="options"):
@@ -38,16 +38,15 @@ def build_photo_tab(handlers: PhotoHandlers) -> None:
 
     options = [photo, style, faces, strength, keep_color]
     result = [compare, download, report, found, framed]
-    show = {"fn": handlers.show, "inputs": [*options, quality], "outputs": result}
+    show: events.Options = {"fn": handlers.show, "inputs": [*options, quality], "outputs": result}
     show |= {"show_progress_on": compare, **events.ONE_AT_A_TIME, **events.PRIVATE}
     picked = examples.click(components.get_example, examples, photo, **events.LIGHT)
     for shown in (button.click(**show), picked.then(**show)):
-        shown.success(
-            None, js=components.scroll_to("compare")
-        )  # on a phone the result is further down
+        # On a phone the result is further down.
+        shown.success(None, js=components.scroll_to("compare"))
     gr.on([photo.input, photo.clear], handlers.clear, None, result, **events.LIGHT)
     style.change(handlers.choose, style, [about, quality], **events.LIGHT)
-    api = {"api_name": "toonify", **events.ONE_AT_A_TIME}
+    api: events.Options = {"api_name": "toonify", **events.ONE_AT_A_TIME}
     gr.on([], handlers.toonify, [*options, api_quality, former], png, **api)
     gr.on([], handlers.detect, photo, found_json, api_name="detect", **events.ONE_AT_A_TIME)
     gr.on([], handlers.list_styles, None, styles_json, api_name="styles", queue=False)

@@ -6,7 +6,7 @@ from toonify.ui import components, events, text
 from toonify.ui.handlers.video import MAX_BYTES, MAX_HEIGHT, VideoHandlers
 
 # The handler itself lets in one at a time and makes a few wait, outside of gradio's queue.
-LANE = {"concurrency_id": "videos", "concurrency_limit": None}
+LANE: events.Options = {"concurrency_id": "videos", "concurrency_limit": None}
 
 
 def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
@@ -30,7 +30,7 @@ def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
             )
             with gr.Group(elem_id="video-settings"):
                 style, about = components.add_style(handlers, "video-")
-                quality = components.add_quality(handlers.styles.get(handlers.default), "video-")
+                quality = components.add_quality(handlers.default_style, "video-")
             with gr.Row():
                 button = gr.Button(
                     "Create cartoon", variant="primary", size="lg", elem_id="video-draw"
@@ -46,11 +46,7 @@ def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
                 side_by_side = gr.Checkbox(label="Show the original on the left")
         with gr.Column(scale=7, min_width=300):
             result = gr.Video(
-                label="Cartoon",
-                interactive=False,
-                height=420,
-                buttons=[],
-                elem_id="video-result",
+                label="Cartoon", interactive=False, height=420, buttons=[], elem_id="video-result"
             )
             report = gr.Markdown(visible=False, elem_id="video-report")
             download = components.add_download("Download MP4", "video-download")
