@@ -29,6 +29,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LAUNCHERS = ("accelerate launch", "torchrun")
 OTHER_PROGRAMS = {
     "python3",
+    "python3.11",
     "pip",
     "docker",
     "mkdir",
@@ -46,7 +47,12 @@ OTHER_OPTIONS = {
     "--cpu",
 }  # of other programs
 SCRIPTS = ("training", "benchmarks")
-STATIC = ("Client(", "StyleGANPipeline", "def total_variation")  # examples that are not run
+STATIC = (
+    "Client(",
+    "push_to_hub",
+    "StyleGANPipeline",
+    "def total_variation",
+)  # examples that are not run
 
 
 def blocks(*languages: str) -> list:
