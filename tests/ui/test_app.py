@@ -293,6 +293,7 @@ def test_a_changed_setting_draws_again_without_finding_again(faces, toys):
     assert len(pipeline.calls) == calls
 
 
+@pytest.mark.process
 def test_stop_ends_the_refinement_and_draws_what_was_reached(faces, toys, monkeypatch):
     reached = threading.Event()
 
@@ -659,6 +660,7 @@ def test_the_queue_cannot_be_stepped_past(http):
         assert answer.status_code == 404
 
 
+@pytest.mark.process
 def test_progress_is_passed_on_and_a_full_queue_says_so(server, client, monkeypatch):
     free = threading.Event()
     draw = toy_app.ToyPipeline.__call__
@@ -685,6 +687,7 @@ def test_progress_is_passed_on_and_a_full_queue_says_so(server, client, monkeypa
     assert sum(job.exception() is None for job in jobs) >= 20
 
 
+@pytest.mark.process
 def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
     monkeypatch.setattr(files, "CLEAN_EVERY_S", 1)
     monkeypatch.setattr(files, "KEEP_S", 12)  # long enough to be counted on a slow machine
@@ -722,6 +725,7 @@ def test_where_gpus_are_lent_clips_are_shorter_and_no_camera_runs(monkeypatch):
     assert {"Photo", "Video"} <= tabs and "Live" not in tabs
 
 
+@pytest.mark.process
 def test_python_app_py_serves_and_draws_without_a_network(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

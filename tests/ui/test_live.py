@@ -165,6 +165,7 @@ def test_who_goes_on_for_ever_is_stopped(handlers, clock):
 # Turns ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_visitors_take_turns_one_at_a_time(handlers, monkeypatch):
     """Each comes back at once, and nobody is drawn three times in a row."""
     drawing, drawn, together = threading.Lock(), [], threading.Barrier(3)
@@ -315,6 +316,7 @@ def site(cache, toys, monkeypatch):
         yield http, slow
 
 
+@pytest.mark.process
 def test_frames_are_dropped_not_queued_and_never_written(site, cache):
     http, slow = site
     before = {path.name for path in cache.rglob("*") if path.is_file()}
