@@ -12,6 +12,7 @@ from training.prepare.teacher.filters import (
     to_rgb,
 )
 from training.prepare.teacher.hair_kinds import jittered_points
+from training.prepare.teacher.shapes import normals
 
 MAX_CHANGE = 22  # of L, a and b together along a stroke
 
@@ -77,49 +78,58 @@ def paint_layer(target, source, mask, direction, regions, gap: float, length: fl
     lines = trace_strokes(points, direction, regions, whole, 4, length * width / 8)
     x, y = points.astype(int).T
     lab = whole[y, x]
-    lab[:, 0] += rng.normal(0, 1.5, len(points))
+    lab[:, 0] += rng.normal(0, 1.2, len(points))
     lab[:, 1:] *= rng.normal(1, 0.05, (len(points), 1))
     colors = (to_rgb(lab[None])[0] * 255).astype(int)
+    size = np.abs(np.diff(lines, axis=1)).sum(-1)
+    across = normals(lines) * width * rng.uniform(0.35, 0.55, (len(lines), 1, 1))
+    outlines = np.concatenate([lines + across, (lines - across)[:, ::-1]], 1)
+    outlines = np.round(outlines * 16).astype(np.int32)
     for i in rng.permutation(len(points)):
-        line = lines[i]
-        d = np.gradient(line, axis=0)
-        size = np.linalg.norm(d, axis=1, keepdims=True)
-        if size.max() < 0.3:
-            continue
-        n = np.stack([-d[:, 1], d[:, 0]], 1) / (size + 1e-6)
-        half = width * rng.uniform(0.35, 0.55)
-        outline = np.vstack([line + half * n, (line - half * n)[::-1]])
-        fixed = np.round(outline * 16).astype(np.int32)
-        cv2.fillPoly(target, [fixed], colors[i].tolist(), cv2.LINE_AA, 4)
+        if size[i].max() >= 0.3:
+            cv2.fillPoly(target, [outlines[i]], colors[i].tolist(), cv2.LINE_AA, 4)
 
 
-def paint_gouache(scene, image: np.ndarray) -> np.ndarray:
-    """The whole picture in brush strokes: broad ones behind, finer ones on clothes, hair and skin.
+def paint_gouache(image: np.ndarray, regions: np.ndarray, detail: np.ndarray, u: float):
+    """A picture in brush strokes: broad ones everywhere, finer ones on people, the finest on edges.
 
     Args:
-        scene: gives masks, unit and the face.
-        image: float32 (H, W, 3), flat colors; features are drawn later.
+        image: float32 (H, W, 3) in [0, 1], in flat colors.
+        regions: uint8 (H, W) labels that strokes do not cross; 0 is the background.
+        detail: (H, W) 1 where strokes are fine.
+        u: px of the faces' unit.
+
+    Returns:
+        float32 (H, W, 3) in [0, 1].
     """
-    u, shape = scene.u, scene.canvas.shape
-    regions = np.zeros(shape, np.uint8)
-    for label, mask in enumerate((scene.clothes, scene.skin, scene.hair), start=1):
-        regions[(mask > 0.5) & (scene.body > 0.5)] = label
-    shade = np.digitize(scene.shade, [-0.62, -0.28, 0.08, 0.42])
-    steps = np.where(regions == 2, 10 + shade, regions).astype(np.uint8)
     target = (blur(image, 0.03 * u) * 255).astype(np.uint8)
     direction = stroke_directions(image, 0.06 * u)
-    everywhere = np.ones(shape, np.float32)
     body = (regions > 0).astype(np.float32)
-    paint_layer(target, image, everywhere, direction, regions, 0.17 * u, 4, 1)
-    paint_layer(target, image, 1 - body, direction, regions, 0.12 * u, 4, 2)
-    paint_layer(target, image, body, direction, regions, 0.09 * u, 4, 3)
     light = to_lab(image)[..., 0]
-    fine = ((regions == 3) | (regions == 2)).astype(np.float32)
-    paint_layer(target, image, fine, direction, steps, 0.055 * u, 5, 4)
-    edges = dilate(np.abs(light - blur(light, 0.04 * u)) > 7, 0.03 * u) * (regions != 3)
-    paint_layer(target, image, edges, direction, steps, 0.035 * u, 3, 5)
+    edges = dilate(np.abs(light - blur(light, 0.04 * u)) > 7, 0.03 * u)
+    for number, (mask, gap, length) in enumerate(
+        (
+            (np.ones_like(body), 0.17, 4),
+            (1 - body, 0.12, 4),
+            (body, 0.09, 4),
+            (detail, 0.055, 5),
+            (edges * np.maximum(body, 0.4) * (1 - detail), 0.04, 3),
+        )
+    ):
+        paint_layer(target, image, mask, direction, regions, gap * u, length, number)
     painted = target.astype(np.float32) / 255
-    return np.clip(painted + bristles(shape, direction), 0, 1)
+    return np.clip(painted + bristles(body.shape, direction), 0, 1)
+
+
+def scene_regions(scene) -> np.ndarray:
+    """uint8 (H, W) labels of clothes, hair, and of each tone of the skin."""
+    regions = np.zeros(scene.canvas.shape, np.uint8)
+    inside = scene.body > 0.5
+    regions[(scene.clothes > 0.5) & inside] = 1
+    shade = 10 + np.digitize(scene.shade, [-0.62, -0.28, 0.08, 0.42])
+    regions = np.where((scene.skin > 0.5) & inside, shade, regions)
+    regions[scene.hair > 0.5] = 3
+    return regions.astype(np.uint8)
 
 
 def bristles(shape: tuple[int, int], direction) -> np.ndarray:

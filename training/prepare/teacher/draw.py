@@ -6,7 +6,7 @@ import numpy as np
 from training.prepare.teacher import skin
 from training.prepare.teacher.age import draw_folds, draw_wrinkles
 from training.prepare.teacher.beard import find_beard, paint_beard
-from training.prepare.teacher.brushwork import paint_gouache
+from training.prepare.teacher.brushwork import paint_gouache, scene_regions
 from training.prepare.teacher.eyes import EYES, draw_brows, draw_eye, iris_color
 from training.prepare.teacher.face_mesh import segment_person
 from training.prepare.teacher.filters import blur, lab_color, shift, smoothstep
@@ -69,7 +69,20 @@ def paint_surfaces(scene: Scene) -> np.ndarray:
     image = draw_jewelry(scene, image)
     image = paint_beard(scene, image)
     image = over(image, hair, scene.hair)
-    return paint_gouache(scene, image) if name == "gouache" else image
+    if name == "gouache":
+        detail = np.maximum(scene.skin, scene.hair)
+        image = paint_gouache(image, scene_regions(scene), detail, u)
+    elif name == "anime":
+        image = add_bloom(scene, image)
+    return image
+
+
+def add_bloom(scene: Scene, image: np.ndarray) -> np.ndarray:
+    """Light that spreads from bright places, not over the face."""
+    glow = blur(image, 0.12 * scene.u)
+    bright = 1 - (1 - image) * (1 - 0.55 * glow)
+    weight = 0.45 * (1 - np.maximum(scene.skin, 0.5 * scene.hair))[..., None]
+    return image + (bright - image) * weight
 
 
 def draw_features(scene: Scene, image: np.ndarray) -> np.ndarray:
@@ -122,6 +135,9 @@ def draw_rest(rgb: np.ndarray, look: Look, unit: float) -> np.ndarray:
     ground = paint_background(pixels, 1 - people, look.name, unit)
     bodies = paint_clothes(pixels, look.name, unit)
     image = ground + (bodies - ground) * people[..., None]
+    if look.name == "gouache":
+        detail = np.zeros_like(people)
+        image = paint_gouache(image, (people > 0.5).astype(np.uint8), detail, unit)
     if look.line:
         lines = flow_lines(pixels, max(1.0, 0.013 * unit)) * people
         image = over(image, ink_color(image, look.name, unit), 0.7 * lines)

@@ -183,7 +183,8 @@ def flatten(rgb: np.ndarray, reach: int, color: int, medians: tuple[int, ...]) -
     height, width = rgb.shape[:2]
     half = (max(1, width // 2), max(1, height // 2))
     small = (cv2.resize(rgb, half, interpolation=cv2.INTER_AREA).clip(0, 1) * 255).astype(np.uint8)
-    small = cv2.pyrMeanShiftFiltering(small, reach, color, maxLevel=1)
+    stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 3, 1)
+    small = cv2.pyrMeanShiftFiltering(small, reach, color, maxLevel=1, termcrit=stop)
     for size in medians:
         small = cv2.medianBlur(small, size)
     flat = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)

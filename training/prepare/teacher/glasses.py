@@ -9,7 +9,6 @@ from training.prepare.teacher.face_mesh import EYES, FaceFrame
 from training.prepare.teacher.filters import blur, box, lab_color, shift, smoothstep
 from training.prepare.teacher.shapes import normals, over, sample, spline
 
-MIN_BRIDGE, MIN_SCORE = 0.55, 0.40
 LOWEST = np.array([-0.03, -0.04, 0.31, 0.22, 0.40])  # center x, y, half width, half height, power
 HIGHEST = np.array([0.18, 0.20, 0.52, 0.44, 1.00])
 TURNS = np.linspace(0, 2 * np.pi, 72, endpoint=False)
@@ -37,9 +36,14 @@ class Glasses:
 
     @property
     def present(self) -> bool:
-        """The bridge decides: wrinkled lids look like frames, but nothing crosses the nose."""
-        sure = self.bridge > MIN_BRIDGE and self.score > MIN_SCORE
-        return sure and not (self.flat < 0.24 and self.bridge < 0.65)
+        """Wrinkled lids look like frames: either the bridge or the outlines must be clear."""
+        clear_bridge = self.bridge > 0.93 and self.score > 0.38
+        clear_rims = self.score > 1.35 and self.bridge > 0.42
+        return (
+            clear_bridge
+            or clear_rims
+            or (self.score > 0.95 and self.bridge > 0.60 and self.flat > 0.30)
+        )
 
 
 def lens_outlines(parameters: np.ndarray, outward: int, center: np.ndarray) -> np.ndarray:
@@ -125,9 +129,10 @@ def rim_width(light: np.ndarray, lenses, u: float) -> float:
 def draw_glasses(scene, image: np.ndarray) -> np.ndarray:
     """Frames, temples and bridge, a soft reflection and a shadow; moved as the face is."""
     glasses, u, canvas, frame = scene.portrait.glasses, scene.u, scene.canvas, scene.frame
-    color = np.minimum(glasses.color, [45, 99, 99])
+    pale = glasses.color[0] > 45  # thin metal or no rims at all
+    color = np.minimum(glasses.color, [55, 99, 99])
     color = lab_color([max(6, color[0] * 0.8), color[1], color[2]])
-    width = np.clip(0.018 + 0.75 * glasses.width, 0.028, 0.062) * u
+    width = (0.026 if pale else np.clip(0.018 + 0.75 * glasses.width, 0.028, 0.062)) * u
     lenses = [spline(scene.warp.move(lens[::3]), 120, closed=True) for lens in glasses.lenses]
     soft = not scene.look.cel
     for lens in lenses:

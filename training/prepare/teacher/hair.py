@@ -99,7 +99,7 @@ def hair_lab(scene, tone, band, detail, run) -> tuple[np.ndarray, float]:
     """Lab (H, W, 3) of the painted hair, and the step between its tones in L."""
     color, name, cel = scene.hair_lab, scene.look.name, scene.look.cel
     step = 5.5 + 0.19 * color[0]
-    base = min(color[0] + 5 * (color[0] > 40) + (4 if name == "anime" else 0), 82)
+    base = min(color[0] + 5 * (color[0] > 40) + (7 if name == "anime" else 0), 82)
     glow = 13 + 0.14 * base + 7 * (name == "anime")
     shine = band if cel else band * (0.6 + 0.4 * smoothstep(detail, -0.5, 0.6))
     light = base * (0.88 + 0.12 * np.clip((base - 22) / 20, 0, 1)) + 1
@@ -114,8 +114,9 @@ def hair_lab(scene, tone, band, detail, run) -> tuple[np.ndarray, float]:
         a = np.minimum(ab[..., 0], 0.45 * np.maximum(ab[..., 1], 0) + 1)
         ab[..., 0] = np.where(dyed[..., 0] > 0.5, ab[..., 0], a)
     ab[..., 0] += 2.0 * np.clip(-tone, 0, 1)
-    if name == "anime":
-        ab = ab * 1.15
+    if name == "anime":  # clear colors: black is bluish, brown and fair hair are brighter
+        black = 1 - smoothstep(color[0], 16, 30)
+        ab = ab * (1.3 - 0.6 * black) + np.array([2.0, -7.0]) * black
     lab = np.empty((*tone.shape, 3), np.float32)
     lab[..., 0], lab[..., 1:] = np.clip(light, 4, 96), ab
     return lab, step

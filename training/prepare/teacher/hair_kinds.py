@@ -197,16 +197,15 @@ def draw_curls(scene, image: np.ndarray, lab: np.ndarray, step: float) -> np.nda
     gap = (0.11 if scene.portrait.hair.coherence < 0.36 else 0.17) * u
     scene.hair = bumpy_outline(scene, gap * 0.62)
     points, rng = jittered_points(scene.hair, gap)
-    dark, light = [], []
-    lit = np.linspace(-2.6, -1.0, 12)
-    lit = np.stack([np.cos(lit), np.sin(lit)], 1) * 0.62
-    for point in points:
-        radius, start = gap * rng.uniform(0.45, 0.68), rng.uniform(0, 2 * np.pi)
-        turn = np.linspace(start, start + np.pi * rng.uniform(0.9, 1.5), 18)
-        spiral = np.linspace(1, 0.62, 18)[:, None]
-        arc = point + np.stack([np.cos(turn), np.sin(turn)], 1) * radius * spiral
-        dark.append(stroke_polygon(arc, 0.036 * u * taper(18, 0.3, 0.4)))
-        light.append(stroke_polygon(point + lit * radius, 0.030 * u * taper(12, 0.4, 0.4)))
+    count = len(points)
+    radius = gap * rng.uniform(0.45, 0.68, (count, 1, 1))
+    start, length = rng.uniform(0, 2 * np.pi, count), np.pi * rng.uniform(0.9, 1.5, count)
+    turn = np.linspace(start, start + length, 18, axis=1)
+    arcs = np.stack([np.cos(turn), np.sin(turn)], -1) * np.linspace(1, 0.62, 18)[:, None] * radius
+    dark = stroke_polygon(points[:, None] + arcs, 0.036 * u * taper(18, 0.3, 0.4))
+    turn = np.linspace(-2.6, -1.0, 12)
+    arcs = 0.62 * np.stack([np.cos(turn), np.sin(turn)], -1) * radius
+    light = stroke_polygon(points[:, None] + arcs, 0.030 * u * taper(12, 0.4, 0.4))
     image = over(image, lighter(lab, -step - 2), 0.75 * scene.canvas.polygons(dark))
     mask = (0.5 if scene.look.cel else 0.65) * scene.canvas.polygons(light)
     return over(image, lighter(lab, step + 2), mask)

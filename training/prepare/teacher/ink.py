@@ -86,7 +86,7 @@ def draw_contours(scene, image: np.ndarray) -> np.ndarray:
     lines = np.maximum(lines, jaw) * scene.body
     inner = flow_lines(scene.rgb, max(1.0, 0.013 * u), {"comic": 1.0, "anime": 0.6}.get(name, 0.7))
     bodies = scene.skin * (1 - dilate(scene.oval, 0.10 * u)) * (scene.face_y > scene.chin + 0.2)
-    where = np.maximum(erode(scene.clothes, 0.02 * u), bodies) * scene.body
+    where = np.maximum(erode(scene.clothes, 0.02 * u), 0.45 * bodies) * scene.body
     lines = np.maximum(lines, (0.95 if name == "comic" else 0.7) * inner * where)
     return over(image, ink_color(image, name, u), 0.92 * lines)
 

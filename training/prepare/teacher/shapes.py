@@ -54,17 +54,27 @@ def taper(count: int, start: float = 0.15, end: float = 0.15, power: float = 0.7
 
 
 def normals(points: np.ndarray) -> np.ndarray:
-    """(N, 2) unit normals of a polyline."""
-    d = np.gradient(np.asarray(points, float), axis=0)
-    return np.stack([-d[:, 1], d[:, 0]], 1) / (np.linalg.norm(d, axis=1, keepdims=True) + 1e-6)
+    """(..., N, 2) unit normals of polylines."""
+    points = np.asarray(points, float)
+    d = np.empty_like(points)
+    d[..., 1:-1, :] = points[..., 2:, :] - points[..., :-2, :]
+    d[..., 0, :] = points[..., 1, :] - points[..., 0, :]
+    d[..., -1, :] = points[..., -1, :] - points[..., -2, :]
+    length = np.sqrt((d**2).sum(-1, keepdims=True)) + 1e-6
+    return d[..., ::-1] * [-1, 1] / length
 
 
 def stroke_polygon(points: np.ndarray, widths) -> np.ndarray:
-    """Outline of a stroke through points (N, 2) with widths (N,) or one width, in px."""
+    """Outlines (..., 2 N, 2) of strokes through points (..., N, 2).
+
+    Args:
+        points: of one stroke, or of many with as many points each.
+        widths: (N,) or one, in px.
+    """
     points = np.asarray(points, float)
-    half = np.broadcast_to(widths, len(points))[:, None] / 2
-    n = normals(points)
-    return np.vstack([points + n * half, (points - n * half)[::-1]])
+    widths = np.asarray(widths, float)
+    across = normals(points) * (widths[:, None] if widths.ndim else widths) / 2
+    return np.concatenate([points + across, (points - across)[..., ::-1, :]], -2)
 
 
 def ellipse_polygon(center, rx: float, ry: float, angle: float = 0.0) -> np.ndarray:
