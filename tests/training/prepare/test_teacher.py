@@ -263,6 +263,8 @@ def test_a_plain_face_is_drawn_and_a_turned_or_covered_one_left_out(portrait):
     turned[:, 2] = 1.2 * turned[:, 0]
     assert quality.refuse(make_portrait(points=turned)) == "head turned"
     hand = np.tile(make_face()[4, :2], (21, 1))
+    assert quality.refuse(make_portrait(hands=[hand])) == ""
+    hand[0] = (10, 290)
     assert quality.refuse(make_portrait(hands=[hand])) == "hand over the face"
     unsure = make_masks()
     unsure.confidence = 0.5

@@ -15,7 +15,7 @@ OLD_FOLD = 0.30  # least opacity of their folds
 LIMITS = ((4, 0.30), (3, 0.12), (2, 0.20), (3, 0.12), (2, 0.20))
 SMILE_FOLDS = ((129, 203, 206, 216), (358, 423, 426, 436))
 EYE_BAGS = ((226, 31, 228, 229, 230), (446, 261, 448, 449, 450))
-OPACITY = {"film": 1.0, "series": 1.0, "anime": 0.6, "comic": 1.1, "gouache": 0.7}
+OPACITY = {"film": 1.15, "series": 1.0, "anime": 0.6, "comic": 1.1, "gouache": 0.7}
 
 
 def find_ridges(light: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
@@ -101,8 +101,8 @@ def find_wrinkles(scene) -> list[tuple[float, np.ndarray]]:
 def draw_wrinkles(scene, image: np.ndarray) -> np.ndarray:
     """Draws the wrinkles; sets `age`, the sum of depth times length."""
     light, a, b = scene.base
-    color = lab_color([max(8, light * 0.70), a + 7, b + 3])
-    opacity, soft = OPACITY[scene.look.name], 0.8 if scene.look.cel else 1.6
+    color = lab_color([max(6, light * 0.62), a + 7, b + 3])
+    opacity, soft = OPACITY[scene.look.name], 0.8 if scene.look.cel else 1.1
     scene.age = 0.0
     least = MIN_DEPTH_OLD if has_gray_hair(scene) else MIN_DEPTH
     for depth, line in find_wrinkles(scene):

@@ -81,7 +81,8 @@ def find_beard(scene) -> Beard | None:
             for value in (evidence.colored, evidence.white, evidence.rough, evidence.dull)
         )
         if name == "chin":
-            is_colored = chin_grown = colored > 0.62 and rough > 0.25
+            is_colored = colored > 0.62 and rough > 0.25 and colored + rough > 1.15
+            chin_grown = is_colored
         elif chin_grown:
             is_colored = colored > 0.75
         else:  # the shade under a nose is dark, but smooth

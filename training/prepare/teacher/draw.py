@@ -79,7 +79,7 @@ def paint_surfaces(scene: Scene) -> np.ndarray:
 
 def add_bloom(scene: Scene, image: np.ndarray) -> np.ndarray:
     """Light that spreads from bright places, not over the face."""
-    glow = blur(image, 0.12 * scene.u)
+    glow = smoothstep(blur(image, 0.12 * scene.u), 0.25, 1.0)
     bright = 1 - (1 - image) * (1 - 0.55 * glow)
     weight = 0.45 * (1 - np.maximum(scene.skin, 0.5 * scene.hair))[..., None]
     return image + (bright - image) * weight

@@ -133,7 +133,7 @@ def _solution(name: str):
         )
     if name == "hands":
         return solutions.hands.Hands(
-            static_image_mode=True, max_num_hands=4, min_detection_confidence=0.5
+            static_image_mode=True, max_num_hands=4, min_detection_confidence=0.7
         )
     return solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
 

@@ -76,7 +76,7 @@ def paint_watercolor(rgb: np.ndarray, u: float) -> np.ndarray:
     lab = to_lab(wash)
     light = lab[..., 0]
     rim = np.clip(blur(light, 0.05 * u) - blur(light, 0.015 * u), -6, 6)
-    light = 100 - 0.62 * (100 - light) - 0.9 * np.abs(rim)
+    light = 100 * (np.maximum(light, 0) / 100) ** 0.66 - 0.9 * np.abs(rim)  # black stays black
     rng = np.random.default_rng(0)
     cloud = rng.normal(0, 1, light.shape).astype(np.float32)
     cloud = blur(cloud, 0.35 * u)
@@ -113,5 +113,5 @@ def paint_clothes(rgb: np.ndarray, name: str, u: float) -> np.ndarray:
         lab[..., 1:] *= 1 - 0.7 * ink[..., None]
         return to_rgb(lab)
     lab = to_lab(posterize(flat, 22, 1.25))
-    lab[..., 0] = 100 - 0.82 * (100 - lab[..., 0])
+    lab[..., 0] = 100 * (np.maximum(lab[..., 0], 0) / 100) ** 0.82
     return to_rgb(lab)

@@ -18,6 +18,7 @@ from training.prepare.teacher.shapes import normals, over, spline, stroke_polygo
 
 STRANDS, CURLS, BRAIDS = "strands", "curls", "braids"
 ROPE_GAP = 0.115  # units between braids
+MIN_ROPE_CONTRAST = 4.5  # in L; the shine of straight black hair is less
 
 
 @dataclass
@@ -55,7 +56,8 @@ def measure_hair(light: np.ndarray, hair: np.ndarray, unit: float) -> HairTextur
     long = hair.sum() > 1.6 * unit**2
     dark = np.median(light[inside]) < 25
     kind = CURLS if curl > 0.35 else STRANDS
-    if energy > 0.25 and dark and coherence > 0.33 and long:
+    ropes = energy > 0.25 and fine > MIN_ROPE_CONTRAST and 0.33 < coherence < 0.56
+    if ropes and dark and long:
         kind = BRAIDS
     return HairTexture(kind, energy, coherence, curl)
 

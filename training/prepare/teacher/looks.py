@@ -40,9 +40,9 @@ LOOKS = {
     look.name: look
     for look in (
         # Soft light and rich eyes, as in a 3D animated film.
-        Look("film", 1.55, 0.03, 0.06, 0.66, 0.80, 1.00, 0.13, 0.03, False, 0.0, 6.0),
+        Look("film", 1.55, 0.03, 0.06, 0.66, 0.80, 1.00, 0.16, 0.03, False, 0.0, 6.0),
         # Two-tone skin and colored outlines, as in a western animated series.
-        Look("series", 1.60, 0.03, 0.07, 0.66, 0.76, 0.98, 0.14, 0.04, True, 1.25, 3.0),
+        Look("series", 1.60, 0.03, 0.07, 0.66, 0.76, 0.98, 0.17, 0.04, True, 1.25, 3.0),
         # Tall eyes, tiny nose, pointed locks, thin colored lines, high key.
         Look("anime", 1.62, 0.05, 0.10, 0.86, 0.60, 0.80, 0.23, 0.05, True, 0.50, 5.0),
         # Brush ink, spotted blacks, halftone shade.

@@ -209,6 +209,14 @@ def split_cover(place: Place, hair, clothes, probabilities, best, p):
     return np.maximum(hair, patch), clothes * (1 - patch), cover
 
 
+def brim_shade(place: Place, hair: np.ndarray) -> np.ndarray:
+    """Boolean: skin in the shade of a hat that the network calls hair."""
+    zone = (hair > 0.5) & (place.outside < -0.02)
+    if not zone.any() or np.median(place.light[zone]) < 0.3 * place.skin_lab[0]:
+        return np.zeros(hair.shape, bool)  # dark cloth below a scarf
+    return zone
+
+
 def clean_hair(place: Place, hair, cover, hair_probability, best, p):
     """Hair with partings closed and without shadows on the neck; and the person without scraps."""
     d, x, y, chin = place.outside, place.x, place.y, place.chin
@@ -259,6 +267,8 @@ def clean_masks(
     hair = hair * ~((x < 0.45) & (y > chin - 0.05) & (d < 0.5))  # neck or beard
     clothes = ((best == CLOTHES) & (p > 0.5)).astype(np.float32)
     hair, clothes, cover = split_cover(place, hair, clothes, probabilities, best, p)
+    if cover.any():
+        hair = hair * ~brim_shade(place, hair)
     if (hair > 0.5).sum() > 300:
         hair, p = clean_hair(place, hair, cover, probabilities[HAIR], best, p)
     suit = ((x > 0.6) & (y > chin + 0.15)) | (y > chin + 0.6) | ((x > 1.0) & (y > chin - 0.4))

@@ -29,8 +29,11 @@ def refuse(portrait: Portrait) -> str:
     height, width = face.shape
     for hand in portrait.hands:
         x, y = hand.astype(int).T
+        covered = np.zeros(len(hand), bool)
         seen = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-        if face[y[seen], x[seen]].sum() >= HAND_POINTS:
+        covered[seen] = face[y[seen], x[seen]]
+        # A face that is taken for a hand has its wrist, point 0, inside too.
+        if covered.sum() >= HAND_POINTS and not covered[0]:
             return "hand over the face"
     return ""
 

@@ -81,7 +81,9 @@ def measure_tone(scene) -> None:
     scene.base = np.array([np.median(middle[:, 0]), np.median(middle[:, 1]), yellow])
     low, high = np.percentile(light, [30, 78])
     scene.tone = pixels[(light >= low) & (light <= high)].mean(0)
-    scene.tone[0] = min(scene.tone[0], light.mean() + 4)
+    # Where light and shade differ much, the lit part shows the person's color.
+    scene.tone[0] += np.clip(0.5 * (np.percentile(light, 80) - light.mean()) - 1, 0, 4)
+    scene.tone[0] = min(scene.tone[0], light.mean() + 4.5)
 
 
 def cast_shadows(scene) -> np.ndarray:
@@ -194,7 +196,7 @@ def draw_freckles(scene, image: np.ndarray) -> np.ndarray:
     found = (spot > 0.6) & zone & (spot >= cv2.dilate(spot, np.ones((5, 5), np.uint8)))
     rows, columns = np.nonzero(found)
     per_area = len(rows) * u**2 / max(1, int(zone.sum()))
-    if len(rows) < 16 or per_area < 60:
+    if len(rows) < 16 or per_area < 80:
         return image
     depth = spot[rows, columns]
     color = lab_color([scene.base[0] * 0.82, scene.base[1] + 6, scene.base[2] + 6])
