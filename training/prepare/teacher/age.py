@@ -11,8 +11,9 @@ RIDGE_WIDTHS = (0.016, 0.028)  # units
 MIN_DEPTH = 0.16
 MIN_DEPTH_OLD = 0.10  # of people with gray or white hair
 OLD_FOLD = 0.30  # least opacity of their folds
-# Most lines and shortest length in units: forehead, then beside and under each eye.
-LIMITS = ((4, 0.30), (3, 0.12), (2, 0.20), (3, 0.12), (2, 0.20))
+# Most lines and shortest length in units: forehead, beside and under each eye, both cheeks.
+LIMITS = ((4, 0.30), (3, 0.12), (2, 0.20), (3, 0.12), (2, 0.20), (4, 0.16), (4, 0.16))
+OLD_SUM = 0.7  # sum of depth times length from which lines are drawn on the cheeks, too
 SMILE_FOLDS = ((129, 203, 206, 216), (358, 423, 426, 436))
 EYE_BAGS = ((226, 31, 228, 229, 230), (446, 261, 448, 449, 450))
 OPACITY = {"film": 1.15, "series": 1.0, "anime": 0.6, "comic": 1.1, "gouache": 0.7}
@@ -29,7 +30,7 @@ def find_ridges(light: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray
 
 
 def wrinkle_zones(scene, angle: np.ndarray) -> list[np.ndarray]:
-    """Boolean masks: forehead, then beside and under each eye; `angle` is along the lines."""
+    """Boolean masks: forehead, beside and under each eye, cheeks; `angle` is along the lines."""
     x, y, frame = scene.face_x, scene.face_y, scene.frame
     level = np.abs(np.sin(angle)) < 0.45
     brow = frame.to_face(scene.points[[105, 334, 66, 296]])[:, 1].min()
@@ -42,6 +43,11 @@ def wrinkle_zones(scene, angle: np.ndarray) -> list[np.ndarray]:
         zones.append(beside & (np.abs(y - outer[1]) < 0.24) & (np.abs(np.sin(angle)) < 0.8))
         under = (scene.oval > 0.9) & (y > max(outer[1], inner[1]) + 0.16) & (y < outer[1] + 0.42)
         zones.append(under & (away < 0.02) & ((x - inner[0]) * eye.outward > 0) & level)
+    lips = dilate(scene.lips, 0.10 * scene.u) > 0.5
+    low = (scene.oval > 0.95) & (y > 0.30) & (y < scene.chin - 0.15) & ~lips
+    for sign in (-1, 1):
+        away = (x - scene.middle) * sign
+        zones.append(low & (away > 0.30) & (away < 0.75))
     return zones
 
 
@@ -81,8 +87,12 @@ def find_wrinkles(scene) -> list[tuple[float, np.ndarray]]:
     clear = (dilate(scene.hair, 0.10 * u) < 0.5) & (scene.features < 0.5)
     wrinkles = []
     for number, zone in enumerate(wrinkle_zones(scene, angle)):
-        if number and scene.portrait.glasses.present:
-            break  # frames look like wrinkles
+        if 0 < number < 5 and scene.portrait.glasses.present:
+            continue  # frames look like wrinkles
+        if number >= 5:
+            total = sum(depth * np.ptp(line[:, 0]) for depth, line in wrinkles)
+            if scene.beard is not None or (total < OLD_SUM and not old):
+                break
         most, shortest = LIMITS[number]
         mask = ((depth > (MIN_DEPTH_OLD if old else MIN_DEPTH)) & zone & clear).astype(np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
@@ -107,7 +117,7 @@ def draw_wrinkles(scene, image: np.ndarray) -> np.ndarray:
     least = MIN_DEPTH_OLD if has_gray_hair(scene) else MIN_DEPTH
     for depth, line in find_wrinkles(scene):
         scene.age += depth * float(np.ptp(line[:, 0]))
-        weight = float(np.clip((depth - least) * 3.0 + 0.09, 0, 0.85)) * opacity
+        weight = float(np.clip((depth - least) * 4.5 + 0.15, 0, 0.9)) * opacity
         widths = 0.026 * scene.u * taper(30, 0.45, 0.45)
         mask = scene.canvas.stroke(scene.frame.to_px(line), widths, soft)
         image = over(image, color, np.clip(weight * mask, 0, 1))
@@ -130,7 +140,7 @@ def draw_folds(scene, image: np.ndarray) -> np.ndarray:
         depths = [float(sample(valley, line).mean()) for line in lines]
         for line, depth in zip(lines, depths, strict=True):
             depth = 0.4 * depth + 0.6 * min(depths)  # light from one side deepens one of them
-            weight = float(np.clip(depth * 1.8 - 0.18, OLD_FOLD if old else 0, 0.8))
+            weight = float(np.clip(depth * 2.3 - 0.17, OLD_FOLD if old else 0, 0.8))
             weight *= (1 if fold else 0.7) * opacity
             if weight > 0.05:
                 soft = 0.8 if scene.look.cel else 0.026 * u

@@ -73,11 +73,14 @@ def draw_contours(scene, image: np.ndarray) -> np.ndarray:
     """Contours of hair, person, skin and cover, a tapered jaw, and inner lines."""
     u, name, weight = scene.u, scene.look.name, scene.look.line
     width = weight * 0.013 * u
-    masks = (scene.hair, scene.person, scene.skin, scene.cover)
-    if name == "comic":
-        lines = np.max([brush_lines(scene, mask, 0.026 * u) for mask in masks], 0)
-    else:
-        lines = np.max([edge_lines(mask, width) for mask in masks], 0)
+
+    def outline(mask):
+        return brush_lines(scene, mask, 0.026 * u) if name == "comic" else edge_lines(mask, width)
+
+    lines = np.max([outline(mask) for mask in (scene.hair, scene.person, scene.skin)], 0)
+    # A scarf runs on as clothes below the chin.
+    upper = smoothstep(-scene.face_y, -scene.chin - 0.6, -scene.chin - 0.3)
+    lines = np.maximum(lines, outline(scene.cover) * upper)
     jaw = spline(scene.points[JAW, :2], 120, smooth=10)
     jaw = scene.canvas.stroke(jaw, weight * 0.026 * u * taper(120, 0.25, 0.25))
     jaw = jaw * scene.skin * smoothstep(blur(scene.skin, 0.05 * u), 0.5, 0.8)

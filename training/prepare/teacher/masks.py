@@ -209,12 +209,12 @@ def split_cover(place: Place, hair, clothes, probabilities, best, p):
     return np.maximum(hair, patch), clothes * (1 - patch), cover
 
 
-def brim_shade(place: Place, hair: np.ndarray) -> np.ndarray:
-    """Boolean: skin in the shade of a hat that the network calls hair."""
+def clear_brim(place: Place, hair, clothes, cover):
+    """Hair, clothes and cover without hair in the face under a hat: that is shade or dark cloth."""
     zone = (hair > 0.5) & (place.outside < -0.02)
-    if not zone.any() or np.median(place.light[zone]) < 0.3 * place.skin_lab[0]:
-        return np.zeros(hair.shape, bool)  # dark cloth below a scarf
-    return zone
+    if zone.any() and np.median(place.light[zone]) < 0.3 * place.skin_lab[0]:
+        clothes, cover = np.maximum(clothes, zone), np.maximum(cover, zone)
+    return hair * ~zone, clothes, cover
 
 
 def clean_hair(place: Place, hair, cover, hair_probability, best, p):
@@ -268,7 +268,7 @@ def clean_masks(
     clothes = ((best == CLOTHES) & (p > 0.5)).astype(np.float32)
     hair, clothes, cover = split_cover(place, hair, clothes, probabilities, best, p)
     if cover.any():
-        hair = hair * ~brim_shade(place, hair)
+        hair, clothes, cover = clear_brim(place, hair, clothes, cover)
     if (hair > 0.5).sum() > 300:
         hair, p = clean_hair(place, hair, cover, probabilities[HAIR], best, p)
     suit = ((x > 0.6) & (y > chin + 0.15)) | (y > chin + 0.6) | ((x > 1.0) & (y > chin - 0.4))

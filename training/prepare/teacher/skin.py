@@ -82,7 +82,7 @@ def measure_tone(scene) -> None:
     low, high = np.percentile(light, [30, 78])
     scene.tone = pixels[(light >= low) & (light <= high)].mean(0)
     # Where light and shade differ much, the lit part shows the person's color.
-    scene.tone[0] += np.clip(0.5 * (np.percentile(light, 80) - light.mean()) - 1, 0, 4)
+    scene.tone[0] += np.clip(0.8 * (np.percentile(light, 85) - light.mean()) - 2, 0, 5)
     scene.tone[0] = min(scene.tone[0], light.mean() + 4.5)
 
 
@@ -141,8 +141,8 @@ def match_tone(scene) -> None:
     base = np.array([light + 3 + 2 * (light > 50), a, b * 1.12 + 1])
     deep = float(smoothstep(-scene.tone[0], -52, -36))
     bright = smoothstep(scene.tone[0], 62, 76)
-    lift = 1.2 + 1.5 * bright - 3.0 * deep + (1.0 if scene.look.name == "anime" else 0)
-    aim = scene.tone * [1, 1.06, 1.06 + 0.03 * deep] + [lift, 0.0, 0.5]
+    lift = 1.0 + 1.5 * bright - 3.0 * deep + (1.0 if scene.look.name == "anime" else 0)
+    aim = scene.tone * [1, 1, 1 + 0.05 * deep] + [lift, 0.0, 0.5]
     shade = scene.shade[scene.cheeks] if scene.cheeks.sum() > 200 else np.zeros(1, np.float32)
     for _ in range(3):
         now = skin_lab(base, shade, scene.look.name).mean(0)
@@ -163,7 +163,7 @@ def paint_skin(scene) -> np.ndarray:
         sheen = scene.normals @ (half / np.linalg.norm(half)).astype(np.float32)
         sheen = blur(np.clip(sheen, 0, 1) ** 36, 0.04 * u) * blur(scene.oval, 0.03 * u)
         sheen = sheen * smoothstep(scene.shade, -0.3, 0.3)
-        lab[..., 0] += 8 * sheen * min(1, (97 - light) / 25)
+        lab[..., 0] += 10 * sheen * min(1, (97 - light) / 25)
         lab[..., 1] -= 1.5 * sheen
     gain = min(1, light / 62) ** 2
     nose = 0.7 if not scene.look.cel else 0.0
