@@ -241,5 +241,5 @@ def test_the_command_line_draws_with_a_base(folder, photo_path, tmp_path, monkey
         assert said in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["photo", str(photo_path), "-o", "other.png", "--base", str(folder / "base")])
-    assert "--base: --model animegan does not know that" in capsys.readouterr().err
+    assert "--base: only with --model stylegan" in capsys.readouterr().err
     assert not (tmp_path / "other.png").exists()
