@@ -27,25 +27,13 @@ PAGES = [
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LAUNCHERS = ("accelerate launch", "torchrun")
-OTHER_PROGRAMS = {
-    "python3",
-    "python3.11",
-    "pip",
-    "docker",
-    "mkdir",
-    "cp",
-    "pre-commit",
-    "ruff",
-    "mypy",
-    "codespell",
+OTHER_PROGRAMS = set(
+    "python3 python3.11 pip docker mkdir cp pre-commit ruff mypy codespell".split()
+)
+OTHER_OPTIONS = {  # of other programs
+    *("--cpu", "--dist", "--help", "--multi_gpu", "--nproc_per_node"),
+    "--num_cpu_threads_per_process",
 }
-OTHER_OPTIONS = {
-    "--dist",
-    "--help",
-    "--multi_gpu",
-    "--nproc_per_node",
-    "--cpu",
-}  # of other programs
 SCRIPTS = ("training", "benchmarks")
 STATIC = (
     "Client(",
