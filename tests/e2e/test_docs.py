@@ -27,9 +27,10 @@ PAGES = [
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LAUNCHERS = ("accelerate launch", "torchrun")
-OTHER_PROGRAMS = set(
-    "python3 python3.11 pip docker mkdir cp pre-commit ruff mypy codespell".split()
-)
+OTHER_PROGRAMS = {
+    *("python3", "python3.11", "pip", "docker", "mkdir", "cp", "pre-commit"),
+    *("ruff", "mypy", "codespell"),
+}
 OTHER_OPTIONS = {  # of other programs
     *("--cpu", "--dist", "--help", "--multi_gpu", "--nproc_per_node"),
     "--num_cpu_threads_per_process",
