@@ -18,8 +18,8 @@ NAMES = {
 }
 
 
-def races(names: list[str], quick: bool, style: str) -> Iterator:
-    """The races of the benchmarks that were asked for, in the table's order."""
+def make_benchmarks(names: list[str], quick: bool, style: str) -> Iterator:
+    """The chosen benchmarks, in the table's order."""
     from benchmarks import (
         faces,
         limits,
@@ -34,32 +34,32 @@ def races(names: list[str], quick: bool, style: str) -> Iterator:
     )
 
     found = {
-        "limits": lambda: [limits.race(quick)],
-        "photo": lambda: [photo.race(quick, style)],
-        "faces": lambda: faces.races(quick, style),
-        "portrait": lambda: [portrait.race(quick)],
-        "new_faces": lambda: new_faces.races(quick),
-        "video": lambda: [video.race(quick, style)],
-        "train_animegan": lambda: [train_animegan.race(quick)],
-        "train_stylegan": lambda: [train_stylegan.race(quick)],
-        "train_toongan": lambda: [train_toongan.race(quick)],
-        "start": lambda: start.races(quick, style),
+        "limits": lambda: [limits.make_benchmark(quick)],
+        "photo": lambda: [photo.make_benchmark(quick, style)],
+        "faces": lambda: faces.make_benchmarks(quick, style),
+        "portrait": lambda: [portrait.make_benchmark(quick)],
+        "new_faces": lambda: new_faces.make_benchmarks(quick),
+        "video": lambda: [video.make_benchmark(quick, style)],
+        "train_animegan": lambda: [train_animegan.make_benchmark(quick)],
+        "train_stylegan": lambda: [train_stylegan.make_benchmark(quick)],
+        "train_toongan": lambda: [train_toongan.make_benchmark(quick)],
+        "start": lambda: start.make_benchmarks(quick, style),
     }
     for name in names:
         yield from found[name]()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    from benchmarks.table import positive
+    from benchmarks.report import positive
 
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Our speed and memory beside references, as one table in Markdown.",
+        description="Speed and memory of Toonify and of reference implementations, as one table.",
         epilog="Benchmarks: " + "; ".join(f"{name}: {what}" for name, what in NAMES.items()),
     )
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help="benchmarks")
     parser.add_argument("--quick", action="store_true", help="few rounds: about ten minutes")
-    parser.add_argument("--rounds", type=positive, help="turns of each contender that count")
+    parser.add_argument("--rounds", type=positive, help="turns of each case that count")
     parser.add_argument("--style", default="comic", help="a style's name, or its folder")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args(arguments)
@@ -69,10 +69,10 @@ def main(arguments: list[str] | None = None) -> None:
         hub.resolve_model(options.style)
     except ValueError as error:
         parser.error(str(error))
-    from benchmarks.table import report
+    from benchmarks.report import report
 
     names = [name for name in NAMES if not options.only or name in options.only]
-    report(races(names, options.quick, options.style), options.rounds, options.json)
+    report(make_benchmarks(names, options.quick, options.style), options.rounds, options.json)
 
 
 if __name__ == "__main__":

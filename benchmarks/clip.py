@@ -3,9 +3,9 @@
     python -m benchmarks.clip [--quality best] [--seconds 30] [--source CLIP] [--eager-frames 4]
 
 Without `--source` a 720p clip is made: a slow pan over a photo with sensor noise, and a tone. The
-loop decodes, draws with the whole network in plain torch, and encodes, on as many threads; once at
-the size that the style draws at, and once at the clip's own. Said are also the flicker before and
-after it was steadied, whether times and sound are those of the source, and how memory grew.
+loop decodes, draws with the whole network in eager PyTorch, and encodes, on as many threads, at the
+size that the style draws at. The report also has the flicker before and after stabilization,
+whether times and sound are those of the source, and how memory grows.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def clocks() -> tuple[float, float]:
 
 
 def eager_loop(source: Path, target: Path, short_side: int | None, frames: int) -> Spent:
-    """What the plain loop takes; its first frame is not counted."""
+    """What the eager loop takes; its first frame is not counted."""
     network = load_generator(hub.resolve_model(hub.DEFAULT_STYLE)).eval()
     with av.open(str(source)) as clip, av.open(str(target), "w") as out, torch.inference_mode():
         film = out.add_stream("libx264", rate=clip.streams.video[0].average_rate)
@@ -136,7 +136,7 @@ def main() -> None:
 
     memory, begun = [], clocks()
     clip = draw(progress=lambda progress: memory.append(resident()))
-    ours = Spent.since(begun, clip.frames)
+    spent = Spent.since(begun, clip.frames)
     loops = {"same size": int(pipeline.style.short_side) or None}
     loops |= {"full size": None} if options.full_size else {}
     eager = {
@@ -150,10 +150,10 @@ def main() -> None:
         "frames": clip.frames,
         "drawn": clip.drawn,
         "quality": options.quality,
-        "ours": asdict(ours),
-        "eager": {name: asdict(spent) for name, spent in eager.items()},
-        "times_faster": {name: ours.fps / spent.fps for name, spent in eager.items()},
-        "times_less_cpu": {name: s.cpu_seconds / ours.cpu_seconds for name, s in eager.items()},
+        "Toonify": asdict(spent),
+        "eager": {name: asdict(found) for name, found in eager.items()},
+        "times_faster": {name: spent.fps / e.fps for name, e in eager.items()},
+        "times_less_cpu": {name: e.cpu_seconds / spent.cpu_seconds for name, e in eager.items()},
         "same_times": packets(source, "video") == packets(target, "video"),
         "same_sound": packets(source, "audio") == packets(target, "audio"),
         "flicker": vars(measured.flicker) | {"ratio": measured.flicker.ratio},

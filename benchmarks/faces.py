@@ -2,18 +2,18 @@
 
     python -m benchmarks.faces [--style comic] [--rounds 5] [--json FILE]
 
-`plain` looks for faces with MTCNN on the full photo, then draws the whole photo and each face at
-512x512, in eager PyTorch. Ours is `pipe(photo)`: it draws at the size at which the style's strokes
-have their weight, and faces again where they are too small for that. The photos are made of those
-in `hub_cards/`, and all begin as a decoded picture.
+The baseline detects faces with MTCNN on the full photo, then draws the whole photo and each face at
+512x512, in eager PyTorch. Toonify is `pipe(photo)`: it draws at the size that suits the style's
+strokes, and draws faces again that are too small for it. The photos are made of those in
+`hub_cards/`; decoding is not timed.
 """
 
-import functools
+from functools import partial
 from pathlib import Path
 
-from benchmarks.contenders import Contender, Figures, Job, Race
 from benchmarks.photo import refuse_missing
-from benchmarks.table import style_command
+from benchmarks.report import STYLE, command
+from benchmarks.runner import Benchmark, Case, Figures, Workload
 from toonify import hub
 
 CARDS = Path(__file__).parents[1] / "hub_cards"
@@ -27,7 +27,7 @@ LARGE = (
         ("random_012", 0.25, 1.1, 0.5),
     ),
 )
-PLAIN = "plain: MTCNN, eager PyTorch, fp32"
+BASELINE = "baseline: MTCNN, eager PyTorch, fp32"
 
 
 def group_photo(size: tuple[int, int], faces: tuple):
@@ -43,63 +43,65 @@ def group_photo(size: tuple[int, int], faces: tuple):
     return photo
 
 
-def plain(style: str, shape: tuple) -> Job:
-    from benchmarks.plain import PlainPipeline
+def prepare_baseline(style: str, shape: tuple) -> Workload:
+    from benchmarks.baseline import BaselinePipeline
 
-    pipe, photo = PlainPipeline(style), group_photo(*shape)
-    return Job(lambda: pipe(photo), {"photos": 1})
+    pipe, photo = BaselinePipeline(style), group_photo(*shape)
+    return Workload(lambda: pipe(photo), {"photos": 1})
 
 
-def ours(style: str, shape: tuple, quality: str = "best") -> Job:
+def prepare_toonify(style: str, shape: tuple, quality: str = "best") -> Workload:
     refuse_missing(style, quality)
     from toonify.pipelines.animegan import AnimeGANPipeline
 
     pipe = AnimeGANPipeline.from_pretrained(style, device="cpu", quality=quality)
     photo = group_photo(*shape)
-    toon = pipe(photo)  # also so that the remark is of this very photo
-    remark = f"{len(toon.faces)} faces found, {toon.drawn_faces} drawn again"
-    return Job(lambda: pipe(photo), {"photos": 1}, remark)
+    toon = pipe(photo)  # also so that the note is of this very photo
+    note = f"{len(toon.faces)} faces found, {toon.drawn_faces} drawn again"
+    return Workload(lambda: pipe(photo), {"photos": 1}, note)
 
 
-def against_plain(quick: bool = False, style: str = hub.DEFAULT_STYLE, shape=SMALL) -> Race:
-    contenders = [Contender(PLAIN, functools.partial(plain, style, shape))]
+def compare_with_baseline(
+    quick: bool = False, style: str = hub.DEFAULT_STYLE, shape=SMALL
+) -> Benchmark:
+    cases = [Case(BASELINE, partial(prepare_baseline, style, shape))]
     for quality in hub.QUALITIES:
-        prepare = functools.partial(ours, style, shape, quality)
-        contenders.append(Contender(f"pipe(photo), {quality}", prepare, compiles=True))
+        prepare = partial(prepare_toonify, style, shape, quality)
+        cases.append(Case(f"pipe(photo), {quality}", prepare, compiles=True))
     size, faces = shape
     title = f"A photo of {size[0]}x{size[1]} with {len(faces)} faces, style {Path(style).name}"
-    return Race(title, tuple(contenders), rounds=1 if quick else 5)
+    return Benchmark(title, tuple(cases), rounds=1 if quick else 5)
 
 
-def by_size(
+def compare_sizes(
     quick: bool = False, style: str = hub.DEFAULT_STYLE, shapes: tuple = (SMALL, LARGE)
-) -> Race:
+) -> Benchmark:
     """The same pipeline on photos of two sizes."""
-    contenders = tuple(
-        Contender(
+    cases = tuple(
+        Case(
             f"{shape[0][0]}x{shape[0][1]}, {len(shape[1])} faces",
-            functools.partial(ours, style, shape),
+            partial(prepare_toonify, style, shape),
             compiles=True,
         )
         for shape in shapes
     )
     title = f"pipe(photo) by the photo's size, style {Path(style).name}"
-    return Race(title, contenders, rounds=1 if quick else 5, ratios=False, judge=growth)
+    return Benchmark(title, cases, rounds=1 if quick else 5, ratios=False, compare=note_growth)
 
 
-def growth(figures: dict[str, Figures]) -> None:
+def note_growth(figures: dict[str, Figures]) -> None:
     """Adds how much longer the second takes than the first."""
     if len(figures) == 2:
         first, second = figures.values()
-        second.remarks.append(f"takes {second.median / first.median:.1f} times as long")
+        second.notes.append(f"takes {second.median / first.median:.1f} times as long")
 
 
-def races(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> list[Race]:
-    return [against_plain(quick, style), by_size(quick, style)]
+def make_benchmarks(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> list[Benchmark]:
+    return [compare_with_baseline(quick, style), compare_sizes(quick, style)]
 
 
 def main() -> None:
-    style_command(__doc__, lambda style: races(style=style))
+    command(__doc__, make_benchmarks, style=STYLE)
 
 
 if __name__ == "__main__":

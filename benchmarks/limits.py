@@ -5,18 +5,17 @@
 Other benchmarks let these run in turns with theirs, so that a share of a limit is of one run too.
 """
 
-import argparse
-import functools
+from functools import partial
 
-from benchmarks.contenders import Contender, Job, Race, Unavailable
-from benchmarks.table import command
+from benchmarks.report import command
+from benchmarks.runner import Benchmark, Case, Unavailable, Workload
 
 SIDE = 4096  # of the matrices
 CHANNELS, PIXELS, CONVOLUTIONS = 128, 256, 8
 COPIED = 2**28  # bytes: many times what caches hold
 
 
-def matmul(dtype: str, side: int = SIDE) -> Job:
+def matmul(dtype: str, side: int = SIDE) -> Workload:
     """Product of two square matrices in torch, in "float32" or "bfloat16"."""
     import torch
 
@@ -24,7 +23,7 @@ def matmul(dtype: str, side: int = SIDE) -> Job:
         refuse_slow_bf16()
     a, b = torch.randn(2, side, side, dtype=getattr(torch, dtype))
     product = torch.empty_like(a)
-    return Job(lambda: torch.mm(a, b, out=product), {"TFLOP": 2 * side**3 / 1e12})
+    return Workload(lambda: torch.mm(a, b, out=product), {"TFLOP": 2 * side**3 / 1e12})
 
 
 def convolutions(pixels: int):
@@ -43,7 +42,7 @@ def convolutions(pixels: int):
     return Row(*layers).requires_grad_(False), flop / 1e12
 
 
-def conv_torch(dtype: str, pixels: int = PIXELS) -> Job:
+def conv_torch(dtype: str, pixels: int = PIXELS) -> Workload:
     """Convolutions in torch, channels last."""
     import torch
 
@@ -52,10 +51,10 @@ def conv_torch(dtype: str, pixels: int = PIXELS) -> Job:
     network, flop = convolutions(pixels)
     layout = dict(dtype=getattr(torch, dtype), memory_format=torch.channels_last)
     network, x = network.to(**layout), torch.randn(1, CHANNELS, pixels, pixels).to(**layout)
-    return Job(torch.inference_mode()(lambda: network(x)), {"TFLOP": flop})
+    return Workload(torch.inference_mode()(lambda: network(x)), {"TFLOP": flop})
 
 
-def conv_openvino(precision: str, pixels: int = PIXELS) -> Job:
+def conv_openvino(precision: str, pixels: int = PIXELS) -> Workload:
     """Convolutions in OpenVINO, as the engine runs a network; `precision` is "f32" or "bf16"."""
     import numpy as np
 
@@ -77,16 +76,16 @@ def conv_openvino(precision: str, pixels: int = PIXELS) -> Job:
         engines.trace(network, shape), "CPU", settings
     ).create_infer_request()
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
-    return Job(lambda: request.infer([x], share_inputs=True), {"TFLOP": flop})
+    return Workload(lambda: request.infer([x], share_inputs=True), {"TFLOP": flop})
 
 
-def copying(size: int = COPIED) -> Job:
+def copying(size: int = COPIED) -> Workload:
     """A copy from memory to memory: each byte is read once and written once."""
     import torch
 
     source = torch.zeros(size // 4)
     target = torch.ones_like(source)
-    return Job(lambda: target.copy_(source), {"GB": 2 * size / 1e9})
+    return Workload(lambda: target.copy_(source), {"GB": 2 * size / 1e9})
 
 
 def refuse_slow_bf16() -> None:
@@ -98,32 +97,32 @@ def refuse_slow_bf16() -> None:
 
 
 MATMUL = {
-    name: Contender(f"matmul {SIDE} x {SIDE}, {name}", functools.partial(matmul, dtype))
+    name: Case(f"matmul {SIDE} x {SIDE}, {name}", partial(matmul, dtype))
     for name, dtype in (("fp32", "float32"), ("bf16", "bfloat16"))
 }
 CONVOLUTION = {
-    name: Contender(f"conv 3x3, {name}, OpenVINO", functools.partial(conv_openvino, precision))
+    name: Case(f"conv 3x3, {name}, OpenVINO", partial(conv_openvino, precision))
     for name, precision in (("fp32", "f32"), ("bf16", "bf16"))
 }
 
 
-def race(quick: bool = False) -> Race:
+def make_benchmark(quick: bool = False) -> Benchmark:
     """All limits; none is measured by another."""
-    contenders = (
+    cases = (
         *MATMUL.values(),
         *CONVOLUTION.values(),
         *(
-            Contender(f"conv 3x3, {name}, torch", functools.partial(conv_torch, dtype))
+            Case(f"conv 3x3, {name}, torch", partial(conv_torch, dtype))
             for name, dtype in (("fp32", "float32"), ("bf16", "bfloat16"))
         ),
-        Contender("copy of 256 MB, read and written", copying),
+        Case("copy of 256 MB, read and written", copying),
     )
     title = f"Limits; convolutions {CHANNELS} to {CHANNELS} channels at {PIXELS}x{PIXELS}"
-    return Race(title, contenders, rounds=3 if quick else 7, ratios=False)
+    return Benchmark(title, cases, rounds=3 if quick else 7, ratios=False)
 
 
 def main() -> None:
-    command(argparse.ArgumentParser(description=__doc__.split("\n")[0]), lambda options: [race()])
+    command(__doc__, lambda: [make_benchmark()])
 
 
 if __name__ == "__main__":

@@ -6,21 +6,20 @@ Timed is all from the seed to the pictures. Where no network is bundled, its wei
 the public network's always are: the time does not depend on them.
 """
 
-import argparse
-import functools
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks import limits
-from benchmarks.contenders import Contender, Job, Race
-from benchmarks.table import command
+from benchmarks.report import command
+from benchmarks.runner import Benchmark, Case, Workload
 from toonify import hub
 
 BATCH = 64
 RANDOM = "random weights"
 
 
-def public(count: int, **shape) -> Job:
+def prepare_published(count: int, **shape) -> Workload:
     """The public network in eager PyTorch; `shape` makes it another than the published one."""
     import torch
 
@@ -36,27 +35,27 @@ def public(count: int, **shape) -> Job:
         for picture in network(torch.randn(count, z_dim, 1, 1)):
             images.to_pil(picture)
 
-    return Job(run, {"faces": count}, RANDOM, again=runs(count))
+    return Workload(run, {"faces": count}, RANDOM, again=count_runs(count))
 
 
-def ours(count: int, source: str = hub.DEFAULT_FACES) -> Job:
+def prepare_toonify(count: int, source: str = hub.DEFAULT_FACES) -> Workload:
     """The pipeline, from `source` if that is there, else with an untrained network."""
     from toonify.pipelines.toongan import ToonGANPipeline
 
     if (hub.BUNDLED / source).is_dir() or Path(source).is_dir():
-        pipe, remark = ToonGANPipeline.from_pretrained(source, device="cpu"), ""
+        pipe, note = ToonGANPipeline.from_pretrained(source, device="cpu"), ""
     else:
-        pipe, remark = untrained(), f"{RANDOM}, as none are bundled"
-    said = "; ".join(filter(None, (pipe.engine.name, remark)))
-    return Job(lambda: pipe(count), {"faces": count}, said, again=runs(count))
+        pipe, note = load_untrained(), f"{RANDOM}, as none are bundled"
+    about = "; ".join(filter(None, (pipe.engine.name, note)))
+    return Workload(lambda: pipe(count), {"faces": count}, about, again=count_runs(count))
 
 
-def runs(count: int) -> int:
+def count_runs(count: int) -> int:
     """In a turn: more of what takes milliseconds."""
     return max(1, 10 // count)
 
 
-def untrained():
+def load_untrained():
     """A pipeline of the default network as it starts."""
     import torch
 
@@ -69,23 +68,26 @@ def untrained():
         return ToonGANPipeline.from_pretrained(folder, device="cpu")
 
 
-def race(count: int, quick: bool = False) -> Race:
-    contenders = (
-        Contender("public Toon-Generator, eager PyTorch, fp32", functools.partial(public, count)),
-        Contender("ToonGAN, pipeline", functools.partial(ours, count), compiles=True),
+def make_benchmark(count: int, quick: bool = False) -> Benchmark:
+    cases = (
+        Case(
+            "public Toon-Generator, eager PyTorch, fp32",
+            partial(prepare_published, count),
+        ),
+        Case("ToonGAN, pipeline", partial(prepare_toonify, count), compiles=True),
         limits.MATMUL["fp32"],
         limits.MATMUL["bf16"],
     )
     title = f"ToonGAN, {count} new face{'s' if count > 1 else ''} of 128x128"
-    return Race(title, contenders, rounds=3 if quick else 15)
+    return Benchmark(title, cases, rounds=3 if quick else 15)
 
 
-def races(quick: bool = False) -> list[Race]:
-    return [race(1, quick), race(BATCH, quick)]
+def make_benchmarks(quick: bool = False) -> list[Benchmark]:
+    return [make_benchmark(1, quick), make_benchmark(BATCH, quick)]
 
 
 def main() -> None:
-    command(argparse.ArgumentParser(description=__doc__.split("\n")[0]), lambda options: races())
+    command(__doc__, make_benchmarks)
 
 
 if __name__ == "__main__":

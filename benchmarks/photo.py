@@ -1,28 +1,28 @@
-"""One photo of 512x512 through the AnimeGANv2 generator: plain eager PyTorch beside the engine.
+"""One photo of 512x512 through the AnimeGANv2 generator: eager PyTorch beside the engine.
 
     python -m benchmarks.photo [--style comic] [--rounds 7] [--json FILE]
 
 All draw with the same weights, but for the fast generator of a style that has one.
 """
 
-import functools
+from functools import partial
 from pathlib import Path
 
 from benchmarks import limits
-from benchmarks.contenders import Contender, Figures, Job, Race, Unavailable
 from benchmarks.likeness import mean_error, psnr
-from benchmarks.table import style_command
+from benchmarks.report import STYLE, command
+from benchmarks.runner import Benchmark, Case, Figures, Unavailable, Workload
 from toonify import hub
 
 PHOTO = Path(__file__).parents[1] / "hub_cards" / "faces" / "astronaut.jpg"
-PLAIN, BEST, FAST = "plain eager PyTorch, fp32", "engine, best", "engine, fast"
+BASELINE, BEST, FAST = "baseline: eager PyTorch, fp32", "engine, best", "engine, fast"
 
 
-def plain(style: str, side: int) -> Job:
+def prepare_baseline(style: str, side: int) -> Workload:
     """The public port's network in eager PyTorch with default settings."""
     import torch
 
-    from benchmarks.plain import load_generator
+    from benchmarks.baseline import load_generator
 
     generator, x = load_generator(style), torch.from_numpy(picture(side))
 
@@ -30,10 +30,10 @@ def plain(style: str, side: int) -> Job:
     def run():
         return generator(x).numpy()
 
-    return Job(run, {"images": 1})
+    return Workload(run, {"images": 1})
 
 
-def engine(style: str, side: int, quality: str) -> Job:
+def prepare_engine(style: str, side: int, quality: str) -> Workload:
     """The network as the pipeline runs it."""
     import torch
 
@@ -42,7 +42,7 @@ def engine(style: str, side: int, quality: str) -> Job:
 
     pipe = AnimeGANPipeline.from_pretrained(style, device="cpu", quality=quality)
     x = torch.from_numpy(picture(side))
-    return Job(lambda: pipe.engine(x).numpy(), {"images": 1}, pipe.engine.name)
+    return Workload(lambda: pipe.engine(x).numpy(), {"images": 1}, pipe.engine.name)
 
 
 def refuse_missing(style: str, quality: str) -> None:
@@ -74,43 +74,45 @@ def tera_operations(folder: Path, side: int) -> float:
     return counter.get_total_flops() / 1e12
 
 
-def judge(style: str, side: int, figures: dict[str, Figures]) -> None:
+def compare(style: str, side: int, figures: dict[str, Figures]) -> None:
     """Adds likeness, arithmetic and its share of the convolution's rate to those that ran."""
     folder, conv = hub.resolve_model(style), figures.get(limits.CONVOLUTION["bf16"].name)
-    for name, quality in ((PLAIN, "best"), (BEST, "best"), (FAST, "fast")):
+    for name, quality in ((BASELINE, "best"), (BEST, "best"), (FAST, "fast")):
         if name not in figures:
             continue
         found = figures[name]
         generator = hub.generator_folder(folder, quality)
         found.amounts["TFLOP"] = tera_operations(generator, side)
-        if name != PLAIN and conv:
+        if name != BASELINE and conv:
             share = found.rate("TFLOP") / conv.rate("TFLOP")
-            found.remarks.append(f"{share:.0%} of the rate of the bf16 convolution")
-    if BEST in figures and PLAIN in figures:
-        error = mean_error(figures[BEST].drawn, figures[PLAIN].drawn)
-        figures[BEST].remarks.append(f"mean error {error:.4f} in [-1, 1] to the plain one")
+            found.notes.append(f"{share:.0%} of the rate of the bf16 convolution")
+    if BEST in figures and BASELINE in figures:
+        error = mean_error(figures[BEST].output, figures[BASELINE].output)
+        figures[BEST].notes.append(f"mean error {error:.4f} in [-1, 1] to the baseline")
     if FAST in figures and BEST in figures:
-        decibels = psnr(figures[FAST].drawn, figures[BEST].drawn)
-        figures[FAST].remarks.append(f"PSNR {decibels:.1f} dB to best")
+        decibels = psnr(figures[FAST].output, figures[BEST].output)
+        figures[FAST].notes.append(f"PSNR {decibels:.1f} dB to best")
 
 
-def race(quick: bool = False, style: str = hub.DEFAULT_STYLE, side: int = 512) -> Race:
-    contenders = (
-        Contender(PLAIN, functools.partial(plain, style, side)),
-        Contender(BEST, functools.partial(engine, style, side, "best"), compiles=True),
-        Contender(FAST, functools.partial(engine, style, side, "fast"), compiles=True),
+def make_benchmark(
+    quick: bool = False, style: str = hub.DEFAULT_STYLE, side: int = 512
+) -> Benchmark:
+    cases = (
+        Case(BASELINE, partial(prepare_baseline, style, side)),
+        Case(BEST, partial(prepare_engine, style, side, "best"), compiles=True),
+        Case(FAST, partial(prepare_engine, style, side, "fast"), compiles=True),
         limits.CONVOLUTION["bf16"],
     )
-    return Race(
+    return Benchmark(
         f"AnimeGANv2, {side}x{side}, style {Path(style).name}",
-        contenders,
+        cases,
         rounds=3 if quick else 7,
-        judge=functools.partial(judge, style, side),
+        compare=partial(compare, style, side),
     )
 
 
 def main() -> None:
-    style_command(__doc__, lambda style: [race(style=style)])
+    command(__doc__, lambda style: [make_benchmark(style=style)], style=STYLE)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,23 @@
-"""One 1024 px face from w: plain eager torch in float32 beside the engine.
+"""One 1024 px face from w: eager PyTorch in float32 beside the engine.
 
     python -m benchmarks.portrait [--rounds 7] [--json FILE]
 
-`plain` and `engine` draw with the bundled MobileStyleGAN, `published` is StyleGAN2 of that size as
+`eager` and `engine` draw with the bundled MobileStyleGAN, `published` is StyleGAN2 of that size as
 public toonify programs run it, with random weights: its time does not depend on them.
 """
 
-import argparse
-
-from benchmarks.contenders import Contender, Figures, Job, Race
 from benchmarks.likeness import largest_error
-from benchmarks.table import command
+from benchmarks.report import command
+from benchmarks.runner import Benchmark, Case, Figures, Workload
 
-PUBLISHED, PLAIN, ENGINE = (
+PUBLISHED, BASELINE, ENGINE = (
     "StyleGAN2, eager PyTorch, fp32",
-    "ours, eager PyTorch, fp32",
-    "ours, engine",
+    "Toonify, eager PyTorch, fp32",
+    "Toonify, engine",
 )
 
 
-def published() -> Job:
+def prepare_published() -> Workload:
     """StyleGAN2 with the paper's channels."""
     import torch
 
@@ -27,10 +25,10 @@ def published() -> Job:
 
     network = StyleGAN2Generator(resolution=1024).eval()
     ws = torch.randn(1, *network.synthesis.shape)
-    return Job(torch.no_grad()(lambda: network.synthesis(ws)), {"faces": 1}, "random weights")
+    return Workload(torch.no_grad()(lambda: network.synthesis(ws)), {"faces": 1}, "random weights")
 
 
-def ours(engine: bool) -> Job:
+def prepare_toonify(engine: bool) -> Workload:
     """The pipeline's base generator, as a torch network or as its engine."""
     import torch
 
@@ -39,35 +37,37 @@ def ours(engine: bool) -> Job:
     pipe = StyleGANPipeline.from_pretrained(device="cpu")
     ws = torch.randn(1, pipe.num_ws, 512, generator=torch.Generator().manual_seed(0)) * 0.5
     draw = pipe.engine(None) if engine else pipe.network("base").synthesis
-    return Job(torch.no_grad()(lambda: draw(ws).numpy()), {"faces": 1}, draw.name if engine else "")
-
-
-def plain() -> Job:
-    return ours(engine=False)
-
-
-def engine() -> Job:
-    return ours(engine=True)
-
-
-def judge(figures: dict[str, Figures]) -> None:
-    """Adds how far the engine's picture is from that of torch."""
-    if ENGINE in figures and PLAIN in figures:
-        error = largest_error(figures[ENGINE].drawn, figures[PLAIN].drawn)
-        figures[ENGINE].remarks.append(f"largest difference {error:.1e} to eager PyTorch")
-
-
-def race(quick: bool = False) -> Race:
-    contenders = (
-        Contender(PUBLISHED, published),
-        Contender(PLAIN, plain),
-        Contender(ENGINE, engine, compiles=True),
+    return Workload(
+        torch.no_grad()(lambda: draw(ws).numpy()), {"faces": 1}, draw.name if engine else ""
     )
-    return Race("StyleGAN toon of 1024x1024", contenders, rounds=3 if quick else 7, judge=judge)
+
+
+def prepare_baseline() -> Workload:
+    return prepare_toonify(engine=False)
+
+
+def prepare_engine() -> Workload:
+    return prepare_toonify(engine=True)
+
+
+def compare(figures: dict[str, Figures]) -> None:
+    """Adds how far the engine's picture is from that of torch."""
+    if ENGINE in figures and BASELINE in figures:
+        error = largest_error(figures[ENGINE].output, figures[BASELINE].output)
+        figures[ENGINE].notes.append(f"largest difference {error:.1e} to eager PyTorch")
+
+
+def make_benchmark(quick: bool = False) -> Benchmark:
+    cases = (
+        Case(PUBLISHED, prepare_published),
+        Case(BASELINE, prepare_baseline),
+        Case(ENGINE, prepare_engine, compiles=True),
+    )
+    return Benchmark("StyleGAN toon of 1024x1024", cases, rounds=3 if quick else 7, compare=compare)
 
 
 def main() -> None:
-    command(argparse.ArgumentParser(description=__doc__.split("\n")[0]), lambda options: [race()])
+    command(__doc__, lambda: [make_benchmark()])
 
 
 if __name__ == "__main__":

@@ -5,39 +5,39 @@
 The first photo is 512x512. With a cold cache the network is compiled; a warm one has it compiled.
 """
 
-import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
-from benchmarks.contenders import Contender, Job, Race, Timed, rusage_unit
 from benchmarks.photo import PHOTO
-from benchmarks.table import style_command
+from benchmarks.report import STYLE, command
+from benchmarks.runner import Benchmark, Case, Timed, Workload, rusage_unit
 from toonify import hub
 
 ROOT = Path(__file__).parents[1]
-PLAIN = """
+BASELINE = """
 import sys
 from PIL import Image
-from benchmarks.plain import PlainPipeline
-PlainPipeline(sys.argv[1])(Image.open(sys.argv[2]).convert("RGB"))
+from benchmarks.baseline import BaselinePipeline
+BaselinePipeline(sys.argv[1])(Image.open(sys.argv[2]).convert("RGB"))
 """
-OURS = """
+TOONIFY = """
 import sys
 from toonify import AnimeGANPipeline
 AnimeGANPipeline.from_pretrained(sys.argv[1], device="cpu")(sys.argv[2])
 """
 
 
-def process(*arguments: str) -> Job:
+def process(*arguments: str) -> Workload:
     """Python with these arguments."""
-    return Job(lambda: whole(arguments, {}))
+    return Workload(lambda: run_process(arguments, {}))
 
 
-def first_photo(script: str, style: str, cache: str) -> Job:
+def first_photo(script: str, style: str, cache: str) -> Workload:
     """A script that opens a style and draws one photo.
 
     `cache` is that of compiled graphs: "cold" for a new one each time, "warm" for one that stays.
@@ -47,14 +47,14 @@ def first_photo(script: str, style: str, cache: str) -> Job:
 
     def run() -> Timed:
         if cache == "warm":
-            return whole(arguments, {"TOONIFY_CACHE": kept.name})
+            return run_process(arguments, {"TOONIFY_CACHE": kept.name})
         with tempfile.TemporaryDirectory() as folder:
-            return whole(arguments, {"TOONIFY_CACHE": folder})
+            return run_process(arguments, {"TOONIFY_CACHE": folder})
 
-    return Job(run, {"photos": 1})
+    return Workload(run, {"photos": 1})
 
 
-def whole(arguments: tuple[str, ...], environment: dict[str, str]) -> Timed:
+def run_process(arguments: tuple[str, ...], environment: dict[str, str]) -> Timed:
     """Runs Python from its start to its end, in the project's folder.
 
     The memory is at least that of this process, with which the system's count begins.
@@ -73,45 +73,43 @@ def whole(arguments: tuple[str, ...], environment: dict[str, str]) -> Timed:
     return Timed(took, usage.ru_maxrss / rusage_unit())
 
 
-def imports(quick: bool = False) -> Race:
+def imports(quick: bool = False) -> Benchmark:
     """Imports and the command line; bare Python and torch stand beside them."""
     lines = {
         "python -c pass": ("-c", "pass"),
         "import torch": ("-c", "import torch"),
         "import toonify": ("-c", "import toonify"),
         "python -m toonify --help": ("-m", "toonify", "--help"),
-        "import app (the screen, with gradio)": ("-c", "import app"),
+        "import app (the demo, with gradio)": ("-c", "import app"),
     }
-    contenders = tuple(
-        Contender(name, functools.partial(process, *line)) for name, line in lines.items()
-    )
-    return Race(
-        "Start: a whole process", contenders, rounds=3 if quick else 5, warm=1, ratios=False
+    cases = tuple(Case(name, partial(process, *line)) for name, line in lines.items())
+    return Benchmark(
+        "Start: a whole process", cases, rounds=3 if quick else 5, warm=1, ratios=False
     )
 
 
-def first(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> Race:
+def first(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> Benchmark:
     """From the start of Python to the first drawn photo."""
-    contenders = (
-        Contender(
-            "plain: MTCNN, eager PyTorch, fp32",
-            functools.partial(first_photo, PLAIN, style, "warm"),
+    cases = (
+        Case(
+            "baseline: MTCNN, eager PyTorch, fp32",
+            partial(first_photo, BASELINE, style, "warm"),
         ),
         *(
-            Contender(f"ours, {cache} cache", functools.partial(first_photo, OURS, style, cache))
+            Case(f"Toonify, {cache} cache", partial(first_photo, TOONIFY, style, cache))
             for cache in ("cold", "warm")
         ),
     )
     title = f"The first photo of a process, 512x512, style {Path(style).name}"
-    return Race(title, contenders, rounds=1 if quick else 5)
+    return Benchmark(title, cases, rounds=1 if quick else 5)
 
 
-def races(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> list[Race]:
+def make_benchmarks(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> list[Benchmark]:
     return [imports(quick), first(quick, style)]
 
 
 def main() -> None:
-    style_command(__doc__, lambda style: races(style=style))
+    command(__doc__, make_benchmarks, style=STYLE)
 
 
 if __name__ == "__main__":

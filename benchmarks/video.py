@@ -1,20 +1,20 @@
-"""A clip of 1280x720, in frames/s: a frame-by-frame loop in eager PyTorch beside ours.
+"""A clip of 1280x720, in frames/s: a frame-by-frame loop in eager PyTorch beside Toonify.
 
     python -m benchmarks.video [--style comic] [--rounds 2] [--json FILE]
 
-The plain loop reads with PyAV, draws each frame whole, and writes H.264, once at the clip's size
-and once drawing at that of the style's strokes, as ours does. Ours follows faces and steadies the
-drawing too.
+The baseline reads with PyAV, draws each frame whole, and writes H.264, once at the clip's size
+and once drawing at that of the style's strokes, as Toonify does. Toonify also
+follows faces and stabilizes the frames.
 """
 
-import functools
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from benchmarks.contenders import Contender, Job, Race, Unavailable
 from benchmarks.faces import group_photo
 from benchmarks.photo import refuse_missing
-from benchmarks.table import style_command
+from benchmarks.report import STYLE, command
+from benchmarks.runner import Benchmark, Case, Unavailable, Workload
 from toonify import hub
 
 SIZE = (1280, 720)
@@ -31,13 +31,15 @@ def write_source(file: Path, frames: int, size: tuple[int, int]) -> None:
     write_clip(views, file, fps=24)
 
 
-def plain(style: str, frames: int, size: tuple[int, int], short_side: float = 0) -> Job:
+def prepare_baseline(
+    style: str, frames: int, size: tuple[int, int], short_side: float = 0
+) -> Workload:
     """Read, draw, write, one frame after the other; drawn with `short_side` px unless that is 0."""
     import av
 
-    from benchmarks.plain import PlainPipeline
+    from benchmarks.baseline import BaselinePipeline
 
-    pipe, folder = PlainPipeline(style), tempfile.TemporaryDirectory()
+    pipe, folder = BaselinePipeline(style), tempfile.TemporaryDirectory()
     source, target = (Path(folder.name, name) for name in ("source.mp4", "drawn.mp4"))
     write_source(source, frames, size)
 
@@ -54,10 +56,10 @@ def plain(style: str, frames: int, size: tuple[int, int], short_side: float = 0)
                 drawn.mux(stream.encode(av.VideoFrame.from_image(toon)))
             drawn.mux(stream.encode())
 
-    return Job(run, {"frames": frames})
+    return Workload(run, {"frames": frames})
 
 
-def ours(style: str, frames: int, size: tuple[int, int], quality: str) -> Job:
+def prepare_toonify(style: str, frames: int, size: tuple[int, int], quality: str) -> Workload:
     """The pipeline's function for clips."""
     try:
         from toonify.pipelines.video import draw_clip
@@ -74,34 +76,35 @@ def ours(style: str, frames: int, size: tuple[int, int], quality: str) -> Job:
     def run(folder=folder):  # which is there as long as it may run
         draw_clip(pipe, source, target, overwrite=True)
 
-    return Job(run, {"frames": frames})
+    return Workload(run, {"frames": frames})
 
 
-def race(
+def make_benchmark(
     quick: bool = False,
     style: str = hub.DEFAULT_STYLE,
     frames: int = 16,
     size: tuple[int, int] = SIZE,
-) -> Race:
+) -> Benchmark:
     few = 1 if quick else 4  # eager frames take seconds each, and all the same
     strokes = hub.read_style(hub.resolve_model(style), style).short_side
-    contenders = [
-        Contender(
-            "plain loop: PyAV, eager PyTorch, fp32", functools.partial(plain, style, few, size)
+    cases = [
+        Case(
+            "baseline loop: PyAV, eager PyTorch, fp32",
+            partial(prepare_baseline, style, few, size),
         )
     ]
     if 0 < strokes < min(size):
-        same_size = functools.partial(plain, style, few, size, strokes)
-        contenders.append(Contender(f"the same, drawn {strokes:g} px high", same_size))
+        same_size = partial(prepare_baseline, style, few, size, strokes)
+        cases.append(Case(f"the same, drawn {strokes:g} px high", same_size))
     for quality in hub.QUALITIES:
-        draw = functools.partial(ours, style, frames // 2 if quick else frames, size, quality)
-        contenders.append(Contender(f"draw_clip, {quality}", draw, compiles=True))
+        draw = partial(prepare_toonify, style, frames // 2 if quick else frames, size, quality)
+        cases.append(Case(f"draw_clip, {quality}", draw, compiles=True))
     title = f"A clip of {size[0]}x{size[1]}, style {Path(style).name}"
-    return Race(title, tuple(contenders), rounds=1 if quick else 3)
+    return Benchmark(title, tuple(cases), rounds=1 if quick else 3)
 
 
 def main() -> None:
-    style_command(__doc__, lambda style: [race(style=style)])
+    command(__doc__, lambda style: [make_benchmark(style=style)], style=STYLE)
 
 
 if __name__ == "__main__":

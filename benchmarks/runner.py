@@ -1,7 +1,7 @@
-"""Races: contenders, each in a process of its own, take turns; time and memory of each.
+"""Benchmarks: cases, each in a process of its own, take turns; time and memory of each.
 
-A contender is a function without arguments that prepares a `Job`; it is called in its own process,
-and the others sleep while it has its turn. Ratios are of medians within one race of one run.
+A case is a function without arguments that prepares a `Workload`; it is called in its own process,
+and the others sleep while it has its turn. Ratios are of medians within one benchmark of one run.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ if TYPE_CHECKING:  # not loaded: the processes that start others are to be small
 
 
 class Unavailable(Exception):
-    """A contender cannot run here; the text says why, for the table."""
+    """A case cannot run here; the text says why, for the table."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a contender does in one turn.
+class Workload:
+    """What a case does in one turn.
 
     `run` does it once. It gives what it drew (a float32 array in [-1, 1]), a `Timed` if it took the
     time itself, or anything else, which is dropped. `amounts` says by unit how much one run does,
-    for example {"images": 4, "TFLOP": 0.8}; the first is what contenders are compared by. A turn
+    for example {"images": 4, "TFLOP": 0.8}; the first is what cases are compared by. A turn
     is `again` runs, each of them timed: of a short one the first finds caches cold.
     """
 
     run: Callable[[], object]
     amounts: dict[str, float] = field(default_factory=dict)
-    remark: str = ""
+    note: str = ""
     again: int = 1
 
 
@@ -51,20 +51,20 @@ class Timed:
 
 
 @dataclass(frozen=True)
-class Contender:
+class Case:
     """Its name, and what prepares it.
 
     With `compiles` a process before fills the cache of compiled graphs: memory is to be a user's.
     """
 
     name: str
-    prepare: Callable[[], Job]
+    prepare: Callable[[], Workload]
     compiles: bool = False
 
 
 @dataclass
 class Figures:
-    """What was measured of a contender; `missing` says why if nothing was.
+    """What was measured of a case; `missing` says why if nothing was.
 
     `cpu_seconds` are those of all threads, which other work on the machine changes less; there are
     none of runs that measure themselves.
@@ -73,11 +73,11 @@ class Figures:
     seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
     amounts: dict[str, float] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     missing: str = ""
     failed: bool = False
     cpu_seconds: list[float] = field(default_factory=list)
-    drawn: "np.ndarray | None" = None
+    output: "np.ndarray | None" = None
 
     @property
     def median(self) -> float:
@@ -90,39 +90,39 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Race:
-    """Contenders for one task; the first is the one that the others are measured by.
+class Benchmark:
+    """Cases for one task; the first is the one that the others are measured by.
 
     With `ratios` off they do different things, and none is measured by another. `warm` runs of each
-    are not counted. `judge` adds remarks to the figures of those that ran, by name.
+    are not counted. `compare` adds notes to the figures of those that ran, by name.
     """
 
     title: str
-    contenders: tuple[Contender, ...]
+    cases: tuple[Case, ...]
     rounds: int = 7
     warm: int = 1
     ratios: bool = True
-    judge: Callable[[dict[str, Figures]], None] | None = None
+    compare: Callable[[dict[str, Figures]], None] | None = None
 
 
 class Worker:
-    """A contender's process; a context manager, after which the process has ended."""
+    """A case's process; a context manager, after which the process has ended."""
 
-    def __init__(self, contender: Contender):
-        self.contender, self.figures = contender, Figures()
+    def __init__(self, case: Case):
+        self.case, self.figures = case, Figures()
 
     def __enter__(self) -> "Worker":
         spawning = multiprocessing.get_context("spawn")  # a fork would begin with our memory
         self.pipe, theirs = spawning.Pipe()
-        self.process = spawning.Process(target=serve, args=(theirs, self.contender.prepare))
+        self.process = spawning.Process(target=serve, args=(theirs, self.case.prepare))
         self.process.start()
         theirs.close()  # so that the pipe ends with the process
         answer = self.receive()
         if isinstance(answer, str):
             self.figures.missing = answer
         elif answer is not None:
-            self.figures.amounts, remark = answer
-            self.figures.remarks += [remark] if remark else []
+            self.figures.amounts, note = answer
+            self.figures.notes += [note] if note else []
         return self
 
     def __exit__(self, *error) -> None:
@@ -134,7 +134,7 @@ class Worker:
         self.pipe.close()
 
     def turn(self, counts: bool) -> None:
-        """Lets the contender have a turn, whose times count or only warm it up."""
+        """Lets the case have a turn, whose times count or only warm it up."""
         if not self.figures.missing and (took := self.ask("turn")) and counts:
             seconds, cpu_seconds, self.figures.peak_mb = took
             self.figures.seconds += seconds
@@ -143,7 +143,7 @@ class Worker:
     def show(self) -> None:
         """Fetches what the last run drew."""
         if not self.figures.missing:
-            self.figures.drawn = self.ask("show")
+            self.figures.output = self.ask("show")
 
     def ask(self, order: str):
         self.send(order)
@@ -164,23 +164,23 @@ class Worker:
             return None
 
 
-def serve(pipe: Connection, prepare: Callable[[], Job]) -> None:
-    """A contender's process: prepares, then runs whenever it is its turn."""
+def serve(pipe: Connection, prepare: Callable[[], Workload]) -> None:
+    """A case's process: prepares, then runs whenever it is its turn."""
     try:
-        job = prepare()
+        workload = prepare()
     except Unavailable as reason:
         pipe.send(str(reason))
         return
-    pipe.send((job.amounts, job.remark))
+    pipe.send((workload.amounts, workload.note))
     result = None
     for order in orders(pipe):
         if order == "show":
             pipe.send(result if type(result).__name__ == "ndarray" else None)
             continue
         seconds, cpu_seconds, peak = [], [], None
-        for _ in range(job.again):
+        for _ in range(workload.again):
             begin, cpu = time.perf_counter(), time.process_time()
-            result = job.run()
+            result = workload.run()
             took, cpu = time.perf_counter() - begin, time.process_time() - cpu
             if isinstance(result, Timed):
                 took, peak = result.seconds, result.peak_mb
@@ -191,7 +191,7 @@ def serve(pipe: Connection, prepare: Callable[[], Job]) -> None:
 
 
 def orders(pipe: Connection) -> Iterator[str]:
-    """What the race asks for, until it ends or its process is gone."""
+    """What the benchmark asks for, until it ends or its process is gone."""
     with contextlib.suppress(EOFError):
         while (order := pipe.recv()) != "end":
             yield order
@@ -213,24 +213,24 @@ def rusage_unit() -> int:
     return 2**20 if sys.platform == "darwin" else 2**10
 
 
-def run(race: Race, rounds: int | None = None) -> dict[str, Figures]:
-    """Runs a race, of `rounds` turns each if told so: figures by contender."""
+def run(benchmark: Benchmark, rounds: int | None = None) -> dict[str, Figures]:
+    """Runs a benchmark, of `rounds` turns each if told so: figures by case."""
     with contextlib.ExitStack() as stack:
         workers = []
-        for contender in race.contenders:
-            if contender.compiles:
-                with Worker(contender):
+        for case in benchmark.cases:
+            if case.compiles:
+                with Worker(case):
                     pass
-            workers.append(stack.enter_context(Worker(contender)))
-        for turn in range(race.warm + (rounds or race.rounds)):
+            workers.append(stack.enter_context(Worker(case)))
+        for turn in range(benchmark.warm + (rounds or benchmark.rounds)):
             for worker in workers:
-                worker.turn(counts=turn >= race.warm)
-        if race.judge:
+                worker.turn(counts=turn >= benchmark.warm)
+        if benchmark.compare:
             for worker in workers:
                 worker.show()
-    figures = {worker.contender.name: worker.figures for worker in workers}
-    if race.judge:
-        race.judge({name: found for name, found in figures.items() if not found.missing})
+    figures = {worker.case.name: worker.figures for worker in workers}
+    if benchmark.compare:
+        benchmark.compare({name: found for name, found in figures.items() if not found.missing})
     return figures
 
 

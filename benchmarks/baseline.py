@@ -1,6 +1,6 @@
 """AnimeGANv2 as most people would run its public port: eager PyTorch in float32, nothing tuned.
 
-The network is written out here, so that what ours gains is never lent to what it is measured by.
+The network is written out here, so that no speed-up of Toonify reaches the baseline.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ class InvertedResidual(nn.Module):
         return x + self.layers(x) if self.skip else self.layers(x)
 
 
-class PlainGenerator(nn.Module):
+class BaselineGenerator(nn.Module):
     """Photo (N, 3, H, W) in [-1, 1] -> drawing, same shape and range. H, W: multiples of 4."""
 
     def __init__(self, width: int, depth: int, upsample: str):
@@ -69,17 +69,17 @@ class PlainGenerator(nn.Module):
         return self.out_layer(self.block_e(self.double(x)))
 
 
-def load_generator(style: str) -> PlainGenerator:
-    """The plain network with a style's weights; a name, or a folder."""
+def load_generator(style: str) -> BaselineGenerator:
+    """The baseline network with a style's weights; a name, or a folder."""
     folder = hub.resolve_model(style)
     config = hub.read_json(folder / hub.CONFIG)
-    network = PlainGenerator(config["width"], config["depth"], config["upsample"])
+    network = BaselineGenerator(config["width"], config["depth"], config["upsample"])
     weights = load_file(hub.weights_file(folder))
     network.load_state_dict({name: weight.float() for name, weight in weights.items()})
     return network.eval()
 
 
-class PlainPipeline:
+class BaselinePipeline:
     """A whole photo and then each face: MTCNN on the full photo, faces cut out by their boxes."""
 
     SIDE = 512  # px at which faces are drawn
