@@ -54,10 +54,10 @@ class BaselineGenerator(nn.Module):
         self.block_e = nn.Sequential(conv(4 * c, 2 * c), conv(2 * c, 2 * c), conv(2 * c, c, 7))
         self.out_layer = nn.Sequential(nn.Conv2d(c, 3, 1, bias=False), nn.Tanh())
 
-    def double(self, x):
-        """As the weights were trained: TensorFlow's rule ("tf"), or the public port's."""
-        if self.upsample != "tf":
-            aligned = self.upsample == "align"
+    def upsample2x(self, x):
+        """As the weights were trained: like TensorFlow 1 ("tf1"), or like the public port."""
+        if self.upsample != "tf1":
+            aligned = self.upsample == "align_corners"
             return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=aligned)
         size = [2 * side + 1 for side in x.shape[-2:]]
         x = F.pad(x, (0, 1, 0, 1), mode="replicate")
@@ -65,8 +65,8 @@ class BaselineGenerator(nn.Module):
 
     def forward(self, x):
         x = self.block_c(self.block_b(self.block_a(x)))
-        x = self.block_d(self.double(x))
-        return self.out_layer(self.block_e(self.double(x)))
+        x = self.block_d(self.upsample2x(x))
+        return self.out_layer(self.block_e(self.upsample2x(x)))
 
 
 def load_generator(style: str) -> BaselineGenerator:

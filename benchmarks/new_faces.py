@@ -24,9 +24,9 @@ def prepare_published(count: int, **shape) -> Workload:
     import torch
 
     from toonify import images
-    from toonify.models.dcgan import SeedGenerator
+    from toonify.models.dcgan import DCGANGenerator
 
-    network = SeedGenerator(**shape).eval()
+    network = DCGANGenerator(**shape).eval()
     z_dim = network.config.z_dim
 
     @torch.no_grad()

@@ -255,7 +255,7 @@ def simplify(graph: "openvino.Model") -> "openvino.Model":
     """The same function in operations that the CPU plugin has fast kernels for; changes `graph`.
 
     Layer norm over C, H and W comes as a group norm, which is run on a flattened copy: two changes
-    of memory layout each. Doubling by TensorFlow's rule comes as pad, resize and cut. Together they
+    of memory layout each. TensorFlow's upsampling comes as pad, resize and cut. Together they
     cost a third of the AnimeGANv2 generator's time.
     """
     from openvino import opset13 as ops
@@ -267,7 +267,7 @@ def simplify(graph: "openvino.Model") -> "openvino.Model":
             flat = ops.mvn(image, np.array([1, 2, 3]), True, settings["epsilon"], "inside_sqrt")
             gain, bias = (ops.reshape(v, np.array([1, -1, 1, 1]), False) for v in (gain, bias))
             node.output(0).replace(ops.add(ops.multiply(flat, gain), bias).output(0))
-        elif doubles(node, settings):
+        elif is_upsample2x(node, settings):
             (cut,) = node.output(0).get_target_inputs()
             resized = ops.interpolate(
                 node.input_value(0).get_node().input_value(0),
@@ -282,7 +282,7 @@ def simplify(graph: "openvino.Model") -> "openvino.Model":
     return graph
 
 
-def doubles(node: "openvino.Node", settings: dict) -> bool:
+def is_upsample2x(node: "openvino.Node", settings: dict) -> bool:
     """Whether the node is the resize in "repeat the last row and column, resize to 2H + 1, cut"."""
     if node.get_type_name() != "Interpolate":
         return False

@@ -137,9 +137,9 @@ def test_public_networks_draw_and_are_neither_mixed_nor_moved(faces, tmp_path, u
     assert images.load("g.png").size == (64, 64)
     for words in ("--mix 1:2", "--truncation 0.5", "--edit smile=1"):
         message = usage("generate", "-o", "h.png", "--model", "public", *words.split())
-        assert "SeedGenerator has no w" in message
+        assert "DCGANGenerator has no w" in message
     message = usage("generate", "-o", "h.gif", "--model", "public", "--interpolate", 2)
-    assert "SeedGenerator has no w" in message
+    assert "DCGANGenerator has no w" in message
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_wrong_options_are_refused_before_anything_runs(arguments, said, capsys)
 # The cases themselves, in this process -----------------------------------------------------
 
 
-@pytest.mark.parametrize("upsample", ["tf", "align", "half"])
+@pytest.mark.parametrize("upsample", ["tf1", "align_corners", "half_pixel"])
 def test_the_baseline_network_draws_the_same_as_toonify(make_style, tmp_path, upsample):
     torch = pytest.importorskip("torch")
     from benchmarks.baseline import load_generator

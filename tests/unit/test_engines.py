@@ -39,8 +39,8 @@ def refuse():
 
 @pytest.mark.parametrize(
     "name, upsample",
-    [(name, "tf") for name in ANIMEGAN_MODELS]
-    + [("animegan", "align"), ("animegan", "half"), ("cartoongan", None)],
+    [(name, "tf1") for name in ANIMEGAN_MODELS]
+    + [("animegan", "align_corners"), ("animegan", "half_pixel"), ("cartoongan", None)],
 )
 def test_same_picture_as_torch_at_every_size(cache, name, upsample):
     network = toy(PHOTO_MODELS[name], **({"upsample": upsample} if upsample else {}))

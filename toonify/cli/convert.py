@@ -9,7 +9,7 @@ from click import Choice
 from toonify import hub
 from toonify.cli import options
 from toonify.cli.options import option
-from toonify.convert.formats import BACK, KINDS, PICKLE, PUBLISHED
+from toonify.convert.formats import BACK, KINDS, OLD_MODES, PICKLE, PUBLISHED
 
 EXPORTS = (".onnx", ".xml")
 STATES = (".pt", ".pth")
@@ -38,6 +38,13 @@ ONNX and IR files take photos of any height and width, or w+ (StyleGAN, ToonGAN)
 size. Each is tested and only kept if it draws what torch draws."""
 
 
+def current_mode(context: click.Context, parameter: click.Parameter, mode: str | None):
+    """The upsampling mode in this release; an old one is read for one more release."""
+    if mode in OLD_MODES:
+        options.warn_renamed(f"--upsample {mode}", OLD_MODES[mode])
+    return OLD_MODES.get(mode or "", mode)
+
+
 @options.command(
     examples="""
     convert face_paint_512_v2 styles/face_paint
@@ -58,9 +65,10 @@ size. Each is tested and only kept if it draws what torch draws."""
 @option("--license", "License of the weights", None, FROM, show_default="the known one")
 @option(
     "--upsample",
-    "Upsampling of an AnimeGANv2 network: align, half, or tf for weights from TensorFlow",
+    "Upsampling of an AnimeGANv2 network: align_corners, half_pixel, or tf1 (TensorFlow's)",
     None,
     FROM,
+    callback=current_mode,
     show_default="that of the project",
 )
 @option("--fp32", "Weights of 32 bits instead of 16", None, FROM, is_flag=True)

@@ -46,10 +46,10 @@ LAYERS = {
 }
 
 
-def from_animegan2(state: State, upsample: str = "align") -> AnimeGANGenerator:
+def from_animegan2(state: State, upsample: str = "align_corners") -> AnimeGANGenerator:
     """The network of a state dict of bryandlee's, float32, for evaluation.
 
-    `tf` as `upsample` is for weights that TensorFlow trained: its doubling, and its norms' epsilon.
+    `upsample` "tf1" is for weights that TensorFlow trained: its resize, and its norms' epsilon.
 
     Raises:
         ValueError: a key is missing, unexpected, mis-shaped or not finite: it names the first.
@@ -57,7 +57,7 @@ def from_animegan2(state: State, upsample: str = "align") -> AnimeGANGenerator:
     return build(state, lambda key: key, upsample)
 
 
-def from_pytorch_animegan(held: Mapping, upsample: str = "half") -> AnimeGANGenerator:
+def from_pytorch_animegan(held: Mapping, upsample: str = "half_pixel") -> AnimeGANGenerator:
     """The same of a checkpoint of ptran1203's version 2, or of the state dict in it."""
     state = held.get("model_state_dict", held)
     if not isinstance(state, Mapping):
@@ -90,7 +90,7 @@ def build(state: State, name: Callable[[str], str], upsample: str) -> AnimeGANGe
         "width": width if 0 < width <= WIDEST else 32,  # what doesn't fit is then told by its name
         "depth": sum(1 for _ in itertools.takewhile(bool, residuals)) or 4,
         "upsample": upsample,
-        "norm_eps": 1e-12 if upsample == "tf" else 1e-5,
+        "norm_eps": 1e-12 if upsample == "tf1" else 1e-5,
         "out_bias": bias in state,
     }
     with torch.device("meta"):

@@ -29,7 +29,7 @@ from toonify.convert import (
 from toonify.convert.formats import KINDS, PUBLISHED
 from toonify.convert.states import written
 from toonify.hub import saving
-from toonify.models.animegan import UPSAMPLING
+from toonify.models.animegan import UPSAMPLE_MODES
 from toonify.models.stylegan2 import StyleGAN2Generator
 
 CRITIC = "critic.safetensors"
@@ -83,15 +83,15 @@ class Checkpoint:
 def read(source: str, kind: str | None = None, upsample: str | None = None) -> Checkpoint:
     """What is in a file, a folder, or the published weights of that name.
 
-    `kind` is one of `KINDS`, for what isn't known by its content; `upsample` the rule by which an
-    AnimeGANv2 network doubles, if it isn't its port's.
+    `kind` is one of `KINDS`, for what isn't known by its content; `upsample` the upsampling
+    mode of an AnimeGANv2 network, if it is not that of its port.
 
     Raises:
         ValueError: it is of no kind that is known, holds code, is damaged, or doesn't fit.
         ConnectionError: the published weights cannot be fetched.
     """
-    if upsample is not None and upsample not in UPSAMPLING:
-        raise ValueError(f"--upsample {upsample!r}: expected one of {', '.join(UPSAMPLING)}")
+    if upsample is not None and upsample not in UPSAMPLE_MODES:
+        raise ValueError(f"--upsample {upsample!r}: expected one of {', '.join(UPSAMPLE_MODES)}")
     path, notes = Path(source), []
     if path.exists():
         held = open_path(path)
@@ -236,10 +236,10 @@ def unknown(what: str) -> str:
 # What reads it --------------------------------------------------------------------------------
 
 
-# The two ports of AnimeGANv2, and the rule by which each doubles.
+# The two ports of AnimeGANv2, and the upsampling mode of each.
 PORTS = {
-    "animegan2-pytorch": (animegan.from_animegan2, "align"),
-    "pytorch-animegan": (animegan.from_pytorch_animegan, "half"),
+    "animegan2-pytorch": (animegan.from_animegan2, "align_corners"),
+    "pytorch-animegan": (animegan.from_pytorch_animegan, "half_pixel"),
 }
 
 
@@ -248,15 +248,15 @@ def read_animegan(held: object, kind: str, stem: str, upsample: str | None) -> C
     if not isinstance(held, Mapping):
         raise ValueError(f"it holds a {type(held).__name__}, expected a state dict")
     known = PUBLISHED.get(stem) if kind == "animegan2-pytorch" else None
-    convert, rule = PORTS[kind]
-    rule = upsample or (known.upsample if known else rule)
+    convert, mode = PORTS[kind]
+    mode = upsample or (known.upsample if known else mode)
     return Checkpoint(
-        convert(held, rule),
+        convert(held, mode),
         kind,
         "animegan",
         scope="photo",
         license=known.license if known else "",
-        notes=(f"it doubles by the rule {rule!r}",),
+        notes=(f"upsampling mode {mode!r}",),
     )
 
 

@@ -10,10 +10,10 @@ import torch
 
 from toonify.convert.states import check
 from toonify.convert.unpickling import read_torch
-from toonify.models.dcgan import SeedGenerator
+from toonify.models.dcgan import DCGANGenerator
 
 
-def convert(source: str | Path, **sizes) -> SeedGenerator:
+def convert(source: str | Path, **sizes) -> DCGANGenerator:
     """The network in a `.pth` file, float32, for evaluation; `sizes` if not as published.
 
     Raises:
@@ -27,10 +27,10 @@ def convert(source: str | Path, **sizes) -> SeedGenerator:
         raise ValueError(f"{source}: {error}") from error
 
 
-def from_public(state: dict[str, torch.Tensor], **sizes) -> SeedGenerator:
+def from_public(state: dict[str, torch.Tensor], **sizes) -> DCGANGenerator:
     """The network of a state dict; ValueError as `convert`."""
     with torch.device("meta"):
-        network = SeedGenerator(**sizes)
+        network = DCGANGenerator(**sizes)
     check(state, network.state_dict())
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     network.load_state_dict(state, assign=True)

@@ -20,7 +20,7 @@ from toonify import engines, hub
 from toonify.convert import persistent, stylegan2
 from toonify.convert.checkpoints import CRITIC
 from toonify.convert.formats import PICKLE
-from toonify.models import FACE_MODELS, NOISE_MODELS, PHOTO_MODELS, SeedGenerator
+from toonify.models import FACE_MODELS, NOISE_MODELS, PHOTO_MODELS, DCGANGenerator
 from toonify.models.stylegan2 import StyleGAN2Generator
 
 sys.modules.setdefault("openvino_telemetry", None)  # nobody is told; see toonify.engines
@@ -71,7 +71,7 @@ def drawing_part(network: nn.Module) -> tuple[nn.Module, str, tuple[int, ...]]:
     """What of a network draws, the name of its input, and its shape, -1 where it is free."""
     if isinstance(network, tuple(PHOTO_MODELS.values())):
         return network, "photo", engines.PICTURES
-    if isinstance(network, SeedGenerator):
+    if isinstance(network, DCGANGenerator):
         return network, "z", (-1, network.config.z_dim)
     return network.synthesis, "w", (-1, network.num_ws, network.config.w_dim)
 
@@ -89,7 +89,7 @@ def example(network: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
     if shape == engines.PICTURES:
         return torch.rand(2, 3, 80, 56, generator=noise) * 2 - 1
     z = torch.randn(2, network.config.z_dim, generator=noise)
-    if isinstance(network, SeedGenerator):
+    if isinstance(network, DCGANGenerator):
         return z
     return network.mapping(z)[:, None].repeat(1, network.num_ws, 1)
 

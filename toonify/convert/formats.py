@@ -12,6 +12,8 @@ KINDS = {
     "random-face": "MobileStyleGAN in the wheel random-face (.whl)",
 }
 BACK = ("rosinality", "nvlabs")  # the kinds that StyleGAN2 can be written as
+# Upsampling modes of older releases.
+OLD_MODES = {"tf": "tf1", "align": "align_corners", "half": "half_pixel"}
 PICKLE = ".pkl"  # how files end that NVlabs' programs open
 
 
@@ -19,7 +21,7 @@ PICKLE = ".pkl"  # how files end that NVlabs' programs open
 class Published:
     """Weights that bryandlee/animegan2-pytorch publishes.
 
-    `upsample` is the rule of doubling that they were trained with.
+    `upsample` is the upsampling mode that they were trained with.
     """
 
     upsample: str
@@ -28,10 +30,12 @@ class Published:
 
 RESEARCH = "unknown: trained on pictures that the maker says he has no rights to"
 PUBLISHED = {
-    "celeba_distill": Published("align", "non-commercial, as CelebA-HQ, on which it was distilled"),
-    "face_paint_512_v1": Published("align", RESEARCH),
-    "face_paint_512_v2": Published("align", RESEARCH),
+    "celeba_distill": Published(
+        "align_corners", "non-commercial, as CelebA-HQ, on which it was distilled"
+    ),
+    "face_paint_512_v1": Published("align_corners", RESEARCH),
+    "face_paint_512_v2": Published("align_corners", RESEARCH),
     "paprika": Published(
-        "tf", "non-commercial, as the weights of TachibanaYoshino/AnimeGANv2 that it was made from"
+        "tf1", "non-commercial, as the weights of TachibanaYoshino/AnimeGANv2 that it was made from"
     ),
 }

@@ -3,10 +3,8 @@
 import inspect
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import nn
 from toonify.hub.resolve import resolve_model
 from toonify.hub.style import (
     CONFIG,
@@ -15,12 +13,14 @@ from toonify.hub.style import (
     OWN_ENCODER,
     generator_folder,
     read_json,
+    warn_of_old_name,
     weights_file,
 )
 
 LARGEST_SETTING = 4096  # of a number in config.json: larger ones only exhaust memory
 # Settings of older versions that are gone, and the value that changed nothing.
 GONE_SETTINGS = {"tail": 0}
+OLD_CLASSES = {"SeedGenerator": "DCGANGenerator"}  # read for one more release
 
 
 def encoder_of(base: Path) -> Path | None:
@@ -45,7 +45,7 @@ def architecture(folder: Path) -> dict:
 # The network in it ----------------------------------------------------------------------------
 
 
-def load_model(folder: str | Path, classes: dict[str, type]) -> "nn.Module":
+def load_model(folder: str | Path, classes: dict[str, Any]) -> Any:
     """Loads the network of a folder, in float32 and evaluation mode, on the CPU.
 
     Args:
@@ -112,11 +112,14 @@ def generator_files(folder: Path, quality: str = "best") -> list[Path]:
     return [inner / CONFIG, weights_file(inner)]
 
 
-def read_config(file: Path, classes: dict[str, type]) -> tuple[type, dict]:
+def read_config(file: Path, classes: dict[str, Any]) -> tuple[Any, dict]:
     """The class that config.json names and the settings to build it with; see `load_model`."""
     config = read_json(file)
     by_name = {cls.__name__: cls for cls in classes.values()}
     name = config.get("_class_name")
+    if isinstance(name, str) and name in OLD_CLASSES:
+        warn_of_old_name(f"{file}: the class {name!r}", repr(OLD_CLASSES[name]))
+        name = OLD_CLASSES[name]
     if not isinstance(name, str) or name not in by_name:
         raise ValueError(f"{file}: _class_name is {name!r}, expected one of {', '.join(by_name)}")
     settings = {
@@ -124,6 +127,7 @@ def read_config(file: Path, classes: dict[str, type]) -> tuple[type, dict]:
         for key, value in config.items()
         if not key.startswith("_") and (key not in GONE_SETTINGS or GONE_SETTINGS[key] != value)
     }
+    settings = by_name[name].upgrade(settings)
     known = set(inspect.signature(by_name[name].__init__).parameters) - {"self"}
     if newer := sorted(set(settings) - known):
         raise ValueError(

@@ -1,8 +1,9 @@
 """The networks: one architecture, one file."""
 
+from toonify.models import dcgan
 from toonify.models.animegan import AnimeGANGenerator, AnimeGANLiteGenerator
 from toonify.models.cartoongan import CartoonGANGenerator
-from toonify.models.dcgan import SeedGenerator
+from toonify.models.dcgan import DCGANGenerator
 from toonify.models.encoder import Encoder
 from toonify.models.mobile_stylegan import MobileStyleGAN
 from toonify.models.stylegan2 import StyleGAN2Generator
@@ -11,7 +12,7 @@ from toonify.models.toongan import ToonGANGenerator
 ANIMEGAN_MODELS = {"animegan": AnimeGANGenerator, "animegan-lite": AnimeGANLiteGenerator}
 PHOTO_MODELS = {**ANIMEGAN_MODELS, "cartoongan": CartoonGANGenerator}
 FACE_MODELS = {"stylegan2": StyleGAN2Generator, "mobile-stylegan": MobileStyleGAN}
-NOISE_MODELS = {"toongan": ToonGANGenerator, "toon-generator": SeedGenerator}
+NOISE_MODELS = {"toongan": ToonGANGenerator, "toon-generator": DCGANGenerator}
 MODELS = {**PHOTO_MODELS, **FACE_MODELS, **NOISE_MODELS, "encoder": Encoder}
 
 __all__ = [
@@ -23,9 +24,15 @@ __all__ = [
     "AnimeGANGenerator",
     "AnimeGANLiteGenerator",
     "CartoonGANGenerator",
+    "DCGANGenerator",
     "Encoder",
     "MobileStyleGAN",
-    "SeedGenerator",
     "StyleGAN2Generator",
     "ToonGANGenerator",
 ]
+
+
+def __getattr__(name: str):
+    if name == "SeedGenerator":  # read for one more release
+        return dcgan.SeedGenerator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

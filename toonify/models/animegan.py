@@ -4,32 +4,42 @@ Chen, Liu, Chen, "AnimeGAN: a novel lightweight GAN for photo animation", ISICA 
 Parameter names are those of the public PyTorch port, so its checkpoints load unchanged.
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import nn
 
-UPSAMPLING = ("tf", "align", "half")
+from toonify.models.network import Network
+
+UPSAMPLE_MODES = ("tf1", "align_corners", "half_pixel")
+OLD_MODES = {"tf": "tf1", "align": "align_corners", "half": "half_pixel"}
 
 
-def double(image: torch.Tensor, rule: str) -> torch.Tensor:
-    """Twice the height and width, (N, C, H, W) -> (N, C, 2H, 2W), bilinear by one of three rules.
+def upsample2x(image: torch.Tensor, mode: str) -> torch.Tensor:
+    """Twice the height and width, (N, C, H, W) -> (N, C, 2H, 2W), bilinear in one of three modes.
 
-    `tf`: TensorFlow 1's own rule, which the published networks were trained with: even pixels are
-    copies, odd ones the mean of their two neighbors. `align` and `half` are torch's
+    `tf1`: as TensorFlow 1, which the published networks were trained with: even pixels are copies,
+    odd ones the mean of their two neighbors. `align_corners` and `half_pixel` are torch's
     `align_corners` True and False; the public port was trained with the first.
     """
-    if rule != "tf":
+    if mode != "tf1":
         return F.interpolate(
-            image, scale_factor=2.0, mode="bilinear", align_corners=rule == "align"
+            image, scale_factor=2.0, mode="bilinear", align_corners=mode == "align_corners"
         )
     # With the last row and column repeated once, "align corners" puts every source pixel exactly on
-    # an even target pixel: scale (H + 1 - 1) / (2H + 1 - 1) = 1/2. `engines.doubles` knows this.
+    # an even target pixel: scale (H + 1 - 1) / (2H + 1 - 1) = 1/2. See `engines.is_upsample2x`.
     height, width = image.shape[-2:]
     longer = F.pad(image, (0, 1, 0, 1), mode="replicate")
     size = (2 * height + 1, 2 * width + 1)
     return F.interpolate(longer, size=size, mode="bilinear", align_corners=True)[..., :-1, :-1]
+
+
+def check_mode(mode: str) -> None:
+    """ValueError for an upsampling mode that `upsample2x` does not have."""
+    if mode not in UPSAMPLE_MODES:
+        raise ValueError(f"upsample={mode!r}: expected one of {', '.join(UPSAMPLE_MODES)}")
 
 
 def norm(channels: int, eps: float) -> nn.GroupNorm:
@@ -82,14 +92,15 @@ def he_init(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-class AnimeGANGenerator(ModelMixin, ConfigMixin):
+class AnimeGANGenerator(Network):
     """Photo (N, 3, H, W) in [-1, 1] -> drawing, same shape and range. H, W: multiples of 4, >= 16.
 
-    2,143,552 parameters in 77 tensors at `width=32`. `upsample` is `tf`, `align` or `half` (see
-    `double`); `norm_eps` is the published 1e-12 in TensorFlow checkpoints, 1e-5 in PyTorch ones;
-    `out_bias` is for ports whose last convolution has a bias.
+    2,143,552 parameters in 77 tensors at `width=32`. `upsample` is `tf1`, `align_corners` or
+    `half_pixel` (see `upsample2x`); `norm_eps` is 1e-12 in TensorFlow checkpoints, 1e-5 in PyTorch
+    ones; `out_bias` is for ports whose last convolution has a bias.
     """
 
+    OLD_VALUES: ClassVar = {"upsample": OLD_MODES}
     multiple = 4
     smallest = 16  # px; a reflect pad of 3 needs more than 3 pixels at quarter size
 
@@ -98,13 +109,12 @@ class AnimeGANGenerator(ModelMixin, ConfigMixin):
         self,
         width: int = 32,
         depth: int = 4,
-        upsample: str = "tf",
+        upsample: str = "tf1",
         norm_eps: float = 1e-5,
         out_bias: bool = False,
     ):
         super().__init__()
-        if upsample not in UPSAMPLING:
-            raise ValueError(f"upsample={upsample!r}: expected one of {', '.join(UPSAMPLING)}")
+        check_mode(upsample)
         c, eps = width, norm_eps
 
         def conv(inputs, outputs, kernel=3, stride=1):
@@ -126,10 +136,10 @@ class AnimeGANGenerator(ModelMixin, ConfigMixin):
         he_init(self)
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:
-        rule = self.config.upsample
+        mode = self.config.upsample
         features = self.block_c(self.block_b(self.block_a(photo)))
-        half = self.block_d(double(features, rule))
-        return self.out_layer(self.block_e(double(half, rule)))
+        half = self.block_d(upsample2x(features, mode))
+        return self.out_layer(self.block_e(upsample2x(half, mode)))
 
 
 class LiteResidual(nn.Module):
@@ -147,7 +157,7 @@ class LiteResidual(nn.Module):
         return x + self.layers(x)
 
 
-class AnimeGANLiteGenerator(ModelMixin, ConfigMixin):
+class AnimeGANLiteGenerator(Network):
     """Photo (N, 3, H, W) in [-1, 1] -> drawing, same shape and range, for a fraction of the time.
 
     The lite variant B of AnimeGANv2 (a U-Net with additive skips): 698,240 parameters at `width=32`
@@ -158,20 +168,21 @@ class AnimeGANLiteGenerator(ModelMixin, ConfigMixin):
     multiples of `8 * patch`, at least `32 * patch`.
     """
 
+    OLD_VALUES: ClassVar = {"upsample": OLD_MODES}
+
     @register_to_config
     def __init__(
         self,
         width: int = 32,
         depth: int = 4,
-        upsample: str = "tf",
+        upsample: str = "tf1",
         norm_eps: float = 1e-5,
         patch: int = 1,
         edge_kernel: int = 7,
         levels: int = 3,
     ):
         super().__init__()
-        if upsample not in UPSAMPLING:
-            raise ValueError(f"upsample={upsample!r}: expected one of {', '.join(UPSAMPLING)}")
+        check_mode(upsample)
         if patch not in (1, 2, 4):
             raise ValueError(f"patch={patch!r}: expected 1, 2 or 4")
         if edge_kernel not in (3, 5, 7):
@@ -201,15 +212,15 @@ class AnimeGANLiteGenerator(ModelMixin, ConfigMixin):
         he_init(self)
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:
-        rule, patch = self.config.upsample, self.config.patch
+        mode, patch = self.config.upsample, self.config.patch
         full = self.enter(F.pixel_unshuffle(photo, patch) if patch > 1 else photo)
         half = self.down_1(full)
         quarter = self.down_2(half)
         if self.config.levels == 3:
             x = self.body(self.down_3(quarter))
-            x = self.up_3(double(x, rule)) + quarter
+            x = self.up_3(upsample2x(x, mode)) + quarter
         else:
             x = self.body(quarter)
-        x = self.join_1(self.up_2(double(self.join_2(x), rule)) + half)
-        x = self.out_layer(self.join_0(self.up_1(double(x, rule)) + full))
+        x = self.join_1(self.up_2(upsample2x(self.join_2(x), mode)) + half)
+        x = self.out_layer(self.join_0(self.up_1(upsample2x(x, mode)) + full))
         return F.pixel_shuffle(x, patch) if patch > 1 else x

@@ -4,9 +4,10 @@ Chen, Lai, Liu, "CartoonGAN: generative adversarial networks for photo cartooniz
 """
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import nn
+
+from toonify.models.network import Network
 
 
 def norm(channels: int) -> nn.InstanceNorm2d:
@@ -42,7 +43,7 @@ class Residual(nn.Module):
         return x + self.norm2(self.conv2(y))
 
 
-class CartoonGANGenerator(ModelMixin, ConfigMixin):
+class CartoonGANGenerator(Network):
     """Photo (N, 3, H, W) in [-1, 1] -> drawing, same shape and range. H, W: multiples of 4, >= 16.
 
     11,129,667 parameters at `width=64` and `depth=8`. Colors are red, green, blue, whatever the

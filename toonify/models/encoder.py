@@ -9,9 +9,10 @@ that, in low rank, and a convolutional path adds the rest.
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import nn
+
+from toonify.models.network import Network
 
 FROZEN = 10  # the last stage of the backbone that keeps its ImageNet weights
 PERCEPTUAL = (1, 3, 6, 10)  # stages that pictures are compared at: 1/2, 1/4, 1/8, 1/16 of the side
@@ -19,7 +20,7 @@ COARSE, MIDDLE, DEEP = 6, 13, 17  # stages that w+ is read from: 1/8, 1/16, 1/32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Encoder(ModelMixin, ConfigMixin):
+class Encoder(Network):
     """FFHQ-aligned face (N, 3, side, side) in [-1, 1] -> w+ (N, num_ws, w_dim).
 
     `linear` and `squeezed` are the ranks of the two paths. The first `free_rows` rows have offsets

@@ -7,10 +7,10 @@ Haar transform. Demodulation by a stored mean style is a constant and lies folde
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import nn
 
+from toonify.models.network import Network
 from toonify.models.stylegan2 import MappingNetwork
 
 NOISE = ("const", "random", "none")
@@ -208,7 +208,7 @@ class Synthesis(nn.Module):
         return image[..., row : row + side, column : column + side]
 
 
-class MobileStyleGAN(ModelMixin, ConfigMixin):
+class MobileStyleGAN(Network):
     """z (N, 512) -> w (N, 512) -> picture (N, 3, 1024, 1024), about [-1, 1].
 
     `channels` are those at 4, 8, ... px; the picture is twice as large as the last of them.

@@ -8,9 +8,10 @@ table.
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import nn
+
+from toonify.models.network import Network
 
 NOISE = ("const", "random", "none")
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
@@ -268,7 +269,7 @@ class Synthesis(nn.Module):
         return image
 
 
-class StyleGAN2Generator(ModelMixin, ConfigMixin):
+class StyleGAN2Generator(Network):
     """z (N, z_dim) -> w (N, w_dim) -> pictures (N, 3, R, R), about [-1, 1], not clipped.
 
     R is 32, 64, ... 1024. Features at r pixels have min(channel_base / r, channel_max) channels:

@@ -6,10 +6,10 @@ with its edges repeated. Flat colors have no grain, so there are no noise inputs
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import nn
 
+from toonify.models.network import Network
 from toonify.models.stylegan2 import FullyConnected, MappingNetwork, ToRGB, modulated_conv2d
 
 RESOLUTIONS = (64, 128, 256)
@@ -145,7 +145,7 @@ class ChoosingMapping(MappingNetwork):
         return super().forward(torch.cat((*sized, rest), 1)) + own
 
 
-class ToonGANGenerator(ModelMixin, ConfigMixin):
+class ToonGANGenerator(Network):
     """z (N, z_dim) -> w (N, w_dim) -> cartoon faces (N, 3, R, R), about [-1, 1], not clipped.
 
     R is 64, 128 or 256; `channels` are those at 4, 8, ... px, of which a smaller picture leaves the

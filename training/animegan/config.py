@@ -27,7 +27,7 @@ class AnimeGANSettings(RunSettings):
     patch: int = setting(1, "side of the pixel blocks that animegan-lite works on: 1, 2 or 4")
     levels: int = setting(3, "times that animegan-lite halves the size: 2 or 3")
     edge_kernel: int = setting(7, "size of animegan-lite's first and last convolution: 3, 5 or 7")
-    upsample: str = setting("tf", "tf, align or half: see the generator")
+    upsample: str = setting("tf1", "tf1, align_corners or half_pixel: see the generator")
     start_from: str = setting("", "style folder or name whose generator to start from")
     keep_start: float = setting(
         0.0, "share of --start-from's weights in what is sampled, scored and exported, if any"

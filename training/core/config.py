@@ -51,6 +51,7 @@ OLD_SETTINGS = {
     "recolour_share": "recolor_share",
     "weight_colour": "weight_color",
 }
+OLD_VALUES = {"upsample": {"tf": "tf1", "align": "align_corners", "half": "half_pixel"}}
 OLD_PRESETS: dict[str, str] = {}
 
 CHOICES = {
@@ -58,7 +59,7 @@ CHOICES = {
     "smooth": ("paired", "independent", "computed"),
     "decay": ("linear", "cosine"),
     "optimizer": ("adam", "muon"),
-    "upsample": ("tf", "align", "half"),
+    "upsample": ("tf1", "align_corners", "half_pixel"),
 }
 
 
@@ -161,6 +162,10 @@ def resolve(options: argparse.Namespace, presets: dict):
 def check(settings):
     """The settings, if they make sense; ValueError names the option, the value and the range."""
     name = {item.name: "--" + item.name.replace("_", "-") for item in dataclasses.fields(settings)}
+    for key, values in OLD_VALUES.items():
+        if (old := getattr(settings, key, None)) in values:
+            warnings.warn(f"{name[key]} {old} is now {values[old]}", DeprecationWarning, 2)
+            settings = dataclasses.replace(settings, **{key: values[old]})
     counts = ("batch", "max_images", "log_every_images", "sample_every_images", "r1_every")
     for key in (*counts, "validate_every_images", "width", "depth", "critic_width"):
         if getattr(settings, key, 1) < 1:

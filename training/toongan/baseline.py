@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from torch import nn
 
-from toonify.models.dcgan import SeedGenerator
+from toonify.models.dcgan import DCGANGenerator
 from training.data.aligned import AlignedDraws
 from training.gan.discriminators import SeedDiscriminator
 from training.gan.objective import NoiseObjective
@@ -15,7 +15,7 @@ from training.toongan.config import SeedSettings, refuse_nonsense
 class SeedTrainee(nn.Module):
     """The public generator as the loop calls it: noise in, pictures and no w+ out."""
 
-    def __init__(self, generator: SeedGenerator):
+    def __init__(self, generator: DCGANGenerator):
         super().__init__()
         self.generator, self.side = generator, generator.resolution
         for layer in generator.modules():
@@ -48,7 +48,7 @@ class SeedObjective(NoiseObjective):
                 "--preset seed: expected one process, as batch norms are over the whole batch"
             )
         torch.manual_seed(s.seed)
-        G = SeedTrainee(SeedGenerator(s.z_dim, s.channels).train())
+        G = SeedTrainee(DCGANGenerator(s.z_dim, s.channels).train())
         D = SeedDiscriminator(s.critic_channels)
         data = AlignedDraws(s.data, G.side, s.max_images, s.seed, mirror=False)
         super().__init__(s, device, G, D, data)

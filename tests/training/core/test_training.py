@@ -353,7 +353,7 @@ BASE = dict(
 )  # fmt: skip
 CHANGES = dict(
     seed=4, batch=4, precision="bf16", ema_half_life_images=1e-3, smooth="independent",
-    model="animegan-lite", width=8, depth=2, mirror=False, upsample="half",
+    model="animegan-lite", width=8, depth=2, mirror=False, upsample="half_pixel",
     start_from="a model",
     content_stages=(1,), style_stages=(1,), feature_unit=2.0, gram_unit=2.0, critic_width=8,
     spectral_norm=False, color_shift=True, init_images=6, decay_images=8, decay="cosine",

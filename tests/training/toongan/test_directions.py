@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from toonify import hub, images, latents
-from toonify.models import SeedGenerator, ToonGANGenerator
+from toonify.models import DCGANGenerator, ToonGANGenerator
 from toonify.pipelines.toongan import ToonGANPipeline
 from training.toongan import attribute_classifier, novelty
 from training.toongan import directions as toon_directions
@@ -448,9 +448,9 @@ def test_a_network_whose_faces_are_all_alike_is_refused(quick, data, untrained, 
 
 
 def test_networks_without_w_are_refused(data, tmp_path, capsys):
-    SeedGenerator(6, (8, 6, 4, 4)).save_pretrained(tmp_path / "seed")
+    DCGANGenerator(6, (8, 6, 4, 4)).save_pretrained(tmp_path / "seed")
     said = refused(capsys, tmp_path / "seed", "--data", data, "--out", tmp_path / "out")
-    assert f"MODEL {tmp_path / 'seed'}: SeedGenerator has no w" in said
+    assert f"MODEL {tmp_path / 'seed'}: DCGANGenerator has no w" in said
 
 
 def test_labels_are_read_by_the_app(data, quick, tmp_path):

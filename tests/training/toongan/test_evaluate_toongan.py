@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
 from toonify import images
-from toonify.models import SeedGenerator, ToonGANGenerator
+from toonify.models import DCGANGenerator, ToonGANGenerator
 from training import evaluate_toongan
 from training.data.images import folder_pictures, square
 from training.metrics import feature_extractors, precision_recall
@@ -58,7 +58,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     ToonGANGenerator(resolution=64, **TOY).save_pretrained(folder / "ours" / "model")
-    seed = SeedGenerator(z_dim=6, channels=(8, 8, 6, 4, 4))
+    seed = DCGANGenerator(z_dim=6, channels=(8, 8, 6, 4, 4))
     for parameter in seed.parameters():
         parameter.data.normal_(0.1, 0.5)
     seed.save_pretrained(folder / "theirs")
@@ -251,7 +251,7 @@ def test_what_cannot_be_done_is_refused(options, words, models, data, capsys):
 def test_models_that_cannot_be_compared_are_refused(models, data, toy_style, tmp_path, capsys):
     ours, theirs = models / "ours" / "model", models / "theirs"
     small = tmp_path / "small"
-    SeedGenerator(6, (8, 6, 4, 4)).save_pretrained(small)
+    DCGANGenerator(6, (8, 6, 4, 4)).save_pretrained(small)
     twin = shutil.copytree(theirs, tmp_path / "theirs")
     for folders, words in (
         ((toy_style,), "_class_name is 'AnimeGANGenerator', expected one of ToonGANGenerator"),

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.cli.test_processes import log_of
 from tests.fixtures.toy_data import SEED_TOY, TOONGAN_TOY, options, power_cut, write_faces
 from toonify import hub, images
-from toonify.models import NOISE_MODELS, SeedGenerator, ToonGANGenerator
+from toonify.models import NOISE_MODELS, DCGANGenerator, ToonGANGenerator
 from training import train_toongan
 from training.core import checkpoint as core_checkpoint
 from training.core import trainer
@@ -94,7 +94,7 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
     single = "0._u"  # the one row of a last layer, which is 1 whatever it learns
     assert [k for k in still if not k.startswith(frozen) and not k.endswith(single)] == []
     out = Path(trained.settings.out)
-    kind = SeedGenerator if preset == "seed" else ToonGANGenerator
+    kind = DCGANGenerator if preset == "seed" else ToonGANGenerator
     network = hub.load_model(out / "model", NOISE_MODELS)
     assert isinstance(network, kind)
     again = kind.from_pretrained(out / "model", variant="fp16").eval()
@@ -274,7 +274,7 @@ def test_the_public_recipe_has_the_published_numbers(faces):
     assert (s.epochs, s.precision, s.ema_half_life_images) == (15, "fp32", 0)
     assert s.channels == (2048, 2048, 1024, 512, 256, 128)
     with torch.device("meta"):
-        G, D = SeedGenerator(s.z_dim, s.channels), SeedDiscriminator(s.critic_channels)
+        G, D = DCGANGenerator(s.z_dim, s.channels), SeedDiscriminator(s.critic_channels)
     assert G.resolution == D.resolution == 128
     assert sum(p.numel() for p in G.parameters()) == 114_974_339
     assert sum(p.numel() for p in D.parameters()) == 44_615_297

@@ -44,9 +44,9 @@ from toonify.models import (
     PHOTO_MODELS,
     AnimeGANGenerator,
     CartoonGANGenerator,
+    DCGANGenerator,
     Encoder,
     MobileStyleGAN,
-    SeedGenerator,
     StyleGAN2Generator,
     ToonGANGenerator,
 )
@@ -125,25 +125,25 @@ def public(port: str) -> dict[str, torch.Tensor]:
     return state
 
 
-def doubled(x: torch.Tensor, rule: str) -> torch.Tensor:
+def doubled(x: torch.Tensor, mode: str) -> torch.Tensor:
     """Both axes by the places between the old pixels at which the new ones lie."""
 
     def along(count):
         new = torch.arange(2 * count)
         place = {
-            "align": new * (count - 1) / (2 * count - 1),
-            "half": ((new + 0.5) / 2 - 0.5).clamp(min=0),
-            "tf": new / 2,
-        }[rule].clamp(max=count - 1)
+            "align_corners": new * (count - 1) / (2 * count - 1),
+            "half_pixel": ((new + 0.5) / 2 - 0.5).clamp(min=0),
+            "tf1": new / 2,
+        }[mode].clamp(max=count - 1)
         return (1 - (place[:, None] - torch.arange(count)).abs()).clamp(min=0)
 
     rows, columns = (along(count) for count in x.shape[-2:])
     return torch.einsum("yh,nchw,xw->ncyx", rows, x, columns)
 
 
-def drawn(state: dict, port: str, photo: torch.Tensor, rule: str) -> torch.Tensor:
+def drawn(state: dict, port: str, photo: torch.Tensor, mode: str) -> torch.Tensor:
     """The picture by the table of layers, one after the other."""
-    epsilon = 1e-12 if rule == "tf" else 1e-5
+    epsilon = 1e-12 if mode == "tf1" else 1e-5
 
     def convolved(x, key, stride=1, groups=1):
         side = state[f"{key}.weight"].shape[-1] // 2
@@ -163,7 +163,7 @@ def drawn(state: dict, port: str, photo: torch.Tensor, rule: str) -> torch.Tenso
     for one, other, what, _, _, stride in LAYERS:
         row = one if port == "bryandlee" else other
         if what == "up":
-            x = doubled(x, rule)
+            x = doubled(x, mode)
         elif what == "conv":
             conv, norm = (row + part for part in CONV[port])
             x = leaky(normed(convolved(x, conv, stride), norm))
@@ -203,31 +203,31 @@ def said(folder) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("port", "words", "rule"),
+    ("port", "words", "mode"),
     [
-        ("bryandlee", (), "align"),
-        ("bryandlee", ("--upsample", "half"), "half"),
-        ("bryandlee", ("--upsample", "tf"), "tf"),
-        ("ptran1203", (), "half"),
-        ("ptran1203", ("--upsample", "align"), "align"),
+        ("bryandlee", (), "align_corners"),
+        ("bryandlee", ("--upsample", "half_pixel"), "half_pixel"),
+        ("bryandlee", ("--upsample", "tf1"), "tf1"),
+        ("ptran1203", (), "half_pixel"),
+        ("ptran1203", ("--upsample", "align_corners"), "align_corners"),
     ],
 )
 @torch.inference_mode()
-def test_a_port_draws_the_same_picture(tmp_path, capsys, port, words, rule):
+def test_a_port_draws_the_same_picture(tmp_path, capsys, port, words, mode):
     state, photo = public(port), photos()
     held = state if port == "bryandlee" else {"model_state_dict": state, "epoch": 3}
     torch.save(held, tmp_path / "some.pt")
     out = tmp_path / "networks" / "my_style"
     assert run(tmp_path / "some.pt", out, "--fp32", *words) == 0
     network = hub.load_model(out, PHOTO_MODELS)
-    expected = drawn(state, port, photo, rule)
+    expected = drawn(state, port, photo, mode)
     assert expected.std() > 0.1
     assert (network(photo) - expected).abs().max() <= 1e-5
-    for other in {"align", "half", "tf"} - {rule}:  # so that the rules are told apart
+    for other in {"align_corners", "half_pixel", "tf1"} - {mode}:  # so that the modes differ
         assert (expected - drawn(state, port, photo, other)).abs().max() > 1e-2
     assert network.config.out_bias is (port == "ptran1203")
     told = capsys.readouterr().out
-    assert f"it doubles by the rule '{rule}'" in told and f"{port}'s AnimeGANv2" in told
+    assert f"upsampling mode '{mode}'" in told and f"{port}'s AnimeGANv2" in told
     assert said(out) == {
         "title": "My style",
         "description": f"Converted from a checkpoint of {KINDS[kind_of(port)]}.",
@@ -257,7 +257,7 @@ def test_sixteen_bits_are_kept_unless_told(tmp_path):
     torch.save(state, tmp_path / "some.pt")
     assert run(tmp_path / "some.pt", tmp_path / "out", "--title", "Mine", "--license", "CC0") == 0
     assert hub.weights_file(tmp_path / "out").name == hub.WEIGHTS[0]
-    expected = drawn(state, "bryandlee", photos(), "align")
+    expected = drawn(state, "bryandlee", photos(), "align_corners")
     assert (hub.load_model(tmp_path / "out", MODELS)(photos()) - expected).abs().mean() < 0.01
     assert (said(tmp_path / "out")["title"], said(tmp_path / "out")["license"]) == ("Mine", "CC0")
 
@@ -309,7 +309,7 @@ def test_published_weights_are_fetched_by_their_name(tmp_path, capsys, publisher
     publisher.answers[f"/{name}.pt"] = data
     assert run(name, tmp_path / "out") == 0
     config = json.loads((tmp_path / "out" / hub.CONFIG).read_text())
-    trained = ("tf", 1e-12) if name == "paprika" else ("align", 1e-5)
+    trained = ("tf1", 1e-12) if name == "paprika" else ("align_corners", 1e-5)
     assert (config["upsample"], config["norm_eps"]) == trained
     assert said(tmp_path / "out")["license"] == PUBLISHED[name].license
     told = capsys.readouterr().out
@@ -385,8 +385,8 @@ def test_what_rosinality_s_names_lose_is_told(tmp_path, capsys):
 
 @torch.inference_mode()
 def test_the_public_toon_generator(tmp_path, monkeypatch):
-    toy = functools.partial(dcgan.SeedGenerator, **SEED_TOY)
-    monkeypatch.setattr(dcgan, "SeedGenerator", toy)
+    toy = functools.partial(dcgan.DCGANGenerator, **SEED_TOY)
+    monkeypatch.setattr(dcgan, "DCGANGenerator", toy)
     network, z = seed_toy(), torch.randn(2, 6)
     torch.save(network.state_dict(), tmp_path / "G_arch.pth")
     assert run(tmp_path / "G_arch.pth", tmp_path / "out", "--fp32") == 0
@@ -415,9 +415,9 @@ def families() -> dict[str, torch.nn.Module]:
     """Every generator at toy size, with outputs that vary."""
     torch.manual_seed(2)
     networks = {
-        f"{name} {rule}": cls(width=4, depth=1, upsample=rule)
+        f"{name} {mode}": cls(width=4, depth=1, upsample=mode)
         for name, cls in ANIMEGAN_MODELS.items()
-        for rule in ("tf", "align", "half")[: 3 if name == "animegan" else 1]
+        for mode in ("tf1", "align_corners", "half_pixel")[: 3 if name == "animegan" else 1]
     }
     mobile = MobileStyleGAN((16, 16, 16, 8), (), w_dim=8, z_dim=6, mapping_layers=2)
     for block in ("b8", "b16", "b32"):
@@ -438,7 +438,7 @@ def fresh(network) -> torch.Tensor:
     if isinstance(network, tuple(PHOTO_MODELS.values())):
         return torch.rand(3, 3, 40, 104) * 2 - 1
     z = torch.randn(3, 6)
-    if isinstance(network, SeedGenerator):
+    if isinstance(network, DCGANGenerator):
         return z
     return network.mapping(z)[:, None].repeat(1, network.num_ws, 1)
 
@@ -826,12 +826,12 @@ def test_other_mistakes_are_told(tmp_path, capsys):
     assert "none.pt: no such file or folder, and not one of the published weights celeba" in (
         refused(capsys, tmp_path / "none.pt", out)
     )
-    assert "--upsample 'cubic': expected one of tf, align, half" in refused(
+    assert "--upsample 'cubic': expected one of tf1, align_corners, half_pixel" in refused(
         capsys, file, out, "--upsample", "cubic"
     )
     torch.save({"g": rosinality_generator()}, tmp_path / "g.pt")
     assert "--upsample is for AnimeGANv2 networks, and it is rosinality's" in refused(
-        capsys, tmp_path / "g.pt", out, "--upsample", "tf"
+        capsys, tmp_path / "g.pt", out, "--upsample", "tf1"
     )
     assert "is a AnimeGANGenerator, expected a StyleGAN2Generator" in refused(
         capsys, ours, tmp_path / "a.pt", "--to", "nvlabs"

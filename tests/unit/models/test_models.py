@@ -10,7 +10,7 @@ from toonify.models import (
     AnimeGANGenerator,
     AnimeGANLiteGenerator,
 )
-from toonify.models.animegan import double
+from toonify.models.animegan import upsample2x
 from training.gan.discriminators import AnimeGANDiscriminator
 
 # Sizes of toys that draw 64 px from noise of 6.
@@ -51,18 +51,18 @@ def test_keys_of_the_public_port():
 
 def test_tf_doubling_copies_even_pixels_and_averages_odd_ones():
     row = torch.tensor([[0.0, 2.0, 6.0]]).expand(1, 1, 2, 3)
-    doubled = double(row, "tf")
+    doubled = upsample2x(row, "tf1")
     assert doubled.shape == (1, 1, 4, 6)
     assert doubled[0, 0, 0].tolist() == [0, 1, 2, 4, 6, 6]
 
 
-@pytest.mark.parametrize("rule", ["align", "half"])
-def test_other_doublings_are_those_of_torch(rule):
+@pytest.mark.parametrize("mode", ["align_corners", "half_pixel"])
+def test_other_doublings_are_those_of_torch(mode):
     image = torch.rand(1, 2, 5, 7, generator=torch.manual_seed(1))
     expected = torch.nn.functional.interpolate(
-        image, size=(10, 14), mode="bilinear", align_corners=rule == "align"
+        image, size=(10, 14), mode="bilinear", align_corners=mode == "align_corners"
     )
-    assert torch.allclose(double(image, rule), expected, atol=1e-6)
+    assert torch.allclose(upsample2x(image, mode), expected, atol=1e-6)
 
 
 def test_unknown_upsampling_is_named():

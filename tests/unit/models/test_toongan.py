@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from toonify import hub
 from toonify.convert import dcgan
 from toonify.engines import open_engine
-from toonify.models import MODELS, SeedGenerator, ToonGANGenerator
+from toonify.models import MODELS, DCGANGenerator, ToonGANGenerator
 
 TOY = {"z_dim": 6, "w_dim": 8, "mapping_layers": 2, "channels": (8, 8, 8, 8, 4, 4, 4)}
 SEED_TOY = {"z_dim": 6, "channels": (8, 8, 6, 4)}  # 32 px
@@ -26,10 +26,10 @@ def toy(**config) -> ToonGANGenerator:
     return network
 
 
-def seed_toy() -> SeedGenerator:
+def seed_toy() -> DCGANGenerator:
     """The public network at toy width, whose batch norms have seen pictures."""
     torch.manual_seed(0)
-    network = SeedGenerator(**SEED_TOY)
+    network = DCGANGenerator(**SEED_TOY)
     for parameter in network.parameters():
         parameter.data.normal_(0.1, 0.5)
     network(torch.randn(16, 6))
@@ -43,7 +43,7 @@ def parameters(network) -> int:
 def test_sizes():
     with torch.device("meta"):
         sizes = {side: parameters(ToonGANGenerator(resolution=side)) for side in (64, 128, 256)}
-        assert parameters(SeedGenerator()) == 114_974_339
+        assert parameters(DCGANGenerator()) == 114_974_339
     assert sizes[64] < sizes[128] < sizes[256] < 10_000_000
     assert sizes[128] == 3_187_842
 
@@ -147,7 +147,7 @@ def test_the_public_network_is_its_layer_table():
 
 def test_the_quirks_of_the_public_network():
     torch.manual_seed(0)
-    network = SeedGenerator(**SEED_TOY)
+    network = DCGANGenerator(**SEED_TOY)
     gains = network.gen[1].weight
     assert gains.abs().max() < 0.1 and (gains < 0).any()  # not about 1
     network = seed_toy()
@@ -196,7 +196,7 @@ def test_another_state_is_refused_by_its_first_key(tmp_path, key, value, said):
 def test_other_files_are_refused(tmp_path):
     file = tmp_path / "G_arch.pth"
     torch.save(seed_toy(), file)
-    with pytest.raises(ValueError, match=r"asks for .*SeedGenerator, which is not plain data"):
+    with pytest.raises(ValueError, match=r"asks for .*DCGANGenerator, which is not plain data"):
         dcgan.convert(file)
     torch.save([torch.zeros(1)], file)
     with pytest.raises(ValueError, match="holds a list, expected a state dict"):

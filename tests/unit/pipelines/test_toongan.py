@@ -238,7 +238,7 @@ def test_what_needs_w_is_refused_without_one(plain, photo, tmp_path):
         "load_latent": lambda: plain.load_latent(tmp_path / "w.safetensors"),
         "twin": lambda: plain.twin(photo),
     }.items():
-        with pytest.raises(ValueError, match=f"^{what}: SeedGenerator has no w"):
+        with pytest.raises(ValueError, match=f"^{what}: DCGANGenerator has no w"):
             call()
     assert plain(edits={})[0].size == (32, 32)
 

@@ -17,7 +17,7 @@ TEMPLATES = {
         ("AnimeGANGenerator", "AnimeGANLiteGenerator", "CartoonGANGenerator"), "animegan"
     ),
     **dict.fromkeys(("MobileStyleGAN", "StyleGAN2Generator", "Encoder"), "stylegan"),
-    **dict.fromkeys(("ToonGANGenerator", "SeedGenerator"), "toongan"),
+    **dict.fromkeys(("ToonGANGenerator", "DCGANGenerator"), "toongan"),
 }
 FROM_PHOTOS, FROM_NOISE = "image-to-image", "unconditional-image-generation"
 # Template, role in it -> kind of task as the Hub calls it, tags.
