@@ -504,7 +504,7 @@ def test_openvino_s_files_draw_what_torch_draws(folders, exported, name):
 
 def test_a_file_names_what_goes_in_and_its_license(folders, exported):
     onnx = pytest.importorskip("onnx")
-    model = onnx.load(exported("animegan tf", ".onnx"))
+    model = onnx.load(exported("animegan tf1", ".onnx"))
     (photo,) = model.graph.input
     axes = [axis.dim_param or axis.dim_value for axis in photo.type.tensor_type.shape.dim]
     assert (photo.name, axes) == ("photo", ["batch", 3, "height", "width"])
