@@ -39,7 +39,7 @@ def _gradient(rng):
 
 def _plain(rng):
     _, y = _grid()
-    color = hsv(rng.random(), rng.uniform(0.0, 0.3), rng.uniform(0.25, 0.92))
+    color = hsv(rng.random(), rng.uniform(0.0, 0.26), rng.uniform(0.25, 0.88))
     return color * (1.06 - 0.14 * y)[..., None]
 
 

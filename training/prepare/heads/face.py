@@ -209,6 +209,6 @@ class Face:
         """z of the foremost point of a field at (x, y), found by marching from the front."""
         field = field or self.skin
         p = np.stack([x, y, np.full_like(x, start)], -1)
-        for _ in range(60):
+        for _ in range(28):
             p[..., 2] -= np.clip(field(p.astype(np.float32)) * 0.8, -0.05, 0.2)
         return p[..., 2]

@@ -74,7 +74,7 @@ def _jaw(face):
     return _march(face.base, start + direction * 1.6, -direction)
 
 
-def _march(field, p, direction, steps=60):
+def _march(field, p, direction, steps=28):
     for _ in range(steps):
         distance = np.clip(field(p.astype(np.float32)) * 0.8, -0.05, 0.2)
         p = p + direction * distance[:, None]

@@ -11,7 +11,8 @@ from training.prepare.heads.attributes import Attributes
 class Lamp:
     """A disk lamp: offset from the head (right, up, towards the camera), diameter, watts, color.
 
-    Only the key lamp is reflected, so that every eye has one clear highlight.
+    Only the key lamp and a small eye light are reflected, so that every eye has a clear highlight;
+    the eye light lights nothing else.
     """
 
     offset: tuple[float, float, float]
@@ -19,6 +20,7 @@ class Lamp:
     power: float
     color: tuple[float, float, float]
     reflected: bool = True
+    diffuse: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,24 @@ KINDS = {
 }
 
 
-def set_lights(attributes: Attributes, skin, background) -> Lighting:
+def eye_lamp(gaze, axes, side: float) -> Lamp:
+    """The lamp whose reflection lies beside the pupils, towards the key lamp."""
+    right, up, back = axes
+    normal = np.mean(gaze, 0) + 0.16 * side * right + 0.2 * up
+    normal = normal / np.linalg.norm(normal)
+    direction = 2 * (normal @ back) * normal - back
+    return Lamp(tuple(6.5 * np.asarray(axes) @ direction), 0.8, 70, (1, 1, 1), True, False)
+
+
+def set_lights(attributes: Attributes, skin, background, gaze, axes) -> Lighting:
     """The lamps of a head; the dome takes a tint from what is behind it.
 
     Args:
         attributes: `light` names the kind.
         skin: Linear color of the skin; dark skin is exposed longer, light skin shorter.
         background: Linear RGB (H, W, 3).
+        gaze: Directions of the eyes, (2, 3).
+        axes: The camera's axes without its roll, (3, 3).
     """
     rng = np.random.default_rng([attributes.seed, 6])
     key, size, aside, fill, rim, dome, key_color, rim_color = KINDS[attributes.light]
@@ -69,5 +82,6 @@ def set_lights(attributes: Attributes, skin, background) -> Lighting:
         Lamp((-side * 3.8, 0.6, 3.6), 4.5, 90 * fill, fill_color, False),
         Lamp((-side * 2.6, 2.8, -3.6), 2.2, 400 * rim, rim_color, False),
         Lamp((side * 3.2, 0.8, -3.4), 2.0, 160 * rim, rim_color, False),
+        eye_lamp(gaze, axes, side),
     )
     return Lighting(lamps, tuple(tint), 0.55 * dome, exposure + rng.uniform(-0.06, 0.08))

@@ -148,10 +148,11 @@ def build_model(seed: int, attributes: Attributes | None = None) -> Model:
     ]
     background = paint_background(a)
     landmarks = find_landmarks(face, bend, brow, gaze)
+    camera = frame_face(*framed_points(landmarks), a)
     return Model(
         *(a, meshes, strands, eyes, looks, regions),
         landmarks,
-        frame_face(*framed_points(landmarks), a),
-        set_lights(a, skin.tone, background),
+        camera,
+        set_lights(a, skin.tone, background, gaze, camera.level_axes),
         background,
     )

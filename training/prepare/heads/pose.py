@@ -74,6 +74,14 @@ class Camera:
     focal: float
     shift: tuple[float, float]
 
+    @property
+    def level_axes(self):
+        """The axes without the roll."""
+        back = self.axes[2]
+        right = np.cross([0, 1, 0], back)
+        right = right / length(right)
+        return np.stack([right, np.cross(back, right), back])
+
     def view(self, points):
         """Right, up and distance of points (..., 3)."""
         return (np.asarray(points) - self.position) @ self.axes.T * [1, 1, -1]

@@ -103,18 +103,11 @@ class SceneBuilder:
             data.shape, data.size, data.energy = "DISK", lamp.size, lamp.power
             data.color = lamp.color
             item = link("lamp", data)
-            item.visible_glossy = lamp.reflected
-            away = np.asarray(lamp.offset) @ self._level_axes()
+            item.visible_glossy, item.visible_diffuse = lamp.reflected, lamp.diffuse
+            away = np.asarray(lamp.offset) @ model.camera.level_axes
             item.location = to_blender(target + away)
             item.rotation_mode = "QUATERNION"
             item.rotation_quaternion = Vector(to_blender(away)).to_track_quat("Z", "Y")
-
-    def _level_axes(self):
-        """The camera's axes without its roll."""
-        back = self.model.camera.axes[2]
-        right = np.cross([0, 1, 0], back)
-        right /= np.linalg.norm(right)
-        return np.stack([right, np.cross(back, right), back])
 
     def add_world(self):
         """The camera sees the background; the scene is lit by an even dome."""
