@@ -54,7 +54,7 @@ class Tailor:
         """The body, thicker by a fabric, but for a hole around the neck."""
 
         def field(p):
-            d = self.face.body(p) - thickness
+            d = np.maximum(self.face.body(p) - thickness, self.collar_line(p, 0.1, 0.1))
             return sdf.smooth_intersection(d, self.neckline(p, margin, front), 0.03)
 
         return field
@@ -91,8 +91,7 @@ class Tailor:
         body = self.shirt_body(margin=-0.1, front=0)
 
         def field(p):
-            lower = sdf.smooth_intersection(body(p), self.collar_line(p, top - 0.05, 0.06), 0.03)
-            return smooth_union(smooth_union(lower, below(p), 0.06), roll(p), 0.02)
+            return smooth_union(smooth_union(body(p), below(p), 0.06), roll(p), 0.02)
 
         return [self.mesh(field)]
 

@@ -189,8 +189,10 @@ class Face:
         s, q = self.shape, sdf.mirrored(p)
         y = s.shoulder_y
         d = sdf.cone(q, (0, -0.55, -0.5), (0, y, -0.66), s.neck, s.neck * 1.08)
-        chest = sdf.ellipsoid(q, (0, y - 0.15, -0.7), (1.12 * s.shoulders, 0.52, 0.44))
-        arm = sdf.cone(q, (0.6, y + 0.02, -0.7), (1.22 * s.shoulders, y - 0.25, -0.72), 0.27, 0.26)
+        chest = sdf.ellipsoid(q, (0, y - 0.45, -0.7), (1.12 * s.shoulders, 0.82, 0.44))
+        elbow = (1.22 * s.shoulders, y - 0.25, -0.72)
+        arm = sdf.cone(q, (0.6, y + 0.02, -0.7), elbow, 0.27, 0.26)
+        arm = np.minimum(arm, sdf.cone(q, elbow, (elbow[0], y - 1.2, -0.72), 0.26, 0.26))
         return smooth_union(d, smooth_union(chest, arm, 0.2), 0.16)
 
     # ------------------------------------------------------------------ the whole
