@@ -229,6 +229,13 @@ def test_options_in_the_text_exist(only_parse):
                 assert option in known, f"{page.name}: {option}"
 
 
+def test_the_page_on_the_app_lists_every_function_of_the_api():
+    sources = "".join(path.read_text() for path in (ROOT / "toonify" / "ui").rglob("*.py"))
+    names = set(re.findall(r'api_name(?:=|": )"(\w+)"', sources))
+    rows = re.findall(r"^\| `/.*$", (ROOT / "docs" / "app.md").read_text(), re.M)
+    assert names == set(re.findall(r"`/(\w+)`", "\n".join(rows)))
+
+
 # Examples ---------------------------------------------------------------------------------------
 
 
