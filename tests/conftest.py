@@ -208,6 +208,19 @@ def server():
 
 
 @pytest.fixture
+def refusal(capsys):
+    """refusal(main, *arguments): what a command prints when it refuses them, in one line."""
+
+    def refusal(main, *arguments) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        assert stopped.value.code == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    return refusal
+
+
+@pytest.fixture
 def use_bundled(monkeypatch):
     """Call with a folder, which then stands for `toonify/weights`."""
     from toonify import hub

@@ -58,10 +58,7 @@ def test_cases_take_turns_and_are_compared_with_the_first(tmp_path):
     log = tmp_path / "turns"
     benchmark = Benchmark(
         "Toys",
-        (
-            Case("a", partial(timed, "a", 1.0, 2, log)),
-            Case("b", partial(timed, "b", 0.25, 1, log)),
-        ),
+        tuple(Case(n, partial(timed, n, s, k, log)) for n, s, k in (("a", 1.0, 2), ("b", 0.25, 1))),
     )
     figures = runner.run(benchmark, rounds=2)
     assert log.read_text() == "ababab"  # the first turn of each warms up
@@ -100,11 +97,7 @@ def prepared(log: Path) -> Workload:
 
 
 def test_a_case_that_dies_is_reported_and_the_rest_goes_on(tmp_path, capsys):
-    toys = (
-        Case("a", dying),
-        Case("b", partial(drawing, 0.0)),
-        Case("c", unavailable),
-    )
+    toys = (Case("a", dying), Case("b", partial(drawing, 0.0)), Case("c", unavailable))
     file = tmp_path / "figures.json"
     with pytest.raises(SystemExit) as ended:
         report.report([Benchmark("Toys", toys)], 1, file)
@@ -184,11 +177,8 @@ def test_every_benchmark_makes_cases_that_processes_can_be_started_for(toy_style
         (["--style", "comix"], "did you mean 'comic'?"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_runs(arguments, said, capsys):
-    with pytest.raises(SystemExit) as ended:
-        command_line.main(arguments)
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+def test_wrong_options_are_refused_before_anything_runs(arguments, said, refusal):
+    assert said in refusal(command_line.main, *arguments)
 
 
 # The cases themselves, in this process -----------------------------------------------------

@@ -72,10 +72,12 @@ def test_simplified_graph_is_the_same_function(name):
     assert (torch.from_numpy(run(batch.numpy())[0]) - expected).abs().max() < 1e-4
 
 
-def test_warm_start_builds_nothing(cache):
+def test_a_warm_start_builds_nothing_and_none_warns(cache):
     network = dot()
     batch = torch.rand(1, 3, 32, 48) * 2 - 1
-    cold = engines.open_engine("key", lambda: network, "cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cold = engines.open_engine("key", lambda: network, "cpu")
     warm = engines.open_engine("key", refuse, "cpu")
     assert torch.equal(cold(batch), warm(batch))
     assert warm.name in ("openvino-bf16", "openvino-f32")
@@ -171,12 +173,6 @@ def test_cores_follow_a_containers_quota(monkeypatch):
     for text, expected in [("200000 100000", 2), ("150000 100000", 2), ("max 100000", 16)]:
         monkeypatch.setattr(Path, "read_text", lambda self, text=text: text)
         assert engines.cores() == expected
-
-
-def test_opening_warns_nobody(cache):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        engines.open_engine("key", dot, "cpu")
 
 
 def test_other_inputs_than_pictures(cache):

@@ -52,6 +52,10 @@ def encoded(picture: Image.Image, form="PNG") -> bytes:
     return file.getvalue()
 
 
+def flat(color) -> bytes:
+    return encoded(Image.new("RGB", (64, 64), color))
+
+
 def write(folder: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -94,13 +98,10 @@ def files() -> dict[str, bytes]:
 
 
 def test_folder_zip_and_tars_hold_the_same_pictures(files, tmp_path):
-    places = [
-        write(tmp_path / "folder", files),
-        write_zip(tmp_path / "pictures.ZIP", files),
-        write_tar(tmp_path / "pictures.tar", files),
-        write_tar(tmp_path / "pictures.tar.gz", files, "w:gz"),
-        write_tar(tmp_path / "pictures.tgz", files, "w:gz"),
-    ]
+    places = [write(tmp_path / "folder", files), write_zip(tmp_path / "pictures.ZIP", files)]
+    for ending in ("tar", "tar.gz", "tgz"):
+        mode = "w" if ending == "tar" else "w:gz"
+        places.append(write_tar(tmp_path / f"pictures.{ending}", files, mode))
     opened = [open_pictures(place, "photos") for place in places]
     # As a folder's files have always been sorted: by the parts of their paths.
     expected = [p for p in sorted(places[0].rglob("*")) if p.is_file()]
@@ -140,9 +141,9 @@ def test_unusable_pictures_are_reported_once_and_left_out(tmp_path):
         "notes.txt": b"",
     }
     for place in (write(tmp_path / "odd", odd), write_zip(tmp_path / "odd.zip", odd)):
-        with pytest.warns(UserWarning) as told:
+        with pytest.warns(UserWarning) as warned:
             found = open_pictures(place, "style pictures")
-        (message,) = (str(warning.message) for warning in told)
+        (message,) = (str(warning.message) for warning in warned)
         assert "4 of 9 style pictures left out" in message
         for name in ("same.png has the name of same.jpg", "tiny.png is 63x80", "text", "cut"):
             assert name in message
@@ -177,23 +178,18 @@ def test_sources_without_pictures_say_what_to_do(files, tmp_path):
 
 
 def test_a_limit_spreads_over_the_source(tmp_path):
-    small = encoded(Image.new("RGB", (64, 64)))
-    place = write_zip(tmp_path / "many.zip", {f"{i:02d}.png": small for i in range(21)})
+    place = write_zip(tmp_path / "many.zip", {f"{i:02d}.png": flat("red") for i in range(21)})
     assert [p.name for p in open_pictures(place, "photos", limit=3)] == ["00", "10", "20"]
 
 
 @pytest.mark.parametrize("form", ["zip", "tar", "tgz"])
 def test_paths_in_archives_lead_nowhere(form, files, tmp_path):
     picture = files["9.png"]
-    hostile = dict.fromkeys(
-        ("../../up.png", "/root.png", "C:\\win\\x.png", "..\\..\\back.png"), picture
-    )
+    names = ("../../up.png", "/root.png", "C:\\win\\x.png", "..\\..\\back.png")
     path = tmp_path / "inner" / f"hostile.{form}"
     path.parent.mkdir()
-    if form == "zip":
-        write_zip(path, hostile)
-    else:
-        write_tar(path, hostile, "w:gz" if form == "tgz" else "w")
+    pack = {"zip": write_zip, "tar": write_tar, "tgz": lambda *a: write_tar(*a, "w:gz")}[form]
+    pack(path, dict.fromkeys(names, picture))
     before = {p for p in tmp_path.rglob("*") if "cache" not in p.parts}
     found = open_pictures(path, "photos")
     assert [p.name for p in found] == ["back", "root", "up", "win/x"]
@@ -201,7 +197,7 @@ def test_paths_in_archives_lead_nowhere(form, files, tmp_path):
     assert {p for p in tmp_path.rglob("*") if "cache" not in p.parts} == before
 
 
-def test_links_and_devices_in_a_tar_are_no_pictures(files, tmp_path):
+def test_links_and_devices_in_a_tar_are_left_out(files, tmp_path):
     path = write_tar(tmp_path / "links.tar", {"real.png": files["9.png"]})
     with tarfile.open(path, "a") as archive:
         for name, kind in (("a.png", tarfile.SYMTYPE), ("b.png", tarfile.CHRTYPE)):
@@ -211,7 +207,7 @@ def test_links_and_devices_in_a_tar_are_no_pictures(files, tmp_path):
     assert [p.name for p in open_pictures(path, "photos")] == ["real"]
 
 
-def test_bombs_are_told_by_what_they_declare(files, tmp_path, monkeypatch):
+def test_bombs_are_recognized_by_their_declared_size(files, tmp_path, monkeypatch):
     bomb = write_zip(
         tmp_path / "bomb.zip", {"big.png": bytes(images.MAX_BYTES + 1), "9.png": files["9.png"]}
     )
@@ -290,10 +286,6 @@ def ask(server, tmp_path):
         return [json.loads(line) for line in said.splitlines()]
 
     return ask
-
-
-def flat(color) -> bytes:
-    return encoded(Image.new("RGB", (64, 64), color))
 
 
 def test_data_sets_come_as_files_and_archives_once_and_at_one_commit(server, ask, tmp_path):
@@ -441,7 +433,7 @@ def test_the_real_library_streams_parquet(typed, server, ask):
     assert server.requests == []
 
 
-def test_several_image_columns_must_be_told_apart(table, monkeypatch):
+def test_one_of_several_image_columns_must_be_named(table, monkeypatch):
     rows = [{c: {"bytes": flat(c), "path": None} for c in ("red", "blue")} for _ in range(2)]
     listing = hub_datasets.Listing("c" * 40, [], [], ["train.parquet"])
     monkeypatch.setattr(hub_datasets, "look_up", lambda *a: listing)
@@ -539,10 +531,8 @@ def data(tmp_path_factory) -> Path:
     for i in range(5):
         images.save(noise(i), folder / "train_photo" / f"{i}.png")
     for i in range(4):
-        images.save(noise(10 + i), folder / "toy" / "style" / "deep" / f"s{i}.png")
-        images.save(
-            noise(20 + i, 100, 90, "RGBA"), folder / "art" / "style" / f"c{i}.png", alpha=True
-        )
+        images.save(noise(10 + i), folder / "toy/style/deep" / f"s{i}.png")
+        images.save(noise(20 + i, 100, 90, "RGBA"), folder / "art/style" / f"c{i}.png", alpha=True)
     face = [[30, 40], [50, 40], [40, 50], [32, 58], [48, 58]]
     (folder / "faces.json").write_text(json.dumps({"0": [face], "3": [face], "1": []}))
     for style in ("toy", "art"):
@@ -622,16 +612,11 @@ def test_smooth_pictures_are_needed_unless_computed(data, tmp_path):
 def test_scenes_come_by_ratio_even_without_faces(data, tmp_path):
     for i, color in enumerate(("red", "red", "blue", "blue")):
         images.save(Image.new("RGB", (64, 64), color), tmp_path / color / f"{i}.png")
-    draws = make(
-        data,
-        photos=str(tmp_path / "red"),
-        scenes=str(tmp_path / "blue"),
-        scene_share=0.3,
-        crop_sizes=((0, 32),),
-    )
+    places = dict(photos=str(tmp_path / "red"), scenes=str(tmp_path / "blue"))
+    draws = make(data, **places, scene_share=0.3, crop_sizes=((0, 32),))
     blue = [bool(draws[i]["photo"][2, 0, 0] == 255) for i in range(300)]
     assert 0.2 < np.mean(blue) < 0.4
-    only = make(data, photos=str(tmp_path / "red"), scenes=str(tmp_path / "blue"), scene_share=0.0)
+    only = make(data, **places, scene_share=0.0)
     assert not any(only[i]["photo"][2, 0, 0] for i in range(20))
 
 
@@ -673,9 +658,9 @@ def test_too_few_pictures_are_refused_and_few_are_warned_of(data, tmp_path):
         make(data, photos=str(tmp_path / "one"))
     with pytest.raises(ValueError, match="one: holds 1 of the style pictures"):
         make(data, pictures=str(tmp_path / "one"), smooth="computed")
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as warned:
         make(data)
-    (message,) = (str(warning.message) for warning in told)
+    (message,) = (str(warning.message) for warning in warned)
     assert "only 5 photos" in message and "4 style pictures" in message
 
 
@@ -691,10 +676,10 @@ def test_the_public_layout_is_read_as_it_is_distributed(tmp_path):
         draws = make(tmp_path, "Hayao", crop_sizes=((0, 256),), zoom=(1.0, 1.0))
     assert not draws.paired and len(draws.groups[0]) == 7
     assert draws[0].keys() == {"photo", "style", "smooth"}
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         make(tmp_path, "Hayao", pairs=False)
-    assert not [w for w in told if "name" in str(w.message)]
+    assert not [w for w in warned if "name" in str(w.message)]
 
 
 def test_data_faults_are_explained(data, tmp_path):

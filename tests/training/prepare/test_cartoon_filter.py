@@ -24,7 +24,7 @@ def portrait() -> tuple[Image.Image, faces.Face]:
 
 
 @pytest.mark.parametrize("look", looks.LOOKS)
-def test_a_look_keeps_size_and_skin_and_is_no_photo(look, portrait):
+def test_a_look_keeps_size_and_skin_and_differs_from_the_photo(look, portrait):
     photo, face = portrait
     drawn = looks.draw(photo, [face.points], looks.LOOKS[look])
     assert drawn.size == photo.size
@@ -41,7 +41,7 @@ def test_a_look_draws_scenes_and_odd_sizes(look):
     assert looks.draw(scene, [], looks.LOOKS[look]).size == (131, 67)
 
 
-def test_looks_are_told_apart(portrait):
+def test_looks_differ_from_each_other(portrait):
     photo, face = portrait
     drawn = [
         np.asarray(looks.draw(photo, [face.points], look), int) for look in looks.LOOKS.values()
@@ -77,16 +77,16 @@ def test_folders_become_pairs_once_and_a_second_look_beside_them(tmp_path, monke
     images.save(portrait[0], tmp_path / "photos" / "deep" / "one.jpg")
     (tmp_path / "photos" / "broken.jpg").write_text("no picture")
     data = tmp_path / "data"
-    told = []
+    notes = []
     photos = [tmp_path / "photos"]
-    assert cartoon_filter.draw_folder(photos, data, "comic", 128, told.append) == (1, 1)
-    assert "broken.jpg" in told[0]
+    assert cartoon_filter.draw_folder(photos, data, "comic", 128, notes.append) == (1, 1)
+    assert "broken.jpg" in notes[0]
     points = json.loads((data / "faces.json").read_text())
     assert list(points) == ["deep_one"] and len(points["deep_one"][0]) == 5
     first = (data / "comic" / "style" / "deep_one.png").stat().st_mtime_ns
     monkeypatch.setattr(cartoon_filter.face_room, "detect", lambda photo: pytest.fail("known"))
-    assert cartoon_filter.draw_folder(photos, data, "comic", 128, told.append) == (0, 1)
-    assert cartoon_filter.draw_folder(photos, data, "gouache", 128, told.append) == (1, 1)
+    assert cartoon_filter.draw_folder(photos, data, "comic", 128, notes.append) == (0, 1)
+    assert cartoon_filter.draw_folder(photos, data, "gouache", 128, notes.append) == (1, 1)
     assert (data / "comic" / "style" / "deep_one.png").stat().st_mtime_ns == first
     sizes = {images.load(path).size for path in data.rglob("*.png")}
     assert len(sizes) == 1
@@ -115,7 +115,7 @@ def test_twins_asked_for_later_or_lost_are_drawn(tmp_path, portrait):
     assert not any(twin.exists() for twin in twins)
     assert cartoon_filter.draw_folder(photos, data, "comic", 128, tints=1.0) == (1, 0)
     first = [twin.read_bytes() for twin in twins]
-    twins[0].unlink()  # killed after the twin's photo: a photo without its drawing is no pair
+    twins[0].unlink()  # killed after the twin's photo: a photo without its drawing is not a pair
     assert cartoon_filter.draw_folder(photos, data, "comic", 128, tints=1.0) == (1, 0)
     assert [twin.read_bytes() for twin in twins] == first
     assert cartoon_filter.draw_folder(photos, data, "comic", 128, tints=1.0) == (0, 0)
@@ -149,11 +149,9 @@ def test_generated_faces_are_drawn_with_their_latent(toy_portrait, tmp_path, mon
     [
         (["d"], "expected either PHOTOS or --generator"),
         (["d", "--generator", "portrait", "--faces", "0"], "--faces 0"),
-        (["d", "--generator", "nobody"], "nobody"),
+        (["d", "--generator", "absent"], "absent"),
     ],
 )
-def test_wrong_generators_are_answered_with_words(words, message, tmp_path, capsys, monkeypatch):
+def test_wrong_generators_are_refused(words, message, tmp_path, refusal, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit):
-        cartoon_filter.main(words)
-    assert message in capsys.readouterr().err
+    assert message in refusal(cartoon_filter.main, *words)

@@ -82,7 +82,7 @@ def test_the_card_of_a_bundled_folder_has_no_gaps(name):
     style = hub.read_style(hub.BUNDLED / name, name)
     assert faults(text) == []
     assert f"\n# {style.title}\n" in text and style.data in text and f'"{name}"' in text
-    assert "## Training" in text and "Environmental" not in text  # nobody noted what it took
+    assert "## Training" in text and "Environmental" not in text  # its cost is unknown
     measured = (hub.BUNDLED / name / hub.METRICS).is_file()
     assert ("model-index" in front_of(text)) is measured is ("## Measured" in text)
 
@@ -164,7 +164,7 @@ def test_energy_is_time_times_an_assumed_power(said, units, energy):
     assert models.cost_of({"seconds": 0.0, **said}) == {}
 
 
-def test_a_generator_trained_from_noise_is_no_toon_of_another():
+def test_a_generator_trained_from_noise_is_a_base_and_not_a_toon():
     style = hub.Style("mine", "Mine", family="stylegan")
     assert models.role_of(style, "StyleGAN2Generator", fresh=True) == "base"
     assert models.role_of(style, "MobileStyleGAN", fresh=False) == "toon"
@@ -189,16 +189,16 @@ def test_a_license_in_words_is_one_of_the_hubs_or_has_a_name(license, front):
 
 
 @pytest.mark.parametrize(
-    "name, text, told",
+    "name, text, message",
     [
         (hub.METRICS, '{"figures": {}, "command": ""}', "metrics.json: not as training.evaluate"),
         (hub.TRAINING, "{}", "training.json: preset is None, expected str"),
         (hub.CONFIG, '{"_class_name": "Mine"}', "config.json: _class_name is 'Mine'"),
     ],
 )
-def test_files_that_are_not_what_they_should_be_are_named(name, text, told, mine):
+def test_invalid_files_are_named(name, text, message, mine):
     (mine / name).write_text(text)
-    with pytest.raises(ValueError, match=re.escape(told)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         cards.card_of(mine)
 
 
@@ -208,7 +208,7 @@ def test_a_device_without_an_assumed_power_is_refused(mine):
         cards.card_of(mine)
 
 
-def test_a_template_with_a_value_that_nobody_gives_is_an_error():
+def test_a_template_with_a_missing_value_is_an_error():
     with pytest.raises(jinja2.UndefinedError):
         cards.fill("toongan", ModelCardData())
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import SpaceCard
 
-from tests.fixtures.hub_server import WRITER, HubServer
+from tests.fixtures.hub_server import WRITER
 from tests.unit.hub.test_cards import faults
 from toonify import hub
 from toonify.cli import main
@@ -50,12 +50,6 @@ def test_the_two_commands_are_one_line_each_and_include_everything():
         assert "pip install -r requirements.txt" in command
     assert commands[0].endswith("app.py")
     assert commands[1].endswith("-m pytest -n 2 --dist loadfile")
-
-
-def test_pictures_and_files_that_the_readme_links_exist():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert links
-    assert not [link for link in links if not (ROOT / link).exists()]
 
 
 def test_facenet_is_pinned_to_the_version_that_takes_any_torch():
@@ -134,13 +128,13 @@ def test_a_comment_stays_with_what_it_is_about():
     assert space.requirements(text) == "# Both.\ntorch>=2\n# Two\n# lines.\nnumpy\n"
 
 
-def test_a_dry_run_shows_files_and_sizes_and_asks_nobody(capsys):
+def test_a_dry_run_shows_files_and_sizes_and_sends_nothing(capsys):
     assert main(["deploy", "--space", "ann/toonify", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "4,293,984 bytes  toonify/weights/comic/" in said and "nothing was sent" in said
 
 
-def test_a_name_that_is_none_is_wrong_usage(capsys):
+def test_an_invalid_repository_id_is_wrong_usage(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["deploy", "--space", "toonify"])
     assert "--space 'toonify' is not a valid repository ID" in capsys.readouterr().err
@@ -161,11 +155,8 @@ def answer(arguments):
 """
 
 
-def test_the_space_is_created_and_brought_up_to_date(tmp_path):
-    with (
-        HubServer() as server,
-        server.client(DEPLOY, tmp_path, HF_TOKEN=WRITER) as client,
-    ):
+def test_the_space_is_created_and_brought_up_to_date(server, tmp_path):
+    with server.client(DEPLOY, tmp_path, HF_TOKEN=WRITER) as client:
         first = client(["--space", "owner/toonify"])
         assert first["code"] == 0 and f"{server.url}/spaces/owner/toonify" in first["said"]
         head = server.head("spaces/owner/toonify")
@@ -211,7 +202,7 @@ print(json.dumps([sys.modules["spaces"].lent, order]))
 """
 
 
-def test_on_zerogpu_functions_are_lent_a_gpu_and_networks_placed_before_anybody_comes(tmp_path):
+def test_on_zerogpu_functions_get_a_gpu_and_networks_load_before_the_launch(tmp_path):
     (tmp_path / "spaces.py").write_text(SPACES)
     environment = {
         "PATH": "",
@@ -221,10 +212,10 @@ def test_on_zerogpu_functions_are_lent_a_gpu_and_networks_placed_before_anybody_
         "OMP_NUM_THREADS": "1",
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
-    told = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-c", START], cwd=ROOT, env=environment, capture_output=True, text=True
     )
-    assert told.returncode == 0, told.stderr
-    lent, order = json.loads(told.stdout.splitlines()[-1])
+    assert run.returncode == 0, run.stderr
+    lent, order = json.loads(run.stdout.splitlines()[-1])
     assert {"toonify.ui.handlers.photo.draw", "toonify.ui.handlers.portrait.draw"} <= set(lent)
     assert order == [[step, "MainThread"] for step in ("load", "faces", "launch", "wait")]
