@@ -1,4 +1,4 @@
-"""The screen in a real browser: headless Chromium does what a visitor does."""
+"""The page in a real browser: headless Chromium acts as a visitor."""
 
 import shutil
 import threading
@@ -26,6 +26,7 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",  # and may be used
 ]
 PORTRAIT = components.EXAMPLES[0]
+PHONE = (390, 844)  # px
 
 pytestmark = [
     pytest.mark.browser,
@@ -75,6 +76,11 @@ def visit(chromium, site):
 def upload(page, path, prefix=""):
     page.locator(f"#{prefix}photo input[type=file]").set_input_files(path)
     page.wait_for_selector(f"#{prefix}photo img")
+
+
+def assert_fits(page):
+    """Nothing is wider than a phone."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 
 
 def natural_sizes(page, prefix=""):
@@ -132,19 +138,18 @@ def test_a_refused_file_and_a_photo_without_faces_are_explained(visit, tmp_path)
 
 
 def test_a_phone_shows_all_of_it(visit):
-    page = visit(390, 844)
+    page = visit(*PHONE)
     upload(page, PORTRAIT)
     page.click("#draw")
     natural_sizes(page)
-    page.wait_for_function(
-        "document.querySelector('#compare').getBoundingClientRect().top < innerHeight / 2"
-    )
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    top = "document.querySelector('#compare').getBoundingClientRect().top"
+    page.wait_for_function(f"{top} < innerHeight / 2")
+    assert_fits(page)
 
 
 def test_the_second_tab_draws_a_portrait_and_follows_a_slider(visit, site):
     pipeline = site[1].portraits
-    page = visit(390, 844)
+    page = visit(*PHONE)
     page.get_by_role("tab", name="Portrait toon").click()
     upload(page, PORTRAIT, "portrait-")
     page.click("#portrait-draw")
@@ -152,7 +157,7 @@ def test_the_second_tab_draws_a_portrait_and_follows_a_slider(visit, site):
     assert first[0][:2] == first[1][:2] == [512, 512]
     assert "1 face drawn" in page.inner_text("#portrait-report")
     page.wait_for_function("document.querySelectorAll('#strip img').length === 3")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert_fits(page)
 
     inverted = pipeline.inverted
     page.locator("#edit-smile input[type=range]").press("ArrowRight")
@@ -179,7 +184,7 @@ def test_a_clip_is_drawn_with_progress_and_played(visit, monkeypatch, tmp_path):
         return draw(self, *args)
 
     monkeypatch.setattr(toy_app.ToyPipeline, "draw", slow)
-    page = visit(390, 844)
+    page = visit(*PHONE)
     page.get_by_role("tab", name="Video").click()
     page.locator("#video-source input[type=file]").set_input_files(make_clip(tmp_path / "me.mp4"))
     page.wait_for_selector("#video-source video")
@@ -192,11 +197,11 @@ def test_a_clip_is_drawn_with_progress_and_played(visit, monkeypatch, tmp_path):
     with page.expect_download() as download:
         page.click("#video-download")
     assert download.value.suggested_filename == "me-toy.mp4"
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert_fits(page)
 
 
 def test_a_camera_is_drawn_frame_for_frame_and_let_go(visit, site):
-    page = visit(390, 844)
+    page = visit(*PHONE)
     frames = []
     page.on("request", lambda request: frames.append(1) if "/stream/" in request.url else None)
     page.get_by_role("tab", name="Live").click()
@@ -209,7 +214,7 @@ def test_a_camera_is_drawn_frame_for_frame_and_let_go(visit, site):
     page.wait_for_timeout(1000)
     drawn = len(site[1].fast["toy"].calls)
     assert 1 <= len(frames) <= drawn + 2  # one is sent when the last has been drawn
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert_fits(page)
     page.click("#live-camera :text('Stop')")
     page.wait_for_selector("#live-camera :text('Click to Access Webcam')")
     page.wait_for_selector("#live-report", state="hidden")
@@ -247,7 +252,7 @@ def test_stop_draws_what_was_reached(visit, site, monkeypatch):
 
 
 def test_a_link_opens_its_face_and_sliders_and_favorites_follow(visit):
-    page = visit(390, 844, "?seed=7&truncation=0.6&smile=1.5")
+    page = visit(*PHONE, "?seed=7&truncation=0.6&smile=1.5")
     page.wait_for_selector("#new-report :text('Face 7 · Smile +1.5')")
     page.wait_for_function("document.querySelectorAll('#crowd img').length === 12")
     assert page.input_value("#move-smile input[type=number]") == "1.5"
@@ -264,7 +269,7 @@ def test_a_link_opens_its_face_and_sliders_and_favorites_follow(visit):
     with page.expect_download() as download:
         page.click("#new-download")
     assert download.value.suggested_filename == "face-10.png"
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert_fits(page)
 
 
 def test_a_broken_link_is_explained(visit):

@@ -62,13 +62,8 @@ def test_what_it_copies_starts_and_answers_its_health_check(tmp_path):
     check = json.loads(check[check.index("[") :])
     ast.parse(check[-1])
     check = [sys.executable, *check[1:-1], check[-1].replace("7860", port)]
-    app = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=os.environ | settings,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    streams = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    app = subprocess.Popen(command, cwd=tmp_path, env=os.environ | settings, **streams)
     try:
         assert subprocess.run(check, capture_output=True).returncode != 0  # not up yet
         deadline = time.monotonic() + 120

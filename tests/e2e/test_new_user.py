@@ -53,9 +53,8 @@ def two_folders(tmp_path) -> Path:
         images.save(images.load(path).resize((160, 160)), tmp_path / f"photos/{i}.jpg")
     for i in range(5):
         blocks = Image.fromarray(rng.integers(0, 255, (4, 5, 3), np.uint8))
-        images.save(
-            blocks.resize((100, 90), Image.Resampling.NEAREST), tmp_path / f"pictures/{i}.png"
-        )
+        picture = blocks.resize((100, 90), Image.Resampling.NEAREST)
+        images.save(picture, tmp_path / f"pictures/{i}.png")
     images.save(images.load(faces[0]).resize((200, 220)), tmp_path / "portrait.jpg")
     return tmp_path
 

@@ -1,7 +1,5 @@
 """CartoonGAN's published tensors: the port's layers written out draw what our network draws."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -69,14 +67,8 @@ def drawn(state: dict, photo: torch.Tensor) -> torch.Tensor:
         y = y + norm(conv(first, f"conv{number:02}_2", reflect=1), f"in{number:02}_2")
     for number in ("01", "02"):
         name = f"deconv{number}_1"
-        y = F.conv_transpose2d(
-            y,
-            state[f"{name}.weight"],
-            state[f"{name}.bias"],
-            stride=2,
-            padding=1,
-            output_padding=1,
-        )
+        weight, bias = (state[f"{name}.{part}"] for part in ("weight", "bias"))
+        y = F.conv_transpose2d(y, weight, bias, stride=2, padding=1, output_padding=1)
         y = conv(y, f"deconv{number}_2", padding=1)
         y = norm(y, f"in{int(number) + 11}_1").relu()
     return conv(y, "deconv03_1", reflect=3).tanh().flip(1)
@@ -105,8 +97,8 @@ def test_converted_it_draws_what_the_published_layers_draw(tmp_path, form, capsy
         ours, theirs = network(photo), drawn(state, photo)
     assert theirs.std() > 0.1
     assert (ours - theirs).abs().max() < 1e-5
-    style = json.loads((tmp_path / "out" / "style.json").read_text())
-    assert (style["family"], style["scope"]) == ("animegan", "photo")
+    style = hub.read_style(tmp_path / "out")
+    assert (style.family, style.scope) == ("animegan", "photo")
     assert "the generator of CartoonGAN" in cards.card_of(tmp_path / "out")
 
 
