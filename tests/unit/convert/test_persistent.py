@@ -42,15 +42,15 @@ class Generator(Network):
     def __init__(self, z_dim, c_dim, w_dim, img_resolution, img_channels,
                  mapping_kwargs={}, SYNTHESIS_KWARGS):
         super().__init__()
-        self.told = [z_dim, c_dim, w_dim, img_resolution, img_channels]
-        self.told += [mapping_kwargs, synthesis_kwargs]
+        self.arguments = [z_dim, c_dim, w_dim, img_resolution, img_channels]
+        self.arguments += [mapping_kwargs, synthesis_kwargs]
 
 class Discriminator(Network):
     def __init__(self, c_dim, img_resolution, img_channels, architecture="resnet",
                  channel_base=32768, channel_max=512, num_fp16_res=4, conv_clamp=256):
         super().__init__()
-        self.told = [c_dim, img_resolution, img_channels, channel_base, channel_max, conv_clamp]
-        self.told += [num_fp16_res]
+        self.arguments = [c_dim, img_resolution, img_channels, channel_base, channel_max]
+        self.arguments += [conv_clamp, num_fp16_res]
 """
 # The repositories' modules of these classes, and how the generator takes `synthesis_kwargs`.
 REPOSITORIES = {
@@ -65,7 +65,7 @@ if "copy" in sys.argv:
     held = pickle.loads(pickle.dumps(copy.deepcopy(held)))
 found = {name: getattr(net, "found", {}).items() for name, net in held.items()}
 print(json.dumps({name: {
-    "told": net.told, "training": net.training,
+    "arguments": net.arguments, "training": net.training,
     "tensors": {k: [list(v.shape), v.double().sum().item()] for k, v in found[name]},
 } for name, net in held.items()}))
 """
@@ -83,6 +83,12 @@ def ours(tmp_path):
     critic = StyleGAN2Discriminator(32, 512, 24).state_dict()
     save_file(critic, folder / "critic.safetensors")
     return folder, network, critic
+
+
+def to_pickle(folder):
+    out = folder.with_suffix(".pkl")
+    assert cli.main(["convert", str(folder), str(out), "--to", "nvlabs"]) == 0
+    return out
 
 
 def opened(file, place, networks: str, *words: str) -> dict:
@@ -105,12 +111,11 @@ def opened(file, place, networks: str, *words: str) -> dict:
 @pytest.mark.parametrize("networks", REPOSITORIES)
 def test_their_loader_builds_it_and_fills_it(ours, tmp_path, networks, words):
     folder, network, critic = ours
-    out = tmp_path / "ours.pkl"
-    assert cli.main(["convert", str(folder), str(out), "--to", "nvlabs"]) == 0
+    out = to_pickle(folder)
     found = opened(out, tmp_path / "theirs", networks, *words)
     widths = {"channel_base": 256, "channel_max": 16, "conv_clamp": 256.0, "num_fp16_res": 0}
-    assert found["G_ema"]["told"] == [6, 0, 8, 32, 3, {"num_layers": 2}, widths]
-    assert found["D"]["told"] == [0, 32, 3, 512, 24, 256.0, 0]
+    assert found["G_ema"]["arguments"] == [6, 0, 8, 32, 3, {"num_layers": 2}, widths]
+    assert found["D"]["arguments"] == [0, 32, 3, 512, 24, 256.0, 0]
     assert found["G_ema"]["training"] is False
     for name, state in (("G", network.state_dict()), ("D", critic)):
         expected = to_nvlabs(state, name)
@@ -123,11 +128,7 @@ def test_their_loader_builds_it_and_fills_it(ours, tmp_path, networks, words):
 
 def test_taken_back_it_is_the_same_network(ours, tmp_path):
     folder, network, _ = ours
-    for source, out, more in (
-        (folder, tmp_path / "ours.pkl", ["--to", "nvlabs"]),
-        (tmp_path / "ours.pkl", tmp_path / "back", ["--fp32"]),
-    ):
-        assert cli.main(["convert", str(source), str(out), *more]) == 0
+    assert cli.main(["convert", str(to_pickle(folder)), str(tmp_path / "back"), "--fp32"]) == 0
     again = hub.load_model(tmp_path / "back", FACE_MODELS)
     assert again.config.conv_clamp == 256.0
     z = torch.randn(2, 6)
@@ -136,20 +137,18 @@ def test_taken_back_it_is_the_same_network(ours, tmp_path):
     assert (tmp_path / "back" / "critic.safetensors").is_file()
 
 
-def test_without_a_critic_theirs_is_untrained_and_that_is_said(ours, tmp_path, capsys):
+def test_without_a_critic_theirs_is_untrained_and_a_note_says_so(ours, tmp_path, capsys):
     folder, _, _ = ours
     (folder / "critic.safetensors").unlink()
-    out = tmp_path / "ours.pkl"
-    assert cli.main(["convert", str(folder), str(out), "--to", "nvlabs"]) == 0
+    out = to_pickle(folder)
     assert "D is untrained, as the folder has no critic" in capsys.readouterr().out
     found = opened(out, tmp_path / "theirs", "networks")["D"]
-    assert found["tensors"] == {} and found["told"] == [0, 32, 3, 256, 16, 256.0, 0]
+    assert found["tensors"] == {} and found["arguments"] == [0, 32, 3, 256, 16, 256.0, 0]
 
 
 def test_reading_it_runs_none_of_its_lines(ours, tmp_path):
     folder, _, _ = ours
-    out = tmp_path / "ours.pkl"
-    assert cli.main(["convert", str(folder), str(out), "--to", "nvlabs"]) == 0
+    out = to_pickle(folder)
     bad = f"open({str(tmp_path / 'canary')!r}, 'w')  #".ljust(len(SOURCE), "x")[: len(SOURCE)]
     data = out.read_bytes().replace(SOURCE.encode(), bad.encode())
     assert data != out.read_bytes()
@@ -158,7 +157,7 @@ def test_reading_it_runs_none_of_its_lines(ours, tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
-def test_tensors_that_are_none_are_refused():
+def test_other_values_than_tensors_are_refused():
     for held in ({"w": "x"}, {1: torch.ones(1)}, ["w"]):
         network = unpickling.Record("Generator", {}, {"tensors": held})
         with pytest.raises(ValueError, match="tensors of Generator"):
