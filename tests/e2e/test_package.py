@@ -52,7 +52,7 @@ def test_the_installed_command_draws_from_any_folder(programs, photo_path, tmp_p
 def test_an_installed_package_knows_its_cards_examples_and_space(programs, tmp_path):
     script = (
         "from toonify.hub import BUNDLED, cards, space; from toonify.ui.components import EXAMPLES;"
-        "print(all(p.is_file() for p in EXAMPLES), len(cards.card_of(BUNDLED / 'comic')) > 500,"
+        "print(all(p.is_file() for p in EXAMPLES), len(cards.make_card(BUNDLED / 'comic')) > 500,"
         "'app.py' in (files := space.files('ann/toonify')), 'toonify/__init__.py' in files,"
         "not any(name.startswith('toonify/project') for name in files))"
     )

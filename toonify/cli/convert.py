@@ -9,7 +9,7 @@ from click import Choice
 from toonify import hub
 from toonify.cli import options
 from toonify.cli.options import option
-from toonify.convert.formats import BACK, KINDS, OLD_MODES, PICKLE, PUBLISHED
+from toonify.convert.formats import KINDS, OLD_MODES, PICKLE, PUBLISHED, WRITABLE
 
 EXPORTS = (".onnx", ".xml")
 STATES = (".pt", ".pth")
@@ -38,8 +38,8 @@ ONNX and IR files take photos of any height and width, or w+ (StyleGAN, ToonGAN)
 size. Each is tested and only kept if it draws what torch draws."""
 
 
-def current_mode(context: click.Context, parameter: click.Parameter, mode: str | None):
-    """The upsampling mode in this release; an old one is read for one more release."""
+def read_mode(context: click.Context, parameter: click.Parameter, mode: str | None) -> str | None:
+    """Converts an upsampling mode of an older release, with a warning."""
     if mode in OLD_MODES:
         options.warn_renamed(f"--upsample {mode}", OLD_MODES[mode])
     return OLD_MODES.get(mode or "", mode)
@@ -68,11 +68,11 @@ def current_mode(context: click.Context, parameter: click.Parameter, mode: str |
     "Upsampling of an AnimeGANv2 network: align_corners, half_pixel, or tf1 (TensorFlow's)",
     None,
     FROM,
-    callback=current_mode,
+    callback=read_mode,
     show_default="that of the project",
 )
 @option("--fp32", "Weights of 32 bits instead of 16", None, FROM, is_flag=True)
-@option("--to", "Project whose names the tensors of OUT get", Choice(BACK), TO)
+@option("--to", "Project whose names the tensors of OUT get", Choice(WRITABLE), TO)
 def convert(source: str, out: str, overwrite: bool, to: str | None, **values) -> None:
     check(source, out, overwrite, to)
     target = Path(out)
@@ -93,8 +93,11 @@ def import_checkpoint(source: str, out: Path, kind, title, license, upsample, fp
     """Converts a checkpoint of another project to a folder."""
     from toonify.convert import checkpoints
 
-    if out.exists() and (strange := checkpoints.strangers(out)):
-        raise ValueError(f"{out} holds {strange[0]}, which no conversion wrote: choose another OUT")
+    if out.exists() and (unrelated := checkpoints.find_unrelated(out)):
+        raise ValueError(
+            f"OUT {str(out)!r} holds {unrelated[0]}, which no conversion writes: expected a new"
+            " folder or a converted one"
+        )
     found = checkpoints.read(source, kind, upsample)
     license = checkpoints.write(found, out, title or "", license or "", fp32)
     print(f"{out}: {type(found.network).__name__}, from {KINDS[found.kind]}")

@@ -1,8 +1,8 @@
-"""CartoonGAN by other hands: Yijunmaverick's port, and its tensors as a folder of .npy files.
+"""CartoonGAN of Yijunmaverick's PyTorch port, and its tensors as a folder of .npy files.
 
-The folders are those of mnicnc404/CartoonGan-tensorflow (style_transfer/cartoongan), one array a
-file by the port's names. The networks draw blue, green, red; ours red, green, blue: the first and
-the last weights are turned over. Zeros lie at the edge of what is scaled, as in the port.
+The folders are those of mnicnc404/CartoonGan-tensorflow (style_transfer/cartoongan), with one array
+per file, named as in the port. Those networks draw in BGR, ours in RGB: the channels of the first
+and last weights are flipped.
 """
 
 import itertools
@@ -19,11 +19,11 @@ State = Mapping[str, torch.Tensor]
 
 SUFFIX = ".npy"
 NUMBERS = ("f2", "f4", "f8")
-WIDEST, DEEPEST = 512, 64  # of a network that is built to see whether a state fits
+MAX_WIDTH, MAX_DEPTH = 512, 64  # of a network that is built to check a state dict
 
 
-def names_of(depth: int) -> dict[str, str]:
-    """First part of a key, ours -> the port's, of a network with `depth` residual blocks."""
+def map_layers(depth: int) -> dict[str, str]:
+    """Maps our layers to the port's, for a network with `depth` residual blocks."""
     layers = {
         "enter.0": "conv01_1",
         "enter.1": "in01_1",
@@ -44,8 +44,8 @@ def names_of(depth: int) -> dict[str, str]:
     return layers
 
 
-def name_in_port(key: str, layers: dict[str, str]) -> str:
-    """The port's name of our key; its norms call gain and bias scale and shift."""
+def to_port_key(key: str, layers: dict[str, str]) -> str:
+    """Converts our key to the port's, whose norms have `scale` and `shift`."""
     layer, _, part = key.rpartition(".")
     theirs = layers[layer]
     if theirs.startswith("in"):
@@ -54,25 +54,31 @@ def name_in_port(key: str, layers: dict[str, str]) -> str:
 
 
 def from_cartoongan(state: State) -> CartoonGANGenerator:
-    """The network of the port's state dict, float32, for evaluation.
+    """Builds the network of one of the port's state dicts.
+
+    Args:
+        state: tensors by the port's keys.
+
+    Returns:
+        The network in float32, in evaluation mode.
 
     Raises:
-        ValueError: a key is missing, unexpected, mis-shaped or not finite: it names the first.
+        ValueError: the first key that is missing, unexpected, mis-shaped or not finite.
     """
     first = state.get("conv01_1.weight")
     if not isinstance(first, torch.Tensor):
-        raise ValueError("conv01_1.weight is missing, or no tensor")
+        raise ValueError("conv01_1.weight is missing or not a tensor")
     width = first.shape[0] if first.ndim == 4 else 0
-    blocks = (f"conv{i + 4:02}_2.weight" in state for i in range(DEEPEST))
+    blocks = (f"conv{i + 4:02}_2.weight" in state for i in range(MAX_DEPTH))
     config = {
-        "width": width if 0 < width <= WIDEST else 64,  # what doesn't fit is then told by its name
+        "width": width if 0 < width <= MAX_WIDTH else 64,  # `check` names what does not fit
         "depth": sum(1 for _ in itertools.takewhile(bool, blocks)) or 8,
     }
     with torch.device("meta"):
         expected = CartoonGANGenerator(**config).state_dict()
-    layers = names_of(config["depth"])
-    check(state, {name_in_port(key, layers): tensor for key, tensor in expected.items()})
-    ours = {key: state[name_in_port(key, layers)].float() for key in expected}
+    layers = map_layers(config["depth"])
+    check(state, {to_port_key(key, layers): tensor for key, tensor in expected.items()})
+    ours = {key: state[to_port_key(key, layers)].float() for key in expected}
     ours["enter.0.weight"] = ours["enter.0.weight"].flip(1)
     for part in ("weight", "bias"):
         ours[f"out_layer.0.{part}"] = ours[f"out_layer.0.{part}"].flip(0)
@@ -82,18 +88,24 @@ def from_cartoongan(state: State) -> CartoonGANGenerator:
 
 
 def read_folder(folder: Path) -> dict[str, torch.Tensor]:
-    """The arrays of a folder by their files' names, float32. Nothing is unpickled.
+    """Reads a folder of .npy files without unpickling anything.
+
+    Args:
+        folder: a folder of floating point arrays.
+
+    Returns:
+        File name without .npy -> tensor in float32.
 
     Raises:
-        ValueError: a file is no plain array of numbers, or is damaged: it is named.
+        ValueError: a file is damaged, or not an array of floating point numbers.
     """
     state = {}
     for file in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            # Mapped, so that a shape which the file cannot hold takes no memory.
+            # Mapped: a shape larger than the file must not allocate memory.
             array = np.load(file, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{file.name}: not a whole array of numbers ({error})") from error
+            raise ValueError(f"{file.name}: not a complete array of numbers ({error})") from error
         if array.dtype.str[1:] not in NUMBERS:
             raise ValueError(f"{file.name} holds {array.dtype}, expected floating point numbers")
         state[file.name.removesuffix(SUFFIX)] = torch.from_numpy(np.array(array, np.float32))

@@ -1,7 +1,6 @@
-"""Reads the public Toon-Generator, a state dict that torch.save wrote.
+"""The public Toon-Generator: a state dict that torch.save wrote.
 
-Every tensor is found by its name and must have the shape that is expected. No code from the file
-is run.
+Each tensor is found by its key and must have the expected shape. No code in the file is executed.
 """
 
 from pathlib import Path
@@ -14,11 +13,17 @@ from toonify.models.dcgan import DCGANGenerator
 
 
 def convert(source: str | Path, **sizes) -> DCGANGenerator:
-    """The network in a `.pth` file, float32, for evaluation; `sizes` if not as published.
+    """Builds the network of a `.pth` file.
+
+    Args:
+        source: the file.
+        **sizes: arguments of `DCGANGenerator`; default: those of the published network.
+
+    Returns:
+        The network in float32, in evaluation mode.
 
     Raises:
-        ValueError: the file holds code, is damaged, or a key of it is not as expected: the first
-            is named.
+        ValueError: the file holds code or is damaged, or a key is not as expected.
     """
     state = read(Path(source))
     try:
@@ -28,7 +33,7 @@ def convert(source: str | Path, **sizes) -> DCGANGenerator:
 
 
 def from_public(state: dict[str, torch.Tensor], **sizes) -> DCGANGenerator:
-    """The network of a state dict; ValueError as `convert`."""
+    """Builds the network of a state dict; see `convert`."""
     with torch.device("meta"):
         network = DCGANGenerator(**sizes)
     check(state, network.state_dict())
@@ -38,10 +43,10 @@ def from_public(state: dict[str, torch.Tensor], **sizes) -> DCGANGenerator:
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """What the file holds, as long as it is a dict; ValueError for anything else."""
+    """Reads the dict in a file; ValueError for anything else."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     held = read_torch(path)
     if not isinstance(held, dict):
-        raise ValueError(f"{path}: it holds a {type(held).__name__}, expected a state dict")
+        raise ValueError(f"{path}: holds a {type(held).__name__}, expected a state dict")
     return dict(held)

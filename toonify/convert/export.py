@@ -1,16 +1,16 @@
-"""A folder of ours -> a file for other programs: ONNX, OpenVINO IR, or StyleGAN2 by other names.
+"""Writes networks as ONNX, OpenVINO IR, or StyleGAN2 checkpoints of other projects.
 
-Drawing networks are written with free batch sizes, photo networks with free heights and widths too.
-StyleGANs and ToonGAN are written from w+ on: their `synthesis`. What is written is run at other
-sizes than it was traced with, and kept only if it draws what torch draws.
+ONNX and IR files have free batch sizes, and for photos free heights and widths too. Of StyleGANs
+and ToonGAN they hold the `synthesis`, which starts from w+. Each file is run at sizes that it was
+not traced with, and kept only if its output matches that of torch.
 """
 
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -20,74 +20,98 @@ from toonify import engines, hub
 from toonify.convert import persistent, stylegan2
 from toonify.convert.checkpoints import CRITIC
 from toonify.convert.formats import PICKLE
-from toonify.models import FACE_MODELS, NOISE_MODELS, PHOTO_MODELS, DCGANGenerator
-from toonify.models.stylegan2 import StyleGAN2Generator
+from toonify.files import atomic_write
+from toonify.models import (
+    FACE_MODELS,
+    NOISE_MODELS,
+    PHOTO_MODELS,
+    DCGANGenerator,
+    MobileStyleGAN,
+    StyleGAN2Generator,
+    ToonGANGenerator,
+)
 
-sys.modules.setdefault("openvino_telemetry", None)  # nobody is told; see toonify.engines
-
-LARGEST_ERROR = 1e-3  # of a picture in [-1, 1]
-OPSET = 17  # ONNX Runtime 1.13 of 2022 and all since then know it
+MAX_ERROR = 1e-3  # of an image in [-1, 1]
+OPSET = 17  # supported since ONNX Runtime 1.13 of 2022
 GENERATORS = {**PHOTO_MODELS, **FACE_MODELS, **NOISE_MODELS}
 
 
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+
 class ParityError(ValueError):
-    """What was written does not draw what torch draws."""
+    """The output of an exported file differs from that of torch."""
 
 
 def export(source: str, out: Path) -> str:
-    """Writes the network that `source` names to `out`, .onnx or .xml, and says what came of it.
+    """Exports a network to ONNX or OpenVINO IR.
+
+    Args:
+        source: folder, name or repository of a generator.
+        out: the file, .onnx or .xml; the weights of an .xml are written to .bin beside it.
+
+    Returns:
+        A line that describes the file.
 
     Raises:
-        ValueError: there is no such network, or it doesn't draw.
-        ParityError: it draws something else: no file is left.
+        ValueError: `source` is not a generator.
+        ParityError: the output differs from that of torch; no file is written.
     """
     folder = hub.resolve_model(source)
     network = hub.load_model(folder, GENERATORS).requires_grad_(False)
-    part, name, shape = drawing_part(network)
+    part, name, shape = select_part(network)
     style = hub.read_style(folder, source)
     about = {"title": style.title, "license": style.license, "data": style.data}
-    write, run = (
-        (write_ir, openvino_run) if out.suffix.lower() == ".xml" else (write_onnx, onnx_run)
-    )
+    write, open_file = write_onnx, open_onnx
+    if out.suffix.lower() == ".xml":
+        write, open_file = write_ir, open_openvino
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
         file = Path(beside, out.name)
         write(part, name, shape, about, file)
-        runtime, drawn_by = run(file)
-        error = difference(part, drawn_by, example(network, shape))
-        if not error <= LARGEST_ERROR:
+        runtime, run = open_file(file)
+        error = compute_error(part, run, make_batch(network))
+        if not error <= MAX_ERROR:
             raise ParityError(
-                f"{out}: what {runtime} draws with it differs by {error:.2g} from what torch draws,"
-                f" more than {LARGEST_ERROR:g}; the file was not kept"
+                f"{out}: the output of {runtime} differs by {error:.2g} from that of torch, more"
+                f" than {MAX_ERROR:g}; the file was not kept"
             )
-        # The numbers first: an .xml without its .bin would be half a network.
+        # The .bin first: an .xml without its weights cannot be opened.
         for made in sorted(Path(beside).iterdir(), key=lambda made: made.suffix == ".xml"):
             os.replace(made, out.with_name(made.name))
-    sizes = " x ".join(axes(shape).get(i, str(n)) for i, n in enumerate(shape))
-    return f"{name} ({sizes}) -> picture; {runtime} draws it within {error:.1e} of torch"
+    sizes = " x ".join(name_free_axes(shape).get(i, str(n)) for i, n in enumerate(shape))
+    return f"{name} ({sizes}) -> image; {runtime} differs by {error:.1e} from torch"
 
 
-def drawing_part(network: nn.Module) -> tuple[nn.Module, str, tuple[int, ...]]:
-    """What of a network draws, the name of its input, and its shape, -1 where it is free."""
+def select_part(network: nn.Module) -> tuple[nn.Module, str, tuple[int, ...]]:
+    """Selects the part of a generator to export.
+
+    Returns:
+        The part, the name of its input, and the input's shape with -1 for free sizes.
+    """
     if isinstance(network, tuple(PHOTO_MODELS.values())):
         return network, "photo", engines.PICTURES
     if isinstance(network, DCGANGenerator):
         return network, "z", (-1, network.config.z_dim)
+    assert isinstance(network, StyleGAN2Generator | MobileStyleGAN | ToonGANGenerator)
     return network.synthesis, "w", (-1, network.num_ws, network.config.w_dim)
 
 
-def axes(shape: tuple[int, ...]) -> dict[int, str]:
-    """Axis -> name of those that are free."""
+def name_free_axes(shape: tuple[int, ...]) -> dict[int, str]:
+    """Maps each free axis to its name."""
     names = ("batch", "", "height", "width")
     return {i: names[i] for i, size in enumerate(shape) if size < 0}
 
 
 @torch.inference_mode()
-def example(network: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
-    """What a network draws two pictures of: other sizes than `engines.EXAMPLE`, seeded."""
+def make_batch(network: nn.Module) -> torch.Tensor:
+    """Makes two seeded inputs of other sizes than `engines.EXAMPLE`."""
     noise = torch.Generator().manual_seed(0)
-    if shape == engines.PICTURES:
+    if isinstance(network, tuple(PHOTO_MODELS.values())):
         return torch.rand(2, 3, 80, 56, generator=noise) * 2 - 1
+    assert isinstance(
+        network, DCGANGenerator | StyleGAN2Generator | MobileStyleGAN | ToonGANGenerator
+    )
     z = torch.randn(2, network.config.z_dim, generator=noise)
     if isinstance(network, DCGANGenerator):
         return z
@@ -95,39 +119,39 @@ def example(network: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def difference(
-    part: nn.Module, drawn_by: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor
-) -> float:
-    """The largest difference of two drawings; infinite for other shapes, NaN for NaN."""
-    expected, drawn = part(batch), drawn_by(batch)
-    return (drawn - expected).abs().max().item() if drawn.shape == expected.shape else float("inf")
+def compute_error(part: nn.Module, run: Run, batch: torch.Tensor) -> float:
+    """Computes the maximum difference of two outputs; infinite for other shapes, NaN for NaN."""
+    expected, found = part(batch), run(batch)
+    return (found - expected).abs().max().item() if found.shape == expected.shape else float("inf")
 
 
-# The formats ----------------------------------------------------------------------------------
+# Formats --------------------------------------------------------------------------------------
 
 
 def write_onnx(part: nn.Module, name: str, shape: tuple, about: dict, file: Path) -> None:
-    """By torch's exporter of traced networks: the newer one needs two packages more."""
+    """Writes ONNX with torch's exporter of traced networks; the newer one needs more packages."""
     try:
         import onnx
     except ImportError as error:
         raise ValueError(
-            f"{file.name}: ONNX is written with the package onnx: pip install onnx"
+            f"{file.name}: the package onnx is not installed; run: pip install onnx"
         ) from error
-    free = axes(shape)
+    free = name_free_axes(shape)
     sizes = zip(shape, engines.EXAMPLE, strict=False)
-    picture = free if shape == engines.PICTURES else {0: "batch"}
+    output = free if shape == engines.PICTURES else {0: "batch"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecated, as torch.jit.trace, which engines use too
+        warnings.simplefilter(
+            "ignore"
+        )  # deprecated, as is torch.jit.trace, which toonify.engines uses
         torch.onnx.export(
             part.eval(),
-            (torch.zeros(*(size if size > 0 else some for size, some in sizes)),),
+            (torch.zeros(*(size if size > 0 else traced for size, traced in sizes)),),
             str(file),
             dynamo=False,
             opset_version=OPSET,
             input_names=[name],
             output_names=["picture"],
-            dynamic_axes={name: free, "picture": picture},
+            dynamic_axes={name: free, "picture": output},
         )
     model = onnx.load(file)
     onnx.helper.set_model_props(model, about)
@@ -135,12 +159,12 @@ def write_onnx(part: nn.Module, name: str, shape: tuple, about: dict, file: Path
     onnx.save(model, file)
 
 
-def onnx_run(file: Path) -> tuple[str, Callable[[torch.Tensor], torch.Tensor]]:
-    """ONNX Runtime where it is installed, else OpenVINO, which reads ONNX too."""
+def open_onnx(file: Path) -> tuple[str, Run]:
+    """Opens ONNX with ONNX Runtime if it is installed, else with OpenVINO."""
     try:
         import onnxruntime
     except ImportError:
-        return openvino_run(file)
+        return open_openvino(file)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     (name,) = (entry.name for entry in session.get_inputs())
     return "onnxruntime", lambda batch: torch.from_numpy(
@@ -149,7 +173,7 @@ def onnx_run(file: Path) -> tuple[str, Callable[[torch.Tensor], torch.Tensor]]:
 
 
 def write_ir(part: nn.Module, name: str, shape: tuple, about: dict, file: Path) -> None:
-    """The graph that our engine runs, in full precision; an .xml, and a .bin beside it."""
+    """Writes the graph that `toonify.engines` runs, in full precision, to .xml and .bin."""
     import openvino
 
     graph = engines.simplify(engines.trace(part, shape))
@@ -160,7 +184,8 @@ def write_ir(part: nn.Module, name: str, shape: tuple, about: dict, file: Path) 
     openvino.save_model(graph, file, compress_to_fp16=False)
 
 
-def openvino_run(file: Path) -> tuple[str, Callable[[torch.Tensor], torch.Tensor]]:
+def open_openvino(file: Path) -> tuple[str, Run]:
+    """Opens ONNX or IR with OpenVINO."""
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -168,50 +193,51 @@ def openvino_run(file: Path) -> tuple[str, Callable[[torch.Tensor], torch.Tensor
     return "OpenVINO", lambda batch: torch.from_numpy(network(batch.numpy())[0].copy())
 
 
-# StyleGAN2 by other names ---------------------------------------------------------------------
+# StyleGAN2 of other projects ------------------------------------------------------------------
 
 
 def write_states(source: str, out: Path, kind: str) -> str:
-    """Writes StyleGAN2 by rosinality's or NVlabs' names; says what is in it.
+    """Writes a StyleGAN2 with the keys of another project.
 
-    `out` in .pkl is a pickle that NVlabs' programs open; else it is as `torch.save` writes. A
-    `critic.safetensors` in the folder goes along.
+    The discriminator in `critic.safetensors` is written too.
+
+    Args:
+        source: folder, name or repository of a StyleGAN2.
+        out: the file: .pkl for NVlabs' programs, else as `torch.save` writes it.
+        kind: "rosinality" or "nvlabs".
+
+    Returns:
+        A line that describes the file.
 
     Raises:
-        ValueError: `source` is no StyleGAN2, or its discriminator is not one.
+        ValueError: `source` is not a StyleGAN2, or its discriminator does not fit.
     """
     folder = hub.resolve_model(source)
     network = hub.load_model(folder, GENERATORS)
     if not isinstance(network, StyleGAN2Generator):
         raise ValueError(
-            f"--to {kind}: {source} is a {type(network).__name__}, expected a StyleGAN2Generator"
+            f"--to {kind}: {source} is a network of type {type(network).__name__}, expected"
+            " StyleGAN2Generator"
         )
-    convert = {"rosinality": stylegan2.to_rosinality, "nvlabs": stylegan2.to_nvlabs}[kind]
-    state, clamp = network.state_dict(), network.config.conv_clamp
-    critic = None
+    discriminator = None
     if (folder / CRITIC).is_file():
-        critic = {key: t.float() for key, t in load_file(folder / CRITIC).items()}
+        discriminator = {key: t.float() for key, t in load_file(folder / CRITIC).items()}
     if out.suffix.lower() == PICKLE:
-        data = persistent.pickled(network, critic)
-        write_whole(lambda file: file.write_bytes(data), out)
-        return "G, D, G_ema" + ("" if critic else "; D is untrained, as the folder has no critic")
-    held = {"g_ema" if kind == "rosinality" else "G_ema": convert(state, "G")}
+        with atomic_write(out) as temporary:
+            temporary.write_bytes(persistent.dump(network, discriminator))
+        return "G, D, G_ema" + ("" if discriminator else f"; D is untrained: there is no {CRITIC}")
+    state, clamp = network.state_dict(), network.config.conv_clamp
+    held: dict[str, Any]
     if kind == "rosinality":
-        held["latent_avg"] = state["mapping.w_avg"]
+        names, convert = ("g_ema", "d"), stylegan2.to_rosinality
+        more = {"latent_avg": state["mapping.w_avg"]}
     else:
-        held["conv_clamp"] = clamp
-    if critic:
-        held["d" if kind == "rosinality" else "D"] = convert(critic, "D")
-    write_whole(lambda file: torch.save(held, file), out)
-    told = ", ".join(held)
-    if clamp is not None and kind == "rosinality":
-        told += f"; {kind} has no conv_clamp, and this network's is {clamp:g}"
-    return told
-
-
-def write_whole(write: Callable[[Path], object], out: Path) -> None:
-    """Has a file written beside `out` and renamed: it is whole or not there."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
-        write(Path(beside, out.name))
-        os.replace(Path(beside, out.name), out)
+        names, convert = ("G_ema", "D"), stylegan2.to_nvlabs
+        more = {"conv_clamp": clamp}
+    held = {names[0]: convert(state, "G"), **more}
+    if discriminator:
+        held[names[1]] = convert(discriminator, "D")
+    with atomic_write(out) as temporary:
+        torch.save(held, temporary)
+    lost = f"; {kind} has no conv_clamp, which is {clamp:g} here"
+    return ", ".join(held) + (lost if clamp is not None and kind == "rosinality" else "")

@@ -1,4 +1,4 @@
-"""What is known of checkpoints from elsewhere, without torch and before one is opened."""
+"""The formats and the published weights of other projects, in a module without torch."""
 
 from dataclasses import dataclass
 
@@ -11,31 +11,31 @@ KINDS = {
     "toon-generator": "the public Toon-Generator (G_arch.pth)",
     "random-face": "MobileStyleGAN in the wheel random-face (.whl)",
 }
-BACK = ("rosinality", "nvlabs")  # the kinds that StyleGAN2 can be written as
-# Upsampling modes of older releases.
+WRITABLE = ("rosinality", "nvlabs")  # the kinds that StyleGAN2 can be written as
+# Upsampling modes of older releases -> those of today.
 OLD_MODES = {"tf": "tf1", "align": "align_corners", "half": "half_pixel"}
-PICKLE = ".pkl"  # how files end that NVlabs' programs open
+PICKLE = ".pkl"  # suffix of the files that NVlabs' programs open
 
 
 @dataclass(frozen=True)
 class Published:
     """Weights that bryandlee/animegan2-pytorch publishes.
 
-    `upsample` is the upsampling mode that they were trained with.
+    Attributes:
+        upsample: upsampling mode that they were trained with: "tf1", "align_corners" or "half_pixel".
+        license: their license, as text.
     """
 
     upsample: str
     license: str
 
 
-RESEARCH = "unknown: trained on pictures that the maker says he has no rights to"
+RESEARCH = "unknown: the author states that he has no rights to the training images"
 PUBLISHED = {
-    "celeba_distill": Published(
-        "align_corners", "non-commercial, as CelebA-HQ, on which it was distilled"
-    ),
+    "celeba_distill": Published("align_corners", "non-commercial, as its training data CelebA-HQ"),
     "face_paint_512_v1": Published("align_corners", RESEARCH),
     "face_paint_512_v2": Published("align_corners", RESEARCH),
     "paprika": Published(
-        "tf1", "non-commercial, as the weights of TachibanaYoshino/AnimeGANv2 that it was made from"
+        "tf1", "non-commercial, as the weights of TachibanaYoshino/AnimeGANv2 that it comes from"
     ),
 }

@@ -1,18 +1,20 @@
-"""StyleGAN2 as a pickle that NVlabs' programs open: stylegan2-ada-pytorch and stylegan3.
+"""Writes StyleGAN2 as a pickle that NVlabs' programs open: stylegan2-ada-pytorch and stylegan3.
 
-Their pickles bring the source of their classes along, which their loader runs. Ours bring the lines
-in `SOURCE` instead: they have the constructor of the repository at hand build the network, and fill
-it with the tensors. So a file holds none of NVlabs' code, and draws with whichever is installed.
+Their pickles contain the source of their classes, which their loader executes. Ours contain
+`SOURCE` instead, which builds the network with the constructor of the installed repository and
+loads the tensors. A file thus holds none of NVlabs' code and works with both repositories.
 """
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FunctionType
+from typing import Any, ClassVar
 
 import torch
 
 from toonify.convert import stylegan2
+from toonify.models.stylegan2 import StyleGAN2Generator
 
 SOURCE = '''\
 """Networks converted by Toonify: built by this repository's own classes, then filled."""
@@ -50,12 +52,12 @@ class Generator(Filled, networks.Generator):
 class Discriminator(Filled, networks.Discriminator):
     pass
 '''
-VERSION = 6  # of NVlabs' records
+VERSION = 6  # of NVlabs' format
 RECONSTRUCT = b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n"
 
 
 class Network:
-    """Stands in a tree for a network of NVlabs': its class, constructor's arguments and tensors."""
+    """A network in NVlabs' format: its class, the constructor's arguments and the tensors."""
 
     def __init__(self, class_name: str, arguments: dict, tensors: Mapping[str, torch.Tensor]):
         state = {"_init_kwargs": arguments, "tensors": dict(tensors)}
@@ -72,26 +74,43 @@ class Network:
 
 
 def reconstruct(meta: dict) -> None:
-    """Stands for NVlabs' function, by whose name it is written."""
+    """Placeholder for NVlabs' function, under whose name it is pickled."""
+
+
+BASE_DISPATCH: dict[type, Callable[[Any, Any], None]] = {**pickle._Pickler.dispatch}
 
 
 class Pickler(pickle._Pickler):
-    """Writes `reconstruct` by NVlabs' name, whose module need not be here."""
+    """Pickles `reconstruct` under NVlabs' name, whose module is not needed here."""
 
-    def save_function(self, obj):
+    write: Callable[[bytes], object]
+    memoize: Callable[[object], None]
+
+    def save_function(self, obj: object) -> None:
         if obj is not reconstruct:
-            return self.save_global(obj)
+            BASE_DISPATCH[FunctionType](self, obj)
+            return
         self.write(RECONSTRUCT)
         self.memoize(obj)
 
-    dispatch = pickle._Pickler.dispatch | {FunctionType: save_function}
+    dispatch: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
+        **BASE_DISPATCH,
+        FunctionType: save_function,
+    }
 
 
-def pickled(generator, critic: Mapping[str, torch.Tensor] | None) -> bytes:
-    """The file: G, G_ema and D, which their loader wants together.
+def dump(
+    generator: StyleGAN2Generator, discriminator: Mapping[str, torch.Tensor] | None = None
+) -> bytes:
+    """Pickles G, G_ema and D, which NVlabs' loader requires together.
 
-    `generator` is a `StyleGAN2Generator`, `critic` the state of a `StyleGAN2Discriminator` by our
-    names. Without one D is as its constructor makes it: untrained, and of the generator's widths.
+    Args:
+        generator: the network of G and G_ema.
+        discriminator: state dict of a `StyleGAN2Discriminator`; default: D is untrained and has the
+            widths of the generator.
+
+    Returns:
+        The content of the file.
     """
     config, state = generator.config, generator.state_dict()
     shared = {"c_dim": 0, "img_resolution": config.resolution, "img_channels": 3}
@@ -106,11 +125,11 @@ def pickled(generator, critic: Mapping[str, torch.Tensor] | None) -> bytes:
             "mapping_kwargs": {"num_layers": config.mapping_layers},
             "synthesis_kwargs": widths | precision,
         },
-        plain(stylegan2.to_nvlabs(state, "G")),
+        copy_tensors(stylegan2.to_nvlabs(state, "G")),
     )
     tensors = {}
-    if critic is not None:
-        tensors = plain(stylegan2.to_nvlabs(critic, "D"))
+    if discriminator is not None:
+        tensors = copy_tensors(stylegan2.to_nvlabs(discriminator, "D"))
         found = stylegan2.from_nvlabs(tensors, "D")[0]
         widths = {name: found[name] for name in widths}
     D = Network("Discriminator", shared | widths | precision, tensors)
@@ -119,6 +138,6 @@ def pickled(generator, critic: Mapping[str, torch.Tensor] | None) -> bytes:
     return stream.getvalue()
 
 
-def plain(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors that share no memory, so that each is written by itself."""
+def copy_tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies tensors, so that none shares memory with another and each is pickled separately."""
     return {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}

@@ -3,11 +3,10 @@
     pip download --no-deps random-face==2021.7.21.1
     python -m toonify convert random_face-*.whl OUT
 
-Every tensor is found by its name, or by the operation that uses it, and must have the shape that
-is expected. No code from the wheel is run.
+Each tensor is found by its name, or by the operation that uses it, and must have the expected
+shape. No code from the wheel is executed.
 """
 
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -23,18 +22,24 @@ FILES = {  # in the wheel, under random_face/data/, and their sizes in bytes
     "SynthesisNetwork.xml": 425_183,
     "SynthesisNetwork.bin": 32_025_440,
 }
-MEAN_OF = 100_000  # draws that w_avg is the mean of
+W_AVG_SAMPLES = 100_000
 
 
 class ConversionError(ValueError):
-    """The files are not what they have to be; says which one and what was expected."""
+    """A file is not as expected; the message names it."""
 
 
 def convert(source: str | Path) -> MobileStyleGAN:
-    """The network in `source`: the wheel, or a folder with the four files; float32.
+    """Builds the network of the wheel.
 
-    `w_avg` is measured over 100,000 seeded draws. The heads at 128 and 256 px are not in the files:
-    they stay as initialized.
+    `w_avg` is the mean over 100,000 seeded samples. The heads at 128 and 256 px are not in the
+    files and keep their initial weights.
+
+    Args:
+        source: the wheel, or a folder with its four files.
+
+    Returns:
+        The network in float32, in evaluation mode.
 
     Raises:
         ConversionError: a file is missing, truncated or holds another network.
@@ -57,11 +62,11 @@ def convert(source: str | Path) -> MobileStyleGAN:
     except KeyError as error:
         raise ConversionError(f"{source}: not the random-face wheel: {error.args[0]}") from error
     except (zipfile.BadZipFile, EOFError) as error:
-        raise ConversionError(f"{source}: not a whole wheel ({error})") from error
+        raise ConversionError(f"{source}: not a complete wheel ({error})") from error
 
 
 def read_folder(folder: Path) -> MobileStyleGAN:
-    """The network from a folder with the four files."""
+    """Builds the network from a folder with the four files."""
     for name, size in FILES.items():
         file = folder / name
         if not file.is_file():
@@ -76,7 +81,7 @@ def read_folder(folder: Path) -> MobileStyleGAN:
     found = read_mapping(Graph(folder / "MappingNetwork.xml"))
     found |= read_synthesis(Graph(folder / "SynthesisNetwork.xml"))
     learned = {key for key in state if key.startswith(("synthesis.rgb128.", "synthesis.rgb256."))}
-    assert set(found) == set(state) - learned - {"mapping.w_avg"}, "a key was forgotten"
+    assert set(found) == set(state) - learned - {"mapping.w_avg"}, "a key is not read"
     for key, value in found.items():
         if tuple(value.shape) != tuple(state[key].shape):
             raise ConversionError(
@@ -87,26 +92,26 @@ def read_folder(folder: Path) -> MobileStyleGAN:
             raise ConversionError(f"{folder}: {key} holds values that are not finite numbers")
         state[key] = torch.from_numpy(np.array(value, np.float32))
     network.load_state_dict(state)
-    network.mapping.w_avg.copy_(mean_w(network.mapping))
+    network.mapping.w_avg.copy_(compute_w_avg(network.mapping))
     return network.eval()
 
 
 @torch.inference_mode()
-def mean_w(mapping, draws: int = MEAN_OF, seed: int = 0) -> torch.Tensor:
-    """Mean of w (w_dim,) over seeded draws of z."""
-    noise = torch.Generator().manual_seed(seed)
-    z_dim, total, batch = mapping.fc0.weight.shape[1], 0, 1000
-    for _ in range(draws // batch):
-        total = total + mapping(torch.randn(batch, z_dim, generator=noise)).double().sum(0)
-    return (total / (draws // batch * batch)).float()
+def compute_w_avg(mapping) -> torch.Tensor:
+    """Computes the mean of w (w_dim,) over `W_AVG_SAMPLES` seeded z."""
+    noise, batch = torch.Generator().manual_seed(0), 1000
+    total = torch.zeros(1, dtype=torch.float64)
+    for _ in range(W_AVG_SAMPLES // batch):
+        z = torch.randn(batch, mapping.fc0.weight.shape[1], generator=noise)
+        total = total + mapping(z).double().sum(0)
+    return (total / W_AVG_SAMPLES).float()
 
 
 class Graph:
-    """An OpenVINO graph whose constants can be found by name or by what they feed."""
+    """An OpenVINO graph whose constants are found by name or by the nodes that use them."""
 
     def __init__(self, file: Path):
-        sys.modules.setdefault("openvino_telemetry", None)  # nobody is told; see toonify.engines
-        import openvino
+        from toonify.engines import openvino  # imported there without its telemetry
 
         self.file = file
         try:
@@ -118,57 +123,60 @@ class Graph:
         self.named = {node.get_friendly_name(): node for node in self.nodes}
 
     def constant(self, name: str) -> np.ndarray:
-        """The values of a constant by its name."""
+        """Returns the values of a constant by its name."""
         node = self.named.get(name)
         if node is None or node.get_type_name() != "Constant":
-            raise ConversionError(f"{self.file}: no constant {name!r} in it")
+            raise ConversionError(f"{self.file}: the constant {name!r} is missing")
         return node.get_data()
 
-    def of_type(self, kind: str) -> list:
+    def find(self, kind: str) -> list:
+        """Lists the nodes of a type."""
         return [node for node in self.nodes if node.get_type_name() == kind]
 
     def inputs(self, node, *kinds: str) -> list:
-        """The nodes that feed `node`, which must be of these kinds, in this order."""
+        """Returns the input nodes of `node`, which must have these types in this order."""
         found = [value.get_node() for value in node.input_values()]
         if tuple(n.get_type_name() for n in found) != kinds:
             raise ConversionError(
-                f"{self.file}: {node.get_friendly_name()} is fed by"
+                f"{self.file}: {node.get_friendly_name()} has the inputs"
                 f" {[n.get_type_name() for n in found]}, expected {list(kinds)}"
             )
         return found
 
 
 def read_mapping(graph: Graph) -> dict[str, np.ndarray]:
-    """Eight layers of matrix product, bias, leaky ReLU and gain, with the learning rate folded."""
-    products = graph.of_type("MatMul")
+    """Reads eight layers of product, bias, leaky ReLU and gain, with the learning rate folded."""
+    products = graph.find("MatMul")
     if len(products) != 8:
-        raise ConversionError(f"{graph.file}: {len(products)} matrix products, expected 8")
+        raise ConversionError(f"{graph.file}: found {len(products)} matrix products, expected 8")
     found = {}
     for i, product in enumerate(products):
         weight = product.input_value(1).get_node().get_data()
         if weight.shape != (512, 512):
-            raise ConversionError(f"{graph.file}: layer {i} is {weight.shape}, expected 512 x 512")
+            raise ConversionError(
+                f"{graph.file}: layer {i} has shape {weight.shape}, expected (512, 512)"
+            )
         if not product.get_attributes()["transpose_b"]:
             weight = weight.T
         (add,) = (target.get_node() for target in product.output(0).get_target_inputs())
         _, bias = graph.inputs(add, "MatMul", "Constant")
         (relu,) = (target.get_node() for target in add.output(0).get_target_inputs())
-        _, slope = graph.inputs(relu, "Add", "Constant")
+        _, negative_slope = graph.inputs(relu, "Add", "Constant")
         (gain,) = (target.get_node() for target in relu.output(0).get_target_inputs())
         _, factor = graph.inputs(gain, "PRelu", "Constant")
-        check(graph, "slope", slope.get_data(), 0.2)
+        check(graph, "negative slope", negative_slope.get_data(), 0.2)
         check(graph, "gain", factor.get_data(), 2**0.5)
-        # Stored as StyleGAN2 does: 1 / (learning rate multiplier * equalized scale) as large.
+        # As in StyleGAN2, divided by the learning rate multiplier and the equalized scale.
         found[f"mapping.fc{i}.weight"] = weight / (0.01 / 512**0.5)
         found[f"mapping.fc{i}.bias"] = bias.get_data().reshape(512) / 0.01
     return found
 
 
 def read_synthesis(graph: Graph) -> dict[str, np.ndarray]:
-    """The start, seven blocks and the last image head."""
-    convolutions = graph.of_type("Convolution")
+    """Reads the constant input, seven blocks and the last image head."""
+    convolutions = graph.find("Convolution")
     if len(convolutions) != 16:
-        raise ConversionError(f"{graph.file}: {len(convolutions)} convolutions, expected 16")
+        raise ConversionError(f"{graph.file}: found {len(convolutions)} convolutions, expected 16")
     found = {"synthesis.start.const": graph.constant("m.input.input")}
 
     def style(key, name, scale=None):
@@ -205,7 +213,7 @@ def read_synthesis(graph: Graph) -> dict[str, np.ndarray]:
 
 
 def scale_after(graph: Graph, product) -> np.ndarray:
-    """The constant that a modulation is multiplied by: product, bias, reshape, multiply."""
+    """Returns the constant that a modulation is multiplied by: product, bias, reshape, multiply."""
     node = product
     for _ in range(3):
         (node,) = (target.get_node() for target in node.output(0).get_target_inputs())
@@ -214,5 +222,6 @@ def scale_after(graph: Graph, product) -> np.ndarray:
 
 
 def check(graph: Graph, what: str, value: np.ndarray, expected: float) -> None:
+    """ConversionError if `value` is not the expected number."""
     if value.size != 1 or abs(float(value.reshape(())) - expected) > 1e-4 * expected:
         raise ConversionError(f"{graph.file}: {what} is {value.ravel()[:3]}, expected {expected}")

@@ -1,7 +1,7 @@
-"""Read pickled files from other projects without running code: `.pt`, `.pth`, `.ckpt`, `.pkl`.
+"""Reads pickled files of other projects without executing code: `.pt`, `.pth`, `.ckpt`, `.pkl`.
 
 A pickle is a program. PyTorch's files are opened with `torch.load(weights_only=True)`, and NVlabs'
-pickles with the `Unpickler` in `nvlabs_pickle`. Both bound neither memory nor time, so the opcodes,
+pickles with the `Unpickler` in `nvlabs_pickle`. Neither limits memory or time, so the opcodes,
 names and sizes are checked first.
 """
 
@@ -16,16 +16,17 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
 MAX_BYTES = 2 << 30  # of a file
-MAX_OPCODES = 150_000  # of a pickle, and values that it unfolds to; NVlabs' largest has 80,000
+MAX_OPCODES = 150_000  # of a pickle, and values that it expands to; NVlabs' largest has 80,000
 MAX_TUPLES = 40_000  # of a checkpoint: hashing a tuple that is nested 100,000 deep crashes Python
-MAX_DEPTH = 100  # values inside each other
-MAX_FACTOR = 4  # bytes that tensors show or calls copy, as a multiple of the file's size
+MAX_DEPTH = 100  # of nested values
+MAX_FACTOR = 4  # bytes that tensors view or calls copy, as a multiple of the file's size
 MAX_FILES = 10_000  # in a zip
 MAX_KEY = 1 << 60  # larger integers could be chosen to have the same hash
 
@@ -40,55 +41,55 @@ OPCODES = {
     *PUTS,
     *GETS,
 }
-# What unpickling a damaged file raises, besides ValueError.
+# Errors of unpickling a damaged file, besides ValueError.
 DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, LookupError, TypeError),
     *(AttributeError, AssertionError, ArithmeticError, RuntimeError, MemoryError, OSError),
 )
 
 
-def opcodes(data: bytes, start: int = 0) -> Iterator[tuple[str, object, int]]:
-    """Name, argument and end of each opcode of the pickle at `start`.
+def opcodes(data: bytes, start: int = 0) -> Iterator[tuple[str, Any, int]]:
+    """Yields name, argument and end of each opcode of the pickle at `start`.
 
-    `genops` checks each length against the bytes that are there.
+    `genops` checks each length against the remaining bytes.
     """
     stream = io.BytesIO(data)
     stream.seek(start)
     for count, (opcode, value, _) in enumerate(pickletools.genops(stream)):
         if count >= MAX_OPCODES:
-            raise ValueError(f"it has more than {MAX_OPCODES:,} opcodes")
+            raise ValueError(f"the pickle has more than {MAX_OPCODES:,} opcodes")
         if opcode.name not in OPCODES:
-            raise ValueError(f"it has the opcode {opcode.name}, which plain values do not need")
+            raise ValueError(f"the opcode {opcode.name} is not one of those for plain values")
         if type(value) is int and value.bit_length() > 128:
-            raise ValueError("it has an integer of more than 128 bits")
+            raise ValueError("an integer has more than 128 bits")
         yield opcode.name, value, stream.tell()
 
 
-def refuse_name(name: str):
+def refuse_name(name: str) -> NoReturn:
     raise ValueError(
-        f"it asks for {name[:99]}, which is not plain data; nothing of it was run. If that is a"
-        " class of a network, save the network's state_dict instead"
+        f"the file refers to {name[:99]}, which is not plain data; no code was executed. If that is"
+        " the class of a network, save its state_dict instead"
     )
 
 
-# Plain data that pickles build by a call ------------------------------------------------------
+# Plain data that pickles build with a call ----------------------------------------------------
 
 
 class NumberType:
-    """Stands for a `numpy.dtype` of numbers."""
+    """Replaces `numpy.dtype`, for numbers only."""
 
     def __init__(self, name: str, align: bool = False, copy: bool = True):
         if type(name) is not str or not re.fullmatch(r"b1|[iu][1248]|f[248]|c8|c16", name):
-            raise ValueError("an array holds something else than numbers")
+            raise ValueError("an array holds values that are not numbers")
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
         if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", "|", "="):
-            raise ValueError("its numbers are not little-endian")
+            raise ValueError("the numbers are not little-endian")
 
 
 class Array(np.ndarray):
-    """Stands for a `numpy.ndarray`: as large as the bytes that are there, and only of numbers."""
+    """Replaces `numpy.ndarray`, for numbers only, and no larger than its bytes in the file."""
 
     def __new__(cls):
         return super().__new__(cls, 0)
@@ -96,26 +97,27 @@ class Array(np.ndarray):
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, data = state
         if type(kind) is not NumberType or type(data) is not bytes:
-            raise ValueError("an array holds something else than numbers")
+            raise ValueError("an array holds values that are not numbers")
         if min(shape, default=0) < 0 or math.prod(side or 1 for side in shape) >= MAX_KEY:
-            raise ValueError("an array has a size that is out of range")
-        super().__setstate__((1, shape, kind.dtype, bool(fortran), data))
+            raise ValueError("the shape of an array is out of range")
+        version_1: Any = (1, shape, kind.dtype, bool(fortran), data)
+        super().__setstate__(version_1)
 
 
 def new_array(kind: object, shape: tuple, code: bytes) -> Array:
     if kind is not Array and getattr(kind, "make", None) is not Array:
-        raise ValueError("an array is of another class than numpy.ndarray")
+        raise ValueError("the class of an array is not numpy.ndarray")
     return Array()
 
 
-def number(kind: NumberType, data: bytes) -> bool | int | float | complex:
+def new_number(kind: NumberType, data: bytes) -> bool | int | float | complex:
     if type(kind) is not NumberType or len(data) != kind.dtype.itemsize:
-        raise ValueError("a number has another size than its type")
+        raise ValueError("the bytes of a number do not match its type")
     return np.frombuffer(data, kind.dtype)[0].item()
 
 
 def new_dict(*arguments: object) -> dict:
-    """A Counter or EasyDict as it is, a defaultdict without its factory."""
+    """Builds a dict from the arguments of a Counter, a defaultdict or an EasyDict."""
     return dict(*(held for held in arguments if isinstance(held, dict)))
 
 
@@ -123,40 +125,30 @@ def new_list(items: list | tuple = (), *size: int) -> list:
     return list(items)
 
 
-def path_text(kind: type) -> Callable[..., str]:
+def new_path(kind: type[PurePath]) -> Callable[..., str]:
     return lambda *parts: str(kind(*parts))
 
 
-PATHS = {
-    f"{module}.{name}": path_text(PureWindowsPath if "Windows" in name else PurePosixPath)
-    for module in ("pathlib", "pathlib._local")
-    for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+PLAIN: dict[str, Callable[..., object]] = {
+    "argparse.Namespace": argparse.Namespace,
+    "collections.OrderedDict": OrderedDict,
+    "collections.Counter": new_dict,
+    "collections.defaultdict": new_dict,
+    "collections.deque": new_list,
+    "torch.Size": torch.Size,
+    "torch.device": torch.device,
+    "numpy.dtype": NumberType,
+    "numpy.ndarray": Array,
 }
-PLAIN: dict[str, Callable] = (
-    PATHS
-    | {
-        "argparse.Namespace": argparse.Namespace,
-        "collections.OrderedDict": OrderedDict,
-        "collections.Counter": new_dict,
-        "collections.defaultdict": new_dict,
-        "collections.deque": new_list,
-        "torch.Size": torch.Size,
-        "torch.device": torch.device,
-        "numpy.dtype": NumberType,
-        "numpy.ndarray": Array,
-    }
-    | {
-        f"{module}.{name}": make
-        for names, made in (
-            (("numpy.core.multiarray", "numpy._core.multiarray"), {"scalar": number}),
-            (("numpy.core.multiarray", "numpy._core.multiarray"), {"_reconstruct": new_array}),
-            (("builtins", "__builtin__"), {kind.__name__: kind for kind in (set, list, dict, int)}),
-            (("builtins", "__builtin__"), {"float": float}),
-        )
-        for module in names
-        for name, make in made.items()
-    }
-)
+for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    PLAIN |= {f"{module}.scalar": new_number, f"{module}._reconstruct": new_array}
+for module in ("builtins", "__builtin__"):
+    PLAIN |= {f"{module}.{kind.__name__}": kind for kind in (set, list, dict, int, float)}
+for module in ("pathlib", "pathlib._local"):
+    for name in ("PosixPath", "PurePosixPath"):
+        PLAIN[f"{module}.{name}"] = new_path(PurePosixPath)
+    for name in ("WindowsPath", "PureWindowsPath"):
+        PLAIN[f"{module}.{name}"] = new_path(PureWindowsPath)
 
 # PyTorch's files ------------------------------------------------------------------------------
 
@@ -184,13 +176,22 @@ TORCH = {
 
 
 def check_pickle(data: bytes, start: int = 0) -> tuple[int, dict[str, int]]:
-    """The end of a pickle of PyTorch's, and the bytes that each storage in it claims, by its key.
+    """Checks a pickle that PyTorch wrote.
+
+    Args:
+        data: the file.
+        start: offset of the pickle.
+
+    Returns:
+        The end of the pickle; and key of a storage -> bytes that the pickle claims for it.
 
     Raises:
-        ValueError: it asks for a name that is not plain data, or costs too much to read.
+        ValueError: the pickle refers to anything but plain data, or is too expensive to read.
     """
-    memo, pushed, claims, tuples, repeated = {}, [], {}, 0, 0
-    end = start
+    memo: dict[Any, tuple[str, Any]] = {}
+    pushed: list[tuple[str, Any]] = []
+    claims: dict[str, int] = {}
+    tuples, repeated, end = 0, 0, start
     for opcode, value, end in opcodes(data, start):
         tuples += opcode.startswith("TUPLE")
         if opcode in PUTS:
@@ -202,19 +203,21 @@ def check_pickle(data: bytes, start: int = 0) -> tuple[int, dict[str, int]]:
         elif opcode == "GLOBAL" and value.replace(" ", ".", 1) not in TORCH:
             refuse_name(value.replace(" ", ".", 1))
         elif opcode == "PROTO" and value != 2:
-            raise ValueError(f"it is a pickle of protocol {value}, expected 2 as torch.save writes")
+            raise ValueError(
+                f"the protocol of the pickle is {value}, expected 2 as torch.save writes"
+            )
         elif opcode == "BINPERSID":
-            key, size = claim(pushed)
+            key, size = read_claim(pushed)
             if claims.setdefault(key, size) != size:
-                raise ValueError("it asks for one storage in two sizes")
+                raise ValueError("a storage has two sizes")
         pushed = [] if opcode == "MARK" else [*pushed[-9:], (opcode, value)]
         if tuples > MAX_TUPLES or repeated > MAX_FACTOR * len(data) + 100 * (end - start):
-            raise ValueError("it repeats its values too often")
+            raise ValueError("values are repeated too often")
     return end, claims
 
 
-def claim(pushed: list[tuple[str, object]]) -> tuple[str, int]:
-    """Key and bytes of the storage that a persistent id asks for, by the opcodes since its mark."""
+def read_claim(pushed: list[tuple[str, Any]]) -> tuple[str, int]:
+    """Returns key and bytes of the storage of a persistent ID, from the opcodes since its mark."""
     match pushed:
         case [
             ("BINUNICODE", "storage"),
@@ -228,53 +231,53 @@ def claim(pushed: list[tuple[str, object]]) -> tuple[str, int]:
             dtype = STORAGES.get(kind.replace(" ", ".", 1))
             if dtype is not None:
                 return key, count * dtype.itemsize
-    raise ValueError("it has a persistent id, expected only those of storages")
+    raise ValueError("a persistent ID is not that of a storage")
 
 
 def check_zip(data: bytes) -> None:
-    """ValueError unless a zip is as PyTorch writes it, and its storages have the bytes they claim.
+    """Checks that a zip is as PyTorch writes it, and that its storages have the claimed sizes.
 
-    `torch.load` trusts those claims: it would read behind the end of a storage.
+    `torch.load` trusts those claims: it would read past the end of a storage.
     """
     if data.count(b"PK\1\2") > MAX_FILES:
-        raise ValueError(f"it is a zip with more than {MAX_FILES:,} files")
+        raise ValueError(f"the zip has more than {MAX_FILES:,} files")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         infos = archive.infolist()
         folder, files = infos[0].filename.partition("/")[0] if infos else "", {}
         if any(re.match(r"[^/]+/(constants\.pkl$|code/)", info.filename) for info in infos):
-            raise ValueError("it is a TorchScript program, expected a file of tensors")
+            raise ValueError("the file is a TorchScript program")
         for info in infos:
             root, _, name = info.filename.partition("/")
             if root != folder or not root or not name or ".." in name or name in files:
                 raise ValueError(
-                    f"it has the file {info.filename[:99]!r}, which PyTorch does not write"
+                    f"the zip has a member {info.filename[:99]!r}, which PyTorch does not write"
                 )
             if info.compress_type or info.file_size != info.compress_size or info.flag_bits & 1:
-                raise ValueError("it is compressed or encrypted, which PyTorch's files are not")
+                raise ValueError(
+                    "the zip is compressed or encrypted, which PyTorch's files are not"
+                )
             files[name] = info
         if "data.pkl" not in files:
-            raise ValueError("it is another zip than PyTorch writes")
+            raise ValueError("the zip has no data.pkl, which PyTorch writes")
         if sum(info.file_size for info in infos) > len(data):
-            raise ValueError("its files overlap each other")
+            raise ValueError("the members of the zip overlap")
         if "byteorder" in files and archive.read(files["byteorder"]) != b"little":
-            raise ValueError("its numbers are not little-endian")
+            raise ValueError("the numbers are not little-endian")
         _, claims = check_pickle(archive.read(files["data.pkl"]))
     for key, size in claims.items():
-        there = files[f"data/{key}"].file_size if f"data/{key}" in files else 0
-        if there != size:
-            raise ValueError(f"a storage of {size:,} bytes has {there:,}")
+        found = files[f"data/{key}"].file_size if f"data/{key}" in files else 0
+        if found != size:
+            raise ValueError(f"a storage has {found:,} bytes, expected {size:,}")
 
 
 def load_torch(data: bytes) -> object:
-    """What `torch.save` wrote, in its zip or its older format.
+    """Loads what `torch.save` wrote, in its zip format or the older one.
 
     Raises:
-        ValueError: it asks for anything else than plain data, is damaged, or too large.
+        ValueError: the file refers to anything but plain data, is damaged, or is too large.
     """
     if data[257:262] == b"ustar":
-        raise ValueError(
-            "it is a tar of PyTorch before 0.2, expected a file of PyTorch 0.4 or later"
-        )
+        raise ValueError("the file is a tar of PyTorch 0.1, expected PyTorch 0.4 or later")
     try:
         if data.startswith(ZIP):
             check_zip(data)
@@ -284,92 +287,111 @@ def load_torch(data: bytes) -> object:
                 end, claims = check_pickle(data, end)
                 claimed += sum(claims.values())
             if claimed > len(data) - end:
-                raise ValueError(f"it claims {claimed:,} bytes, but has {len(data) - end:,}")
-        names = [(make, name) for name, make in PLAIN.items()]
+                raise ValueError(f"the file claims {claimed:,} bytes but has {len(data) - end:,}")
+        names: list[Callable | tuple[Callable, str]] = [(PLAIN[name], name) for name in PLAIN]
         with torch.serialization.safe_globals(names):
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except DAMAGE as error:
-        raise ValueError(f"it is damaged ({type(error).__name__})") from error
+        raise ValueError(f"the file is damaged ({type(error).__name__})") from error
 
 
-# What they hold ---------------------------------------------------------------------------------
+# Values -----------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
 class Record:
-    """An object of a class that NVlabs' pickles bring along: its values, without the class."""
+    """The values of an object whose class is defined in NVlabs' pickle.
+
+    Attributes:
+        class_name: name of the class.
+        init_kwargs: keyword arguments of its constructor.
+        state: its attributes.
+    """
 
     class_name: str
     init_kwargs: dict = field(repr=False)
     state: dict = field(repr=False)
 
 
-LEAVES = (str, bytes, int, float, complex, bool, type(None), set, torch.Size, torch.device)
-LEAVES += (torch.dtype, Array, torch.Tensor, torch.nn.Parameter)
+LEAVES: tuple[type, ...] = (
+    *(str, bytes, int, float, complex, bool, type(None), set, torch.Size, torch.device),
+    *(torch.dtype, Array, torch.Tensor, torch.nn.Parameter),
+)
 
 
 def check_keys(keys: list) -> None:
-    """Keys of a dict or set: a tuple's hash could be too deep, a large integer's chosen."""
+    """Checks keys of a dict or set.
+
+    Hashing a deep tuple can crash Python, and large integers can be chosen to have the same hash.
+    """
     for key in keys:
         if type(key) not in (str, int, bool) or (type(key) is int and abs(key) >= MAX_KEY):
-            raise ValueError(f"a key is of {type(key)}, expected a text or a small integer")
+            raise ValueError(f"a key is of type {type(key).__name__}, expected str or a small int")
 
 
-def parts(value: object) -> list:
-    """The values in a value."""
-    if type(value) in (list, tuple):
+def list_parts(value: object) -> list:
+    """Lists the values in a container; ValueError for anything else."""
+    if type(value) is list or type(value) is tuple:
         return list(value)
     if isinstance(value, dict):
         check_keys(list(value))
         return list(value.values())
     if type(value) is argparse.Namespace:
         if any(type(key) is not str or key.startswith("__") for key in vars(value)):
-            raise ValueError("its settings have a name that is not one")
+            raise ValueError("the attributes of an argparse.Namespace have invalid names")
         return list(vars(value).values())
     if type(value) is Record:
         return [value.init_kwargs, value.state]
-    raise ValueError(f"it holds {type(value)} by itself, expected plain values")
+    raise ValueError(f"a value is of type {type(value).__name__}, expected plain values")
 
 
 def check_tree(tree: object, size: int) -> object:
-    """The tree, unless it is too deep, holds itself, or is small only while it is folded."""
-    waiting, count, shown = [(tree, 0)], 0, 0
+    """Returns the tree; ValueError if it is too deep, holds itself, or expands to too many values.
+
+    Args:
+        tree: the values.
+        size: bytes of the file.
+    """
+    waiting, count, viewed = [(tree, 0)], 0, 0
     while waiting:
         value, depth = waiting.pop()
         if isinstance(value, torch.Tensor):
-            shown += value.numel() * value.element_size()
-            if shown > MAX_FACTOR * size or value.untyped_storage().nbytes() > size:
-                raise ValueError("its tensors show more bytes than a file of its size may have")
+            viewed += value.numel() * value.element_size()
+            if viewed > MAX_FACTOR * size or value.untyped_storage().nbytes() > size:
+                raise ValueError("the tensors view more bytes than a file of this size may hold")
         if type(value) in LEAVES:
             continue
-        inside = parts(value)
+        inside = list_parts(value)
         count += len(inside)
         if count > MAX_OPCODES:
-            raise ValueError(f"it unfolds to more than {MAX_OPCODES:,} values")
+            raise ValueError(f"the file expands to more than {MAX_OPCODES:,} values")
         if depth > MAX_DEPTH:
-            raise ValueError(f"its values lie more than {MAX_DEPTH} deep in each other")
+            raise ValueError(f"values are nested more than {MAX_DEPTH} deep")
         waiting += [(part, depth + 1) for part in inside]
     return tree
 
 
 def read_bytes(source: str | Path | bytes, limit_bytes: int) -> tuple[str, bytes]:
-    """What to call a file in messages, and its bytes."""
-    held = isinstance(source, bytes)
-    name, size = ("pickle", len(source)) if held else (source, Path(source).stat().st_size)
+    """Returns the name of a file for messages, and its bytes."""
+    name = "pickle" if isinstance(source, bytes) else str(source)
+    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     if size > limit_bytes:
-        raise ValueError(f"{name}: it has {size:,} bytes, more than limit_bytes={limit_bytes:,}")
-    return str(name), source if held else Path(source).read_bytes()
+        raise ValueError(f"{name} has {size:,} bytes, more than limit_bytes={limit_bytes:,}")
+    return name, source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
 def read_torch(source: str | Path | bytes, limit_bytes: int = MAX_BYTES) -> object:
-    """The values of a file that `torch.save` wrote: plain data, tensors and `argparse.Namespace`.
+    """Reads a file that `torch.save` wrote.
 
     Args:
         source: a path, or the bytes of a file.
-        limit_bytes: size of the largest file that is read.
+        limit_bytes: maximum size of the file; default: 2 GiB.
+
+    Returns:
+        The values: plain data, tensors and `argparse.Namespace`.
 
     Raises:
-        ValueError: it asks for anything else, is damaged, too large or too deep.
+        ValueError: the file refers to anything else, is damaged, too large or too deep.
     """
     name, data = read_bytes(source, limit_bytes)
     try:

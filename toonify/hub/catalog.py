@@ -1,4 +1,4 @@
-"""The catalog of styles that users can choose from: bundled ones and those of a Hub owner."""
+"""Lists the styles that users can choose from: bundled ones and those of a Hub owner."""
 
 import dataclasses
 import functools
@@ -14,57 +14,65 @@ MAX_REPOSITORIES = 100  # of an owner, the last changed ones
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Styles of an owner, and a note for users if the list is incomplete."""
+    """Styles of an owner.
+
+    Attributes:
+        styles: the styles.
+        note: why the list is incomplete, for users; empty if it is complete.
+    """
 
     styles: tuple[Style, ...] = ()
     note: str = ""
 
 
 def styles(family: str = "animegan") -> list[Style]:
-    """A family's styles: the bundled ones, then those of $TOONIFY_HUB_OWNER on the Hub.
+    """Lists the styles of a family: the bundled ones, then those of $TOONIFY_HUB_OWNER on the Hub.
 
-    The latter are named owner/name. If the Hub does not answer within `hub.HUB_TIMEOUT`, they are
-    those of the owner in the local cache, and `note` says so.
+    The latter are named owner/name. If the Hub does not answer within `hub.HUB_TIMEOUT`, those in
+    the local cache are listed, and `note` says so.
+
+    Args:
+        family: "animegan", "stylegan", "stylegan-base" or "toongan"; default: "animegan".
     """
-    return hub.styles(family) + [style for style in owned().styles if style.family == family]
+    return hub.styles(family) + [style for style in find_owned().styles if style.family == family]
 
 
 def note() -> str:
-    """Why the list of styles is incomplete; empty if it is complete."""
-    return owned().note
+    """Returns why the list of styles is incomplete; empty if it is complete."""
+    return find_owned().note
 
 
-def owned() -> Found:
-    """The styles of $TOONIFY_HUB_OWNER, requested once; none if it is not set."""
+def find_owned() -> Found:
+    """Finds the styles of $TOONIFY_HUB_OWNER, once per process; none if it is not set."""
     owner = os.environ.get("TOONIFY_HUB_OWNER", "").strip()
     if not owner:
         return Found()
     if not re.fullmatch(r"[\w.-]+", owner):
         return Found(note=f"TOONIFY_HUB_OWNER={owner!r}: expected the name of a Hub account")
-    return ask(owner)
+    return request_styles(owner)
 
 
 @functools.cache
-def ask(owner: str) -> Found:
-    """The owner's style repositories, each with the style.json of its newest commit."""
+def request_styles(owner: str) -> Found:
+    """Requests the owner's style repositories, with style.json of the newest commit of each."""
     import httpx2
 
     found, failed = [], []
     try:
-        for repo, commit, fast in listing(owner):
+        for repo, commit, fast in list_repositories(owner):
             try:
-                found.append(described(repo, commit, fast))
+                found.append(read_remote_style(repo, commit, fast))
             except ConnectionError:
                 failed.append(repo)
     except (OSError, httpx2.HTTPError) as error:
         reason = hub.describe_hub_error(error)
-        return Found(tuple(on_this_machine(owner)), f"Only cached styles of {owner}: {reason}")
+        return Found(tuple(find_cached(owner)), f"Only cached styles of {owner}: {reason}")
     note = f"Not listed, as the Hub did not answer: {', '.join(failed)}" if failed else ""
     return Found(tuple(style for style in found if style is not None), note)
 
 
-def listing(owner: str) -> list[tuple[str, str, bool]]:
-    """The owner's repositories with the tag of Toonify, by one request without retries.
+def list_repositories(owner: str) -> list[tuple[str, str, bool]]:
+    """Lists the owner's repositories with the tag of Toonify, in one request without retries.
 
     Returns:
         owner/name, commit, and whether there is a fast generator, for each.
@@ -87,20 +95,26 @@ def listing(owner: str) -> list[tuple[str, str, bool]]:
         timeout=hub.HUB_TIMEOUT,
     )
     hf_raise_for_status(answer)
-    rows = [(row.get("id", ""), row.get("sha") or "", lists_lite(row)) for row in answer.json()]
+    rows = [(row.get("id", ""), row.get("sha") or "", has_fast(row)) for row in answer.json()]
     return [row for row in rows if re.fullmatch(r"[0-9a-f]{40}", row[1])]
 
 
-def lists_lite(row: dict) -> bool:
-    """Whether a repository, as the Hub lists it, has weights of a fast generator."""
+def has_fast(row: dict) -> bool:
+    """Whether a row of the Hub's list has weights of a fast generator."""
     names = {file.get("rfilename") for file in row.get("siblings") or ()}
     return any(f"{hub.LITE}/{name}" in names for name in hub.WEIGHTS)
 
 
-def described(repo: str, commit: str, fast: bool) -> Style | None:
-    """The style of a repository at a commit; None if it has no valid style.json or is restricted.
+def read_remote_style(repo: str, commit: str, fast: bool) -> Style | None:
+    """Reads the style of a repository at a commit; downloads only style.json, once per commit.
 
-    Only style.json is downloaded, once for each commit.
+    Args:
+        repo: owner/name.
+        commit: the commit.
+        fast: whether the repository has a fast generator.
+
+    Returns:
+        The style, or None if the repository is restricted or has no valid style.json.
 
     Raises:
         ConnectionError: the Hub does not answer.
@@ -121,8 +135,8 @@ def described(repo: str, commit: str, fast: bool) -> Style | None:
         return None
 
 
-def on_this_machine(owner: str) -> list[Style]:
-    """The owner's complete styles in the local cache."""
+def find_cached(owner: str) -> list[Style]:
+    """Finds the owner's complete styles in the local cache."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 

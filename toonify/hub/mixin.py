@@ -58,14 +58,17 @@ class SavingMixin:
             PermissionError: no token, or no permission to write to the repository.
             ConnectionError: the Hub does not answer.
         """
-        files = self._files(repo_id)
-        upload.check_statements(self.folder)
-        return upload.publish(self.folder, repo_id, files, private=private, message=commit_message)
+        folder, files = self._require_folder(), self._files(repo_id)
+        upload.check_statements(folder)
+        return upload.publish(folder, repo_id, files, private=private, message=commit_message)
 
-    def _files(self, source: str = "") -> dict[str, Path | bytes]:
+    def _require_folder(self) -> Path:
         if self.folder is None:
             raise ValueError(f"{type(self).__name__}: expected a pipeline made by from_pretrained")
-        files = saving.model_files(resolve_model(self.folder), source)
+        return self.folder
+
+    def _files(self, source: str = "") -> dict[str, Path | bytes]:
+        files = saving.model_files(resolve_model(self._require_folder()), source)
         encoder = self.encoder_folder
         if encoder is not None and encoder.parent != BUNDLED:
             for name in (CONFIG, STYLE, *WEIGHTS):

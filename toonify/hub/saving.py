@@ -4,22 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toonify.hub.style import (
-    DOWNLOADED,
-    read_json,
-)
+from toonify.hub.style import DOWNLOADED, read_json
 
 if TYPE_CHECKING:
-    from torch import nn
+    from diffusers.models.modeling_utils import ModelMixin
 
 CARD = "README.md"
-BEGINNINGS = {".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".png": b"\x89PNG\r\n\x1a\n"}
+SIGNATURES = {".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".png": b"\x89PNG\r\n\x1a\n"}
 
 
-def write_weights(network: "nn.Module", folder: Path, full: bool = False) -> None:
-    """Writes config.json and the weights in half precision, or as they are if `full`.
+def write_weights(network: "ModelMixin", folder: Path, full: bool = False) -> None:
+    """Writes config.json and the weights; the network is not changed.
 
-    The network keeps its precision.
+    Args:
+        network: one of `toonify.models`.
+        folder: the folder; it is created if missing.
+        full: keeps the precision of the weights instead of converting them to 16 bits.
     """
     if full:
         network.save_pretrained(folder, safe_serialization=True)
@@ -30,13 +30,13 @@ def write_weights(network: "nn.Module", folder: Path, full: bool = False) -> Non
 
 
 def with_license(style: dict[str, object]) -> dict[str, object]:
-    """What style.json is to say: an empty `license` becomes a request to fill it in."""
+    """Replaces an empty `license` of style.json by a request to fill it in."""
     license = style["license"] or "unknown: say here what the data's licenses allow"
     return style | {"license": license}
 
 
 def model_files(folder: Path, source: str = "") -> dict[str, Path | bytes]:
-    """The files of a model's folder: path -> file or content.
+    """Collects the files of a model's folder for the Hub.
 
     They are config.json, weights, style.json, the fast generator, the encoder, metrics.json,
     training.json, directions, the card, and the images beside them, in samples/ and in pictures/.
@@ -47,26 +47,29 @@ def model_files(folder: Path, source: str = "") -> dict[str, Path | bytes]:
         source: what the card passes to `from_pretrained`; default: the name of a bundled folder,
             or FOLDER.
 
+    Returns:
+        Path in the repository -> file or content.
+
     Raises:
-        ValueError: a file is damaged; it names the file.
+        ValueError: a file is damaged; the message names it.
     """
     kept = [name for name in DOWNLOADED if (folder / name).is_file()]
     for name in kept:
         if name.endswith(".json"):
             read_json(folder / name)
         elif name.endswith(".safetensors"):
-            refuse_torn(folder / name)
+            check_safetensors(folder / name)
     files: dict[str, Path | bytes] = {name: folder / name for name in kept}
-    files |= {path.relative_to(folder).as_posix(): path for path in pictures(folder)}
+    files |= {path.relative_to(folder).as_posix(): path for path in find_images(folder)}
     if CARD not in files:
         from toonify.hub import cards  # here: it imports a template engine
 
-        files[CARD] = cards.card_of(folder, source).encode()
+        files[CARD] = cards.make_card(folder, source).encode()
     return files
 
 
-def refuse_torn(file: Path) -> None:
-    """ValueError for a file that is not whole safetensors; only its header is read."""
+def check_safetensors(file: Path) -> None:
+    """Checks by its header that a safetensors file is complete and has tensors."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -78,13 +81,13 @@ def refuse_torn(file: Path) -> None:
         raise ValueError(f"{file}: holds no tensors")
 
 
-def pictures(folder: Path) -> Iterator[Path]:
-    """The sample pictures of a model's folder; ValueError for one that is none inside."""
-    from toonify.hub import cards  # here: it takes a template engine along
+def find_images(folder: Path) -> Iterator[Path]:
+    """Yields the sample images of a model's folder; ValueError for one of another format."""
+    from toonify.hub import cards  # here: it imports a template engine
 
-    for path in cards.pictures_in(folder):
-        start = BEGINNINGS[path.suffix.lower()]
+    for path in cards.find_images(folder):
+        signature = SIGNATURES[path.suffix.lower()]
         with open(path, "rb") as file:
-            if file.read(len(start)) != start:
-                raise ValueError(f"{path}: expected a picture in {path.suffix[1:].upper()} format")
+            if file.read(len(signature)) != signature:
+                raise ValueError(f"{path}: expected an image in {path.suffix[1:].upper()} format")
         yield path

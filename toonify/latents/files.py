@@ -25,8 +25,8 @@ _MAX_CONTENT = 1_000_000  # bytes, unpacked
 _MAX_VALUE = 1000.0  # of a latent; those of faces stay far below 100
 _MAX_MODEL = 200  # characters
 _MAX_HEADER = 1000  # bytes that describe an array
-# What zipfile and numpy raise for damaged files.
-_DAMAGE = (
+# Errors of zipfile and NumPy for damaged files.
+_DAMAGE: tuple[type[Exception], ...] = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError),
     *(ValueError, TypeError, LookupError, OverflowError, MemoryError, SyntaxError, TokenError),
 )
@@ -68,7 +68,7 @@ def save_latent(path: str | Path, w: torch.Tensor, model: str) -> None:
 def load_latent(
     source: str | Path | bytes, rows: int, dimensions: int, model: str | None = None
 ) -> torch.Tensor:
-    """Reads one latent. The file may come from anybody: sizes, names and types are checked first.
+    """Reads one latent. Sizes, names and types are checked first, as the file can be hostile.
 
     Args:
         source: path or bytes of a `.safetensors` file or of an older `.npz`. Its tensor `w` may be
@@ -88,7 +88,7 @@ def load_latent(
     shapes = [(dimensions,), (1, dimensions), (rows, dimensions), (1, rows, dimensions)]
     zipped = content.startswith(b"PK") or at.endswith(f"{OLD_SUFFIX}'")
     w, owner = (_read_npz if zipped else _read_safetensors)(content, at, shapes)
-    if None not in (model, owner) and owner != model:
+    if model is not None and owner is not None and owner != model:
         raise ValueError(f"{at}: belongs to the model {owner[:_MAX_MODEL]!r}; expected {model!r}")
     if not w.isfinite().all():
         raise ValueError(f"{at}: w holds values that are not finite numbers")
@@ -104,30 +104,35 @@ def latent_path(folder: str | Path, name: str) -> Path:
 
 
 def load_directions(file: str | Path) -> dict[str, Direction]:
-    """Directions by name, from safetensors: a tensor (D,) each, and metadata that describe it.
+    """Reads directions.
 
-    The metadata of a name are JSON: {"rows": [first, last], "label": "..."}.
+    Args:
+        file: safetensors with a tensor (D,) for each direction, and metadata for its name, as JSON:
+            {"rows": [first, last], "label": "..."}.
+
+    Returns:
+        Name -> direction.
 
     Raises:
-        ValueError: the file is no such file; it names what is wrong.
+        ValueError: the file is damaged, or a tensor or its metadata are not as expected.
     """
     from safetensors import SafetensorError, safe_open
 
     directions = {}
     try:
         with safe_open(file, "pt") as content:
-            said = content.metadata() or {}
+            metadata = content.metadata() or {}
             names = content.keys()
             tensors = {name: content.get_tensor(name).float() for name in names}
     except SafetensorError as error:
-        raise ValueError(f"{file}: not a whole safetensors file ({error})") from error
+        raise ValueError(f"{file}: not a complete safetensors file ({error})") from error
     for name, vector in tensors.items():
         at = f"{file}: {name}"
         check(vector, at, ("D",))
         if not bool(torch.isfinite(vector).all()):
             raise ValueError(f"{at} holds values that are not finite numbers")
         try:
-            about = json.loads(said[name])
+            about = json.loads(metadata[name])
             rows, label = tuple(about["rows"]), about["label"]
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f'{at}: expected metadata {{"rows": [...], "label": ...}}') from error
@@ -136,11 +141,11 @@ def load_directions(file: str | Path) -> dict[str, Direction]:
 
 
 @contextlib.contextmanager
-def _named(message: str, *more: type[Exception]) -> Iterator[None]:
-    """Raises what damaged files raise as a ValueError with this message."""
+def _damage_as(message: str, errors: tuple[type[Exception], ...] = _DAMAGE) -> Iterator[None]:
+    """Converts the errors of damaged files to a ValueError with this message."""
     try:
         yield
-    except (*_DAMAGE, *more) as error:
+    except errors as error:
         raise ValueError(f"{message} ({str(error)[:99]})") from error
 
 
@@ -161,11 +166,11 @@ def _read(source: str | Path | bytes, at: str) -> bytes:
 def _read_safetensors(
     content: bytes, at: str, shapes: list[tuple[int, ...]]
 ) -> tuple[torch.Tensor, str | None]:
-    """The tensor w, and the name of its model. Both lie in `content`, so nothing is unpacked."""
+    """Reads the tensor w, and the name of its model if the file has one."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    with _named(f"{at}: not a whole safetensors file", SafetensorError):
+    with _damage_as(f"{at}: not a complete safetensors file", (*_DAMAGE, SafetensorError)):
         tensors = load(content)
     if set(tensors) != {"w"}:
         found = ", ".join(repr(name[:40]) for name in [*tensors][:4]) or "none"
@@ -180,12 +185,12 @@ def _read_safetensors(
 def _read_npz(
     content: bytes, at: str, shapes: list[tuple[int, ...]]
 ) -> tuple[torch.Tensor, str | None]:
-    """The array w, and the name of its model if the file has one."""
-    damaged = f"{at}: not a whole .npz file"
-    with _named(damaged):
+    """Reads the array w, and the name of its model if the file has one."""
+    damaged = f"{at}: not a complete .npz file"
+    with _damage_as(damaged):
         archive = zipfile.ZipFile(io.BytesIO(content))
     names = _check_members(archive.infolist(), at)
-    with _named(damaged), archive:  # a member is read up to the size that it declares
+    with _damage_as(damaged), archive:  # reads no more than the declared size
         members = {name: archive.read(name) for name in names}
     if "w.npy" not in members:
         raise ValueError(f"{at}: expected an array named w, found {', '.join(members) or 'none'}")
@@ -197,7 +202,7 @@ def _read_npz(
 
 
 def _check_members(entries: list[zipfile.ZipInfo], at: str) -> list[str]:
-    """Their names, if the members are as numpy writes them and small."""
+    """Returns the names of the members; ValueError unless they are small and NumPy's."""
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names) or not set(names) <= {"w.npy", "model.npy"}:
         found = ", ".join(repr(name[:40]) for name in names[:4])
@@ -209,23 +214,23 @@ def _check_members(entries: list[zipfile.ZipInfo], at: str) -> list[str]:
         if entry.flag_bits & 1:
             raise ValueError(f"{at}: encrypted; expected a plain file")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{at}: compressed in an unusual way; expected what numpy writes")
+            raise ValueError(f"{at}: unknown compression; expected that of np.savez")
     return names
 
 
 def _read_npy(
     member: bytes, at: str, kind: str, max_itemsize: int, shapes: list[tuple[int, ...]]
 ) -> np.ndarray:
-    """The array of a .npy file, if its header names this kind of type and one of the shapes."""
+    """Reads a .npy file; ValueError unless its header has this kind and one of the shapes."""
     stream, form = io.BytesIO(member), np.lib.format
     readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
-    with _named(f"{at}: not a plain array of numpy"):
+    with _damage_as(f"{at}: not a plain NumPy array"):
         shape, _, dtype = readers[form.read_magic(stream)](stream, max_header_size=_MAX_HEADER)
     if dtype.kind != kind or dtype.itemsize > max_itemsize:
         expected = {"f": "float16, float32 or float64", "U": "a short text"}[kind]
         raise ValueError(f"{at} has the type {str(dtype)[:40]}; expected {expected}")
     _check_shape(at, shape, shapes)
-    with _named(f"{at}: cannot be read"):
+    with _damage_as(f"{at}: cannot be read"):
         return np.load(io.BytesIO(member), allow_pickle=False)
 
 

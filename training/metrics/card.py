@@ -12,7 +12,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 
 from toonify import hub
 from toonify.hub import cards
-from toonify.hub.cards.figures import END, START, block
+from toonify.hub.cards.figures import END, START, format_report
 from training.core import records, run_info
 
 CARD = "README.md"
@@ -21,7 +21,7 @@ CARD = "README.md"
 def model_figures(model: str) -> dict[str, int]:
     """`parameters` and `weights_bytes` of a style, read from its weights' header."""
     file = hub.weights_file(hub.resolve_model(model))
-    return {"parameters": cards.values_in(file), "weights_bytes": file.stat().st_size}
+    return {"parameters": cards.count_values(file), "weights_bytes": file.stat().st_size}
 
 
 def card_folder(model: str) -> Path:
@@ -77,9 +77,9 @@ def write_card(folder: Path, report: dict) -> None:
     """
     card = folder / CARD
     old = card.read_text(encoding="utf-8") if card.is_file() else None
-    text = old and with_block(old, block(report))
+    text = old and with_block(old, format_report(report))
     records.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", folder / hub.METRICS)
-    records.write_text(text or cards.card_of(folder), card)
+    records.write_text(text or cards.make_card(folder), card)
 
 
 def with_block(text: str, new: str) -> str:

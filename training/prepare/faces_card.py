@@ -29,7 +29,7 @@ def card(
     `rows` those of attributes.csv; `any_license` that they were drawn whatever the license.
     """
     names = {said["license"].partition(", http")[0] for said in licenses.values()}
-    known = {cards.license_keys(name)["license"] for name in names}
+    known = {cards.read_license(name)["license"] for name in names}
     size = next((size for size, end in SIZES if count < end), "1M<n<10M")
     values = {name: set() for row in rows for name in row if name not in ("file", "style", "seed")}
     for row in rows:

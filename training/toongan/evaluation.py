@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from toonify.hub.cards.figures import cells
+from toonify.hub.cards.figures import format_cells
 from toonify.pipelines.toongan import ToonGANPipeline
 from training.core import run_info
 from training.core.trainer import pick_device
@@ -201,7 +201,7 @@ def draw_neighbors(samples: Samples, pictures: list[Picture], side: int) -> Imag
 
 def as_text(report: dict) -> str:
     """A table of all models, and the ratios."""
-    titles, rows = cells(report)
+    titles, rows = format_cells(report)
     wide = max(map(len, rows))
     columns = [max(10, len(title) + 2) for title in titles]
 

@@ -185,7 +185,7 @@ def test_a_card_without_figures_and_a_folder_without_a_card_get_them(own_style):
     text = (own_style / "README.md").read_text()
     assert "\nlicense: cc0-1.0\n" in text.partition("---\n\n")[0]
     assert "# Toy" in text and "`AnimeGANGenerator`" in text and "Data: none." in text
-    assert card.with_block(text, figures.block(REPORT)) == text
+    assert card.with_block(text, figures.format_report(REPORT)) == text
 
 
 @pytest.mark.parametrize(

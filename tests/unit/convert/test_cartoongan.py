@@ -99,7 +99,7 @@ def test_converted_it_draws_what_the_published_layers_draw(tmp_path, form, capsy
     assert (ours - theirs).abs().max() < 1e-5
     style = hub.read_style(tmp_path / "out")
     assert (style.family, style.scope) == ("animegan", "photo")
-    assert "the generator of CartoonGAN" in cards.card_of(tmp_path / "out")
+    assert "the generator of CartoonGAN" in cards.make_card(tmp_path / "out")
 
 
 def test_the_published_width_has_the_published_size():
@@ -138,10 +138,10 @@ def test_arrays_that_hold_code_or_lie_about_their_size_are_refused(tmp_path, cap
     header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }"
     huge = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(64)
     held = {
-        "code": (np.array([Code()], dtype=object), "not a whole array of numbers"),
+        "code": (np.array([Code()], dtype=object), "not a complete array of numbers"),
         "text": (np.array(["a"]), "holds <U1, expected floating point numbers"),
-        "huge": (huge, "not a whole array of numbers"),
-        "empty": (b"", "not a whole array of numbers"),
+        "huge": (huge, "not a complete array of numbers"),
+        "empty": (b"", "not a complete array of numbers"),
     }
     for name, (value, words) in held.items():
         source = arrays(tmp_path / name, public())

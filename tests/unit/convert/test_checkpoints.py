@@ -227,7 +227,7 @@ def test_a_port_draws_the_same_picture(tmp_path, capsys, port, words, mode):
         assert (expected - drawn(state, port, photo, other)).abs().max() > 1e-2
     assert network.config.out_bias is (port == "ptran1203")
     told = capsys.readouterr().out
-    assert f"upsampling mode '{mode}'" in told and f"{port}'s AnimeGANv2" in told
+    assert f"upsampling mode: {mode}\n" in told and f"{port}'s AnimeGANv2" in told
     assert said(out) == {
         "title": "My style",
         "description": f"Converted from a checkpoint of {KINDS[kind_of(port)]}.",
@@ -298,7 +298,7 @@ def publisher(monkeypatch):
         server.daemon_threads, server.answers = True, {}
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}"
-        monkeypatch.setattr(animegan, "ADDRESS", address + "/{}.pt")
+        monkeypatch.setattr(animegan, "URL", address + "/{}.pt")
         yield server
         server.shutdown()
 
@@ -313,29 +313,29 @@ def test_published_weights_are_fetched_by_their_name(tmp_path, capsys, publisher
     assert (config["upsample"], config["norm_eps"]) == trained
     assert said(tmp_path / "out")["license"] == PUBLISHED[name].license
     told = capsys.readouterr().out
-    assert f"git blob {animegan.blob_hash(data)}; which it should be is not known" in told
+    assert f"git blob hash of the downloaded file: {animegan.compute_blob_hash(data)};" in told
     (tmp_path / f"{name}.pt").write_bytes(data)  # fetched by other means
     assert run(tmp_path / f"{name}.pt", tmp_path / "again") == 0
     assert json.loads((tmp_path / "again" / hub.CONFIG).read_text()) == config
 
 
 def test_a_blobs_name_is_git_s():
-    assert animegan.blob_hash(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert animegan.compute_blob_hash(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
 
 
 def test_published_weights_that_do_not_come(tmp_path, capsys, publisher, monkeypatch):
     out = tmp_path / "out"
-    assert "paprika cannot be fetched from http://127" in refused(capsys, "paprika", out)
+    assert "cannot download paprika from http://127" in refused(capsys, "paprika", out)
     publisher.answers["/paprika.pt"] = bytes(2_000)
-    monkeypatch.setattr(animegan, "LARGEST", 1_000)
+    monkeypatch.setattr(animegan, "MAX_BYTES", 1_000)
     assert "more than 1,000 bytes, expected 8.6 million" in refused(capsys, "paprika", out)
-    monkeypatch.setattr(animegan, "LARGEST", 10_000)
-    monkeypatch.setattr(animegan, "PATIENCE", -1.0)
-    assert "not whole after -1 seconds" in refused(capsys, "paprika", out)
-    monkeypatch.setattr(animegan, "PATIENCE", 10.0)
+    monkeypatch.setattr(animegan, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(animegan, "TIMEOUT", -1.0)
+    assert "not complete after -1 seconds" in refused(capsys, "paprika", out)
+    monkeypatch.setattr(animegan, "TIMEOUT", 10.0)
     assert "expected a checkpoint of tensors" in refused(capsys, "paprika", out)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert refused(capsys, "paprika", out).endswith(", and HF_HUB_OFFLINE is set")
+    assert refused(capsys, "paprika", out).endswith(": HF_HUB_OFFLINE is set")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -351,7 +351,7 @@ def test_rosinality_s_networks_come_and_go(tmp_path, capsys):
     network, z = hub.load_model(tmp_path / "out", MODELS), noise()
     assert near(network(z, truncation=0.7), drawn_by_rosinality(state, z, mean, 0.7))
     assert said(tmp_path / "out")["family"] == "stylegan"
-    assert "its discriminator is critic.safetensors" in capsys.readouterr().out
+    assert "the discriminator is critic.safetensors" in capsys.readouterr().out
     D = StyleGAN2Discriminator(32, 512, 48, mbstd_group=2)
     D.load_state_dict(load_file(tmp_path / "out" / "critic.safetensors"))
 
@@ -379,7 +379,7 @@ def test_what_rosinality_s_names_lose_is_told(tmp_path, capsys):
     StyleGAN2Generator(32, 8, 8, 1, 256, 8, conv_clamp=256.0).save_pretrained(tmp_path / "ours")
     assert run(tmp_path / "ours", tmp_path / "a.pt", "--to", "rosinality") == 0
     told = capsys.readouterr().out
-    assert "rosinality has no conv_clamp, and this network's is 256" in told
+    assert "rosinality has no conv_clamp, which is 256 here" in told
     assert "d" not in torch.load(tmp_path / "a.pt", weights_only=True)
 
 
@@ -486,7 +486,7 @@ def test_onnx_draws_what_torch_draws(folders, exported, name, runtime):
     pytest.importorskip("onnx")
     network = hub.load_model(folders / name, MODELS)
     batch = fresh(network)
-    expected = export.drawing_part(network)[0](batch)
+    expected = export.select_part(network)[0](batch)
     assert expected.std() > 0.01
     assert (runtime(exported(name, ".onnx"), batch) - expected).abs().max() <= 1e-3
 
@@ -496,7 +496,7 @@ def test_onnx_draws_what_torch_draws(folders, exported, name, runtime):
 def test_openvino_s_files_draw_what_torch_draws(folders, exported, name):
     network = hub.load_model(folders / name, MODELS)
     batch = fresh(network)
-    expected = export.drawing_part(network)[0](batch)
+    expected = export.select_part(network)[0](batch)
     file = exported(name, ".xml")
     assert file.with_suffix(".bin").is_file()
     assert (by_openvino(file, batch) - expected).abs().max() <= 1e-3
@@ -516,7 +516,7 @@ def test_what_is_said_of_a_file(tmp_path, capsys):
     save_style(tmp_path / "ours")
     assert run(tmp_path / "ours", tmp_path / "toy.xml") == 0
     told = capsys.readouterr().out
-    assert "toy.xml: photo (batch x 3 x height x width) -> picture; OpenVINO draws it" in told
+    assert "toy.xml: photo (batch x 3 x height x width) -> image; OpenVINO differs by" in told
     out = tmp_path / "toy.xml"
     assert "exists already; --overwrite replaces it" in refused(
         capsys, tmp_path / "ours", out, status=2
@@ -538,10 +538,10 @@ def test_a_file_that_draws_something_else_is_not_kept(tmp_path, capsys, monkeypa
 
     monkeypatch.setattr(export, "write_ir", spoilt)
     if error is not None:
-        monkeypatch.setattr(export, "difference", lambda *_: error)
+        monkeypatch.setattr(export, "compute_error", lambda *_: error)
     save_style(tmp_path / "ours")
     told = refused(capsys, tmp_path / "ours", tmp_path / "toy.xml")
-    number = told.partition("toy.xml: what OpenVINO draws with it differs by ")[2].split()[0]
+    number = told.partition("toy.xml: the output of OpenVINO differs by ")[2].split()[0]
     assert number == "nan" if error is not None else 0.01 < float(number) < 2
     assert "more than 0.001; the file was not kept" in told
     assert [path.name for path in tmp_path.iterdir()] == ["ours"]
@@ -551,7 +551,7 @@ def test_onnx_without_its_package(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     save_style(tmp_path / "ours")
     told = refused(capsys, tmp_path / "ours", tmp_path / "toy.onnx")
-    assert told.endswith("toy.onnx: ONNX is written with the package onnx: pip install onnx")
+    assert told.endswith("toy.onnx: the package onnx is not installed; run: pip install onnx")
 
 
 def test_without_onnx_runtime_openvino_reads_the_file(tmp_path, capsys, monkeypatch):
@@ -559,7 +559,7 @@ def test_without_onnx_runtime_openvino_reads_the_file(tmp_path, capsys, monkeypa
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     save_style(tmp_path / "ours")
     assert run(tmp_path / "ours", tmp_path / "toy.onnx") == 0
-    assert "OpenVINO draws it within" in capsys.readouterr().out
+    assert "-> image; OpenVINO differs by" in capsys.readouterr().out
 
 
 # What is refused ------------------------------------------------------------------------------
@@ -575,25 +575,25 @@ def wheel(files) -> bytes:
 
 # Files that would run something in a careless reader: name -> bytes, and what is said.
 HOSTILE = {
-    "bryandlee's": (lambda to: stored({"block_a.0.1.weight": touch(to)}, True), "asks for posix"),
+    "bryandlee's": (lambda to: stored({"block_a.0.1.weight": touch(to)}, True), "refers to posix"),
     "ptran1203's": (
         lambda to: stored({"model_state_dict": {"conv_block1.0": touch(to)}}),
-        "asks for posix.system",
+        "refers to posix.system",
     ),
     "its epoch": (
         lambda to: stored({"model_state_dict": public("ptran1203"), "epoch": touch(to)}, True),
-        "asks for posix.system",
+        "refers to posix.system",
     ),
-    "rosinality's": (lambda to: stored({"g_ema": {}, "args": touch(to)}, True), "asks for posix"),
-    "NVlabs'": (lambda to: pickle.dumps({"G_ema": touch(to)}), "asks for posix.system"),
-    "Toon-Generator": (lambda to: stored({"gen.0.weight": touch(to)}), "asks for posix.system"),
+    "rosinality's": (lambda to: stored({"g_ema": {}, "args": touch(to)}, True), "refers to posix"),
+    "NVlabs'": (lambda to: pickle.dumps({"G_ema": touch(to)}), "refers to posix.system"),
+    "Toon-Generator": (lambda to: stored({"gen.0.weight": touch(to)}), "refers to posix.system"),
     "whole network": (
         lambda to: stored(AnimeGANGenerator(width=1, depth=1), True),
-        "save the network's state_dict instead",
+        "save its state_dict instead",
     ),
     "array": (lambda to: saved_array(np.array([touch(to)], dtype=object)), "CartoonGAN"),
-    "protocol 0": (lambda to: pickle.dumps(touch(to), 0), "found a file that begins with b'cposix"),
-    "module": (lambda to: f"open({str(to)!r}, 'w')".encode(), "found a file that begins with"),
+    "protocol 0": (lambda to: pickle.dumps(touch(to), 0), "found a file that starts with b'cposix"),
+    "module": (lambda to: f"open({str(to)!r}, 'w')".encode(), "found a file that starts with"),
     "wheel": (
         lambda to: wheel(["../../canary", "random_face/data/SynthesisNetwork.xml"]),
         "not the random-face wheel",
@@ -651,7 +651,7 @@ UNFIT = {
         without(B, "block_c.1.layers.3.weight"),
         "block_c.1.layers.3.bias is missing|block_c.1.layers.3.weight is missing",
     ),
-    "missing last": (without(B, "out_layer.0.weight"), "out_layer.0.weight is missing, or no"),
+    "missing last": (without(B, "out_layer.0.weight"), "out_layer.0.weight is missing or not"),
     "unexpected": (B | {"block_f.0": torch.ones(1)}, "block_f.0 is unexpected"),
     "unprintable": (B | {"block_f\x1b[2J": torch.ones(1)}, r"'block_f\x1b[2J' is unexpected"),
     "shape": (
@@ -662,7 +662,10 @@ UNFIT = {
         B | {"out_layer.0.weight": torch.ones(3)},
         "block_a.0.1.weight has shape (4, 3, 7, 7), expected (32, 3, 7, 7)",
     ),
-    "no tensor": (B | {"block_d.1.2.bias": 1.0}, "block_d.1.2.bias is of <class 'float'>"),
+    "no tensor": (
+        B | {"block_d.1.2.bias": 1.0},
+        "block_d.1.2.bias is of type float, expected a tensor",
+    ),
     "not finite": (
         B | {"block_d.1.2.bias": torch.full((16,), torch.inf)},
         "block_d.1.2.bias holds values that are not finite numbers",
@@ -677,20 +680,20 @@ UNFIT = {
     ),
     "early version 2": (
         P | {"upsample1.0.conv_block.conv.weight": torch.ones(1)},
-        "it is an early form of version 2, which normalized every pixel by itself",
+        "the checkpoint is of an early version 2, which normalizes each pixel separately",
     ),
     "version 1": (
         {"model_state_dict": {"encode_blocks.0.conv.weight": torch.ones(1)}},
-        "it is ptran1203's version 1, which is AnimeGAN of 2019: Toonify has no such network",
+        "found a checkpoint of ptran1203's version 1 (AnimeGAN of 2019), which Toonify does not",
     ),
     "CartoonGAN": ({"conv01_1.weight": torch.ones(1)}, "conv01_1.weight has shape (1,), expected"),
     "discriminator of rosinality's": (
         {"d": {}},
-        "it holds a discriminator alone, expected a generator, g_ema or g",
+        "the file holds only a discriminator, expected a generator, g_ema or g",
     ),
     "discriminator of NVlabs'": (
         {"D": {}},
-        "it holds a discriminator alone, expected a generator, G_ema or G",
+        "the file holds only a discriminator, expected a generator, G_ema or G",
     ),
     "conv_clamp": (
         {"G": nvlabs_generator(), "conv_clamp": "x"},
@@ -698,7 +701,7 @@ UNFIT = {
     ),
     "StyleGAN2's key": (
         {"G": without(nvlabs_generator(), "synthesis.b8.conv0.bias")},
-        "G by NVlabs' names: synthesis.b8.conv0.bias is missing",
+        "G with NVlabs' keys: synthesis.b8.conv0.bias is missing",
     ),
     "StyleGAN2's numbers": (
         {"G": nvlabs_generator() | {"mapping.w_avg": torch.full((24,), torch.nan)}},
@@ -707,11 +710,12 @@ UNFIT = {
     "Toon-Generator": ({"gen.0.weight": torch.ones(1)}, "gen.0.weight has shape (1,), expected"),
     "others": (
         {"encoder.0": torch.ones(1), "decoder.0": 1, "latent": 1, "more": 1},
-        "found a checkpoint of encoder.0, decoder.0, latent, ...; known are animegan2-pytorch"
+        "found a checkpoint with the keys encoder.0, decoder.0, latent, ...; expected one of"
+        " animegan2-pytorch"
         " (bryandlee's AnimeGANv2 (.pt)), pytorch-animegan",
     ),
-    "no dict": ([1], "found a checkpoint that holds a list; known are"),
-    "nothing": ({}, "found a checkpoint of nothing; known are"),
+    "no dict": ([1], "found a checkpoint that holds a list; expected one of"),
+    "nothing": ({}, "found a checkpoint with no keys; expected one of"),
 }
 
 
@@ -728,17 +732,17 @@ def test_what_does_not_fit_is_named(tmp_path, capsys, which):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "found an empty file; known are"),
-        (b"\x89HDF\r\n", "found an HDF5 file, as Keras writes; known are"),
+        (b"", "found an empty file; expected one of"),
+        (b"\x89HDF\r\n", "found an HDF5 file, as Keras writes; expected one of"),
         (
             b"\x93NUMPY\1",
-            "found one array of numpy's; CartoonGAN's weights are a folder of them; known",
+            "found a single NumPy array; CartoonGAN's weights are a folder of them; expected",
         ),
-        (b"\x10\0\0\0\0\0\0\0{}", "found safetensors alone, without the config.json"),
-        (b"<html>", "found a file that begins with b'<html>'; known are animegan2-pytorch"),
+        (b"\x10\0\0\0\0\0\0\0{}", "found a safetensors file without the config.json"),
+        (b"<html>", "found a file that starts with b'<html>'; expected one of animegan2-pytorch"),
         (b"PK\3\4", "expected a checkpoint of tensors, but"),
         (b"\x80\4N.", "found a checkpoint that holds a NoneType"),
-        (bytes(257) + b"ustar", "it is a tar of PyTorch before 0.2"),
+        (bytes(257) + b"ustar", "the file is a tar of PyTorch 0.1"),
     ],
 )
 def test_what_is_no_checkpoint_is_told(tmp_path, capsys, data, words):
@@ -746,20 +750,22 @@ def test_what_is_no_checkpoint_is_told(tmp_path, capsys, data, words):
     told = refused(capsys, tmp_path / "some.bin", tmp_path / "out")
     assert f"{tmp_path / 'some.bin'}: " in told and words in told
     if words.startswith("found"):
-        assert told.endswith("--kind names one that isn't recognized")
+        assert told.endswith("--kind sets the kind if it is not detected")
 
 
 def test_folders_that_are_no_checkpoint_are_told(tmp_path, capsys):
     place = tmp_path / "weights"
     place.mkdir()
-    assert "found a folder of nothing; known are" in refused(capsys, place, tmp_path / "out")
+    assert "found a folder with no files; expected one of" in refused(
+        capsys, place, tmp_path / "out"
+    )
     for name in ("a.txt", "b.txt", "c.txt", "d.txt"):
         (place / name).touch()
     told = refused(capsys, place, tmp_path / "out")
-    assert "found a folder of a.txt, b.txt, c.txt, ...; known are" in told
+    assert "found a folder with the files a.txt, b.txt, c.txt, ...; expected one of" in told
     (place / "conv01.npy").touch()
     told = refused(capsys, place, tmp_path / "out")
-    assert f"{place}: conv01.npy: not a whole array of numbers" in told
+    assert f"{place}: conv01.npy: not a complete array of numbers" in told
 
 
 def test_kind_is_taken_at_its_word(tmp_path, capsys):
@@ -767,13 +773,13 @@ def test_kind_is_taken_at_its_word(tmp_path, capsys):
     torch.save(state, tmp_path / "some.pt")
     out = tmp_path / "out"
     words = {
-        "animegan2-pytorch": "out_layer.0.weight is missing, or no tensor",
-        "pytorch-animegan": "decode_blocks.0.weight is missing, or no tensor",
-        "cartoongan": "conv01_1.weight is missing, or no tensor",
+        "animegan2-pytorch": "out_layer.0.weight is missing or not a tensor",
+        "pytorch-animegan": "decode_blocks.0.weight is missing or not a tensor",
+        "cartoongan": "conv01_1.weight is missing or not a tensor",
         "rosinality": "expected a dict with one of g_ema, g, d",
         "nvlabs": "expected a dict with one of G, D, G_ema",
         "toon-generator": "mine.block_a.0.1.weight is unexpected",
-        "random-face": "it is a checkpoint, expected the random-face wheel",
+        "random-face": "found a checkpoint, expected the random-face wheel",
     }
     assert words.keys() == KINDS.keys()
     for kind, told in words.items():
@@ -785,7 +791,7 @@ def test_kind_is_taken_at_its_word(tmp_path, capsys):
     torch.save([1], tmp_path / "some.pt")
     for kind in ("animegan2-pytorch", "toon-generator"):
         told = refused(capsys, tmp_path / "some.pt", out, "--kind", kind)
-        assert "it holds a list, expected a state dict" in told
+        assert "the file holds a list, expected a state dict" in told
 
 
 def test_wrong_usage_is_told(tmp_path, capsys):
@@ -830,10 +836,10 @@ def test_other_mistakes_are_told(tmp_path, capsys):
         capsys, file, out, "--upsample", "cubic"
     )
     torch.save({"g": rosinality_generator()}, tmp_path / "g.pt")
-    assert "--upsample is for AnimeGANv2 networks, and it is rosinality's" in refused(
+    assert "--upsample tf1: expected an AnimeGANv2 network, found rosinality's" in refused(
         capsys, tmp_path / "g.pt", out, "--upsample", "tf1"
     )
-    assert "is a AnimeGANGenerator, expected a StyleGAN2Generator" in refused(
+    assert "is a network of type AnimeGANGenerator, expected StyleGAN2Generator" in refused(
         capsys, ours, tmp_path / "a.pt", "--to", "nvlabs"
     )
     Encoder(num_ws=4, w_dim=8, free_rows=1, hidden=8, width=4).save_pretrained(tmp_path / "e")
@@ -843,7 +849,7 @@ def test_other_mistakes_are_told(tmp_path, capsys):
     assert "style='nobody': expected a folder" in refused(capsys, "nobody", tmp_path / "a.xml")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    assert "holds thesis.tex, which no conversion wrote: choose another OUT" in refused(
+    assert "holds thesis.tex, which no conversion writes: expected a new" in refused(
         capsys, file, tmp_path / "mine", "--overwrite"
     )
     assert (tmp_path / "mine" / "thesis.tex").exists()
@@ -869,16 +875,16 @@ def prefixed(name, state):
 
 
 ENVELOPES = {
-    "several GPUs": (prefixed("module", B), "its module"),
-    "torch.compile": (prefixed("_orig_mod", B), "its _orig_mod"),
+    "several GPUs": (prefixed("module", B), "module"),
+    "torch.compile": (prefixed("_orig_mod", B), "_orig_mod"),
     "Lightning": (
         {"state_dict": prefixed("generator", B) | prefixed("discriminator", B), "epoch": 3},
-        "its state_dict.generator",
+        "state_dict.generator",
     ),
-    "CycleGAN": ({"netG": prefixed("module", B)}, "its netG.module"),
-    "the EMA weights first": ({"params": {"block_a.0": 1}, "params_ema": B}, "its params_ema"),
-    "a pair": ({"G": B, "D": {"x": torch.ones(1)}, "iter": 5}, "its G"),
-    "deeper": ({"model": {"ema": {"state_dict": {"net": P}}}}, "its model.ema.state_dict.net"),
+    "CycleGAN": ({"netG": prefixed("module", B)}, "netG.module"),
+    "the EMA weights first": ({"params": {"block_a.0": 1}, "params_ema": B}, "params_ema"),
+    "a pair": ({"G": B, "D": {"x": torch.ones(1)}, "iter": 5}, "G"),
+    "deeper": ({"model": {"ema": {"state_dict": {"net": P}}}}, "model.ema.state_dict.net"),
 }
 
 
@@ -887,7 +893,7 @@ def test_what_trainers_wrap_around_a_network_is_taken_off(tmp_path, capsys, whic
     held, words = ENVELOPES[which]
     torch.save(held, tmp_path / "some.pt")
     assert run(tmp_path / "some.pt", tmp_path / "out", "--fp32") == 0
-    assert f"the network is {words}\n" in capsys.readouterr().out
+    assert f"the network is {words} of the checkpoint\n" in capsys.readouterr().out
     first = next(tensor for key, tensor in (P if which == "deeper" else B).items())
     assert torch.equal(next(iter(load_model_state(tmp_path / "out").values())), first)
 
@@ -941,4 +947,6 @@ def test_plain_data_beside_a_network_is_read(tmp_path, held, kind, zipped):
 
 def test_a_safetensors_file_whose_header_s_length_begins_as_a_pickle_does(tmp_path, capsys):
     (tmp_path / "some.bin").write_bytes(b"\x80\1\0\0\0\0\0\0{")
-    assert "found safetensors alone" in refused(capsys, tmp_path / "some.bin", tmp_path / "out")
+    assert "found a safetensors file without" in refused(
+        capsys, tmp_path / "some.bin", tmp_path / "out"
+    )

@@ -141,7 +141,7 @@ def test_without_a_critic_theirs_is_untrained_and_a_note_says_so(ours, tmp_path,
     folder, _, _ = ours
     (folder / "critic.safetensors").unlink()
     out = to_pickle(folder)
-    assert "D is untrained, as the folder has no critic" in capsys.readouterr().out
+    assert "D is untrained: there is no critic.safetensors" in capsys.readouterr().out
     found = opened(out, tmp_path / "theirs", "networks")["D"]
     assert found["tensors"] == {} and found["arguments"] == [0, 32, 3, 256, 16, 256.0, 0]
 
@@ -153,7 +153,7 @@ def test_reading_it_runs_none_of_its_lines(ours, tmp_path):
     data = out.read_bytes().replace(SOURCE.encode(), bad.encode())
     assert data != out.read_bytes()
     out.write_bytes(data)
-    assert set(nvlabs_pickle.read_nvlabs(out)) == {"G", "D", "G_ema"}
+    assert set(nvlabs_pickle.networks(nvlabs_pickle.read(out))) == {"G", "D", "G_ema"}
     assert not (tmp_path / "canary").exists()
 
 

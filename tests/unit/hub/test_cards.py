@@ -77,8 +77,8 @@ def change(folder, **values) -> None:
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_the_card_of_a_bundled_folder_has_no_gaps(name):
-    text = cards.card_of(hub.BUNDLED / name)
+def test_the_make_card_a_bundled_folder_has_no_gaps(name):
+    text = cards.make_card(hub.BUNDLED / name)
     style = hub.read_style(hub.BUNDLED / name, name)
     assert faults(text) == []
     assert f"\n# {style.title}\n" in text and style.data in text and f'"{name}"' in text
@@ -90,7 +90,7 @@ def test_the_card_of_a_bundled_folder_has_no_gaps(name):
 @pytest.mark.parametrize("part", ["base", "toon", "encoder"])
 def test_toys_without_words_have_cards_without_gaps(part, toy_portrait, toy_faces, toy_style):
     for folder in (toy_portrait / part, toy_faces, toy_style):
-        text = cards.card_of(folder, "ann/toy")
+        text = cards.make_card(folder, "ann/toy")
         assert faults(text) == [] and '"ann/toy"' in text
         assert "Data: ." not in text and front_of(text)["license"] in ("unknown", "cc0-1.0")
 
@@ -101,26 +101,26 @@ def test_a_trained_folder_says_how_it_was_trained(trained, tmp_path):
     assert said["settings"]["batch"] == 4 and "out" not in said["settings"]
     assert said["seconds"] > 0 and said["versions"]["torch"]
     for name, folder in trained.items():
-        text = cards.card_of(folder)
+        text = cards.make_card(folder)
         assert faults(text) == []
         assert "Trained on 8 images" in text and "| `batch` | 4 |" in text
         assert "## Environmental cost" in text
         everything = text + (folder / hub.TRAINING).read_text() + (folder / hub.STYLE).read_text()
         assert str(folder.parents[1]) not in everything, f"{name} tells a folder of this machine"
-    assert front_of(cards.card_of(trained["heads"]))["license"] == "cc0-1.0"
-    assert "license of these weights is unknown" in cards.card_of(trained["mine"])
+    assert front_of(cards.make_card(trained["heads"]))["license"] == "cc0-1.0"
+    assert "license of these weights is unknown" in cards.make_card(trained["mine"])
 
 
 def test_sources_on_the_hub_are_named_in_the_front_matter(mine):
-    plain = front_of(cards.card_of(mine))
+    plain = front_of(cards.make_card(mine))
     assert not {"base_model", "datasets"} & plain.keys()
     change(mine, base_model="ann/comic", datasets=["ben/photos"])
-    front = front_of(cards.card_of(mine))
+    front = front_of(cards.make_card(mine))
     assert (front["base_model"], front["datasets"]) == ("ann/comic", ["ben/photos"])
 
 
 def test_figures_become_results_that_name_their_extractor():
-    card = ModelCard(cards.card_of(hub.BUNDLED / "comic"))
+    card = ModelCard(cards.make_card(hub.BUNDLED / "comic"))
     said = json.loads((hub.BUNDLED / "comic" / hub.METRICS).read_text())["figures"]
     found = {result.metric_type: result for result in card.data.eval_results}
     assert set(found) == {"fd_mobilenet_v2", "kd_mobilenet_v2", "ssim_luminance"}
@@ -131,7 +131,7 @@ def test_figures_become_results_that_name_their_extractor():
 
 
 def test_skin_tones_stand_in_the_card_and_few_faces_are_said_to_be_few():
-    text = cards.card_of(hub.BUNDLED / "comic")
+    text = cards.make_card(hub.BUNDLED / "comic")
     section = text.partition("## Fairness over skin tones")[2].partition("\n## ")[0]
     assert "* light: 38 faces, median shift 2.6°" in section and "all:" not in section
     assert section.count("too few faces for a conclusion") == 2  # medium 15, dark 7
@@ -142,7 +142,7 @@ def test_pictures_beside_the_weights_are_shown(mine):
     for name in ("before_after.png", "samples/one.jpg"):
         images.save(image, mine / name)
     (mine / "notes.txt").write_text("no picture")
-    text = cards.card_of(mine)
+    text = cards.make_card(mine)
     assert [item["output"]["url"] for item in front_of(text)["widget"]] == [
         "before_after.png",
         "samples/one.jpg",
@@ -159,16 +159,16 @@ def test_pictures_beside_the_weights_are_shown(mine):
     ],
 )
 def test_energy_is_time_times_an_assumed_power(said, units, energy):
-    cost = models.cost_of({"seconds": 3600.0, **said})
+    cost = models.compute_cost({"seconds": 3600.0, **said})
     assert (cost["time"], cost["units"], cost["energy"]) == ("60 minutes", units, energy)
-    assert models.cost_of({"seconds": 0.0, **said}) == {}
+    assert models.compute_cost({"seconds": 0.0, **said}) == {}
 
 
 def test_a_generator_trained_from_noise_is_a_base_and_not_a_toon():
     style = hub.Style("mine", "Mine", family="stylegan")
-    assert models.role_of(style, "StyleGAN2Generator", fresh=True) == "base"
-    assert models.role_of(style, "MobileStyleGAN", fresh=False) == "toon"
-    assert models.role_of(style, "Encoder", fresh=True) == "encoder"
+    assert models.find_role(style, "StyleGAN2Generator", fresh=True) == "base"
+    assert models.find_role(style, "MobileStyleGAN", fresh=False) == "toon"
+    assert models.find_role(style, "Encoder", fresh=True) == "encoder"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_generator_trained_from_noise_is_a_base_and_not_a_toon():
     ],
 )
 def test_a_license_in_words_is_one_of_the_hubs_or_has_a_name(license, front):
-    assert cards.license_keys(license) == front
+    assert cards.read_license(license) == front
 
 
 # Refused ----------------------------------------------------------------------------------------
@@ -199,13 +199,13 @@ def test_a_license_in_words_is_one_of_the_hubs_or_has_a_name(license, front):
 def test_invalid_files_are_named(name, text, message, mine):
     (mine / name).write_text(text)
     with pytest.raises(ValueError, match=re.escape(message)):
-        cards.card_of(mine)
+        cards.make_card(mine)
 
 
 def test_a_device_without_an_assumed_power_is_refused(mine):
     change(mine, device="abacus")
     with pytest.raises(ValueError, match="device is 'abacus', expected cpu or gpu"):
-        cards.card_of(mine)
+        cards.make_card(mine)
 
 
 def test_a_template_with_a_missing_value_is_an_error():
@@ -220,7 +220,7 @@ def test_a_template_with_a_missing_value_is_an_error():
 def test_a_bundled_card_agrees_with_its_folder(name):
     folder = hub.BUNDLED / name
     text, style = (folder / "README.md").read_text(), hub.read_style(folder, name)
-    front, filled = front_of(text), front_of(cards.card_of(folder))
+    front, filled = front_of(text), front_of(cards.make_card(folder))
     assert faults(text) == [] and f"\n# {style.title}\n" in text
     for key in ("license", "license_name", "library_name", "pipeline_tag"):
         assert front.get(key) == filled.get(key), key

@@ -66,8 +66,8 @@ def test_lists_and_folders_show_which_styles_have_a_fast_generator(toy_style, fa
     assert hub.read_style(fast_style).fast and not hub.read_style(toy_style).fast
     row = {"id": "me/toy", "sha": "0" * 40, "siblings": [{"rfilename": "style.json"}]}
     lite = [{"rfilename": f"lite/{hub.WEIGHTS[0]}"}]
-    assert not catalog.lists_lite(row) and not catalog.lists_lite({"id": "me/toy"})
-    assert catalog.lists_lite({**row, "siblings": row["siblings"] + lite})
+    assert not catalog.has_fast(row) and not catalog.has_fast({"id": "me/toy"})
+    assert catalog.has_fast({**row, "siblings": row["siblings"] + lite})
 
 
 def test_a_list_costs_one_request_once_the_styles_are_known(server, offer, files):
@@ -112,7 +112,7 @@ def test_a_style_that_cannot_be_read_is_named(monkeypatch):
     rows = [("you/toy", "0" * 40, False), ("you/ill", "1" * 40, False)]
     monkeypatch.setattr(catalog, "listing", lambda owner: rows)
     monkeypatch.setattr(catalog, "described", described)
-    found = catalog.ask("you")
+    found = catalog.request_styles("you")
     assert [style.name for style in found.styles] == ["you/toy"]
     assert found.note == "Not listed, as the Hub did not answer: you/ill"
 

@@ -88,7 +88,7 @@ def packages(text: str) -> set[str]:
 
 
 def test_the_space_has_the_projects_front_matter_and_no_pins(front):
-    text = space.card("ann/toonify")
+    text = space.write_card("ann/toonify")
     ours = SpaceCard(text).data.to_dict()
     assert ours == {key: value for key, value in front.items() if value not in ([], None)}
     assert faults(text) == [] and 'Client("ann/toonify")' in text
@@ -106,8 +106,11 @@ def test_the_space_holds_all_that_the_app_opens_and_nothing_else():
 
 
 def test_requirements_of_the_space_are_what_the_app_imports():
-    ours, all_of_them = packages(space.requirements(REQUIREMENTS)), packages(REQUIREMENTS)
-    assert ours == all_of_them - set(space.LEFT_OUT) and set(space.LEFT_OUT) <= all_of_them
+    ours, all_of_them = packages(space.filter_requirements(REQUIREMENTS)), packages(REQUIREMENTS)
+    assert (
+        ours == all_of_them - set(space.UNUSED_PACKAGES)
+        and set(space.UNUSED_PACKAGES) <= all_of_them
+    )
     rooms = ("convert", "cli", "cards")  # of commands, which the Space does not run
     parts = [p for p in (ROOT / "toonify").rglob("*.py") if p.parent.name not in rooms]
     imported = set()
@@ -119,13 +122,13 @@ def test_requirements_of_the_space_are_what_the_app_imports():
                 imported.add(node.module.split(".")[0])
     imported -= {*sys.stdlib_module_names, "toonify", "spaces"}
     assert {BROUGHT_BY.get(name, name) for name in imported} <= ours
-    assert "playwright" not in space.requirements(REQUIREMENTS)
-    assert "# Tests" not in space.requirements(REQUIREMENTS)
+    assert "playwright" not in space.filter_requirements(REQUIREMENTS)
+    assert "# Tests" not in space.filter_requirements(REQUIREMENTS)
 
 
 def test_a_comment_stays_with_what_it_is_about():
     text = "# Both.\ntorch>=2\npytest\n# Tests.\npytest\nruff\n# Two\n# lines.\nnumpy\n"
-    assert space.requirements(text) == "# Both.\ntorch>=2\n# Two\n# lines.\nnumpy\n"
+    assert space.filter_requirements(text) == "# Both.\ntorch>=2\n# Two\n# lines.\nnumpy\n"
 
 
 def test_a_dry_run_shows_files_and_sizes_and_sends_nothing(capsys):
@@ -162,7 +165,7 @@ def test_the_space_is_created_and_brought_up_to_date(server, tmp_path):
         head = server.head("spaces/owner/toonify")
         weights = f"toonify/weights/comic/{hub.WEIGHTS[0]}"
         assert head[weights] == (ROOT / weights).read_bytes()
-        assert head["README.md"].decode() == space.card("owner/toonify")
+        assert head["README.md"].decode() == space.write_card("owner/toonify")
 
         server.put("spaces/owner/toonify", {**head, "toonify/old.py": b"", "notes.md": b"mine"})
         assert "1 files changed" in client(["--space", "owner/toonify"])["said"]

@@ -360,7 +360,7 @@ def test_invalid_folders_are_not_published(model, tmp_path):
     (model / HALF).write_bytes(whole)
     assert upload.plan(model)
     for name, content, words in (
-        ("samples/b.jpg", PNG, "expected a picture in JPG format"),
+        ("samples/b.jpg", PNG, "expected an image in JPG format"),
         ("metrics.json", b"{", "not valid JSON"),
         ("training.json", b"[]", "expected a JSON object"),
     ):

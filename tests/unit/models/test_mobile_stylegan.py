@@ -170,7 +170,7 @@ def test_what_is_not_the_wheel_is_refused_with_a_reason(tmp_path):
 
     refused(tmp_path / "absent.whl", "absent.whl", "expected")
     (tmp_path / "broken.whl").write_bytes(b"PK\3\4 no more")
-    refused(tmp_path / "broken.whl", "not a whole wheel")
+    refused(tmp_path / "broken.whl", "not a complete wheel")
     with zipfile.ZipFile(tmp_path / "other.whl", "w") as wheel:
         wheel.writestr("other/__init__.py", "raise SystemExit('code from the wheel ran')")
     refused(tmp_path / "other.whl", "not the random-face wheel", "MappingNetwork.xml")

@@ -1,6 +1,6 @@
-"""Cards: what is said of a model, a data set or the Space on the Hub."""
+"""Writes the cards of models, data sets and the Space for the Hub."""
 
-from toonify.hub.cards.models import card_of, license_keys, pictures_in, values_in
+from toonify.hub.cards.models import count_values, find_images, make_card, read_license
 from toonify.hub.cards.templates import fill
 
-__all__ = ["card_of", "fill", "license_keys", "pictures_in", "values_in"]
+__all__ = ["count_values", "fill", "find_images", "make_card", "read_license"]

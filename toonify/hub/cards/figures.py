@@ -1,4 +1,4 @@
-"""What metrics.json says, as Markdown for a card and as results for its front matter."""
+"""Converts metrics.json to Markdown for a card and to results for its front matter."""
 
 import shlex
 
@@ -9,29 +9,29 @@ TITLES = {"fd": "Frechet", "kd": "kernel", "fid": "FID", "kid": "KID"}
 DISTANCES = {"fd": "Frechet distance", "kd": "kernel distance", "fid": "FID", "kid": "KID"}
 
 
-def block(report: dict) -> str:
-    """The figures of metrics.json as a card shows them between `START` and `END`."""
+def format_report(report: dict) -> str:
+    """Writes the figures of metrics.json for a card, which shows them between `START` and `END`."""
     if "validation" in report["figures"]:
         return validation_block(report)
     return noise_block(report) if "models" in report["figures"] else photo_block(report)
 
 
-def results(report: dict) -> list[EvalResult]:
-    """The figures that a model index lists; each is named with its extractor, if it has one."""
+def list_results(report: dict) -> list[EvalResult]:
+    """Lists the figures for the model index, each named with its feature extractor."""
     figures, words = report["figures"], shlex.split(report["command"])
     if "validation" in figures:
-        return []  # a training's own scores, by no common measure
+        return []  # scores of a training are not comparable
 
-    def given(option: str) -> str:
+    def read_option(option: str) -> str:
         return words[words.index(option) + 1] if option in words else ""
 
     if "models" in figures:
-        task, source = "unconditional-image-generation", given("--data")
+        task, source = "unconditional-image-generation", read_option("--data")
         count = f"{figures['samples']:,} pictures"
         first = next(iter(figures["models"].values()))
         found = {key: value for key, value in first.items() if is_distance(key)}
     else:
-        task, source = "image-to-image", given("--photos")
+        task, source = "image-to-image", read_option("--photos")
         count = f"{figures['photos']:,} photos"
         found = {key: of["drawings"] for key, of in figures.items() if is_distance(key)}
         found["ssim_luminance"] = figures["ssim_luminance_mean"]
@@ -41,7 +41,7 @@ def results(report: dict) -> list[EvalResult]:
             dataset_type=source or "pictures",
             dataset_name=f"{source or 'pictures'}, {count}",
             metric_type=key,
-            metric_name=metric_name(key),
+            metric_name=name_metric(key),
             metric_value=value,
         )
         for key, value in found.items()
@@ -49,12 +49,12 @@ def results(report: dict) -> list[EvalResult]:
 
 
 def is_distance(key: str) -> bool:
-    """Whether a figure is a distance between two sets of pictures, and not the error of one."""
+    """Whether a figure is a distance between two sets of images, and not its standard error."""
     return key.partition("_")[0] in DISTANCES and not key.endswith("_standard_error")
 
 
-def metric_name(key: str) -> str:
-    """`fd_mobilenet_v2` -> `Frechet distance (mobilenet_v2)`; FID and KID need no extractor."""
+def name_metric(key: str) -> str:
+    """Names a figure: `fd_mobilenet_v2` -> `Frechet distance (mobilenet_v2)`, `fid` -> `FID`."""
     kind, _, extractor = key.partition("_")
     if kind in ("fid", "kid"):
         return DISTANCES[kind]
@@ -62,10 +62,10 @@ def metric_name(key: str) -> str:
 
 
 def validation_block(report: dict) -> str:
-    """Of a training that scored itself on pictures kept out of it."""
+    """Writes the scores of a training on validation images."""
     lines = [
-        f"Measured by the training itself on {report['date']} (`{report['command']}`); of `score`,"
-        " lower is better.",
+        f"Measured during training, {report['date']} (`{report['command']}`). A lower `score` is"
+        " better.",
         "",
         "| | |",
         "|---|---|",
@@ -74,11 +74,11 @@ def validation_block(report: dict) -> str:
     return "\n".join(lines + [f"| {name.replace('_', ' ')} | {value} |" for name, value in scores])
 
 
-# Styles that draw photos ------------------------------------------------------------------------
+# Styles for photos ------------------------------------------------------------------------------
 
 
 def photo_block(report: dict) -> str:
-    """Of a style that draws photos; a figure that was not measured has no row."""
+    """Writes the figures of a style for photos, without rows for those not measured."""
     figures = report["figures"]
     lines = [
         f"Measured on {report['date']} on {figures['photos']} photos"
@@ -107,7 +107,7 @@ def photo_block(report: dict) -> str:
 
 
 def rows(figures: dict) -> list[str]:
-    """Table rows of the figures of one group of photos."""
+    """Writes the table rows of one group of photos."""
     lines = []
 
     def row(label: str, value: str) -> None:
@@ -139,7 +139,7 @@ def rows(figures: dict) -> list[str]:
             ", ".join(f"{100 * value:.1f} %" for value in found.values()),
         )
     if found := figures.get("chroma_ratio"):
-        row("chroma, drawing to photo: median, 5th to 95th percentile", spread(found))
+        row("chroma, drawing to photo: median, 5th to 95th percentile", format_spread(found))
     if found := figures.get("skin_roughness"):
         row(
             f"skin detail, drawing to photo ({found['discs']} smooth places): median, 95th"
@@ -164,15 +164,16 @@ def rows(figures: dict) -> list[str]:
     return lines
 
 
-def spread(found: dict) -> str:
+def format_spread(found: dict) -> str:
+    """Formats a median and two percentiles."""
     return f"{found['median']}, {found['p5']} to {found['p95']}"
 
 
-# Generators that draw from noise ---------------------------------------------------------------
+# Generators from noise ---------------------------------------------------------------------------
 
 
-def cells(report: dict) -> tuple[list[str], dict[str, list[str]]]:
-    """Titles of the columns, and name of a model -> its figures as text; the floor is the last."""
+def format_cells(report: dict) -> tuple[list[str], dict[str, list[str]]]:
+    """Returns the column titles, and name of a model -> figures as text, with the floor last."""
     keys = [key for key in report["floor"] if not key.endswith("_standard_error")]
     several = len({key.split("_", 1)[1] for key in keys}) > 1
     titles = []
@@ -185,9 +186,9 @@ def cells(report: dict) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def noise_block(report: dict) -> str:
-    """Of the first of several generators that draw from noise."""
+    """Writes the figures of a generator from noise beside those of its baselines."""
     figures = report["figures"]
-    titles, rows = cells(figures)
+    titles, rows = format_cells(figures)
     name, first = next(iter(figures["models"].items()))
     names = ", ".join(f"`{extractor}`" for extractor in report["extractors"])
     lines = [
@@ -200,8 +201,8 @@ def noise_block(report: dict) -> str:
         "",
     ]
     for other, found in figures.get("ratios", {}).items():
-        said = ", ".join(f"{key} **{value:.3g}**" for key, value in found.items())
-        lines.append(f"* {name} over {other}: {said}")
+        ratios = ", ".join(f"{key} **{value:.3g}**" for key, value in found.items())
+        lines.append(f"* {name} over {other}: {ratios}")
     size = first["weights_bytes"] / 1e6
     lines.append(f"* parameters, weights: {first['parameters']:,}, {size:.1f} MB")
     return "\n".join([*lines, *(f"* {note}" for note in figures["notes"])])

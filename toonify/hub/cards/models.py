@@ -1,8 +1,9 @@
-"""The card of a network: what its folder knows, in the words of its family's template."""
+"""Writes the card of a model from its folder and the template of its family."""
 
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from safetensors import safe_open
@@ -11,7 +12,7 @@ from toonify import hub
 from toonify.hub.cards import figures
 from toonify.hub.cards.templates import fill
 
-# Network, as config.json names it -> template.
+# Class of the network in config.json -> template.
 TEMPLATES = {
     **dict.fromkeys(
         ("AnimeGANGenerator", "AnimeGANLiteGenerator", "CartoonGANGenerator"), "animegan"
@@ -20,7 +21,7 @@ TEMPLATES = {
     **dict.fromkeys(("ToonGANGenerator", "DCGANGenerator"), "toongan"),
 }
 FROM_PHOTOS, FROM_NOISE = "image-to-image", "unconditional-image-generation"
-# Template, role in it -> kind of task as the Hub calls it, tags.
+# Template, role -> task on the Hub, tags.
 TAGS = {
     ("animegan", ""): (FROM_PHOTOS, ["animegan", "cartoon", "portrait"]),
     ("stylegan", "toon"): (FROM_PHOTOS, ["stylegan2", "cartoon", "portrait"]),
@@ -28,16 +29,16 @@ TAGS = {
     ("stylegan", "encoder"): (None, ["stylegan2", "gan-inversion", "portrait"]),
     ("toongan", ""): (FROM_NOISE, ["toongan", "cartoon"]),
 }
-LICENSES = (  # by the Hub's names
+LICENSES = (  # names on the Hub
     *("apache-2.0", "mit", "isc", "bsd-2-clause", "bsd-3-clause", "unlicense", "unknown"),
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"),
 )
-SAMPLES = (".", "samples", "pictures")  # folders beside the weights whose pictures go along
-PICTURES = (".jpg", ".jpeg", ".png")
-FEW_FACES = 20  # of a skin tone: figures over fewer say little
-# Power that is assumed, since nothing measures it: of a processor's thread, of a GPU.
+SAMPLES = (".", "samples", "pictures")  # folders with images for the card
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+FEW_FACES = 20  # of a skin tone, for a conclusion
+# Assumed power of a processor thread and of a GPU.
 WATTS = {"cpu": 10, "gpu": 350}
-TRAINED = {  # what training.json holds
+TRAINING_TYPES = {  # of the values in training.json
     **dict.fromkeys(("preset", "device", "processor", "precision", "base_model"), str),
     **dict.fromkeys(("images", "processes", "threads"), int),
     "seconds": float,
@@ -46,28 +47,34 @@ TRAINED = {  # what training.json holds
 }
 
 
-def card_of(folder: Path, source: str = "") -> str:
-    """The card of a network's folder, as Markdown with front matter.
+def make_card(folder: Path, source: str = "") -> str:
+    """Writes the card of a model.
 
-    It is made of config.json, style.json and the weights' header, and of metrics.json,
-    training.json and pictures where there are any. What is not known is left out. `source` is what
-    the card gives to `from_pretrained`: owner/name for one on the Hub; unless told, the name of a
-    bundled folder, or FOLDER.
+    It uses config.json, style.json and the header of the weights, and metrics.json, training.json
+    and images if there are any. Unknown facts are left out.
+
+    Args:
+        folder: folder of the model.
+        source: what the card passes to `from_pretrained`, such as owner/name; default: the name of
+            a bundled folder, or FOLDER.
+
+    Returns:
+        Markdown with front matter.
 
     Raises:
-        ValueError: a file is missing, or not what it should be; it names the file.
+        ValueError: a file is missing or not as expected; the message names it.
     """
     folder = Path(folder).resolve()
-    style, network = hub.read_style(folder), network_of(folder)
+    style, network = hub.read_style(folder), read_network(folder)
     report, trained = read_report(folder), read_training(folder)
-    pictures = [path.relative_to(folder).as_posix() for path in pictures_in(folder)]
+    pictures = [path.relative_to(folder).as_posix() for path in find_images(folder)]
     settings = trained["settings"] if trained else {}
     start = settings.get("start_from", "")
     template = TEMPLATES[network["kind"]]
-    role = role_of(style, network["kind"], fresh=bool(trained and not start))
+    role = find_role(style, network["kind"], fresh=bool(trained and not start))
     task, tags = TAGS[template, role]
-    front = {
-        **license_keys(style.license),
+    front: dict[str, Any] = {
+        **read_license(style.license),
         "library_name": "diffusers",
         "pipeline_tag": task,
         "tags": [hub.TAG, *tags],
@@ -75,7 +82,7 @@ def card_of(folder: Path, source: str = "") -> str:
         "datasets": trained["datasets"] if trained else None,
     }
     if pictures:
-        front["widget"] = [{"text": label(name), "output": {"url": name}} for name in pictures]
+        front["widget"] = [{"text": make_label(name), "output": {"url": name}} for name in pictures]
     if report:
         front |= {"model_name": style.title, "eval_results": report["results"]}
     return fill(
@@ -91,14 +98,16 @@ def card_of(folder: Path, source: str = "") -> str:
         figures=report["block"] if report else "",
         skin=report["skin"] if report else {},
         few_faces=FEW_FACES,
-        pictures={name: label(name) for name in pictures},
-        cost=cost_of(trained) if trained else {},
+        pictures={name: make_label(name) for name in pictures},
+        cost=compute_cost(trained) if trained else {},
     )
 
 
-def role_of(style: hub.Style, network: str, fresh: bool) -> str:
-    """What a StyleGAN is for: "toon", "base" or "encoder". One trained afresh is no toon of another
-    one. Networks of other kinds have no roles: ""."""
+def find_role(style: hub.Style, network: str, fresh: bool) -> str:
+    """Finds the role of a StyleGAN: "toon", "base" or "encoder"; "" for other networks.
+
+    A generator that was not fine-tuned (`fresh`) is a base.
+    """
     if TEMPLATES[network] != "stylegan":
         return ""
     if network == "Encoder":
@@ -106,19 +115,21 @@ def role_of(style: hub.Style, network: str, fresh: bool) -> str:
     return "base" if fresh or style.family == "stylegan-base" else "toon"
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures that go to the Hub with a network and are shown in its card."""
+def find_images(folder: Path) -> list[Path]:
+    """Lists the images that the card of a model shows."""
     found = (path for name in SAMPLES for path in (folder / name).glob("*"))
-    return sorted(path for path in found if path.suffix.lower() in PICTURES and path.is_file())
+    return sorted(
+        path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    )
 
 
-def label(name: str) -> str:
-    """What a picture is called by its file's name: `two_faces.png` -> `two faces`."""
+def make_label(name: str) -> str:
+    """Makes a label of a file name: `two_faces.png` -> `two faces`."""
     return re.sub(r"[_\W]+", " ", Path(name).stem).strip() or "picture"
 
 
-def license_keys(license: str) -> dict[str, str]:
-    """A license in words -> `license` as the Hub knows it, or "other" with a name of its own."""
+def read_license(license: str) -> dict[str, str]:
+    """Converts a license to `license` for the Hub, or to "other" with a `license_name`."""
     words = re.split(r"[,:;]", license.lower())[0]
     name = re.sub(r"[^a-z0-9.]+", "-", words).strip("-")
     if name in LICENSES or not name:
@@ -126,8 +137,8 @@ def license_keys(license: str) -> dict[str, str]:
     return {"license": "other", "license_name": name}
 
 
-def network_of(folder: Path) -> dict[str, str]:
-    """What config.json and the weights' header say, as text."""
+def read_network(folder: Path) -> dict[str, str]:
+    """Reads class, settings and size of a network from config.json and the weights' header."""
     config, file = hub.read_json(folder / hub.CONFIG), hub.weights_file(folder)
     kind = config.get("_class_name")
     if kind not in TEMPLATES:
@@ -139,49 +150,54 @@ def network_of(folder: Path) -> dict[str, str]:
     return {
         "kind": kind,
         "settings": ", ".join(f"{key}={value}" for key, value in shown.items()),
-        "size": f"{values_in(file):,}",
+        "size": f"{count_values(file):,}",
         "megabytes": f"{file.stat().st_size / 1e6:.1f}",
         "precision": "half" if file.name == hub.WEIGHTS[0] else "single",
     }
 
 
-def values_in(file: Path) -> int:
-    """How many numbers a safetensors file holds, by its header."""
+def count_values(file: Path) -> int:
+    """Counts the numbers in a safetensors file by its header."""
     with safe_open(file, "np") as tensors:
         return sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
 
 
 def read_report(folder: Path) -> dict | None:
-    """metrics.json as `block` of Markdown, `results` of the model index, and figures by `skin`."""
+    """Reads metrics.json, or None if the folder has none.
+
+    Returns:
+        `block`, Markdown; `results`, for the model index; and `skin`, figures by skin tone.
+    """
     file = folder / hub.METRICS
     if not file.is_file():
         return None
-    said = hub.read_json(file)
+    values = hub.read_json(file)
     try:
-        results: list[EvalResult] = figures.results(said)
-        skin = said["figures"].get("skin_hue_shift_degrees", {})
-        return {"block": figures.block(said), "results": results, "skin": skin}
+        results: list[EvalResult] = figures.list_results(values)
+        skin = values["figures"].get("skin_hue_shift_degrees", {})
+        return {"block": figures.format_report(values), "results": results, "skin": skin}
     except (KeyError, TypeError, AttributeError, StopIteration, ValueError) as error:
         raise ValueError(f"{file}: not as training.evaluate writes it ({error!r})") from error
 
 
 def read_training(folder: Path) -> dict | None:
-    """training.json, or None if the folder has none."""
+    """Reads training.json, or None if the folder has none."""
     file = folder / hub.TRAINING
     if not file.is_file():
         return None
-    said = hub.read_json(file)
-    for key, kind in TRAINED.items():
-        if not isinstance(said.get(key), kind):
-            raise ValueError(f"{file}: {key} is {said.get(key)!r}, expected {kind.__name__}")
-    if said["device"] not in WATTS:
-        raise ValueError(f"{file}: device is {said['device']!r}, expected {' or '.join(WATTS)}")
-    settings = {name.replace("colour", "color"): v for name, v in said["settings"].items()}
-    return said | {"settings": settings}  # of older versions too
+    values = hub.read_json(file)
+    for key, kind in TRAINING_TYPES.items():
+        if not isinstance(values.get(key), kind):
+            raise ValueError(f"{file}: {key} is {values.get(key)!r}, expected {kind.__name__}")
+    if values["device"] not in WATTS:
+        raise ValueError(f"{file}: device is {values['device']!r}, expected {' or '.join(WATTS)}")
+    # Runs of older versions have the former spelling.
+    settings = {name.replace("colour", "color"): v for name, v in values["settings"].items()}
+    return values | {"settings": settings}
 
 
-def cost_of(trained: dict) -> dict[str, str]:
-    """Time and energy of a training, as text; {} if it took none."""
+def compute_cost(trained: dict) -> dict[str, str]:
+    """Computes time and energy of a training, as text; {} if it took no time."""
     on_cpu = trained["device"] == "cpu"
     count = trained["processes"] * (trained["threads"] if on_cpu else 1)
     watts = WATTS[trained["device"]]
@@ -190,15 +206,15 @@ def cost_of(trained: dict) -> dict[str, str]:
         return {}
     unit = "processor thread" if on_cpu else "GPU"
     return {
-        "time": time_in_words(trained["seconds"]),
+        "time": format_seconds(trained["seconds"]),
         "units": f"{count} {unit}{'s' if count > 1 else ''}",
-        "watts": f"{watts} W a {unit}",
+        "watts": f"{watts} W per {unit}",
         "energy": f"{watt_hours:.2g} Wh" if watt_hours < 1000 else f"{watt_hours / 1000:.1f} kWh",
     }
 
 
-def time_in_words(seconds: float) -> str:
-    """`41 seconds`, `12 minutes` or `7.5 hours`."""
+def format_seconds(seconds: float) -> str:
+    """Formats a time as `41 seconds`, `12 minutes` or `7.5 hours`."""
     if seconds < 120:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

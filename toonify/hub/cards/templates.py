@@ -1,4 +1,4 @@
-"""Templates of `hub_cards/` filled in; what is not known to fill them with is an error."""
+"""Fills the templates in `hub_cards/`; an unknown value is an error."""
 
 import re
 
@@ -11,10 +11,18 @@ FOLDER = find_project() / "hub_cards"
 
 
 def fill(name: str, front: CardData, **values) -> str:
-    """`hub_cards/NAME.md` as Markdown with `front` as its front matter, which it may name too.
+    """Fills the template `hub_cards/NAME.md`.
+
+    Args:
+        name: NAME.
+        front: the front matter, which the template can also use.
+        **values: values for the template.
+
+    Returns:
+        Markdown with front matter.
 
     Raises:
-        jinja2.UndefinedError: the template names a value that is not among `values`.
+        jinja2.UndefinedError: the template uses a value that is not in `values`.
     """
     templates = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -23,5 +31,5 @@ def fill(name: str, front: CardData, **values) -> str:
         lstrip_blocks=True,
     )
     body = templates.get_template(f"{name}.md").render(front=front, **values)
-    body = re.sub(r"\n{3,}", "\n\n", body).strip()  # what was left out leaves no gap
+    body = re.sub(r"\n{3,}", "\n\n", body).strip()  # where sections are left out
     return f"---\n{front.to_yaml()}\n---\n\n{body}\n"
