@@ -46,7 +46,7 @@ def start(
     """
     try:
         settings = settle()
-        hub_callback.refuse_unready(settings)
+        hub_callback.check_can_push(settings)
         print(f"{what}, preset {options.preset}:\n{describe(settings)}")
         if options.dry_run:
             return

@@ -1,4 +1,4 @@
-"""A run's model goes to the Hub while training goes on, whatever becomes of it there."""
+"""Pushes the model of a run to the Hub during training; a failed push does not stop the run."""
 
 import json
 import os
@@ -16,41 +16,44 @@ from toonify.hub import upload
 from training.core import records, run_info
 from training.core.run_info import told
 
-LAST_SECONDS = 150.0  # that a run waits at its end for a push to be over
+FINAL_TIMEOUT = 150.0  # seconds that a run waits for the last push
 SNAPSHOT = ".push"
-SAMPLES = "samples.jpg"  # what the newest sample grid is called beside the model
+SAMPLES = "samples.jpg"  # name of the newest sample grid in the repository
 
 
-def refuse_unready(settings) -> None:
-    """Raises what would keep a run from being published, before it takes hours.
+def check_can_push(settings) -> None:
+    """Checks before training that the run can be pushed.
 
-    The Hub is asked, by the first process, whether the token may write; if it does not answer that
-    is said, and training begins nevertheless.
+    The first process asks the Hub whether the token has write access. If the Hub does not answer,
+    this prints a note, and training starts.
+
+    Args:
+        settings: of the run.
 
     Raises:
-        ValueError: no repository's name, no license, no statement on the data; or an option that
-            only makes sense with --push-to-hub.
-        PermissionError: no token, or none that may write there.
+        ValueError: the repository ID is invalid, --license or --data-statement is missing, or an
+            option requires --push-to-hub.
+        PermissionError: there is no token, or it has no write access.
     """
     repo = settings.push_to_hub
     if not repo:
         for name in ("push_every_images", "push_private"):
             if value := getattr(settings, name):
                 option = "--" + name.replace("_", "-")
-                raise ValueError(f"{option} {value}: expected --push-to-hub owner/name too")
+                raise ValueError(f"{option} {value} requires --push-to-hub owner/name")
         return
     try:
         upload.check_name(repo)
     except ValueError as error:
         raise ValueError(f"--push-to-hub {error}") from error
     for option, value, what in (
-        ("--license", settings.license, "what the weights may be used for"),
-        ("--data-statement", settings.data_statement, "what the pictures are, and whose"),
+        ("--license", settings.license, "the license of the weights"),
+        ("--data-statement", settings.data_statement, "content and authors of the images"),
     ):
         if not upload.is_stated(value):
-            raise ValueError(f"--push-to-hub {repo}: expected {option} too: {what}")
+            raise ValueError(f"--push-to-hub {repo} requires {option}, {what}")
     written = Path(settings.out, "model", hub.STYLE)
-    if written.is_file():  # of the run that is resumed; training leaves it as it is
+    if written.is_file():  # of a resumed run, which keeps it
         style = hub.read_style(written.parent)
         upload.require_statements(written, style.license, style.data)
     else:
@@ -60,13 +63,17 @@ def refuse_unready(settings) -> None:
         try:
             upload.check_write_access(repo)
         except ConnectionError as error:
-            tell(f"--push-to-hub {repo}: {error}; training begins, and each push tries again")
+            report(f"--push-to-hub {repo}: {error}; training starts, and each push tries again")
 
 
-class Publisher:
-    """Pushes snapshots of a run's model in a thread; a failure is told and logged, no more.
+class HubCallback:
+    """Pushes snapshots of a run's model in a thread; a failure is only reported and logged.
 
-    A context manager, which waits for the last push on leaving. `images` is where the run begins.
+    A context manager, which waits for the last push on exit.
+
+    Args:
+        settings: of the run.
+        images: count of images at which the run starts.
     """
 
     def __init__(self, settings, images: int):
@@ -78,45 +85,45 @@ class Publisher:
         return self
 
     def __exit__(self, *error) -> None:
-        if self.busy(LAST_SECONDS):
-            self.log(self.offered, f"not over after {LAST_SECONDS:g} s, and left behind")
+        if self.is_busy(FINAL_TIMEOUT):
+            self.log(self.offered, f"abandoned after {FINAL_TIMEOUT:g} s")
 
-    def exported(self, images: int, last: bool) -> None:
-        """Pushes `OUT/model`, which has just been written, if it is time.
+    def on_export(self, images: int, last: bool) -> None:
+        """Pushes `OUT/model` if a push is due; call it after each export.
 
-        While a push is still on, a new one waits for the next export; the last one waits for it.
+        During a push, a new one is deferred to the next export; the last export waits for it.
         """
         if not self.settings.push_to_hub:
             return
         every = self.settings.push_every_images
         due = every and images // every > self.offered // every
-        if not (last or due) or self.busy(LAST_SECONDS if last else 0):
+        if not (last or due) or self.is_busy(FINAL_TIMEOUT if last else 0):
             return
         self.offered = images
         try:
-            folder = self.snapshot()
+            folder = self.copy_model()
         except OSError as error:
             self.log(images, f"failed: {error}")
             return
-        # A daemon: a Hub that hangs must not keep the process.
+        # A daemon: a hanging Hub must not keep the process alive.
         self.thread = threading.Thread(target=self.push, args=(folder, images), daemon=True)
         self.thread.start()
 
-    def busy(self, seconds: float) -> bool:
-        """Whether a push is still on after so long."""
+    def is_busy(self, timeout: float) -> bool:
+        """Waits up to `timeout` seconds; whether a push is still running then."""
         if self.thread is None:
             return False
-        self.thread.join(seconds)
+        self.thread.join(timeout)
         return self.thread.is_alive()
 
-    def snapshot(self) -> Path:
-        """A copy of the model that the next export does not touch, with samples and scores."""
+    def copy_model(self) -> Path:
+        """Copies the model, which the next export overwrites, with samples and scores."""
         folder = self.run / SNAPSHOT
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.run / "model", folder)
         if grids := sorted((self.run / "samples").glob("*.jpg")):
             shutil.copy(grids[-1], folder / SAMPLES)
-        scores = newest_scores(self.run / "log.jsonl")
+        scores = read_newest_scores(self.run / "log.jsonl")
         if scores and not (folder / hub.METRICS).exists():
             command = f"--validate {told(self.settings.validate)}"
             records.write(
@@ -126,7 +133,7 @@ class Publisher:
 
     def push(self, folder: Path, images: int) -> None:
         """Publishes a snapshot and removes it."""
-        disable_progress_bars()  # they would write over training's own
+        disable_progress_bars()  # they would overwrite the progress bar of training
         started = time.monotonic()
         try:
             receipt = upload.publish(
@@ -142,15 +149,15 @@ class Publisher:
         shutil.rmtree(folder, ignore_errors=True)
 
     def log(self, images: int, what: str, failed: bool = True) -> None:
-        """A line in log.jsonl, and if it failed on the screen too."""
+        """Writes a line to log.jsonl; a failure is also printed."""
         with open(self.run / "log.jsonl", "a") as log:
             log.write(json.dumps({"images": images, "push": what}) + "\n")
         if failed:
-            tell(f"push after {images:,} images: {what}")
+            report(f"push after {images:,} images: {what}")
 
 
-def newest_scores(log: Path) -> dict[str, float]:
-    """The figures of the newest validation in a run's log; {} if there was none."""
+def read_newest_scores(log: Path) -> dict[str, float]:
+    """Reads the scores of the newest validation in a run's log; {} if there was none."""
     lines = log.read_text().splitlines() if log.exists() else []
     for line in reversed(lines):
         found = {k: v for k, v in json.loads(line).items() if k.startswith("val_")}
@@ -159,6 +166,6 @@ def newest_scores(log: Path) -> dict[str, float]:
     return {}
 
 
-def tell(text: str) -> None:
-    """A line on the screen, below which the progress bar goes on."""
+def report(text: str) -> None:
+    """Prints a line above the progress bar."""
     tqdm.write(text, file=sys.stderr)

@@ -28,7 +28,7 @@ from training.core.checkpoint import (
     write_settings,
 )
 from training.core.ema import EMA
-from training.core.hub_callback import Publisher
+from training.core.hub_callback import HubCallback
 
 
 class Objective(Protocol):
@@ -303,8 +303,8 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
     )
     main = accelerator.is_main_process
     about = run_info.about(settings, preset, accelerator)
-    publisher = Publisher(settings, progress.images)
-    with locked(run) if main else nullcontext(), StopAsked() as stop, bar, publisher:
+    hub_callback = HubCallback(settings, progress.images)
+    with locked(run) if main else nullcontext(), StopAsked() as stop, bar, hub_callback:
         if main:
             open_books(accelerator, settings, run, progress.images)
         if main and not resume:
@@ -363,7 +363,7 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
                 save_checkpoint(accelerator, run, progress.images, settings.keep_checkpoints)
                 if main:
                     export(objective, ema.network, run / "model", progress, about)
-                    publisher.exported(progress.images, last=leaving)
+                    hub_callback.on_export(progress.images, last=leaving)
             if leaving:
                 break
     accelerator.wait_for_everyone()

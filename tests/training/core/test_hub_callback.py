@@ -157,7 +157,7 @@ def test_a_hub_that_is_away_at_the_start_is_told_and_training_begins(server, cli
     words = ["--preset", "laptop", "--data", "faces", "--out", str(tmp_path / "run"), "--dry-run"]
     words += options({}, push_to_hub="owner/a", **SAID)
     done = client({"door": "toongan", "words": words})
-    assert done["status"] == 0 and "training begins, and each push tries again" in done["said"]
+    assert done["status"] == 0 and "training starts, and each push tries again" in done["said"]
 
 
 @pytest.mark.parametrize(
@@ -182,12 +182,12 @@ def test_who_may_not_write_is_told_before_training(server, client, tmp_path, rep
     ("changes", "words"),
     [
         ({"push_to_hub": "name"}, "--push-to-hub 'name' is not a valid repository ID"),
-        ({"push_to_hub": "me/a", "license": ""}, "--push-to-hub me/a: expected --license too"),
-        ({"push_to_hub": "me/a", "license": "unknown"}, "expected --license too"),
-        ({"push_to_hub": "me/a", "data_statement": " "}, "expected --data-statement too"),
+        ({"push_to_hub": "me/a", "license": ""}, "--push-to-hub me/a requires --license"),
+        ({"push_to_hub": "me/a", "license": "unknown"}, "requires --license"),
+        ({"push_to_hub": "me/a", "data_statement": " "}, "requires --data-statement"),
         ({"push_to_hub": "me/a", "data_statement": "/home/me/faces"}, "a place on this machine"),
-        ({"push_every_images": 8}, "--push-every-images 8: expected --push-to-hub"),
-        ({"push_private": "true"}, "--push-private True: expected --push-to-hub"),
+        ({"push_every_images": 8}, "--push-every-images 8 requires --push-to-hub"),
+        ({"push_private": "true"}, "--push-private True requires --push-to-hub"),
     ],
 )
 def test_what_cannot_be_published_is_told_before_training(door, changes, words, tmp_path, capsys):
