@@ -239,5 +239,6 @@ def write_states(source: str, out: Path, kind: str) -> str:
         held[names[1]] = convert(discriminator, "D")
     with atomic_write(out) as temporary:
         torch.save(held, temporary)
-    lost = f"; {kind} has no conv_clamp, which is {clamp:g} here"
-    return ", ".join(held) + (lost if clamp is not None and kind == "rosinality" else "")
+    if clamp is None or kind == "nvlabs":
+        return ", ".join(held)
+    return f"{', '.join(held)}; {kind} has no conv_clamp, which is {clamp:g} here"

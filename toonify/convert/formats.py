@@ -22,7 +22,7 @@ class Published:
     """Weights that bryandlee/animegan2-pytorch publishes.
 
     Attributes:
-        upsample: upsampling mode that they were trained with: "tf1", "align_corners" or "half_pixel".
+        upsample: upsampling mode of the training: "tf1", "align_corners" or "half_pixel".
         license: their license, as text.
     """
 
