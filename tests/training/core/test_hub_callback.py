@@ -116,7 +116,7 @@ def test_trained_pushed_and_pulled_it_draws_the_same_picture(
     assert "license: cc0-1.0" in card
     if family == "toongan":
         assert json.loads(head["metrics.json"])["figures"]["validation"]["score"] > 0
-        assert "Measured by the training itself" in card
+        assert "Measured during training" in card
     assert not (out / ".push").exists()
     pushes = [line for line in lines(out) if "push" in line]
     assert [line["images"] for line in pushes] == [8, 16]
