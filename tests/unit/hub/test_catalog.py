@@ -110,8 +110,8 @@ def test_a_style_that_cannot_be_read_is_named(monkeypatch):
         return hub.Style(repo, repo)
 
     rows = [("you/toy", "0" * 40, False), ("you/ill", "1" * 40, False)]
-    monkeypatch.setattr(catalog, "listing", lambda owner: rows)
-    monkeypatch.setattr(catalog, "described", described)
+    monkeypatch.setattr(catalog, "list_repositories", lambda owner: rows)
+    monkeypatch.setattr(catalog, "read_remote_style", described)
     found = catalog.request_styles("you")
     assert [style.name for style in found.styles] == ["you/toy"]
     assert found.note == "Not listed, as the Hub did not answer: you/ill"
