@@ -2,7 +2,7 @@
 
     python -m benchmarks.train_toongan [--rounds 2] [--steps 4] [--json FILE]
 
-Both play the game of the preset `laptop`: half of a batch redraws real pictures, the other half
+Both train as the preset `laptop`: half of a batch reconstructs real images, the other half
 deceives a projected discriminator. The baseline is what most people would write of it: a set of
 convolution weights for each sample, fp32 as it comes, and each network's turn drawn on its own.
 """
@@ -18,7 +18,7 @@ from benchmarks.runner import Benchmark, Case, Timed, Workload
 from benchmarks.training_run import save_noise, take_step, time_training
 from toonify.models import stylegan2, toongan
 from training.gan.projected_discriminator import ProjectedDiscriminator
-from training.toongan.autoencoder import Redrawing
+from training.toongan.autoencoder import AutoencodingGenerator
 from training.toongan.config import TOONGAN_PRESETS
 
 PRESET = TOONGAN_PRESETS["laptop"]
@@ -32,18 +32,18 @@ def train_baseline(batch: int, steps: int, resolution: int) -> float:
     generator = toongan.ToonGANGenerator(
         resolution, s.z_dim, s.w_dim, s.mapping_layers, s.channels
     ).train()
-    G, D = Redrawing(generator), ProjectedDiscriminator(resolution)
+    G, D = AutoencodingGenerator(generator), ProjectedDiscriminator(resolution)
     ema = [parameter.detach().clone() for parameter in generator.parameters()]
     opt_g = torch.optim.Adam(G.parameters(), s.lr_g, (0.0, s.beta2))
     opt_d = torch.optim.Adam(D.heads.parameters(), s.lr_d, (0.0, s.beta2))
     real = torch.rand(batch, 3, resolution, resolution) * 2 - 1
-    redrawn = round(s.redraw * batch)
+    redrawn = round(s.reconstruction_share * batch)
 
     def draw():
-        noise = {name: torch.randn(batch, s.z_dim) for name in ("z", "other", "jitter")}
+        noise = {name: torch.randn(batch, s.z_dim) for name in ("z", "other", "eps")}
         cut = torch.randint(1, generator.num_ws, (batch,))
         cut[torch.rand(batch) > s.mixing] = generator.num_ws
-        return G({"real": real, "redrawn": redrawn, "cut": cut, **noise})
+        return G({"real": real, "reconstructed": redrawn, "cut": cut, **noise})
 
     times = []
     for _ in range(steps + 1):
@@ -54,8 +54,9 @@ def train_baseline(batch: int, steps: int, resolution: int) -> float:
         take_step(opt_d, (1 - D(real[redrawn:])).relu().mean() + (1 + D(fake)).relu().mean())
         D.requires_grad_(False)
         picture, _, parts = draw()
-        loss = -D(picture[redrawn:]).mean() + s.weight_redraw * parts["redraw"]
-        take_step(opt_g, loss + s.weight_prior * parts["prior"] + s.weight_match * parts["match"])
+        loss = -D(picture[redrawn:]).mean() + s.weight_reconstruction * parts["reconstruction"]
+        loss = loss + s.weight_prior * parts["prior"] + s.weight_moments * parts["moments"]
+        take_step(opt_g, loss)
         with torch.no_grad():
             for a, b in zip(ema, generator.parameters(), strict=True):
                 a.lerp_(b, 0.001)
@@ -71,7 +72,7 @@ def train_toonify(batch: int, steps: int, resolution: int) -> float:
         for i in range(batch):
             save_noise(folder / f"{i}.png", i, 8, (resolution, resolution))
 
-    sizes = dict(batch=batch, resolution=resolution, warm_images=0)
+    sizes = dict(batch=batch, resolution=resolution, warmup_images=0)
     return time_training(ToonGANObjective, PRESET, save_data, batch, steps + 1, **sizes)
 
 

@@ -109,7 +109,7 @@ def toy_portrait(tmp_path_factory) -> Path:
         network.synthesis.rgb256.weight.data.mul_(30)  # untrained ones draw all but gray
     toon = MobileStyleGAN(**config, mapping_layers=2)
     blend_into(toon, base, other, 4, 2.0, "base")  # in part another network, as a tuned one is
-    encoder = Encoder(num_ws=base.num_ws, w_dim=16, free_rows=5, hidden=16, width=4)
+    encoder = Encoder(num_ws=base.num_ws, w_dim=16, free_layers=5, hidden=16, width=4)
     families = {"base": "stylegan-base", "toon": "stylegan", "encoder": "stylegan-encoder"}
     for name, network in {"base": base, "toon": toon, "encoder": encoder}.items():
         network.save_pretrained(folder / name)
@@ -149,7 +149,7 @@ def choosing_faces(tmp_path_factory) -> Path:
     from toonify.models import ToonGANGenerator
 
     torch.manual_seed(4)
-    network = ToonGANGenerator(64, 7, 8, 2, (8, 8, 8, 8, 4), variants=(3, 2))
+    network = ToonGANGenerator(64, 7, 8, 2, (8, 8, 8, 8, 4), num_classes=(3, 2))
     for name, weight in network.named_parameters():
         if "torgb" in name and name.endswith("weight"):
             weight.data.mul_(30)  # untrained ones draw all but gray

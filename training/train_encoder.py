@@ -1,12 +1,12 @@
-"""Trains an encoder: aligned photos go in, what finds a face in w+ of a generator comes out.
+"""Trains an encoder, which finds the w+ of a generator for an aligned photo.
 
     accelerate launch training/train_encoder.py --preset portrait \\
         --photos ALIGNED --out runs/encoder [--base portrait] [--start-from portrait-encoder]
 
 ALIGNED holds faces as `training/prepare/align_faces.py` writes them. A new encoder starts as a
-ridge regression of w+ on what its frozen half sees in generated faces; then what the base draws
-from its w+ is compared with the photos, and its w+ with that of generated faces. `runs/NAME/model`
-can be opened by the pipeline; `--resume` goes on exactly where a run stopped.
+ridge regression from features of generated faces to their w+. Then the base's images of the w+ of
+photos are compared with the photos, and the w+ of generated faces with the true ones. The pipeline
+opens `runs/NAME/model`; `--resume` continues a run exactly where it stopped.
 """
 
 import sys
@@ -16,25 +16,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training.core import cli
 from training.core.config import resolve
-from training.core.trainer import pick_device
-from training.encoder.config import ENCODER_PRESETS, EncoderSettings, refuse_nonsense
-from training.encoder.objective import EncoderObjective
+from training.encoder.config import ENCODER_PRESETS
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser, options = cli.parse(arguments, __doc__, ENCODER_PRESETS)
 
-    def prepare(settings: EncoderSettings) -> EncoderObjective:
-        objective = EncoderObjective(settings, pick_device())
+    def prepare(settings, device):
+        from training.encoder.objective import EncoderObjective
+
+        objective = EncoderObjective(settings, device)
         if not options.resume:
-            objective.begin()
+            objective.initialize()
         return objective
 
-    cli.start(
-        *(parser, options, "Encoder"),
-        lambda: refuse_nonsense(resolve(options, ENCODER_PRESETS)),
-        prepare,
-    )
+    cli.start(parser, options, "Encoder", lambda: resolve(options, ENCODER_PRESETS), prepare)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Trains ToonGAN, noise to cartoon faces, or the public recipe it is measured against.
+"""Trains ToonGAN, noise to cartoon faces, or the public recipe that it is compared with.
 
     python -m training.prepare.cartoon_faces faces --style toon-head --count 10000
     accelerate launch training/train_toongan.py --data faces --out runs/toons
-    accelerate launch training/train_toongan.py --preset seed --data faces --out runs/baseline
+    accelerate launch training/train_toongan.py --preset dcgan --data faces --out runs/baseline
 
-Presets are in `training/toongan/config.py`. `runs/NAME/model` can be opened by the pipeline;
-`--resume` goes on exactly where a run stopped, and `--max-minutes` gives two runs the same time.
+`training/toongan/config.py` has the presets. The pipeline opens `runs/NAME/model`; `--resume`
+continues a run exactly where it stopped, and `--max-minutes` gives two runs the same time.
 """
 
 import sys
@@ -15,17 +15,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training.core import cli
 from training.core.config import resolve
-from training.core.trainer import pick_device
-from training.toongan.config import TOONGAN_PRESETS, in_images, refuse_nonsense
-from training.toongan.objective import objective_of
+from training.toongan.config import TOONGAN_PRESETS, epochs_to_images
+
+
+def prepare(settings, device):
+    from training.toongan.objective import create_objective
+
+    return create_objective(settings, device)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser, options = cli.parse(arguments, __doc__, TOONGAN_PRESETS, default="laptop")
     cli.start(
         *(parser, options, "ToonGAN"),
-        lambda: refuse_nonsense(in_images(resolve(options, TOONGAN_PRESETS))),
-        lambda settings: objective_of(settings, pick_device()),
+        lambda: epochs_to_images(resolve(options, TOONGAN_PRESETS)),
+        prepare,
     )
 
 

@@ -1,7 +1,7 @@
 """Converts checkpoints of other projects to folders, detecting the format from the content.
 
 No code in a checkpoint is executed. The discriminator of a StyleGAN2 is written beside the
-generator, to `critic.safetensors`, from which `training/train_stylegan.py --critic-from` continues.
+generator, to `critic.safetensors`, from which `training/train_stylegan.py --d-from` continues.
 """
 
 import json

@@ -29,12 +29,12 @@ class Guide:
     """What leads a refinement: an encoder of the generator, or this where there is none.
 
     perceive: pictures (N, 3, H, W) in [-1, 1] -> a list of features to compare them by.
-    row_of: (L,) whole numbers from 0 on; rows of w+ that have the same one move together.
+    layer_of: (L,) whole numbers from 0 on; rows of w+ that have the same one move together.
     w_std: (D,) how far w spreads.
     """
 
     perceive: Callable[[torch.Tensor], list[torch.Tensor]]
-    row_of: torch.Tensor
+    layer_of: torch.Tensor
     w_std: torch.Tensor
 
 
@@ -57,7 +57,7 @@ def check_encoder(settings: Mapping[str, object], generator) -> None:
 def guide_for(generator, perceive) -> Guide:
     """The guide of a generator that has no encoder."""
     rows = torch.arange(generator.num_ws, device=generator.mapping.w_avg.device)
-    rows = rows.clamp(max=generator.synthesis.free_rows(side_for(generator)))
+    rows = rows.clamp(max=generator.synthesis.free_layers(side_for(generator)))
     return Guide(perceive, rows, spread_of_w(generator.mapping, generator.config.z_dim))
 
 
@@ -86,8 +86,8 @@ def refine(
     """w+ (1, L, D), refined from `start` (1, L, D) so that it draws `face` (1, 3, H, W) in [-1, 1].
 
     `generator` draws `side` px with `generator.synthesis(ws, side)`; `guide`, an encoder or a
-    `Guide`, compares by `perceive`, and its `row_of`, `w_std` say which rows move together and how
-    far w spreads. `whole(ws)` draws at full size, (1, 3, R, R): a few times on the way, what it
+    `Guide`, compares by `perceive`, and its `layer_of`, `w_std` say which layers move together and
+    how far w spreads. `whole(ws)` draws at full size, (1, 3, R, R): a few times on the way, what it
     shows more than the head is added to the head's pictures, so that it is the full picture that
     comes to fit. `visible` (side, side) is 0 where `face` shows nothing to compare with, 1
     elsewhere. `progress` is told a fraction before each step. When `cancelled()` is true, what has
@@ -113,7 +113,7 @@ def refine(
         weight = weight * visible.to(device)
     with torch.no_grad():
         wanted = guide.perceive(target)
-    rows = guide.row_of
+    rows = guide.layer_of
     first = torch.tensor([int((rows == row).nonzero()[0]) for row in range(int(rows.max()) + 1)])
     origin = start.detach()[:, first]
     offset = torch.zeros_like(origin, requires_grad=True)  # in units of the spread of w

@@ -7,6 +7,8 @@ aligned, so much of w is linear in what these stages see, place by place: `regre
 that, in low rank, and a convolutional path adds the rest.
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
@@ -23,16 +25,18 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Encoder(Network):
     """FFHQ-aligned face (N, 3, side, side) in [-1, 1] -> w+ (N, num_ws, w_dim).
 
-    `linear` and `squeezed` are the ranks of the two paths. The first `free_rows` rows have offsets
-    of their own; those after share the last: they draw finer detail than the encoder sees.
+    `linear` and `squeezed` are the ranks of the two paths. The first `free_layers` layers of
+    w+ have an offset each; the others share one, as their detail is finer than the encoder's input.
     """
+
+    OLD_SETTINGS: ClassVar = {"free_rows": "free_layers"}
 
     @register_to_config
     def __init__(
         self,
         num_ws: int = 23,
         w_dim: int = 512,
-        free_rows: int = 16,
+        free_layers: int = 16,
         linear: int = 256,
         hidden: int = 512,
         squeezed: int = 128,
@@ -51,12 +55,12 @@ class Encoder(Network):
         self.summary = nn.Linear(4 * width * (side // 64) ** 2, hidden)
         self.squeeze = nn.Linear(hidden, squeezed)
         self.regression = nn.Linear(64 * (side // 16) ** 2, linear)
-        self.offsets = nn.Linear(linear + squeezed, (free_rows + 1) * w_dim)
+        self.offsets = nn.Linear(linear + squeezed, (free_layers + 1) * w_dim)
         self.register_buffer("w_avg", torch.zeros(w_dim))
         self.register_buffer("w_std", torch.ones(w_dim))
         self.register_buffer("unit", torch.ones(len(PERCEPTUAL)))
-        rows = torch.arange(num_ws).clamp(max=free_rows)
-        self.register_buffer("row_of", rows, persistent=False)
+        layers = torch.arange(num_ws).clamp(max=free_layers)
+        self.register_buffer("layer_of", layers, persistent=False)
 
     def train(self, mode: bool = True):
         """Batch statistics are those of ImageNet, always."""
@@ -98,4 +102,4 @@ class Encoder(Network):
         x = F.leaky_relu(self.summary(x.flatten(1)), 0.2)
         x = torch.cat((self.regression(seen[FROZEN].flatten(1)), self.squeeze(x)), 1)
         offsets = self.offsets(x).view(len(x), -1, self.w_avg.shape[0])
-        return self.w_avg + offsets[:, self.row_of] * self.w_std
+        return self.w_avg + offsets[:, self.layer_of] * self.w_std

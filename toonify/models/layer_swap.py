@@ -32,7 +32,7 @@ def side_of(layer: str) -> int:
     return int(layer.removeprefix("b"))
 
 
-def rows_between(network: Generator, low: int, high: int | None = None) -> tuple[int, int]:
+def layers_between(network: Generator, low: int, high: int | None = None) -> tuple[int, int]:
     """The first and the last row of w+ that steer features of `low` to `high` px.
 
     A `high` of None is no limit, and nor is one beyond the network's size. ValueError for a `low`
@@ -40,8 +40,8 @@ def rows_between(network: Generator, low: int, high: int | None = None) -> tuple
     """
     synthesis = network.synthesis
     largest = max(side_of(layer) for layer, _ in synthesis.named_children())
-    last = network.num_ws if high is None or high >= largest else synthesis.first_row(2 * high)
-    return synthesis.first_row(low), last - 1
+    last = network.num_ws if high is None or high >= largest else synthesis.first_layer(2 * high)
+    return synthesis.first_layer(low), last - 1
 
 
 def check_switch(resolution: float, width: float, shape_from: str) -> None:

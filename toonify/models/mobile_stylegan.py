@@ -149,18 +149,18 @@ class Synthesis(nn.Module):
             self.add_module(f"rgb{side}", ImageHead(width, w_dim))
         self.num_ws = 3 * len(self.blocks) + 2
 
-    def first_row(self, side: int) -> int:
+    def first_layer(self, side: int) -> int:
         """The first row of w+ that steers features of `side` px; ValueError for another size."""
         if side not in (4, *self.blocks):
             raise ValueError(f"side={side}: expected one of {(4, *self.blocks)}")
         return 0 if side == 4 else 3 * self.blocks.index(side) + 1
 
-    def free_rows(self, side: int) -> int:
+    def free_layers(self, side: int) -> int:
         """How many rows of w+ a picture of `side` px tells apart; of those after, it reads one.
 
         ValueError for a size of which there are no features.
         """
-        return self.num_ws - 1 if side == self.resolution else self.first_row(side)
+        return self.num_ws - 1 if side == self.resolution else self.first_layer(side)
 
     def forward(self, ws, resolution: int | None = None, noise: str = "const"):
         side = resolution or self.resolution

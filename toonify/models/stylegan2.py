@@ -234,18 +234,18 @@ class Synthesis(nn.Module):
             self.add_module(f"b{side}", Block(inputs, outputs, side, w_dim, limit))
             inputs = outputs
 
-    def first_row(self, side: int) -> int:
+    def first_layer(self, side: int) -> int:
         """The first row of w+ that steers features of `side` px; ValueError for another size."""
         if side not in (4, *self.sizes):
             raise ValueError(f"side={side}: expected one of {(4, *self.sizes)}")
         return 0 if side == 4 else 2 * self.sizes.index(side) + 1
 
-    def free_rows(self, side: int) -> int:
+    def free_layers(self, side: int) -> int:
         """How many rows of w+ a picture of `side` px tells apart; of those after, it reads one.
 
         ValueError for a size that it cannot draw.
         """
-        return self.first_row(side) + (1 if side == 4 else 2)
+        return self.first_layer(side) + (1 if side == 4 else 2)
 
     def forward(self, ws, resolution: int | None = None, noise: str = "const"):
         drawn = resolution or self.heads[-1]

@@ -4,6 +4,8 @@ Doubling is a convolution at the small size and a linear resize, which is the fi
 with its edges repeated. Flat colors have no grain, so there are no noise inputs.
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
@@ -37,7 +39,7 @@ class StyledConv(nn.Module):
 
 
 class Start(nn.Module):
-    """Two rows of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and picture (N, 3, 4, 4)."""
+    """Two layers of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and picture (N, 3, 4, 4)."""
 
     def __init__(self, channels: int, w_dim: int):
         super().__init__()
@@ -51,7 +53,7 @@ class Start(nn.Module):
 
 
 class Block(nn.Module):
-    """Features, picture and three rows of w+ -> features and picture twice as large."""
+    """Features, picture and three layers of w+ -> features and picture twice as large."""
 
     def __init__(self, inputs: int, outputs: int, w_dim: int):
         super().__init__()
@@ -67,7 +69,7 @@ class Block(nn.Module):
 class Synthesis(nn.Module):
     """w+ (N, num_ws, w_dim) -> pictures (N, 3, R, R), about [-1, 1], not clipped.
 
-    The rows of w+ and the types are StyleGAN2's: a row for each convolution and one for the last
+    The layers of w+ and the types are StyleGAN2's: one for each convolution and one for the last
     image head; autocast's type if that is on, and the picture at least float32.
     """
 
@@ -79,8 +81,8 @@ class Synthesis(nn.Module):
         for side, inputs, outputs in zip(self.sizes, channels, channels[1:], strict=False):
             self.add_module(f"b{side}", Block(inputs, outputs, w_dim))
 
-    def first_row(self, side: int) -> int:
-        """The first row of w+ that steers features of `side` px; ValueError for another size."""
+    def first_layer(self, side: int) -> int:
+        """The first layer of w+ that affects features of `side` px; ValueError for another size."""
         if side not in (4, *self.sizes):
             raise ValueError(f"side={side}: expected one of {(4, *self.sizes)}")
         return 0 if side == 4 else 2 * self.sizes.index(side) + 1
@@ -99,46 +101,45 @@ class Synthesis(nn.Module):
         return image
 
 
-class ChoosingMapping(MappingNetwork):
-    """A mapping network before which z's first numbers choose a variant of each attribute.
+class ConditionalMapping(MappingNetwork):
+    """A mapping network in which the first numbers of z sample a class of each attribute.
 
-    An attribute of n variants has n numbers of z: the one that wins becomes n ** 0.5, the others
-    0, and the rest of z stays. Variant i wins as often as `chances` (sum of all n,) say, which
-    training fills in: it has the largest log chance plus Gumbel noise (the Gumbel-max trick,
-    Maddison et al., "A* Sampling", NeurIPS 2014). So each z is plainly of one kind, where a mapping
-    that is smooth has to draw what lies between two.
+    An attribute of n classes has n numbers of z, which become a one-hot vector times n ** 0.5; the
+    rest of z stays. Class i is sampled with the probability in `class_priors`, by the Gumbel-max
+    trick (Maddison et al., "A* Sampling", NeurIPS 2014), so that each z has distinct classes, where
+    a smooth mapping would also have to draw what lies between two.
 
-    w is what the mapping makes of all that, plus a vector of w for each variant, `embedding`
-    (sum of all n, w_dim). Without these, brows moved w a seventeenth as far as hair did, and
-    a generator that hardly hears of brows does not learn to draw them.
+    w is the mapping's output plus a vector per class, `embedding` (sum of all n, w_dim). Without
+    these, brows moved w a seventeenth as far as hair, and were hardly learned.
     """
 
-    def __init__(self, z_dim: int, w_dim: int, layers: int, variants: tuple[int, ...]):
-        # As fast as the rest: a variant's look is to be learned, and noise only to be bent.
+    def __init__(self, z_dim: int, w_dim: int, layers: int, num_classes: tuple[int, ...]):
+        # The learning rate of the rest, as classes must be learned and not only noise be shaped.
         super().__init__(z_dim, w_dim, layers, lr_mul=1.0)
-        self.variants = tuple(variants)
-        chances = [torch.full((count,), 1 / count) for count in variants]
-        self.register_buffer("chances", torch.cat(chances))
-        # A quarter in each number of w, and at right angles as far as w has the room.
-        self.embedding = nn.Parameter(torch.empty(sum(variants), w_dim))
+        self.num_classes = tuple(num_classes)
+        priors = [torch.full((count,), 1 / count) for count in num_classes]
+        self.register_buffer("chances", torch.cat(priors))  # the name in saved weights
+        # A quarter in each number of w, and orthogonal as far as w has the dimensions.
+        self.embedding = nn.Parameter(torch.empty(sum(num_classes), w_dim))
         nn.init.orthogonal_(self.embedding, w_dim**0.5 / 4)
 
-    def choose(self, z: torch.Tensor) -> torch.Tensor:
-        """The variant of each attribute (N, attributes), int64, that z (N, z_dim) chooses."""
+    @property
+    def class_priors(self) -> torch.Tensor:
+        """The probability of each class (sum of num_classes,), set by the training."""
+        return self.chances
+
+    def sample_classes(self, z: torch.Tensor) -> torch.Tensor:
+        """The classes (N, attributes), int64, of z (N, z_dim)."""
         even = torch.special.ndtr(z[:, : len(self.chances)].float()).clamp(1e-7, 1 - 1e-7)
         scores = self.chances.float().clamp_min(1e-30).log() - (-even.log()).log()
-        return torch.stack([part.argmax(1) for part in scores.split(self.variants, 1)], 1)
+        return torch.stack([part.argmax(1) for part in scores.split(self.num_classes, 1)], 1)
 
-    def forward(self, z, choice: torch.Tensor | None = None):
-        """w (N, w_dim) of z (N, z_dim), float32.
-
-        `choice` (N, attributes), int64, each below its number of variants, takes the place of what
-        z chooses.
-        """
-        choice = self.choose(z) if choice is None else choice
-        pairs = zip(choice.unbind(1), self.variants, strict=True)
+    def forward(self, z, classes: torch.Tensor | None = None):
+        """w (N, w_dim) of z (N, z_dim), float32; `classes` (N, attributes), int64, replace z's."""
+        classes = self.sample_classes(z) if classes is None else classes
+        pairs = zip(classes.unbind(1), self.num_classes, strict=True)
         chosen = [F.one_hot(number, count).float() for number, count in pairs]
-        sized = [each * count**0.5 for each, count in zip(chosen, self.variants, strict=True)]
+        sized = [each * count**0.5 for each, count in zip(chosen, self.num_classes, strict=True)]
         rest = z[:, len(self.chances) :].float()
         with torch.autocast(z.device.type, enabled=False):
             own = torch.cat(chosen, 1) @ self.embedding.float()
@@ -149,13 +150,15 @@ class ToonGANGenerator(Network):
     """z (N, z_dim) -> w (N, w_dim) -> cartoon faces (N, 3, R, R), about [-1, 1], not clipped.
 
     R is 64, 128 or 256; `channels` are those at 4, 8, ... px, of which a smaller picture leaves the
-    last out. Mixing styles means mixing rows of w+ (N, num_ws, w_dim) and calling `synthesis`.
-    `variants` are the numbers of variants of the attributes that z chooses: see `ChoosingMapping`.
+    last out. Mixing styles means mixing layers of w+ (N, num_ws, w_dim) and calling `synthesis`.
+    `num_classes` are the numbers of classes of the attributes: see `ConditionalMapping`.
 
     At 64, 128 and 256 px it has 3.16, 3.19 and 3.20 M parameters and takes 0.25, 0.32 and 0.37
     GMAC a face. In OpenVINO (float32, AVX2) a 128 px face costs one core 10 ms, a tenth of the
     public Toon-Generator's, and 0.4 of a matrix product of 1024 x 1024 x 1024.
     """
+
+    OLD_SETTINGS: ClassVar = {"variants": "num_classes"}
 
     @register_to_config
     def __init__(
@@ -165,7 +168,7 @@ class ToonGANGenerator(Network):
         w_dim: int = 256,
         mapping_layers: int = 4,
         channels: tuple[int, ...] = (256, 256, 128, 64, 40, 16, 8),
-        variants: tuple[int, ...] = (),
+        num_classes: tuple[int, ...] = (),
     ):
         super().__init__()
         if resolution not in RESOLUTIONS:
@@ -173,22 +176,22 @@ class ToonGANGenerator(Network):
         blocks = resolution.bit_length() - 2
         if len(channels) < blocks:
             raise ValueError(f"channels={channels}: expected {blocks} or more at {resolution} px")
-        if any(count < 2 for count in variants) or sum(variants) > z_dim:
+        if any(count < 2 for count in num_classes) or sum(num_classes) > z_dim:
             raise ValueError(
-                f"variants={variants}: expected 2 or more of each attribute, and at most"
+                f"num_classes={num_classes}: expected 2 or more of each attribute, and at most"
                 f" z_dim={z_dim} in all"
             )
-        if variants:
-            self.mapping = ChoosingMapping(z_dim, w_dim, mapping_layers, tuple(variants))
+        if num_classes:
+            self.mapping = ConditionalMapping(z_dim, w_dim, mapping_layers, tuple(num_classes))
         else:
             self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers)
         self.synthesis = Synthesis(resolution, tuple(channels), w_dim)
         self.num_ws = self.synthesis.shape[0]
         self.resolution = resolution
 
-    def first_row(self, side: int) -> int:
-        """The first row of w+ that steers features of `side` px; ValueError for another size."""
-        return self.synthesis.first_row(side)
+    def first_layer(self, side: int) -> int:
+        """The first layer of w+ that affects features of `side` px; ValueError for another size."""
+        return self.synthesis.first_layer(side)
 
     def forward(self, z, truncation: float = 1.0):
         """Faces of noise z; `truncation` 1 keeps w, 0 gives the mean face."""

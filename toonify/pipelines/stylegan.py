@@ -285,7 +285,7 @@ class StyleGANPipeline(SavingMixin):
     def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 32) -> torch.Tensor:
         """Style mixing: w+ (N, L, D) with the rows for layers below `resolution` px of `coarse`,
         the others of `fine`; both w or w+. ValueError for a size that no layer has."""
-        row = self.network("base").synthesis.first_row(resolution)
+        row = self.network("base").synthesis.first_layer(resolution)
         return latents.mix(self.rows(coarse), self.rows(fine), row)
 
     def sefa(self, count: int = 8, low: int = 8, high: int = 1024) -> torch.Tensor:

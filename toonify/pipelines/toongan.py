@@ -153,7 +153,7 @@ class ToonGANPipeline(SavingMixin):
         """Style mixing: w+ (N, L, D) with the rows for layers below `resolution` px of `coarse`,
         the others of `fine`; both w or w+. ValueError for a size that no layer has."""
         self.check_styled("mix")
-        row = self.generator.first_row(resolution)
+        row = self.generator.first_layer(resolution)
         return latents.mix(self.rows(coarse), self.rows(fine), row)
 
     def rows(self, w: torch.Tensor) -> torch.Tensor:
@@ -274,7 +274,7 @@ class ToonGANPipeline(SavingMixin):
         """What else the mapping is told of z (1, D): its variants, some of them replaced."""
         if not choices:
             return []
-        chosen = self.generator.mapping.choose(z)
+        chosen = self.generator.mapping.sample_classes(z)
         for place, (name, variants) in enumerate(self.attributes.items()):
             if name in choices:
                 chosen[:, place] = variants.index(choices[name])
@@ -296,7 +296,7 @@ class ToonGANPipeline(SavingMixin):
     def _check_attributes(self, file: Path) -> None:
         """ValueError if the names are not of what the network chooses among."""
         named = [len(variants) for variants in self.attributes.values()]
-        known = list(getattr(self.generator.config, "variants", None) or ())
+        known = list(getattr(self.generator.config, "num_classes", None) or ())
         if named and named != known:
             raise ValueError(
                 f"{file}: attributes have {named} variants, expected the network's: {known}"

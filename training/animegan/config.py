@@ -5,88 +5,127 @@ from dataclasses import dataclass
 
 from training.core.config import RunSettings, setting
 
+LITE_ONLY = {
+    "patch": 1,
+    "edge_kernel": 7,
+    "levels": 3,
+}  # of animegan-lite: the defaults
+
 
 @dataclass(frozen=True)
 class AnimeGANSettings(RunSettings):
     """A run of AnimeGANv2. Loss weights hold for features calibrated to unit size."""
 
     data: str = setting("", "folder with train_photo/ and STYLE/style/, STYLE/smooth/")
-    style: str = setting("", "name of the style's folder in the data, and of what is trained")
-    photos: str = setting("", "photos from elsewhere: folder, zip, tar, or owner/name on the Hub")
-    scenes: str = setting("", "photos without people, from elsewhere, mixed in by --scene-share")
-    pictures: str = setting("", "style pictures from elsewhere: folder, zip, tar, or owner/name")
+    style: str = setting("", "name of the style and of its folder in --data")
+    photos: str = setting("", "photos instead of train_photo/: folder, zip, tar, or owner/name")
+    scenes: str = setting("", "photos without people for --scene-share: folder, zip, tar, ...")
+    pictures: str = setting("", "style images instead of STYLE/style/: folder, zip, tar, ...")
     smooth: str = setting(
         "paired",
-        "smoothed copy of each style picture: paired, independent "
-        "(any picture's) or computed (no smooth/ needed)",
+        "smoothed copies of the style images: of the same image, of any image, or computed",
+        choices=("paired", "independent", "computed"),
     )
-    license: str = setting("", "license of the trained style, written into its style.json")
-    model: str = setting("animegan", "generator: animegan or animegan-lite")
-    width: int = setting(32, "channels of the generator's first layer")
-    depth: int = setting(4, "residual blocks of the generator")
-    patch: int = setting(1, "side of the pixel blocks that animegan-lite works on: 1, 2 or 4")
+    license: str = setting("", "license of the trained style, for its style.json")
+    model: str = setting("animegan", "generator", choices=("animegan", "animegan-lite"))
+    width: int = setting(32, "channels of the generator's first layer", minimum=1)
+    depth: int = setting(4, "residual blocks of the generator", minimum=1)
+    patch: int = setting(1, "side of the pixel blocks of animegan-lite: 1, 2 or 4")
     levels: int = setting(3, "times that animegan-lite halves the size: 2 or 3")
-    edge_kernel: int = setting(7, "size of animegan-lite's first and last convolution: 3, 5 or 7")
-    upsample: str = setting("tf1", "tf1, align_corners or half_pixel: see the generator")
-    start_from: str = setting("", "style folder or name whose generator to start from")
-    keep_start: float = setting(
-        0.0, "share of --start-from's weights in what is sampled, scored and exported, if any"
+    edge_kernel: int = setting(7, "kernel of animegan-lite's first and last layer: 3, 5 or 7")
+    upsample: str = setting(
+        "tf1",
+        "upsampling of the generator; tf1 is TensorFlow 1's",
+        choices=("tf1", "align_corners", "half_pixel"),
     )
-    perceptual: str = setting("mobilenet_v2", "feature network of the losses, or vgg19 (Hub)")
-    content_stages: tuple[int, ...] = setting((), "its stages compared with the photo; () its own")
-    style_stages: tuple[int, ...] = setting((), "its stages compared with the style; () its own")
-    feature_unit: float = setting(1.0, "factor on feature distances, for weights in other units")
-    gram_unit: float = setting(1.0, "factor on Gram distances, for weights in other units")
-    critic_width: int = setting(32, "channels of the discriminator's first layer")
-    spectral_norm: bool = setting(True, "true or false: spectral norm in the discriminator")
+    start_from: str = setting("", "style whose generator to fine-tune: folder or name")
+    keep_start: float = setting(
+        0.0, "share of --start-from's weights in what is sampled, scored and exported"
+    )
+    perceptual: str = setting(
+        "mobilenet_v2",
+        "feature network of the losses; vgg19 comes from the Hub",
+        choices=("mobilenet_v2", "vgg19"),
+    )
+    content_stages: tuple[int, ...] = setting((), "stages of the content loss; '' for its own")
+    style_stages: tuple[int, ...] = setting((), "stages of the style loss; '' for its own")
+    feature_unit: float = setting(1.0, "factor of feature distances, for weights in other units")
+    gram_unit: float = setting(1.0, "factor of Gram distances, for weights in other units")
+    d_width: int = setting(32, "channels of the discriminator's first layer", minimum=1)
+    spectral_norm: bool = setting(True, "whether the discriminator has spectral norm")
     color_shift: bool = setting(
-        False,
-        "true or false: style pictures shifted to equal channel "
-        "means (AnimeGAN's data_mean, computed for the style)",
+        False, "whether style images are shifted to equal channel means, AnimeGAN's data_mean"
     )
 
-    init_images: int = setting(10_000, "images of the first phase: content (and pairs) only")
+    init_images: int = setting(10_000, "images of the first phase, without the discriminator")
     decay_images: int = setting(0, "images at the end over which learning rates fall to a tenth")
-    decay: str = setting("linear", "how they fall: linear or cosine")
-    optimizer: str = setting("adam", "of the generator: adam, or muon, faster without a game")
+    decay: str = setting("linear", "curve of that fall", choices=("linear", "cosine"))
+    optimizer: str = setting(
+        "adam",
+        "optimizer of the generator; muon is faster without a discriminator",
+        choices=("adam", "muon"),
+    )
     lr_init: float = setting(2e-4, "learning rate of the generator in the first phase")
     lr_g: float = setting(2e-5, "learning rate of the generator")
     lr_d: float = setting(4e-5, "learning rate of the discriminator")
 
-    crop_sizes: tuple[tuple[int, int], ...] = setting(((0, 256),), "IMAGES:PX, ...: crop by time")
-    zoom: tuple[float, float] = setting((0.5, 1.0), "least and most px drawn per px of a picture")
-    mirror: bool = setting(True, "true or false: half of the crops are mirrored")
-    face_share: float = setting(0.7, "share of crops on a face, where faces.json knows some")
-    scene_share: float = setting(0.2, "share of photos without a face")
-    recolor_share: float = setting(0.35, "share of pairs whose channels are permuted")
-    cache_gb: float = setting(3.0, "memory for decoded pictures")
+    crop_sizes: tuple[tuple[int, int], ...] = setting(
+        ((0, 256),), "side of the crops in px by number of images"
+    )
+    zoom: tuple[float, float] = setting((0.5, 1.0), "range of crop px per image px")
+    mirror: bool = setting(True, "whether half of the crops are mirrored")
+    face_share: float = setting(0.7, "share of crops on a face of faces.json", maximum=1)
+    scene_share: float = setting(0.2, "share of photos without a face", maximum=1)
+    permute_share: float = setting(0.35, "share of pairs with permuted channels", maximum=1)
+    cache_gb: float = setting(3.0, "memory for decoded images in GB")
 
-    weight_adversarial: float = setting(1.0, "of the least-squares GAN loss, both sides")
-    weight_content: float = setting(1.0, "of feature distance to the photo")
-    weight_style: float = setting(1.0, "of Gram distance to the gray style picture, or the pair")
-    weight_color: float = setting(10.0, "of YUV distance to the photo (to the drawing, if paired)")
-    weight_variation: float = setting(1.0, "of total variation")
-    weight_pair: float = setting(0.0, "of L1 to the paired drawing")
-    weight_pair_features: float = setting(0.0, "of feature distance to the paired drawing")
-    weight_chroma: float = setting(0.0, "of L1 of U and V to the paired drawing")
-    critic_real: float = setting(1.2, "discriminator: style pictures are real")
-    critic_fake: float = setting(1.2, "discriminator: drawings are not")
-    critic_gray: float = setting(1.2, "discriminator: gray style pictures are not")
-    critic_smooth: float = setting(0.8, "discriminator: edge-smoothed style pictures are not")
-    r1_gamma: float = setting(0.0, "of the slope penalty R1 on style pictures; 0: off")
-    r1_every: int = setting(16, "steps between two R1 penalties, each weighted that much more")
+    weight_adversarial: float = setting(1.0, "weight of the least-squares loss of both networks")
+    weight_content: float = setting(1.0, "weight of the feature distance to the photo")
+    weight_style: float = setting(1.0, "weight of the Gram distance to gray style images or pairs")
+    weight_color: float = setting(10.0, "weight of the YUV distance to the photo or pair")
+    weight_variation: float = setting(1.0, "weight of total variation")
+    weight_pair: float = setting(0.0, "weight of L1 to the paired toon")
+    weight_pair_features: float = setting(0.0, "weight of the feature distance to the paired toon")
+    weight_chroma: float = setting(0.0, "weight of L1 of U and V to the paired toon")
+    weight_d_real: float = setting(1.2, "discriminator's weight of style images")
+    weight_d_fake: float = setting(1.2, "discriminator's weight of generated images")
+    weight_d_gray: float = setting(1.2, "discriminator's weight of gray style images")
+    weight_d_smooth: float = setting(0.8, "discriminator's weight of smoothed style images")
+    r1_gamma: float = setting(0.0, "weight of the gradient penalty R1 at style images")
+    r1_every: int = setting(16, "steps between two R1 penalties, weighted by as much", minimum=1)
 
-    weight_region: float = setting(0.0, "AnimeGANv3: features of superpixels; needs scikit-image")
-    weight_roughness: float = setting(0.0, "AnimeGANv3: distance to the guided-filtered drawing")
-    weight_lab: float = setting(0.0, "AnimeGANv3: Lab distance to the photo")
-    centered_gram: bool = setting(False, "AnimeGANv3, true or false: Grams without channel means")
-    label_smoothing: float = setting(0.0, "AnimeGANv3 uses 0.1: scores aim at 0.9 and 0.1")
+    weight_region: float = setting(0.0, "AnimeGANv3: weight of superpixels; needs scikit-image")
+    weight_roughness: float = setting(0.0, "AnimeGANv3: weight of guided filtering")
+    weight_lab: float = setting(0.0, "AnimeGANv3: weight of the Lab distance to the photo")
+    centered_gram: bool = setting(False, "AnimeGANv3: whether Grams omit channel means")
+    label_smoothing: float = setting(0.0, "AnimeGANv3, with 0.1: distance of targets from 0 and 1")
+
+    def check(self) -> None:
+        """See `RunSettings.check`."""
+        super().check()
+        self.refuse(not 0 <= self.keep_start < 1, "keep_start", "0 or more and less than 1")
+        sizes = self.crop_sizes
+        bad = sizes[0][0] != 0 or list(sizes) != sorted(sizes)
+        bad = bad or any(px % 8 or px < 32 for _, px in sizes)
+        expected = "growing pairs IMAGES:PX from 0, PX a multiple of 8 and at least 32"
+        self.refuse(bad, "crop_sizes", expected)
+        low, high = self.zoom
+        self.refuse(not 0 < low <= high, "zoom")
+        if self.model != "animegan-lite":
+            for name, default in LITE_ONLY.items():
+                bad = getattr(self, name) != default
+                self.refuse(bad, name, f"{default}, or --model animegan-lite")
+        if not self.weight_pair and (self.weight_pair_features or self.weight_chroma):
+            raise ValueError(
+                "--weight-pair 0 turns off the other losses of pairs: expected "
+                "--weight-pair-features 0 and --weight-chroma 0 with it"
+            )
 
 
 # The published recipe, in its own units: features of the Caffe VGG19 on [0, 255]. The published
 # logs' g_loss of about 1,100, 300 of it adversarial, is reached with features of mean size 650;
-# a calibrated feature distance stands for that much. Inferred, not measured: nobody can fetch the
-# Caffe weights any more. 101 epochs of 6,656 photos, 10 of them in the first phase.
+# a calibrated feature distance stands for that much. Inferred, not measured: the Caffe weights are
+# no longer available. 101 epochs of 6,656 photos, 10 of them in the first phase.
 PUBLISHED = AnimeGANSettings(
     perceptual="vgg19",
     feature_unit=650.0,
@@ -99,25 +138,25 @@ PUBLISHED = AnimeGANSettings(
     sample_every_images=6_656,
     save_every_images=6_656,
     zoom=(1.0, 1.0),
-    recolor_share=0.0,
+    permute_share=0.0,
     weight_adversarial=300.0,
 )
 
 
-def published(style, content, gram, color, variation, critic) -> AnimeGANSettings:
-    """A published row: loss weights, then the discriminator's (real, fake, gray, smooth)."""
-    real, fake, gray, smooth = critic
+def published(style, content, gram, color, variation, discriminator) -> AnimeGANSettings:
+    """A published preset: loss weights, and the discriminator's (real, fake, gray, smooth)."""
+    real, fake, gray, smooth = discriminator
     return dataclasses.replace(
         PUBLISHED,
         style=style,
         **dict(weight_content=content, weight_style=gram, weight_color=color),
-        **dict(weight_variation=variation, critic_real=real, critic_fake=fake),
-        **dict(critic_gray=gray, critic_smooth=smooth),
+        **dict(weight_variation=variation, weight_d_real=real, weight_d_fake=fake),
+        **dict(weight_d_gray=gray, weight_d_smooth=smooth),
     )
 
 
-# Pairs drawn by a teacher, without a discriminator: features and Grams of the paired drawing make
-# lines crisp, chroma and permuted channels keep every color, crops near full size keep lines bold.
+# Pairs drawn by a teacher, without a discriminator. Features and Grams of the paired toon give
+# crisp lines, chroma and permuted channels keep all colors, crops near full size keep lines bold.
 PAIRED = AnimeGANSettings(
     max_images=8_000,
     batch=4,
@@ -129,7 +168,7 @@ PAIRED = AnimeGANSettings(
     crop_sizes=((0, 128),),
     zoom=(0.7, 1.3),
     scene_share=0.25,
-    recolor_share=0.3,
+    permute_share=0.3,
     weight_adversarial=0.15,
     weight_content=0.1,
     weight_style=2.0,
@@ -142,12 +181,12 @@ PAIRED = AnimeGANSettings(
     save_every_images=1_000,
     sample_every_images=1_000,
     validate_every_images=1_000,
-    critic_gray=0.4,
-    critic_smooth=1.0,
+    weight_d_gray=0.4,
+    weight_d_smooth=1.0,
 )
 
 ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
-    # Style, content, Gram, color and variation weights, (real, fake, gray, smooth) of the critic.
+    # Style, content, Gram, color and variation weights, (real, fake, gray, smooth) of D.
     "hayao": published("Hayao", 1.5, 2.5, 15.0, 1.0, (1.2, 1.2, 1.2, 0.8)),
     "shinkai": published("Shinkai", 1.2, 2.0, 10.0, 1.0, (1.7, 1.7, 1.7, 1.0)),
     "paprika": published("Paprika", 2.0, 0.6, 50.0, 0.1, (1.0, 1.0, 1.0, 0.005)),
@@ -159,10 +198,9 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     "gouache": dataclasses.replace(PAIRED, style="gouache", face_share=0.6),
 }
 
-# A style's fast generator learns what the style draws of crops (training/prepare/style_pairs.py),
-# pixel by pixel. Crops are taken whole and as they are, since another window or a mirrored one
-# would have been drawn otherwise.
-LITE = dataclasses.replace(
+# A style's fast generator learns the style's toons of crops (training/prepare/style_pairs.py),
+# pixel by pixel. Crops are used whole and not mirrored, as the style would draw those differently.
+FAST = dataclasses.replace(
     PAIRED,
     model="animegan-lite",
     width=48,
@@ -182,7 +220,7 @@ LITE = dataclasses.replace(
     mirror=False,
     face_share=0.0,
     scene_share=0.0,
-    recolor_share=0.0,
+    permute_share=0.0,
     weight_content=0.0,
     weight_style=0.0,
     weight_color=0.0,
@@ -190,14 +228,13 @@ LITE = dataclasses.replace(
     weight_pair_features=0.0,
     weight_chroma=0.0,
 )
-ANIMEGAN_PRESETS["lite"] = LITE
+ANIMEGAN_PRESETS["fast"] = FAST
 
-# Pairs of a base's face and its toon, from the weights of a style that inks and flattens already:
-# the network only has to learn the toon's faces, and keeps the hair and grounds that toons blur.
-# No likeness to the photo is asked for, as that would hold the face's shape. A short game ends it.
-# Toons blur hair and ink; two fifths of the start's weights bring both back into the style.
-DISTIL_PRESETS: dict[str, AnimeGANSettings] = {
-    "distil": dataclasses.replace(
+# Pairs of a base's face and its toon, starting from a style with ink and flat areas. There is
+# no content loss, as it would keep the face's shape. A short adversarial phase ends the run.
+# Toons blur hair and ink; two fifths of the start's weights bring both back.
+DISTILL_PRESETS: dict[str, AnimeGANSettings] = {
+    "distill": dataclasses.replace(
         PAIRED,
         start_from="comic",
         keep_start=0.4,
@@ -208,7 +245,7 @@ DISTIL_PRESETS: dict[str, AnimeGANSettings] = {
         crop_sizes=((0, 128), (6_600, 192)),
         zoom=(0.35, 0.85),
         face_share=0.85,
-        recolor_share=0.05,
+        permute_share=0.05,
         weight_content=0.0,
     ),
 }

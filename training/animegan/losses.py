@@ -1,4 +1,4 @@
-"""Losses of AnimeGANv2 and of paired drawings."""
+"""Losses of AnimeGANv2 and of paired toons."""
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ def lab(image: torch.Tensor) -> torch.Tensor:
         rgb = ((image.float() + 1) / 2).clamp(0, 1)
         linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
         xyz = torch.einsum("kc,nchw->nkhw", linear.new_tensor(XYZ_OVER_WHITE), linear)
-        # The clamp keeps the root's slope finite where the other branch is taken.
+        # The clamp keeps the root's gradient finite where the other branch is taken.
         root = torch.where(xyz > 0.008856, xyz.clamp_min(1e-4) ** (1 / 3), 7.787 * xyz + 16 / 116)
         x, y, z = root.unbind(1)
         return torch.stack([1.16 * y - 0.16, 5 * (x - y), 2 * (y - z)], 1)

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole, found again, the oldest deleted."""
+"""Checkpoints of a run: written completely or not at all; the oldest are deleted."""
 
 import dataclasses
 import errno
@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 
 from training.core import records
 
-LOCK_SECONDS = 5.0  # a killed run's processes may take a moment to go
+LOCK_SECONDS = 5.0  # the processes of a killed run may need a moment to end
 
 
 class Progress:
-    """Images seen, seconds trained, best score so far; saved with every checkpoint."""
+    """Number of images, seconds of training and best score; saved with every checkpoint."""
 
     def __init__(self):
         self.images = 0
@@ -35,31 +35,42 @@ class Progress:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """Whole checkpoints of a run, oldest first."""
+    """Complete checkpoints of a run, oldest first."""
     folder = run / "checkpoints"
     return sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
 
 
+def last_checkpoint(run: Path) -> Path | str:
+    """The newest complete checkpoint, or "none", for messages."""
+    return (checkpoints(run) or ["none"])[-1]
+
+
 def refuse_full_disk(run: Path, needed: int) -> None:
-    """OSError, for people, if fewer than `needed` bytes are free where the run lies."""
+    """Raises OSError if fewer than `needed` bytes are free on the run's disk."""
     free = shutil.disk_usage(run).free
     if free < needed:
         raise OSError(
             errno.ENOSPC,
             f"{run}: {free / 2**20:.0f} MB are free and a checkpoint takes "
-            f"{needed / 2**20:.0f} MB. The last whole checkpoint is "
-            f"{(checkpoints(run) or ['none'])[-1]}; make room, then --resume",
+            f"{needed / 2**20:.0f} MB. The last complete checkpoint is {last_checkpoint(run)}; "
+            "make room, then --resume",
         )
 
 
 def save_checkpoint(accelerator: Accelerator, run: Path, images: int, keep: int) -> None:
-    """Writes a checkpoint under a temporary name, renames it, and prunes the oldest.
+    """Writes a checkpoint under a temporary name, renames it, and deletes the oldest.
+
+    Args:
+        accelerator: holds what is saved.
+        run: the run's folder.
+        images: number of images so far, the checkpoint's name.
+        keep: number of checkpoints to keep.
 
     Raises:
-        OSError: it could not be written whole, as on a full disk; older checkpoints stay.
+        OSError: it could not be written, as on a full disk; older checkpoints stay.
     """
     folder = run / "checkpoints"
-    part, whole = folder / f".part-{images:09d}", folder / f"{images:09d}"
+    part, complete = folder / f".part-{images:09d}", folder / f"{images:09d}"
     if accelerator.is_main_process:
         for left in folder.glob(".part-*"):
             shutil.rmtree(left)
@@ -68,16 +79,16 @@ def save_checkpoint(accelerator: Accelerator, run: Path, images: int, keep: int)
     try:
         accelerator.save_state(str(part), safe_serialization=True)
     except (OSError, RuntimeError, SafetensorError) as error:
-        # torch and safetensors name a failed write each in its own way.
+        # torch and safetensors have exceptions of their own for a failed write.
         shutil.rmtree(part, ignore_errors=True)
         raise OSError(
-            f"{part}: could not be written ({error}). The last whole checkpoint is "
-            f"{(checkpoints(run) or ['none'])[-1]}; make room, then --resume"
+            f"{part}: could not be written ({error}). The last complete checkpoint is "
+            f"{last_checkpoint(run)}; make room, then --resume"
         ) from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        shutil.rmtree(whole, ignore_errors=True)
-        os.replace(part, whole)
+        shutil.rmtree(complete, ignore_errors=True)
+        os.replace(part, complete)
         for old in checkpoints(run)[:-keep]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
@@ -89,12 +100,12 @@ def size_of(folder: Path) -> int:
 
 
 def write_settings(settings, run: Path) -> None:
-    """The resolved settings beside the run."""
+    """Writes the resolved settings as settings.json."""
     records.write(dataclasses.asdict(settings), run / "settings.json")
 
 
 def trim_log(path: Path, images: int) -> None:
-    """Drops lines of a log that lie after `images`: the resumed run writes them again."""
+    """Drops the lines of a log after `images`, which the resumed run writes again."""
     if path.exists():
         lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
         kept = [line for line in lines if json.loads(line)["images"] <= images]
@@ -103,7 +114,7 @@ def trim_log(path: Path, images: int) -> None:
 
 @contextmanager
 def locked(run: Path):
-    """Keeps a second training out of a run's folder; the system lets go even after kill -9."""
+    """Keeps other trainings out of a run's folder; the system releases the lock after kill -9."""
     lock = FileLock(run / ".lock")
     try:
         lock.acquire(timeout=LOCK_SECONDS)

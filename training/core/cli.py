@@ -1,11 +1,9 @@
-"""What the command lines of all training scripts have in common."""
+"""What the commands of all trainings share; PyTorch is imported after the options are parsed."""
 
 import argparse
 from collections.abc import Callable
 
-from training.core import hub_callback
-from training.core.config import RunSettings, add_settings, describe
-from training.core.trainer import Objective, train
+from training.core.config import OLD_PRESETS, RunSettings, add_settings, describe
 
 
 def parse(
@@ -17,17 +15,26 @@ def parse(
     leave_out: tuple[str, ...] = (),
     default: str | None = None,
 ) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and what was typed: `--preset`, an option a setting, `--resume`, `--dry-run`.
+    """Parses a command line: `--preset`, an option per setting, `--resume`, `--dry-run`.
 
-    `about` is a script's docstring, of which the first line is shown; `more` adds options of the
-    script's own; settings in `leave_out` get none. `default` is the preset taken if none is named.
+    Args:
+        arguments: the words of the command line; None: those of this process.
+        about: the script's docstring, whose first line heads the help.
+        presets: settings by preset.
+        more: adds options of the script's own to the parser.
+        leave_out: settings that get no option.
+        default: the preset that is used without `--preset`.
+
+    Returns:
+        The parser and the parsed options. The help shows the values of the chosen preset.
     """
-    parser = argparse.ArgumentParser(
-        description=about.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--preset")
+    preset = first.parse_known_args(arguments)[0].preset
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
     more(parser)
-    add_settings(parser, presets, leave_out, default)
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    add_settings(parser, presets, leave_out, default, OLD_PRESETS.get(preset, preset))
+    parser.add_argument("--resume", action="store_true", help="continue the run where it stopped")
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
     return parser, parser.parse_args(arguments)
 
@@ -36,21 +43,30 @@ def start(
     parser: argparse.ArgumentParser,
     options: argparse.Namespace,
     what: str,
-    settle: Callable[[], RunSettings],
-    prepare: Callable[[RunSettings], Objective],
+    resolve: Callable[[], RunSettings],
+    prepare: Callable,
 ) -> None:
-    """Settles the settings, prints them, and trains what `prepare` makes of them.
+    """Resolves the settings, prints them, and trains.
 
-    A ValueError of either is wrong usage (exit status 2), a full disk, a loss that is not finite or
-    no right to publish a failed run (1).
+    The process exits with status 2 for wrong usage (a ValueError), and with 1 if the disk is full,
+    a loss is not finite, or the Hub refuses the repository of `--push-to-hub`.
+
+    Args:
+        parser, options: what `parse` returned.
+        what: the name of the training, for the terminal.
+        resolve: returns the settings.
+        prepare: (settings, device) -> `Objective`.
     """
+    from training.core import hub_callback
+    from training.core.trainer import pick_device, train
+
     try:
-        settings = settle()
+        settings = resolve()
         hub_callback.check_can_push(settings)
         print(f"{what}, preset {options.preset}:\n{describe(settings)}")
         if options.dry_run:
             return
-        objective = prepare(settings)
+        objective = prepare(settings, pick_device())
         progress = train(objective, settings, resume=options.resume, preset=options.preset)
     except ValueError as error:
         parser.error(str(error))

@@ -1,15 +1,63 @@
-"""Settings of a training run: preset plus overrides -> one frozen record."""
+"""Settings of a training run: a preset and the options that override it, as one frozen record."""
 
 import argparse
 import dataclasses
 import math
-import warnings
+import sys
 from dataclasses import dataclass, field
 
+PAIRS, RANGE, NUMBERS = tuple[tuple[int, int], ...], tuple[float, float], tuple[int, ...]
+METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", bool: "{true,false}"}
+METAVARS |= {PAIRS: "IMAGES:PX,...", RANGE: "LOW,HIGH", NUMBERS: "INT,..."}
+EXPECTED = {
+    bool: "true or false",
+    PAIRS: "growing pairs IMAGES:PX from 0 images, like 0:128,8000:256",
+    RANGE: "two numbers, 0 < low <= high, like 0.5,1.0",
+    NUMBERS: "whole numbers, like 6,10",
+}
 
-def setting(default, help: str):
-    """A field whose `help` becomes the command line's."""
-    return field(default=default, metadata={"help": help})
+# Old name -> new name of settings, values and presets; accepted for one more release.
+OLD_SETTINGS = {
+    "centred_gram": "centered_gram",
+    "colour_shift": "color_shift",
+    "critic": "discriminator",
+    "critic_base": "d_base",
+    "critic_channels": "d_channels",
+    "critic_fake": "weight_d_fake",
+    "critic_from": "d_from",
+    "critic_grey": "weight_d_gray",
+    "critic_max": "d_max",
+    "critic_real": "weight_d_real",
+    "critic_smooth": "weight_d_smooth",
+    "critic_width": "d_width",
+    "free_rows": "free_layers",
+    "licence": "license",
+    "optimiser": "optimizer",
+    "recolour_share": "permute_share",
+    "redraw": "reconstruction_share",
+    "warm_images": "warmup_images",
+    "weight_colour": "weight_color",
+    "weight_match": "weight_moments",
+    "weight_recover": "weight_latent_nll",
+    "weight_redraw": "weight_reconstruction",
+    "weight_variety": "weight_diversity",
+}
+OLD_VALUES = {"upsample": {"tf": "tf1", "align": "align_corners", "half": "half_pixel"}}
+OLD_PRESETS = {"distil": "distill", "lite": "fast", "seed": "dcgan", "table": "conditional"}
+
+
+def setting(default, help: str, *, choices=(), minimum: float = 0, maximum: float = math.inf):
+    """A field of a settings class.
+
+    Args:
+        default: the value that presets and options override.
+        help: a noun phrase, the option's help text.
+        choices: the allowed values of a text setting; empty: any text.
+        minimum: the least value of a number (default 0).
+        maximum: the largest value of a number (default: unlimited).
+    """
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -17,65 +65,105 @@ class RunSettings:
     """What every training loop needs; a unit is in the name where it could be mistaken."""
 
     out: str = setting("", "folder of the run: log, samples, checkpoints, model")
-    seed: int = setting(0, "of every random choice")
-    batch: int = setting(8, "images a step, over all processes")
-    max_images: int = setting(200_000, "images to train on in all")
-    max_minutes: float = setting(0.0, "stop, with a checkpoint, after this time; 0: never")
-    precision: str = setting("auto", "fp32, bf16, fp16 (GPU only), or auto: bf16 where it is fast")
-    log_every_images: int = setting(200, "images between two lines of log.jsonl")
-    sample_every_images: int = setting(2_000, "images between two sample grids")
-    save_every_images: int = setting(5_000, "images between two checkpoints")
-    keep_checkpoints: int = setting(2, "newest checkpoints kept")
-    ema_half_life_images: float = setting(1_500.0, "half-life of the slow copy")
-    workers: int = setting(0, "processes that prepare pictures; 0: the training process itself")
-    trackers: str = setting("auto", "tensorboard, wandb, both, none, or auto: those installed")
+    seed: int = setting(0, "random seed")
+    batch: int = setting(8, "images per step, over all processes", minimum=1)
+    max_images: int = setting(200_000, "number of images to train on", minimum=1)
+    max_minutes: float = setting(0.0, "time after which the run saves and stops; 0 for no limit")
+    precision: str = setting(
+        "auto",
+        "number format; fp16 needs a GPU, auto is bf16 where the hardware has it",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    log_every_images: int = setting(200, "images between two lines of log.jsonl", minimum=1)
+    sample_every_images: int = setting(2_000, "images between two sample grids", minimum=1)
+    save_every_images: int = setting(5_000, "images between two checkpoints", minimum=1)
+    keep_checkpoints: int = setting(2, "number of checkpoints to keep", minimum=1)
+    ema_half_life_images: float = setting(1_500.0, "half-life of the EMA weights, in images")
+    workers: int = setting(0, "processes that prepare images; 0 for the training process itself")
+    trackers: str = setting(
+        "auto", "tensorboard, wandb, both separated by a comma, none, or auto: those installed"
+    )
     validate: str = setting(
-        "", "photos kept out of training; the checkpoint that scores best stays"
+        "", "images kept out of training, for scores; the best checkpoint goes into OUT/best"
     )
-    validate_every_images: int = setting(5_000, "images between two scores")
+    validate_every_images: int = setting(5_000, "images between two scores", minimum=1)
     data_statement: str = setting(
-        "", "what the pictures are, whose, and what that allows; written into style.json"
+        "", "what the images are, whose, and what that allows, for style.json"
     )
-    push_to_hub: str = setting("", "owner/name of the Hub's repository that the model goes to")
-    push_every_images: int = setting(0, "images between two pushes; 0: at the end only")
-    push_private: bool = setting(False, "true or false: a new repository is private")
+    push_to_hub: str = setting("", "repository owner/name on the Hub that the model is pushed to")
+    push_every_images: int = setting(0, "images between two pushes; 0 for one at the end")
+    push_private: bool = setting(False, "whether a new repository is private")
+
+    def check(self) -> None:
+        """Checks the values.
+
+        Raises:
+            ValueError: one is out of range; the message names the option and what it expects.
+        """
+        for item in dataclasses.fields(self):
+            value, rules = getattr(self, item.name), item.metadata
+            if isinstance(value, int | float):
+                bad = not (math.isfinite(value) and rules["minimum"] <= value <= rules["maximum"])
+            else:
+                bad = bool(rules["choices"]) and value not in rules["choices"]
+            self.refuse(bad, item.name)
+        self.refuse(not self.out, "out", "the folder of the run")
+        self.refuse(self.save_every_images < self.batch, "save_every_images", "at least --batch")
+
+    def refuse(self, bad: bool, name: str, expected: str = "") -> None:
+        """Raises ValueError "--name VALUE: expected ..." if the setting's value is bad."""
+        if bad:
+            expected = expected or describe_expected(type(self).__dataclass_fields__[name])
+            value = format_value(getattr(self, name))
+            raise ValueError(f"{option_name(name)} {value}: expected {expected}")
 
 
-# Old name -> new name of a setting, and of a preset; read for one more release.
-OLD_SETTINGS = {
-    "centred_gram": "centered_gram",
-    "colour_shift": "color_shift",
-    "critic_grey": "critic_gray",
-    "licence": "license",
-    "optimiser": "optimizer",
-    "recolour_share": "recolor_share",
-    "weight_colour": "weight_color",
-}
-OLD_VALUES = {"upsample": {"tf": "tf1", "align": "align_corners", "half": "half_pixel"}}
-OLD_PRESETS: dict[str, str] = {}
+def option_name(name: str) -> str:
+    """The option of a setting."""
+    return "--" + name.replace("_", "-")
 
-CHOICES = {
-    "precision": ("auto", "fp32", "bf16", "fp16"),
-    "smooth": ("paired", "independent", "computed"),
-    "decay": ("linear", "cosine"),
-    "optimizer": ("adam", "muon"),
-    "upsample": ("tf1", "align_corners", "half_pixel"),
-}
+
+def format_value(value) -> str:
+    """A value as it is typed on a command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        parts = (":".join(map(str, part)) if isinstance(part, tuple) else part for part in value)
+        return ",".join(map(str, parts)) or "''"
+    return str(value) or "''"
+
+
+def describe_expected(item: dataclasses.Field) -> str:
+    """What an option expects, for an error: "adam or muon", "a whole number, at least 1"."""
+    rules = item.metadata
+    if rules["choices"]:
+        *most, last = rules["choices"]
+        return f"{', '.join(most)} or {last}"
+    if item.type not in (int, float):
+        return EXPECTED.get(item.type, rules["help"])
+    kind = "a whole number" if item.type is int else "a number"
+    if rules["maximum"] < math.inf:
+        return f"{kind} from {rules['minimum']:g} to {rules['maximum']:g}"
+    return f"{kind}, at least {rules['minimum']:g}"
 
 
 def parse_value(kind, text: str):
-    """A command line's text as the type of a setting; ValueError if it does not fit."""
+    """A command line's text as the type of a setting.
+
+    Raises:
+        ValueError, KeyError: the text does not fit.
+    """
     if kind is bool:
         return {"true": True, "false": False}[text.lower()]
     if kind in (int, float, str):
         return kind(text.replace("_", "") if kind is int else text)
     parts = [part for part in text.replace(" ", "").split(",") if part]
-    if kind == tuple[tuple[int, int], ...]:
+    if kind == PAIRS:
         pairs = tuple(tuple(int(n) for n in part.split(":")) for part in parts)
         if any(len(pair) != 2 for pair in pairs):
             raise ValueError(text)
         return pairs
-    if kind == tuple[float, float]:
+    if kind == RANGE:
         low, high = (float(part) for part in parts)
         return low, high
     return tuple(int(part) for part in parts)
@@ -83,51 +171,67 @@ def parse_value(kind, text: str):
 
 def add_settings(
     parser: argparse.ArgumentParser,
-    presets: dict,
+    presets: dict[str, RunSettings],
     leave_out: tuple[str, ...] = (),
     default: str | None = None,
+    shown: str | None = None,
 ) -> None:
-    """`--preset` and one option for every setting but some; an absent one is None.
+    """Adds `--preset` and an option for every setting; the value of an absent one is None.
 
-    `default` is the preset that is taken unless told otherwise, or the only one there is.
+    Args:
+        parser: the parser to add to.
+        presets: settings by preset; their classes may differ.
+        leave_out: settings that get no option.
+        default: the preset that is used without `--preset`; the only one if there is one.
+        shown: the preset whose values the help shows (default: `default`, or the first).
     """
     default = next(iter(presets)) if len(presets) == 1 else default
+    chosen = presets[shown if shown in presets else default or next(iter(presets))]
     parser.add_argument(
         "--preset",
         choices=sorted(presets),
         default=default,
         required=default is None,
-        type=current_preset,
+        type=find_preset,
+        help="settings to start from" + (f" (default: {default})" if default else ""),
     )
     offered = {k: v for k, v in known_settings(presets).items() if k not in leave_out}
     for name, item in offered.items():
-        parser.add_argument("--" + name.replace("_", "-"), help=item.metadata["help"])
+        value = format_value(getattr(chosen, name)) if hasattr(chosen, name) else "not used"
+        choices = item.metadata["choices"]
+        parser.add_argument(
+            option_name(name),
+            metavar=f"{{{','.join(choices)}}}" if choices else METAVARS[item.type],
+            help=f"{item.metadata['help']} (default: {value})".replace("%", "%%"),
+        )
     for old, name in OLD_SETTINGS.items():
-        if name in offered:
-            flag = "--" + old.replace("_", "-")
-            parser.add_argument(flag, dest=name, action=OldSetting, help=argparse.SUPPRESS)
+        if name in offered and old not in offered:
+            action = {"dest": name, "action": OldSetting, "help": argparse.SUPPRESS}
+            parser.add_argument(option_name(old), **action)
 
 
 class OldSetting(argparse.Action):
-    """Stores the value under the setting's new name, with a DeprecationWarning."""
+    """Stores the value under the setting's new name, with a warning."""
 
     def __call__(self, parser, namespace, value, flag=None):
-        new = "--" + self.dest.replace("_", "-")
-        warnings.warn(f"{flag} is now {new}", DeprecationWarning, stacklevel=2)
+        warn_renamed(flag, option_name(self.dest))
         setattr(namespace, self.dest, value)
 
 
-def current_preset(name: str) -> str:
-    """The name of a preset in this version; an old name gives a DeprecationWarning."""
+def warn_renamed(old: str, new: str) -> None:
+    """Warns on the terminal that an old name is accepted for one more release."""
+    print(f"DeprecationWarning: {old} is now {new}", file=sys.stderr)
+
+
+def find_preset(name: str) -> str:
+    """The name of a preset in this version, with a warning for an old one."""
     if name in OLD_PRESETS:
-        warnings.warn(
-            f"--preset {name} is now {OLD_PRESETS[name]}", DeprecationWarning, stacklevel=2
-        )
+        warn_renamed(f"--preset {name}", OLD_PRESETS[name])
     return OLD_PRESETS.get(name, name)
 
 
-def known_settings(presets: dict) -> dict[str, dataclasses.Field]:
-    """The settings of all presets, by name; presets may be records of unlike kinds."""
+def known_settings(presets: dict[str, RunSettings]) -> dict[str, dataclasses.Field]:
+    """The fields of all presets by name."""
     known = {}
     for preset in presets.values():
         for item in dataclasses.fields(preset):
@@ -135,80 +239,47 @@ def known_settings(presets: dict) -> dict[str, dataclasses.Field]:
     return known
 
 
-def resolve(options: argparse.Namespace, presets: dict):
-    """Preset plus overrides -> one frozen record; ValueError names the option that is wrong."""
+def resolve(options: argparse.Namespace, presets: dict[str, RunSettings]) -> RunSettings:
+    """The settings of a command line.
+
+    Args:
+        options: what a parser of `add_settings` returned.
+        presets: settings by preset.
+
+    Raises:
+        ValueError: a value does not fit; the message names the option and what it expects.
+    """
     chosen = presets[options.preset]
-    changes = {}
+    own, changes = {item.name: item for item in dataclasses.fields(chosen)}, {}
     for name in known_settings(presets):
-        given = getattr(options, name, None)
-        if given is not None and not hasattr(chosen, name):
-            raise ValueError(
-                f"--{name.replace('_', '-')} {given}: preset {options.preset} has no such setting"
-            )
-    for item in dataclasses.fields(chosen):
-        text = getattr(options, item.name, None)
+        text = getattr(options, name, None)
         if text is None:
             continue
+        given = f"{option_name(name)} {text}"
+        if name not in own:
+            raise ValueError(f"{given}: preset {options.preset} has no such setting")
+        if text in OLD_VALUES.get(name, {}):
+            text = OLD_VALUES[name][text]
+            warn_renamed(given, text)
         try:
-            changes[item.name] = parse_value(item.type, text)
-        except (ValueError, KeyError) as error:
-            raise ValueError(
-                f"--{item.name.replace('_', '-')} {text}: expected {item.metadata['help']}, "
-                f"like {getattr(chosen, item.name)!r}"
-            ) from error
+            changes[name] = parse_value(own[name].type, text)
+        except (ValueError, KeyError):
+            raise ValueError(f"{given}: expected {describe_expected(own[name])}") from None
     return replace_settings(chosen, **changes)
 
 
-def check(settings):
-    """The settings, if they make sense; ValueError names the option, the value and the range."""
-    name = {item.name: "--" + item.name.replace("_", "-") for item in dataclasses.fields(settings)}
-    for key, values in OLD_VALUES.items():
-        if (old := getattr(settings, key, None)) in values:
-            warnings.warn(f"{name[key]} {old} is now {values[old]}", DeprecationWarning, 2)
-            settings = dataclasses.replace(settings, **{key: values[old]})
-    counts = ("batch", "max_images", "log_every_images", "sample_every_images", "r1_every")
-    for key in (*counts, "validate_every_images", "width", "depth", "critic_width"):
-        if getattr(settings, key, 1) < 1:
-            raise ValueError(f"{name[key]} {getattr(settings, key)}: expected at least 1")
-    if settings.save_every_images < settings.batch or settings.keep_checkpoints < 1:
-        raise ValueError(
-            "--save-every-images and --keep-checkpoints: expected at least a batch and at least 1"
-        )
-    if not settings.out:
-        raise ValueError("--out: expected the run's folder")
-    sizes = getattr(settings, "crop_sizes", ((0, 64),))
-    if (
-        sizes[0][0] != 0
-        or list(sizes) != sorted(sizes)
-        or any(px % 8 or px < 32 for _, px in sizes)
-    ):
-        raise ValueError(
-            f"--crop-sizes {sizes}: expected growing pairs IMAGES:PX from 0, PX a multiple of 8 "
-            "and at least 32"
-        )
-    for key, allowed in CHOICES.items():
-        if getattr(settings, key, allowed[0]) not in allowed:
-            raise ValueError(
-                f"{name[key]} {getattr(settings, key)}: expected {', '.join(allowed[:-1])} or "
-                f"{allowed[-1]}"
-            )
-    for key, item in vars(settings).items():
-        if isinstance(item, float) and not (math.isfinite(item) and item >= 0):
-            raise ValueError(f"{name[key]} {item}: expected a finite number of at least 0")
-        if key.endswith("_share") and item > 1:
-            raise ValueError(f"{name[key]} {item}: expected a share, 0 to 1")
-    zoom = getattr(settings, "zoom", (1.0, 1.0))
-    if not 0 < zoom[0] <= zoom[1]:
-        raise ValueError(f"--zoom {zoom}: expected 0 < least <= most")
-    return settings
-
-
 def replace_settings(settings, **changes):
-    """The settings with some changed, checked like those of a command line."""
-    return check(dataclasses.replace(settings, **changes))
+    """The settings with some changed, checked.
+
+    Raises:
+        ValueError: see `RunSettings.check`.
+    """
+    changed = dataclasses.replace(settings, **changes)
+    changed.check()
+    return changed
 
 
-def describe(settings) -> str:
-    """All settings, one a line, for the terminal."""
+def describe(settings: RunSettings) -> str:
+    """All settings, one per line."""
     rows = dataclasses.asdict(settings)
     return "\n".join(f"  {key:<22} {value}" for key, value in rows.items())

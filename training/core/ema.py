@@ -1,4 +1,4 @@
-"""The slow copy of a generator whose pictures are the ones to keep."""
+"""Exponential moving average of a generator's weights."""
 
 import copy
 
@@ -7,11 +7,13 @@ from torch import nn
 
 
 class EMA:
-    """Exponential moving average of parameters, with buffers copied, counted in images.
+    """Exponential moving average of parameters; buffers are copied, which diffusers' EMA drops.
 
-    `half_life_images`: images after which a weight's influence has halved. Early in a run the
-    half-life is at most `ramp` of the images seen, so that the copy does not remember the start
-    (Karras et al., StyleGAN2-ADA, `ema_rampup`). Diffusers' own EMA drops buffers, hence this one.
+    Args:
+        network: the network to average.
+        half_life_images: number of images after which a weight's influence has halved.
+        ramp: the half-life is at most this share of the images so far, so that the average forgets
+            the initialization (Karras et al., StyleGAN2-ADA, `ema_rampup`).
     """
 
     def __init__(self, network: nn.Module, half_life_images: float, ramp: float = 0.05):
@@ -21,13 +23,13 @@ class EMA:
 
     @torch.no_grad()
     def update(self, network: nn.Module, batch: int, images: int) -> None:
-        """Moves towards `network`, which has seen `images` images, the last `batch` just now."""
+        """Moves towards `network`, which has seen `images` images, `batch` of them in this step."""
         half_life = min(self.half_life_images, self.ramp * images)
         keep = 0.5 ** (batch / max(half_life, 1e-8))
-        for slow, fast in zip(self.network.parameters(), network.parameters(), strict=True):
-            slow.lerp_(fast.detach().to(slow.dtype), 1 - keep)
-        for slow, fast in zip(self.network.buffers(), network.buffers(), strict=True):
-            slow.copy_(fast)
+        for mean, new in zip(self.network.parameters(), network.parameters(), strict=True):
+            mean.lerp_(new.detach().to(mean.dtype), 1 - keep)
+        for mean, new in zip(self.network.buffers(), network.buffers(), strict=True):
+            mean.copy_(new)
 
     def state_dict(self) -> dict:
         return self.network.state_dict()

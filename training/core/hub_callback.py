@@ -14,7 +14,7 @@ from tqdm import tqdm
 from toonify import hub
 from toonify.hub import upload
 from training.core import records, run_info
-from training.core.run_info import told
+from training.core.run_info import redact_path
 
 FINAL_TIMEOUT = 150.0  # seconds that a run waits for the last push
 SNAPSHOT = ".push"
@@ -125,7 +125,7 @@ class HubCallback:
             shutil.copy(grids[-1], folder / SAMPLES)
         scores = read_newest_scores(self.run / "log.jsonl")
         if scores and not (folder / hub.METRICS).exists():
-            command = f"--validate {told(self.settings.validate)}"
+            command = f"--validate {redact_path(self.settings.validate)}"
             records.write(
                 run_info.report({"validation": scores}, command, []), folder / hub.METRICS
             )

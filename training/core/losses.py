@@ -1,4 +1,4 @@
-"""Losses that all three models share."""
+"""Losses that several models share."""
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ YUV = (
 
 
 def gray(image: torch.Tensor) -> torch.Tensor:
-    """Luma in all three channels, same shape; a gray image comes back as it went in."""
+    """Luma in all three channels, same shape; a gray image stays the same."""
     weights = image.new_tensor(YUV[0]).view(1, 3, 1, 1)
     return (image * weights).sum(1, keepdim=True).expand_as(image)
 
@@ -26,7 +26,7 @@ def yuv(image: torch.Tensor) -> torch.Tensor:
 def gram(features: torch.Tensor, centered: bool = False) -> torch.Tensor:
     """Channel products (N, C, C) over H * W * C of each sample, in float32: half types overflow.
 
-    `centered` takes each channel's mean off first, as AnimeGANv3 does: texture without its tint.
+    `centered` subtracts each channel's mean first, as AnimeGANv3 does: texture without its tint.
     """
     with torch.autocast(features.device.type, enabled=False):
         flat = features.float().flatten(2)
@@ -55,20 +55,20 @@ def style_distance(
     return torch.stack(parts).mean()
 
 
-def r1_penalty(critic, real: torch.Tensor) -> torch.Tensor:
-    """Half the squared length of the score's slope at real images, mean over them, in float32.
+def r1_penalty(D, real: torch.Tensor) -> torch.Tensor:
+    """Half the squared norm of the score's gradient at real images, mean over them, in float32.
 
     Mescheder, Geiger, Nowozin, "Which training methods for GANs do actually converge?", ICML 2018.
-    A patch critic's score is the mean of its patches. For a linear critic `<w, x>`: |w|^2 / 2.
+    The score of a patch discriminator is the mean of its patches. |w|^2 / 2 for a linear `<w, x>`.
     """
     with torch.autocast(real.device.type, enabled=False):
         real = real.detach().float().requires_grad_(True)
-        score = critic(real).flatten(1).mean(1).sum()
-        (slope,) = torch.autograd.grad(score, real, create_graph=True)
-        return slope.square().sum((1, 2, 3)).mean() / 2
+        score = D(real).flatten(1).mean(1).sum()
+        (gradient,) = torch.autograd.grad(score, real, create_graph=True)
+        return gradient.square().sum((1, 2, 3)).mean() / 2
 
 
 def total(parts: dict[str, torch.Tensor], weights: dict[str, float]):
-    """Weighted sum of the parts, and {name: detached part} for the log."""
+    """Weighted sum of the parts, and the detached parts by name for the log."""
     loss = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
     return loss, {name: part.detach() for name, part in parts.items()}

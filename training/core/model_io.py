@@ -1,4 +1,4 @@
-"""Folders of networks, as the pipelines open them: those to start from, and those that come out."""
+"""Reads and writes folders of networks, as the pipelines open them."""
 
 from pathlib import Path
 
@@ -10,10 +10,15 @@ from training.core import records
 
 
 def open_network(option: str, source: str, kinds: dict[str, type]) -> nn.Module:
-    """The network of a folder or a name, in float32 on the CPU; `kinds` as `hub.load_model`'s.
+    """Opens the network of an option, in float32 on the CPU.
+
+    Args:
+        option: the option's name, for messages.
+        source: a folder or a name that `hub.resolve_model` knows.
+        kinds: the classes that it may have, as for `hub.load_model`.
 
     Raises:
-        ValueError: there is none, or one of another kind; it names the option.
+        ValueError: there is no such network, or it has another class.
     """
     try:
         return hub.load_model(hub.resolve_model(source), kinds)
@@ -22,9 +27,12 @@ def open_network(option: str, source: str, kinds: dict[str, type]) -> nn.Module:
 
 
 def write_network(network, folder: Path, style: dict[str, object]) -> None:
-    """Writes config.json, weights in half precision, and style.json, unless that is there already.
+    """Writes config.json, weights in half precision, and style.json if there is none yet.
 
-    An empty `license` in `style` becomes a request to fill it in. The network keeps its precision.
+    Args:
+        network: the network, whose own precision stays.
+        folder: the folder to write into.
+        style: the content of style.json; an empty `license` becomes a request to fill it in.
     """
     saving.write_weights(network, folder)
     if not (folder / hub.STYLE).exists():

@@ -1,15 +1,15 @@
-"""Muon: momentum whose steps are made orthogonal, for the weights of convolutions.
+"""Muon: momentum with orthogonalized steps, for the weights of convolutions.
 
-Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); the size of a step
-is of Liu et al., "Muon is scalable for LLM training" (2025), so that Adam's rates fit. PyTorch's
-own takes matrices only and computes in bfloat16, which few CPUs have.
+Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); the step size is
+that of Liu et al., "Muon is scalable for LLM training" (2025), so that Adam's learning rates fit.
+PyTorch's own Muon takes matrices only and computes in bfloat16, which few CPUs have.
 """
 
 import torch
 
 MOMENTUM = 0.95
-FEWEST = 12  # rows or columns below which there is little to make orthogonal: Adam's then
-# Of x -> a x + b x^3 + c x^5, which five times over brings singular values to some 0.7 to 1.2.
+MIN_SIDE = 12  # rows or columns of a weight matrix; Adam updates smaller ones
+# Coefficients of x -> a x + b x^3 + c x^5: five times bring singular values to about 0.7 to 1.2.
 QUINTIC = (3.4445, -4.775, 2.0315)
 
 
@@ -25,7 +25,7 @@ class Muon(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """One step; gradients of the convolutions are None afterwards."""
+        """Takes a step; the gradients of the convolutions are None afterwards."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -36,28 +36,28 @@ class Muon(torch.optim.Adam):
                     continue
                 state = self.state[weights]
                 if not state:
-                    state["step"] = torch.zeros(())  # Adam asks all states for it
+                    state["step"] = torch.zeros(())  # Adam reads it from all states
                     state["momentum"] = torch.zeros_like(weights)
                 state["step"] += 1
                 momentum = state["momentum"].mul_(MOMENTUM).add_(weights.grad)
-                slope = (weights.grad + MOMENTUM * momentum).flatten(1)
-                size = 0.2 * max(slope.shape) ** 0.5
-                step = orthogonal(slope).reshape(weights.shape)
+                direction = (weights.grad + MOMENTUM * momentum).flatten(1)
+                size = 0.2 * max(direction.shape) ** 0.5
+                step = orthogonal(direction).reshape(weights.shape)
                 weights.add_(step, alpha=-group["lr"] * size)
-                weights.grad = None  # Adam passes these over
+                weights.grad = None  # so that Adam skips them
         super().step()
         return loss
 
 
 def is_wide(weights: torch.Tensor) -> bool:
-    """Whether these are weights of a convolution with a direction to choose in every output."""
-    return weights.ndim == 4 and min(len(weights), weights[0].numel()) >= FEWEST
+    """Whether these are weights of a convolution with enough rows and columns."""
+    return weights.ndim == 4 and min(len(weights), weights[0].numel()) >= MIN_SIDE
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """Nearly U V^T of the matrix U S V^T, (M, N) float32: all its directions, none longer.
+    """Nearly U V^T of the matrix U S V^T, (M, N) float32.
 
-    By five Newton-Schulz steps: singular values come out between 0.6 and 1.3, zero as zero.
+    By five Newton-Schulz steps: singular values are between 0.6 and 1.3, and zero stays zero.
     """
     tall = len(matrix) > matrix.shape[1]
     x = matrix.float().T if tall else matrix.float()

@@ -1,9 +1,8 @@
-"""Feature networks that losses and metrics look at pictures through.
+"""Feature networks of losses and metrics.
 
 `mobilenet_v2` is bundled (torchvision's ImageNet weights, fp16, see NOTICE), so training needs no
-download; `vgg19`, which AnimeGANv2 was published with, comes from the Hub. Feature sizes differ
-between networks; `calibrate` brings each stage to unit size, so that the same loss weights mean
-about the same with any of them.
+download; `vgg19`, which AnimeGANv2 was published with, comes from the Hub. `calibrate` scales each
+stage to unit size, so that the same loss weights mean about the same with any network.
 """
 
 from pathlib import Path
@@ -26,7 +25,7 @@ class Features(nn.Module):
     """Image (N, 3, H, W) in [-1, 1] -> {stage: (N, C, h, w)}, frozen, in eval mode.
 
     Stages are indices into torchvision's `features` of the network. `content` and `style` are the
-    stages that AnimeGANv2's losses compare with this network unless told otherwise.
+    default stages of AnimeGANv2's losses.
     """
 
     name: str
@@ -40,7 +39,7 @@ class Features(nn.Module):
         state = load_file(weights)
         wanted = layers.state_dict()
         counters = {k: v for k, v in wanted.items() if k.endswith("num_batches_tracked")}
-        # Stages past the last one asked for are in the file but not in the network.
+        # The file also has the stages after the last one.
         found = {k: state[f"features.{k}"] for k in wanted if f"features.{k}" in state}
         layers.load_state_dict(counters | found, strict=True)
         self.layers = layers.float().requires_grad_(False).eval()
@@ -77,7 +76,7 @@ class Features(nn.Module):
 
 
 class StridedDepthwise(nn.Conv2d):
-    """Always in fp32: on CPUs, bf16 slopes of such convolutions take ten times as long."""
+    """Always in fp32: on CPUs, bf16 gradients of such convolutions take ten times as long."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -100,21 +99,21 @@ class MobileNetV2Features(Features):
         super().__init__(layers, stages, weights)
 
 
-def fetched() -> Path:
-    """VGG19's weights in the Hub's cache, downloaded once; ValueError if they cannot be had."""
+def download_vgg19() -> Path:
+    """VGG19's weights in the Hub's cache; ValueError if they cannot be downloaded."""
     try:
         return Path(hf_hub_download(VGG19_REPOSITORY, "model.safetensors"))
     except OSError as error:
         raise ValueError(
-            f"--perceptual vgg19: {VGG19_REPOSITORY} cannot be fetched ({error}); expected a "
-            "network or its copy in the Hub's cache, or --perceptual mobilenet_v2, which is bundled"
+            f"--perceptual vgg19: {VGG19_REPOSITORY} cannot be downloaded ({error}); "
+            "expected a connection, or --perceptual mobilenet_v2, which is bundled"
         ) from error
 
 
 class VGG19Features(Features):
     """Simonyan and Zisserman, 2014. Stage 25 is conv4_4 before its ReLU, at 1/8 of the size.
 
-    Weights are torchvision's, fetched from the Hub once unless a safetensors file is given.
+    Weights are torchvision's, from the Hub's cache or a safetensors file.
     """
 
     name = "vgg19"
@@ -126,9 +125,9 @@ class VGG19Features(Features):
         layers = vgg19(weights=None).features
         for layer in layers:
             if isinstance(layer, nn.ReLU):
-                layer.inplace = False  # or it would overwrite a stage that stands before it
+                layer.inplace = False  # it would overwrite the stage before it
         if weights is None:
-            weights = fetched()
+            weights = download_vgg19()
         super().__init__(layers, stages, weights)
 
 

@@ -1,13 +1,13 @@
-"""Small files that are whole or not there: written under another name, then renamed."""
+"""JSON, text and binary files that are written completely or not at all."""
 
 import json
-import os
-import uuid
 from pathlib import Path
+
+from toonify.files import atomic_write
 
 
 def read(path: Path) -> dict:
-    """A JSON object, empty if there is no such file.
+    """Reads a JSON object; empty if there is no such file.
 
     Raises:
         ValueError: the file is not a JSON object.
@@ -19,12 +19,12 @@ def read(path: Path) -> dict:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: not a JSON object; delete it to start anew")
+        raise ValueError(f"{path}: not a JSON object; delete it to start again")
     return content
 
 
 def write(content: dict, path: Path) -> None:
-    """Writes a JSON object, one entry a line."""
+    """Writes a JSON object, one entry per line."""
     write_text(json.dumps(content, indent=1) + "\n", path)
 
 
@@ -34,15 +34,10 @@ def write_text(text: str, path: Path) -> None:
 
 
 def write_bytes(data: bytes, path: Path) -> None:
-    """Writes bytes; a killed or failed write leaves the old file whole and nothing beside it.
+    """Writes bytes.
 
     Raises:
-        OSError: it could not be written, as on a full disk.
+        OSError: the file cannot be written, as on a full disk; an existing one stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)

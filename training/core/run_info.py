@@ -1,4 +1,4 @@
-"""How a network was trained, as `training.json` in its folder says it, for its card."""
+"""training.json: how a network was trained, for its card."""
 
 import dataclasses
 import datetime
@@ -22,11 +22,11 @@ MEASURING = (
     *("toonify", "torch", "torchvision", "openvino", "numpy", "pillow"),
     *("opencv-python-headless", "facenet-pytorch"),
 )
-SOURCES = ("data", "photos", "scenes", "pictures")  # settings that name what is learned from
+SOURCES = ("data", "photos", "scenes", "style_images")  # settings that name training data
 
 
 def about(settings, preset: str, accelerator: Accelerator) -> dict[str, object]:
-    """What holds for a whole run: settings, machine, packages. No folder of the machine is told."""
+    """Settings, machine and packages of a run; absolute paths are shortened to their last part."""
     chosen = dataclasses.asdict(settings)
     device = accelerator.device
     start = chosen.get("start_from", "")
@@ -41,7 +41,7 @@ def about(settings, preset: str, accelerator: Accelerator) -> dict[str, object]:
         "datasets": sorted({on_hub(chosen.get(name, "")) for name in SOURCES} - {""}),
         "base_model": on_hub(start),
         "settings": {
-            name: told(value) if isinstance(value, str) else value
+            name: redact_path(value) if isinstance(value, str) else value
             for name, value in chosen.items()
             if name != "out"
         },
@@ -49,7 +49,7 @@ def about(settings, preset: str, accelerator: Accelerator) -> dict[str, object]:
 
 
 def write(folder: Path, run: dict[str, object], images: int, seconds: float) -> None:
-    """Writes training.json; `run` is what `about` says."""
+    """Writes training.json; `run` is what `about` returned."""
     records.write({"images": images, "seconds": round(seconds, 1), **run}, folder / hub.TRAINING)
 
 
@@ -71,8 +71,8 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def told(value: object) -> str:
-    """A setting or option as others may read it; of an absolute path only its last part."""
+def redact_path(value: object) -> str:
+    """A setting or option for publication: an absolute path becomes its last part."""
     path = Path(str(value))
     return path.name if path.is_absolute() or str(value).startswith("~") else str(value)
 
@@ -83,7 +83,7 @@ def is_hub_dataset(source: str) -> bool:
 
 
 def report(figures: dict, command: str, extractors: list[str]) -> dict:
-    """What goes into metrics.json: the figures and how to get them again."""
+    """The content of metrics.json: the metrics and the command that measures them."""
     return {
         "figures": figures,
         "command": command,
@@ -94,7 +94,7 @@ def report(figures: dict, command: str, extractors: list[str]) -> dict:
 
 
 def on_hub(source: str) -> str:
-    """owner/name of a source on the Hub, or "" for one that lies here or is none."""
+    """owner/name of a source on the Hub; empty for a local one."""
     if not is_hub_dataset(source) or Path(source).exists():
         return ""
     return re.split("[@#]", source)[0]

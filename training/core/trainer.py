@@ -1,4 +1,7 @@
-"""The one training loop: batch, discriminator, generator, slow copy, clock; counted in images."""
+"""The training loop of all models: batch, discriminator, generator, EMA weights, clock.
+
+Progress is counted in images, so that the batch size can change between two runs.
+"""
 
 import dataclasses
 import json
@@ -22,6 +25,7 @@ from training.core import run_info
 from training.core.checkpoint import (
     Progress,
     checkpoints,
+    last_checkpoint,
     locked,
     save_checkpoint,
     trim_log,
@@ -32,13 +36,14 @@ from training.core.hub_callback import HubCallback
 
 
 class Objective(Protocol):
-    """What is being trained. Batches are what `dataset` gives, collated, on the device.
+    """What is trained. A batch is what `dataset` yields, collated, on the device.
 
-    `optimizers` maps names to optimizers; `discriminator` and `generator` return (loss, logs). A
-    group of parameters may have a `share` of the rate that `schedule` names. `memory` holds what
-    else a resumed run must know: objects with `state_dict` and `load_state_dict`.
-    `validate` measures the slow copy on photos kept out of training: figures by name, of which
-    `score` decides (lower is better); no figures if there are no such photos.
+    - `optimizers` maps "g", "d" and "init" (the generator's without a discriminator) to optimizers.
+      A parameter group may have a `share` of the learning rate that `schedule` returns.
+    - `checkpointables` are further objects with state that a resumed run restores.
+    - `discriminator` and `generator` return (loss, logs).
+    - `validate` scores the EMA weights: metrics by name, of which the lowest `score` is the best;
+      empty without validation images.
     """
 
     G: nn.Module
@@ -46,50 +51,49 @@ class Objective(Protocol):
     dataset: Dataset
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]: ...
-    def memory(self) -> list: ...
+    def checkpointables(self) -> list: ...
     def schedule(self, images: int) -> dict[str, float]: ...
-    def adversarial(self, images: int) -> bool: ...
-    def unpack(self, batch): ...
-    def draw(self, G, batch): ...
-    def discriminator(self, D, drawn, batch, images: int): ...
-    def generator(self, D, drawn, batch, images: int): ...
+    def uses_discriminator(self, images: int) -> bool: ...
+    def preprocess(self, batch): ...
+    def forward(self, G, batch): ...
+    def discriminator(self, D, output, batch, images: int): ...
+    def generator(self, D, output, batch, images: int): ...
     def sample(self, G, path: Path) -> None: ...
     def validate(self, G) -> dict[str, float]: ...
     def export(self, G, folder: Path, images: int) -> None: ...
 
 
-class StopAsked:
-    """True once Ctrl-C or SIGTERM came, so that the loop can save and leave; a second one is now.
+class SignalHandler:
+    """Turns the first Ctrl-C or SIGTERM into `stop_requested`; a second one interrupts at once.
 
-    A context manager: the handlers that stood before are put back on leaving.
+    A context manager, which restores the previous handlers.
     """
 
     def __enter__(self):
-        self.asked = False
-        self.before = {n: signal.signal(n, self.note) for n in (signal.SIGINT, signal.SIGTERM)}
+        self.stop_requested = False
+        signals = (signal.SIGINT, signal.SIGTERM)
+        self.previous = {number: signal.signal(number, self.handle) for number in signals}
         return self
 
     def __exit__(self, *error) -> None:
-        for number, handler in self.before.items():
+        for number, handler in self.previous.items():
             signal.signal(number, handler)
 
-    def note(self, number, frame) -> None:
-        if self.asked:
+    def handle(self, number, frame) -> None:
+        if self.stop_requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.stop_requested = True
 
 
 def pick_device() -> torch.device:
-    """This process's device: its GPU, or the CPU."""
+    """The device of this process: its GPU, or the CPU."""
     return PartialState(cpu=not torch.accelerator.is_available()).device
 
 
-def pick_precision(wanted: str) -> str:
-    """accelerate's `mixed_precision` for `--precision`; auto is bf16 where a unit for it exists."""
-    if wanted == "fp32":
-        return "no"
-    if wanted != "auto":
-        return wanted
+def pick_precision(precision: str) -> str:
+    """accelerate's `mixed_precision` for `--precision`; auto is bf16 where hardware computes it."""
+    if precision != "auto":
+        return "no" if precision == "fp32" else precision
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -97,14 +101,14 @@ def pick_precision(wanted: str) -> str:
 
 
 def step(accelerator: Accelerator, optimizer, loss: torch.Tensor) -> None:
-    """One descent step of one optimizer."""
+    """Takes one step of one optimizer."""
     optimizer.zero_grad(set_to_none=True)
     accelerator.backward(loss)
     optimizer.step()
 
 
-def open_books(accelerator: Accelerator, settings, run: Path, images: int) -> None:
-    """Writes down the settings, here and for the trackers; the log goes on from `images`."""
+def start_logging(accelerator: Accelerator, settings, run: Path, images: int) -> None:
+    """Writes settings.json and starts the trackers; log.jsonl continues after `images`."""
     write_settings(settings, run)
     trim_log(run / "log.jsonl", images)
     if accelerator.log_with:
@@ -119,12 +123,12 @@ def broadcast(accelerator: Accelerator, value: float) -> float:
     """The main process's value, in every process."""
     if accelerator.num_processes == 1:
         return value
-    told = torch.tensor([value], dtype=torch.float64, device=accelerator.device)
-    return float(broadcast_tensor(told)[0])
+    shared = torch.tensor([value], dtype=torch.float64, device=accelerator.device)
+    return float(broadcast_tensor(shared)[0])
 
 
-class Means:
-    """Running means of logged values between two lines of the log."""
+class RunningMeans:
+    """Means of logged values between two lines of the log."""
 
     def __init__(self):
         self.sums: dict[str, float] = {}
@@ -148,29 +152,10 @@ class Means:
         self.sums, self.steps = state["sums"], state["steps"]
 
 
-class Tick:
-    """Whether the last batch completed another `images` images."""
+def all_reduce_logs(accelerator: Accelerator, values: dict[str, torch.Tensor], *flags: bool):
+    """Means of the values over all processes, and whether each flag is set in any of them.
 
-    def __init__(self, batch: int, progress: Progress):
-        self.batch, self.progress = batch, progress
-
-    def __call__(self, images: int) -> bool:
-        return self.progress.images // images != (self.progress.images - self.batch) // images
-
-
-def pace(progress: Progress, since: tuple[int, float]) -> dict[str, float]:
-    """Seconds trained, and images a second `since` some (images, seconds)."""
-    images, seconds = progress.images - since[0], progress.seconds - since[1]
-    return {
-        "seconds": round(progress.seconds, 1),
-        "images_per_second": round(images / max(seconds, 1e-9), 3),
-    }
-
-
-def agreed(accelerator: Accelerator, values: dict[str, torch.Tensor], *flags: bool):
-    """Means of the values over all processes, and whether each flag is up in any of them.
-
-    Every process gets the same answer, so that none goes on where another stops.
+    Every process gets the same answer, so that all stop at the same step.
     """
     found = [torch.as_tensor(value, dtype=torch.float32).detach() for value in values.values()]
     row = torch.stack(
@@ -181,22 +166,23 @@ def agreed(accelerator: Accelerator, values: dict[str, torch.Tensor], *flags: bo
         row = accelerator.reduce(row, reduction="mean")
     row = row.tolist()
     means = dict(zip(values, row[: len(found)], strict=True))
-    return means, *(up > 0 for up in row[len(found) :])
+    return means, *(flag > 0 for flag in row[len(found) :])
 
 
-def tracker_names(wanted: str) -> list[str]:
-    """Names for accelerate's `log_with`; ValueError for one that is unknown or not installed."""
-    if wanted == "none":
+def tracker_names(trackers: str) -> list[str]:
+    """Names for accelerate's `log_with`.
+
+    Raises:
+        ValueError: a tracker is unknown or not installed.
+    """
+    if trackers == "none":
         return []
-    known = {
-        "tensorboard": is_tensorboard_available,
-        # An installed W&B without an account would stop and ask for one.
-        "wandb": is_wandb_available,
-    }
-    if wanted == "auto":
+    known = {"tensorboard": is_tensorboard_available, "wandb": is_wandb_available}
+    if trackers == "auto":
+        # Without an account, an installed W&B would stop and ask for one.
         ready = {"wandb": "WANDB_MODE" in os.environ or "WANDB_API_KEY" in os.environ}
-        return [name for name, there in known.items() if there() and ready.get(name, True)]
-    names = [name for name in wanted.replace(" ", "").split(",") if name]
+        return [name for name, installed in known.items() if installed() and ready.get(name, True)]
+    names = [name for name in trackers.replace(" ", "").split(",") if name]
     for name in names:
         if name not in known:
             raise ValueError(f"--trackers {name}: expected {', '.join(known)}, auto or none")
@@ -206,56 +192,32 @@ def tracker_names(wanted: str) -> list[str]:
 
 
 def refuse_nonfinite(logs: dict[str, float], images: int, run: Path) -> None:
-    """FloatingPointError that names the loss if one is not a finite number."""
+    """Raises FloatingPointError that names the first loss that is not a finite number."""
     for name, value in logs.items():
         if not math.isfinite(value):
             raise FloatingPointError(
                 f"{name} is {value} after {images} images. The last good checkpoint is "
-                f"{(checkpoints(run) or ['none'])[-1]}; lower the learning rate or train with "
+                f"{last_checkpoint(run)}; lower the learning rate or train with "
                 "--precision fp32, then --resume."
             )
 
 
-def export(objective: Objective, G, folder: Path, progress: Progress, about: dict) -> None:
-    """Writes the slow copy's folder, and in it how it was trained."""
-    objective.export(G, folder, progress.images)
-    run_info.write(folder, about, progress.images, progress.seconds)
-
-
-def keep_best(
-    objective: Objective, G, run: Path, progress: Progress, about: dict
-) -> dict[str, float]:
-    """Scores the slow copy; exports it to `run/best` if no earlier one was better."""
-    figures = objective.validate(G)
-    if figures and figures["score"] < progress.best:
-        progress.best = figures["score"]
-        export(objective, G, run / "best", progress, about)
-    return {f"val_{name}": value for name, value in figures.items()}
-
-
-def train(objective: Objective, settings, *, resume: bool = False, preset: str = "") -> Progress:
-    """Trains until `max_images`, `max_minutes` or a request to stop; always leaves a checkpoint.
-
-    A fresh run refuses a folder that holds a run; `resume` refuses one that holds none. Resuming
-    gives the same weights as not stopping. `preset` is the name of the one the settings came from.
-
-    Raises:
-        ValueError: the run's folder does not fit what was asked or is in use, or the batch does
-            not divide over the processes.
-        FloatingPointError: a loss is not finite; the last good checkpoint stays.
-        OSError: the disk is full; the last whole checkpoint stays.
-    """
-    run = Path(settings.out)
+def check_run(run: Path, resume: bool) -> Path | None:
+    """The checkpoint to resume from; ValueError if the run's folder does not fit `resume`."""
     saved = checkpoints(run)
     if resume and not saved:
         raise ValueError(f"--resume: no checkpoint in {run}")
     if not resume and saved:
         raise ValueError(f"--out {run}: holds a run already; add --resume or name another folder")
-    # Nothing in a batch changes the critic's buffers in one process only; syncing them between
-    # its two uses in a step would change them under the backward pass.
+    return saved[-1] if saved else None
+
+
+def create_accelerator(settings) -> Accelerator:
+    """The accelerator; ValueError if the batch does not divide over the processes."""
+    # Buffers of the discriminator are the same in all processes. To synchronize them between its
+    # two uses in a step would change them under the backward pass.
     accelerator = Accelerator(
-        # Said aloud: two processes on CPUs do not find each other without it.
-        cpu=pick_device().type == "cpu",
+        cpu=pick_device().type == "cpu",  # two processes on CPUs need this to find each other
         mixed_precision=pick_precision(settings.precision),
         log_with=tracker_names(settings.trackers) or None,
         project_dir=settings.out,
@@ -266,106 +228,179 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
             f"--batch {settings.batch}: expected a multiple of the {accelerator.num_processes} "
             "processes"
         )
-    run.mkdir(parents=True, exist_ok=True)
-    ema = EMA(objective.G, settings.ema_half_life_images)
-    ema.network.to(accelerator.device)
-    names, optimizers = zip(*objective.optimizers().items(), strict=True)
-    G, D, *optimizers = accelerator.prepare(objective.G, objective.D, *optimizers)
-    optimizers = dict(zip(names, optimizers, strict=True))
-    progress, sums = Progress(), Means()
-    accelerator.register_for_checkpointing(ema, progress, sums, *objective.memory())
-    if resume:
-        accelerator.load_state(str(saved[-1]))
+    return accelerator
 
-    # Draw i depends on i alone, so going on is starting the count where it stopped.
-    rest = Subset(objective.dataset, range(progress.images, settings.max_images))
-    share = settings.batch // accelerator.num_processes
-    loader = DataLoader(
-        *(rest, share),
-        shuffle=False,
-        drop_last=True,
-        num_workers=settings.workers,
-        # Forked off a process that has threads, as an extractor's engine starts them, a worker can
-        # wait for ever on a lock that one of these held.
-        multiprocessing_context="spawn" if settings.workers else None,
-    )
-    loader = accelerator.prepare(loader)
 
-    tick = Tick(settings.batch, progress)
-    started, before = time.monotonic(), progress.seconds
-    logged = progress.images, progress.seconds
-    bar = tqdm(
-        total=settings.max_images,
-        initial=progress.images,
-        unit="image",
-        disable=not accelerator.is_main_process,
-        smoothing=0.05,
-    )
-    main = accelerator.is_main_process
-    about = run_info.about(settings, preset, accelerator)
-    hub_callback = HubCallback(settings, progress.images)
-    with locked(run) if main else nullcontext(), StopAsked() as stop, bar, hub_callback:
-        if main:
-            open_books(accelerator, settings, run, progress.images)
-        if main and not resume:
-            objective.sample(ema.network, run / "samples" / f"{0:09d}.jpg")
-        for batch in loader:
-            batch = objective.unpack(batch)
-            for name, rate in objective.schedule(progress.images).items():
-                for group in optimizers[name].param_groups:
-                    group["lr"] = rate * group.get("share", 1.0)
-            adversarial = objective.adversarial(progress.images)
+class Trainer:
+    """One run. Sample i of the dataset depends on i alone, so a resumed run starts at its count."""
 
-            logs = {}
+    def __init__(self, objective: Objective, settings, resume: bool, preset: str):
+        self.objective, self.settings, self.resume = objective, settings, resume
+        self.out = Path(settings.out)
+        checkpoint = check_run(self.out, resume)
+        self.accelerator = create_accelerator(settings)
+        self.is_main = self.accelerator.is_main_process
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.ema = EMA(objective.G, settings.ema_half_life_images)
+        self.ema.network.to(self.accelerator.device)
+        names, optimizers = zip(*objective.optimizers().items(), strict=True)
+        self.G, self.D, *optimizers = self.accelerator.prepare(
+            objective.G, objective.D, *optimizers
+        )
+        self.optimizers = dict(zip(names, optimizers, strict=True))
+        self.progress, self.means = Progress(), RunningMeans()
+        self.accelerator.register_for_checkpointing(
+            self.ema, self.progress, self.means, *objective.checkpointables()
+        )
+        if checkpoint:
+            self.accelerator.load_state(str(checkpoint))
+        self.loader = self.accelerator.prepare(
+            DataLoader(
+                Subset(objective.dataset, range(self.progress.images, settings.max_images)),
+                settings.batch // self.accelerator.num_processes,
+                drop_last=True,
+                num_workers=settings.workers,
+                # A worker forked from a process with threads can wait forever for a lock.
+                multiprocessing_context="spawn" if settings.workers else None,
+            )
+        )
+        self.about = run_info.about(settings, preset, self.accelerator)
+        self.started, self.seconds_before = time.monotonic(), self.progress.seconds
+        self.logged = self.progress.images, self.progress.seconds  # at the last line of the log
+
+    def run(self) -> Progress:
+        """Trains to the end, or until the clock or a signal stops it."""
+        settings, progress = self.settings, self.progress
+        bar = tqdm(
+            total=settings.max_images,
+            initial=progress.images,
+            unit="image",
+            disable=not self.is_main,
+            smoothing=0.05,
+        )
+        hub_callback = HubCallback(settings, progress.images)
+        lock = locked(self.out) if self.is_main else nullcontext()
+        with lock, SignalHandler() as signals, bar, hub_callback:
+            if self.is_main:
+                start_logging(self.accelerator, settings, self.out, progress.images)
+            if self.is_main and not self.resume:
+                self.sample()
+            for batch in self.loader:
+                late, stopped = self.train_batch(batch, signals)
+                bar.update(settings.batch)
+                over = late or progress.images + settings.batch > settings.max_images
+                if self.finish_batch(over, stopped, hub_callback):
+                    break
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
+        return progress
+
+    def train_batch(self, batch, signals: SignalHandler) -> tuple[bool, bool]:
+        """Takes a step of each network; returns whether time is up, and whether to stop."""
+        objective, accelerator, progress = self.objective, self.accelerator, self.progress
+        settings, images = self.settings, self.progress.images
+        batch = objective.preprocess(batch)
+        for name, rate in objective.schedule(images).items():
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate * group.get("share", 1.0)
+        adversarial = objective.uses_discriminator(images)
+        logs = {}
+        with accelerator.autocast():
+            output = objective.forward(self.G, batch)
+        if adversarial:
+            self.D.requires_grad_(True)
             with accelerator.autocast():
-                drawn = objective.draw(G, batch)
-            if adversarial:
-                D.requires_grad_(True)
-                with accelerator.autocast():
-                    loss, parts = objective.discriminator(D, drawn, batch, progress.images)
-                logs |= {f"d_{name}": value for name, value in parts.items()}
-                step(accelerator, optimizers["d"], loss)
-                D.requires_grad_(False)
-            # The bare critic: no slope of its weights is wanted, none has to be shared.
-            critic = accelerator.unwrap_model(D) if adversarial else None
-            with accelerator.autocast():
-                loss, parts = objective.generator(critic, drawn, batch, progress.images)
-            logs |= {f"g_{name}": value for name, value in parts.items()}
-            late = settings.max_minutes and time.monotonic() - started > 60 * settings.max_minutes
-            logs, late, asked = agreed(accelerator, logs, bool(late), stop.asked)
-            refuse_nonfinite(logs, progress.images, run)
-            step(accelerator, optimizers["g" if adversarial else "init"], loss)
+                loss, parts = objective.discriminator(self.D, output, batch, images)
+            logs |= {f"d_{name}": value for name, value in parts.items()}
+            step(accelerator, self.optimizers["d"], loss)
+            self.D.requires_grad_(False)
+        # Without its wrapper, as the gradients of its weights are not needed and not shared.
+        D = accelerator.unwrap_model(self.D) if adversarial else None
+        with accelerator.autocast():
+            loss, parts = objective.generator(D, output, batch, images)
+        logs |= {f"g_{name}": value for name, value in parts.items()}
+        minutes = (time.monotonic() - self.started) / 60
+        flags = 0 < settings.max_minutes < minutes, signals.stop_requested
+        logs, late, stopped = all_reduce_logs(accelerator, logs, *flags)
+        refuse_nonfinite(logs, images, self.out)
+        step(accelerator, self.optimizers["g" if adversarial else "init"], loss)
+        progress.images += settings.batch
+        progress.seconds = self.seconds_before + time.monotonic() - self.started
+        self.ema.update(accelerator.unwrap_model(self.G), settings.batch, progress.images)
+        self.means.add(logs)
+        return late, stopped
 
-            progress.images += settings.batch
-            progress.seconds = before + time.monotonic() - started
-            ema.update(accelerator.unwrap_model(G), settings.batch, progress.images)
-            sums.add(logs)
-            bar.update(settings.batch)
+    def finish_batch(self, over: bool, stopped: bool, hub_callback: HubCallback) -> bool:
+        """Scores, logs, samples and saves if due; returns whether the run ends here.
 
-            # Housekeeping.
-            # Who asks for a stop may kill soon after: the checkpoint does not wait for scores then.
-            over = late or progress.images + settings.batch > settings.max_images
-            finished, leaving = over and not asked, over or asked
-            if tick(settings.validate_every_images) or finished:
-                if main:
-                    sums.add(keep_best(objective, ema.network, run, progress, about))
-                progress.best = broadcast(accelerator, progress.best)
-            if (tick(settings.log_every_images) or leaving) and main:
-                means = sums.take()
-                line = {"images": progress.images} | pace(progress, logged)
-                logged = progress.images, progress.seconds
-                with open(run / "log.jsonl", "a") as log:
-                    log.write(json.dumps(line | means) + "\n")
-                accelerator.log(means, step=progress.images)
-            if (tick(settings.sample_every_images) or finished) and main:
-                objective.sample(ema.network, run / "samples" / f"{progress.images:09d}.jpg")
-            if tick(settings.save_every_images) or leaving:
-                save_checkpoint(accelerator, run, progress.images, settings.keep_checkpoints)
-                if main:
-                    export(objective, ema.network, run / "model", progress, about)
-                    hub_callback.on_export(progress.images, last=leaving)
-            if leaving:
-                break
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    return progress
+        A stopped run saves without scores and samples, as it may be killed soon.
+        """
+        settings, images = self.settings, self.progress.images
+        finished, leaving = over and not stopped, over or stopped
+
+        def due(every: int) -> bool:
+            return images // every != (images - settings.batch) // every
+
+        if due(settings.validate_every_images) or finished:
+            if self.is_main:
+                self.means.add(self.save_if_best())
+            self.progress.best = broadcast(self.accelerator, self.progress.best)
+        if (due(settings.log_every_images) or leaving) and self.is_main:
+            self.log()
+        if (due(settings.sample_every_images) or finished) and self.is_main:
+            self.sample()
+        if due(settings.save_every_images) or leaving:
+            save_checkpoint(self.accelerator, self.out, images, settings.keep_checkpoints)
+            if self.is_main:
+                self.export(self.out / "model")
+                hub_callback.on_export(images, last=leaving)
+        return leaving
+
+    def log(self) -> None:
+        """Writes a line of log.jsonl."""
+        images, seconds = self.progress.images, self.progress.seconds
+        means = self.means.take()
+        pace = (images - self.logged[0]) / max(seconds - self.logged[1], 1e-9)
+        self.logged = images, seconds
+        line = {"images": images, "seconds": round(seconds, 1), "images_per_second": round(pace, 3)}
+        with open(self.out / "log.jsonl", "a") as log:
+            log.write(json.dumps(line | means) + "\n")
+        self.accelerator.log(means, step=images)
+
+    def sample(self) -> None:
+        """Draws the sample grid with the EMA weights."""
+        path = self.out / "samples" / f"{self.progress.images:09d}.jpg"
+        self.objective.sample(self.ema.network, path)
+
+    def export(self, folder: Path) -> None:
+        """Writes the folder of the EMA weights, with training.json."""
+        self.objective.export(self.ema.network, folder, self.progress.images)
+        run_info.write(folder, self.about, self.progress.images, self.progress.seconds)
+
+    def save_if_best(self) -> dict[str, float]:
+        """Scores the EMA weights; exports them to OUT/best if no earlier score was better."""
+        metrics = self.objective.validate(self.ema.network)
+        if metrics and metrics["score"] < self.progress.best:
+            self.progress.best = metrics["score"]
+            self.export(self.out / "best")
+        return {f"val_{name}": value for name, value in metrics.items()}
+
+
+def train(objective: Objective, settings, *, resume: bool = False, preset: str = "") -> Progress:
+    """Trains until `max_images`, `max_minutes` or a signal, and always leaves a checkpoint.
+
+    A resumed run gives the same weights as one that was never stopped.
+
+    Args:
+        objective: what to train.
+        settings: the run's `RunSettings`.
+        resume: continue the run in `settings.out`, which must hold one; without it, it must not.
+        preset: the name of the preset that the settings come from, for training.json.
+
+    Raises:
+        ValueError: the run's folder does not fit `resume` or is in use, or the batch does not
+            divide over the processes.
+        FloatingPointError: a loss is not finite; the last good checkpoint stays.
+        OSError: the disk is full; the last complete checkpoint stays.
+    """
+    return Trainer(objective, settings, resume, preset).run()

@@ -19,7 +19,7 @@ def seed_of(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) % LARGEST_SEED
 
 
-def normals(seeds: torch.Tensor, salt: int, *shape: int) -> torch.Tensor:
+def seeded_normal(seeds: torch.Tensor, salt: int, *shape: int) -> torch.Tensor:
     """Normal numbers (N, *shape), those of a sample from its seed and `salt` alone."""
     return latents.normals(seeds.tolist(), salt, *shape)
 
@@ -53,8 +53,8 @@ def drawn_latent(generator, seed: int, index: int, low: float, high: float) -> t
     Truncation is drawn evenly between `low` and `high`.
     """
     own = torch.tensor([seed_of(seed, index)])
-    psi = low + (high - low) * float(torch.special.ndtr(normals(own, 1, 1)))
-    w = generator.mapping(normals(own, 0, generator.config.z_dim))
+    psi = low + (high - low) * float(torch.special.ndtr(seeded_normal(own, 1, 1)))
+    w = generator.mapping(seeded_normal(own, 0, generator.config.z_dim))
     return generator.mapping.w_avg.lerp(w, psi)
 
 
@@ -70,7 +70,7 @@ def order(epoch: int, count: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-class AlignedDraws(Dataset):
+class AlignedDataset(Dataset):
     """Draw i: {"real": uint8 (3, side, side), "seed": int}; it depends on `seed` and i alone.
 
     Each epoch shows every picture once, in an order of its own. `mirror` turns half of them over.
@@ -96,7 +96,7 @@ class AlignedDraws(Dataset):
         return {"real": real, "seed": torch.tensor(own)}
 
 
-class PairedDraws(Dataset):
+class PairedDataset(Dataset):
     """Draw i: {"real": drawing, "w": (D,), "seed": int}; what `cartoon_filter --generator` wrote.
 
     `folder/LOOK/style/NAME.png` is the drawing of the face that `folder/w/NAME.safetensors` draws.

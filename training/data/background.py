@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 
-def painted_ground(rng: np.random.Generator, size: int) -> np.ndarray:
+def random_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A ground as painted with broad brushes, uint8 RGB (size, size, 3); no two are alike.
 
     A gradient, strokes in its neighbors' hues and a few of the opposite one, some with firm and

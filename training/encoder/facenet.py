@@ -10,7 +10,7 @@ from torch import nn
 class FaceNet(nn.Module):
     """FFHQ-aligned faces (N, 3, H, W) in [-1, 1] -> unit embeddings (N, 512); frozen.
 
-    Inception ResNet of facenet-pytorch, trained on VGGFace2. Its weights are not shipped: they are
+    Inception ResNet of facenet-pytorch, trained on VGGFace2. Its weights are not included; they are
     read from torch's cache.
     """
 
@@ -30,11 +30,11 @@ class FaceNet(nn.Module):
             state = torch.load(file, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError) as error:
             raise ValueError(
-                f"--identity facenet: its weights (107 MB) are not there ({error}); fetch "
-                f"{self.url} and put it at {file}, or leave --identity out"
+                f"--identity facenet: its weights (107 MB) are not there ({error}); "
+                f"download {self.url} to {file}, or leave out --identity"
             ) from error
         self.network = InceptionResnetV1()
-        # Its classifier is not needed.
+        # Without its classifier.
         self.network.load_state_dict({k: v for k, v in state.items() if "logits" not in k})
         self.requires_grad_(False).eval()
 

@@ -1,9 +1,7 @@
-"""Augmentations of what a discriminator sees: adaptive (ADA) and differentiable (DiffAugment).
+"""ADA: adaptive augmentation of what a discriminator sees, differentiable twice, as R1 needs.
 
 Karras et al., "Training generative adversarial networks with limited data", NeurIPS 2020, appendix
-B; Zhao et al., "Differentiable augmentation for data-efficient GAN training", NeurIPS 2020. Images
-are (N, 3, H, W) in [-1, 1]. What happens to a sample depends on its seed alone, not on its batch,
-and can be differentiated twice, as R1 does.
+B. Images are (N, 3, H, W) in [-1, 1]; a sample's augmentation depends on its seed alone.
 """
 
 import math
@@ -12,7 +10,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-from training.data.aligned import normals
+from training.data.aligned import seeded_normal
 
 BLIT = ("flip", "rotate90", "translate_int")
 GEOMETRY = ("scale", "rotate", "anisotropic", "translate")
@@ -20,10 +18,10 @@ COLOR = ("brightness", "contrast", "luma_flip", "hue", "saturation")
 CORRUPTION = ("filter", "noise", "cutout")
 TRANSFORMS = (*BLIT, *GEOMETRY, *COLOR, *CORRUPTION)
 
-# Set -> transform -> (factor of its probability, factor of its strength); what is left out is off.
+# Set -> transform -> (factor of its probability, factor of its strength); others are off.
 AUGMENTATIONS = {
     "ada": dict.fromkeys((*BLIT, *GEOMETRY, *COLOR), (1.0, 1.0)),
-    # Turned and recolored faces are what a generator of cartoons learns to draw first.
+    # With rotations and hues, a generator of cartoons learns rotated and recolored faces.
     "toon": {
         "flip": (1.0, 1.0),
         "translate_int": (1.0, 1.0),
@@ -45,7 +43,7 @@ SYM6 = (
     0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252,
     -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148,
 )  # fmt: skip
-# The fine pixel that lies on a coarse one: the filter's center of mass, not the middle of its taps.
+# The fine pixel at a coarse one: the filter's center of mass, not the middle of its taps.
 SYM6_CENTER = sum(i * tap for i, tap in enumerate(SYM6)) / sum(SYM6)
 SYM2 = tuple((a + b * math.sqrt(3)) / math.sqrt(32) for a, b in ((1, 1), (3, 1), (3, -1), (1, -1)))
 # Share of a natural image's power in each octave of `octaves`, lowest first.
@@ -55,11 +53,11 @@ EYE = torch.eye(4, dtype=torch.float64)
 LUMA = F.pad(torch.full((3, 3), 1 / 3, dtype=torch.float64), (0, 1, 0, 1))  # onto the grays
 CHROMA = torch.diag(torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)) - LUMA
 
-NOISE = 1 << 16  # salt of the noise's own stream, far from those of the training script
+NOISE = 1 << 16  # salt of the noise, far from those of the training
 
 
 class GridSample(torch.autograd.Function):
-    """Bilinear sampling as the linear map of the image that it is."""
+    """Bilinear sampling, a linear map of the image."""
 
     @staticmethod
     def forward(ctx, image, grid):
@@ -68,57 +66,57 @@ class GridSample(torch.autograd.Function):
         return F.grid_sample(image, grid, "bilinear", "zeros", align_corners=False)
 
     @staticmethod
-    def backward(ctx, slope):
+    def backward(ctx, gradient):
         (grid,) = ctx.saved_tensors
-        return GridSpread.apply(slope, grid, ctx.shape), None
+        return GridScatter.apply(gradient, grid, ctx.shape), None
 
 
-class GridSpread(torch.autograd.Function):
-    """The transpose of `GridSample`: adds each point's value to the pixels it was read from."""
+class GridScatter(torch.autograd.Function):
+    """The transpose of `GridSample`: adds each point's value to the pixels that it samples."""
 
     @staticmethod
-    def forward(ctx, slope, grid, shape):
+    def forward(ctx, gradient, grid, shape):
         ctx.save_for_backward(grid)
-        image = slope.new_zeros(1).expand(shape)  # read for the grid's slope only, which is off
+        image = gradient.new_zeros(1).expand(shape)  # not read without the grid's gradient
         return torch.ops.aten.grid_sampler_2d_backward(
-            slope, image, grid, 0, 0, False, [True, False]
+            gradient, image, grid, 0, 0, False, [True, False]
         )[0]
 
     @staticmethod
-    def backward(ctx, slope):
+    def backward(ctx, gradient):
         (grid,) = ctx.saved_tensors
-        return GridSample.apply(slope, grid), None, None
+        return GridSample.apply(gradient, grid), None, None
 
 
 def grid_sample(image: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Image (N, C, H, W) at a grid (N, h, w, 2) of (x, y) in [-1, 1]: (N, C, h, w), image's type.
 
-    `F.grid_sample`, bilinear, zero outside and without aligned corners, but differentiable twice by
-    the image; there is no derivative by the grid. Half types are computed in float32.
+    `F.grid_sample`, bilinear with zeros outside, but differentiable twice by the image and not by
+    the grid. Half types are computed in float32.
     """
     with torch.autocast(image.device.type, enabled=False):
         wide = image.float() if image.dtype.itemsize < 4 else image
         return GridSample.apply(wide, grid.detach().to(wide.dtype)).to(image.dtype)
 
 
-class Draws:
-    """Random numbers (N,) of the samples by transform, zero where it is off or its gate is closed.
+class AugmentNumbers:
+    """Random numbers (N,) per transform, zero in samples that do not get it.
 
-    All are products with the strength, so that a strength of 0 changes nothing.
+    All are multiplied by the strength, so that a strength of 0 changes nothing.
     """
 
     def __init__(
         self, seeds: torch.Tensor, p: float, augmentations: dict[str, tuple[float, float]]
     ):
         self.p, self.augmentations = p, augmentations
-        # Of each transform four gates and four values.
-        self.z = normals(seeds, 0, len(TRANSFORMS), 8).double()
+        # Four gates and four values per transform.
+        self.z = seeded_normal(seeds, 0, len(TRANSFORMS), 8).double()
         self.u = torch.special.ndtr(self.z)
 
     def strength(self, name: str, gate: int = 0) -> torch.Tensor:
         chance, strength = self.augmentations.get(name, (0.0, 0.0))
         p = self.p * chance
-        if name == "rotate":  # twice: before or after the stretch, or both, has probability p
+        if name == "rotate":  # before or after the stretch: both together have probability p
             p = 1 - math.sqrt(max(0.0, 1 - p))
         return strength * (self.u[:, TRANSFORMS.index(name), gate] < p)
 
@@ -126,7 +124,7 @@ class Draws:
         return self.strength(name, gate) * self.z[:, TRANSFORMS.index(name), 4 + value]
 
     def share(self, name: str, value: int = 0) -> torch.Tensor:
-        """Uniform in [0, 1), whatever gate and strength are."""
+        """Uniform in [0, 1), independent of gate and strength."""
         return self.u[:, TRANSFORMS.index(name), 4 + value]
 
     def uniform(self, name: str, value: int = 0, gate: int = 0) -> torch.Tensor:
@@ -134,13 +132,13 @@ class Draws:
         return self.strength(name, gate) * (2 * self.share(name, value) - 1)
 
     def choice(self, name: str, count: int) -> torch.Tensor:
-        """Whole numbers below `count`, all as likely; the strength is the share that is kept."""
+        """Uniform whole numbers below `count`; a share of 1 - strength becomes 0."""
         kept = self.share(name, 1) < self.strength(name)
         return (count * self.share(name)).long() * kept
 
 
-def on_some(change, images: torch.Tensor, some: torch.Tensor, *numbers: torch.Tensor):
-    """`change(images, *numbers)` for the samples in `some` (N,); the others stay untouched."""
+def apply_where(change, images: torch.Tensor, some: torch.Tensor, *numbers: torch.Tensor):
+    """`change(images, *numbers)` for the samples in `some` (N,); the others stay."""
     if not some.any():
         return images
     if some.all():
@@ -151,19 +149,19 @@ def on_some(change, images: torch.Tensor, some: torch.Tensor, *numbers: torch.Te
     return images.index_copy(0, on_device, changed)
 
 
-def mirrored(at: torch.Tensor, length: int) -> torch.Tensor:
-    """Coordinates folded into [0, length - 1], the outermost pixels being the mirrors."""
+def fold_coordinates(at: torch.Tensor, length: int) -> torch.Tensor:
+    """Reflects coordinates into [0, length - 1] at the outermost pixels."""
     last = length - 1
     return last - (at.remainder(2 * last) - last).abs()
 
 
-def mirrors(length: int, px: int) -> torch.Tensor:
-    """(length + 2 px, length): adds mirrored borders, which may be wider than the image."""
-    at = mirrored(torch.arange(-px, length + px), length)
+def mirror_matrix(length: int, px: int) -> torch.Tensor:
+    """(length + 2 px, length): adds mirrored borders of any width."""
+    at = fold_coordinates(torch.arange(-px, length + px), length)
     return F.one_hot(at, length).double()
 
 
-def banded(taps: torch.Tensor, rows: int, step: int) -> torch.Tensor:
+def banded_matrix(taps: torch.Tensor, rows: int, step: int) -> torch.Tensor:
     """Matrix with the taps in each row, `step` columns further right in each: a strided filter."""
     at = step * torch.arange(rows)[:, None] + torch.arange(len(taps))
     return torch.zeros(rows, int(at[-1, -1]) + 1, dtype=taps.dtype).scatter_(
@@ -189,8 +187,8 @@ def blit(images: torch.Tensor, mirror, turns, down, right) -> torch.Tensor:
         assert height == width, images.shape
         odd = odd.view(-1, 1, 1, 1).to(images.device)
         images = torch.where(odd, images.transpose(2, 3), images)
-    rows = mirrored(torch.arange(height) - down[:, None], height)
-    columns = mirrored(torch.arange(width) - right[:, None], width)
+    rows = fold_coordinates(torch.arange(height) - down[:, None], height)
+    columns = fold_coordinates(torch.arange(width) - right[:, None], width)
     upside_down = (turns == 1) | (turns == 2)
     left_right = (turns >= 2) ^ mirror.bool()
     rows = torch.where(upside_down[:, None], height - 1 - rows, rows)
@@ -206,38 +204,38 @@ def matrices(*entries) -> torch.Tensor:
     return torch.stack(columns, 1).view(count, size, size)
 
 
-def stretched(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def scale_matrix(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """(N, 3, 3) that scale by x and y."""
     return matrices(x, 0, 0, 0, y, 0, 0, 0, 1)
 
 
-def rotated(angle: torch.Tensor) -> torch.Tensor:
+def rotation_matrix(angle: torch.Tensor) -> torch.Tensor:
     """(N, 3, 3) that turn by an angle in radians."""
     cos, sin = angle.cos(), angle.sin()
     return matrices(cos, -sin, 0, sin, cos, 0, 0, 0, 1)
 
 
-def moved(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def translation_matrix(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """(N, 3, 3) that move by pixels."""
     return matrices(1, 0, x, 0, 1, y, 0, 0, 1)
 
 
-def finer(length: int) -> torch.Tensor:
+def upsample_matrix(length: int) -> torch.Tensor:
     """(2 length + 12, length) to twice as fine: pixel k comes to lie at 2k + 1 + SYM6_CENTER.
 
     Of mirrored borders of 6 px, what the filter covers in full. Up to 256 px a matrix takes less
     of a CPU's time than convolutions, and nowhere a graphics card's TF32.
     """
     taps = math.sqrt(2) * torch.tensor(SYM6, dtype=torch.float64)
-    return banded(taps, length + 12, 2).T[11:-11] @ mirrors(length, 6)
+    return banded_matrix(taps, length + 12, 2).T[11:-11] @ mirror_matrix(length, 6)
 
 
-def coarser(length: int) -> torch.Tensor:
+def downsample_matrix(length: int) -> torch.Tensor:
     """(length / 2 - 5, length) to half as fine: pixel k is what lies at 2k + SYM6_CENTER.
 
-    Undoes `finer` but for its outermost pixels, as the filter is orthogonal to its even shifts.
+    Undoes `upsample_matrix` except at the border, as the filter is orthogonal to its even shifts.
     """
-    return banded(torch.tensor(SYM6, dtype=torch.float64) / math.sqrt(2), length // 2 - 5, 2)
+    return banded_matrix(torch.tensor(SYM6, dtype=torch.float64) / math.sqrt(2), length // 2 - 5, 2)
 
 
 @lru_cache(maxsize=16)
@@ -246,7 +244,7 @@ def filters(make, length: int, dtype: torch.dtype, device: torch.device) -> torc
     return make(length).to(device, dtype)
 
 
-def resampled(make, images: torch.Tensor) -> torch.Tensor:
+def resample(make, images: torch.Tensor) -> torch.Tensor:
     """Both sides of the images through the matrix `make(length)`."""
     height, width = images.shape[2:]
     rows = filters(make, height, images.dtype, images.device)
@@ -255,10 +253,10 @@ def resampled(make, images: torch.Tensor) -> torch.Tensor:
 
 
 def grid_place(at: torch.Tensor, length: int) -> torch.Tensor:
-    """Where coordinates, in pixels from the center, are in `finer`, for `grid_sample`."""
+    """Coordinates for `grid_sample` of an upsampled image, from pixels from the center."""
     at = at + (length - 1) / 2
     covered = (at >= -3) & (at <= length + 2)
-    at = torch.where(covered, at, mirrored(at, length))
+    at = torch.where(covered, at, fold_coordinates(at, length))
     return (2 * at + 1 + SYM6_CENTER + 0.5) / (length + 6) - 1
 
 
@@ -275,51 +273,51 @@ def warp(images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
     y = (torch.arange(2 * height + 10).to(images) - fine) / 2 - (height - 1) / 2
     at = inverse[:, :, 0] * x + inverse[:, :, 1] * y[:, None] + inverse[:, :, 2]
     grid = torch.stack((grid_place(at[:, 0], width), grid_place(at[:, 1], height)), 3)
-    return resampled(coarser, grid_sample(resampled(finer, images), grid))
+    return resample(downsample_matrix, grid_sample(resample(upsample_matrix, images), grid))
 
 
-def geometry(draws: Draws, height: int, width: int) -> torch.Tensor:
+def geometry_matrix(numbers: AugmentNumbers, height: int, width: int) -> torch.Tensor:
     """(N, 3, 3) from the result to the images, in pixels from the center, in float64."""
-    scale = 2 ** (0.2 * draws.normal("scale"))
-    before = math.pi * draws.uniform("rotate", 0, gate=0)
-    after = math.pi * draws.uniform("rotate", 1, gate=1)
-    aspect = 2 ** (0.2 * draws.normal("anisotropic"))
-    right = 0.125 * width * draws.normal("translate", 0)
-    down = 0.125 * height * draws.normal("translate", 1)
+    scale = 2 ** (0.2 * numbers.normal("scale"))
+    before = math.pi * numbers.uniform("rotate", 0, gate=0)
+    after = math.pi * numbers.uniform("rotate", 1, gate=1)
+    aspect = 2 ** (0.2 * numbers.normal("anisotropic"))
+    right = 0.125 * width * numbers.normal("translate", 0)
+    down = 0.125 * height * numbers.normal("translate", 1)
     return (
-        stretched(1 / scale, 1 / scale)
-        @ rotated(-before)
-        @ stretched(1 / aspect, aspect)
-        @ rotated(-after)
-        @ moved(-right, -down)
+        scale_matrix(1 / scale, 1 / scale)
+        @ rotation_matrix(-before)
+        @ scale_matrix(1 / aspect, aspect)
+        @ rotation_matrix(-after)
+        @ translation_matrix(-right, -down)
     )
 
 
-def hue_turned(angle: torch.Tensor) -> torch.Tensor:
+def hue_matrix(angle: torch.Tensor) -> torch.Tensor:
     """(N, 4, 4) that turn colors about the axis of grays: Rodrigues' formula."""
     cos, sin = angle.cos().view(-1, 1, 1), angle.sin() / math.sqrt(3)
     across = matrices(0, -sin, sin, 0, sin, 0, -sin, 0, -sin, sin, 0, 0, 0, 0, 0, 0)
     return EYE - CHROMA + cos * CHROMA + across
 
 
-def chroma_scaled(factor: torch.Tensor) -> torch.Tensor:
+def saturation_matrix(factor: torch.Tensor) -> torch.Tensor:
     """(N, 4, 4) that scale the distance to gray; 0 makes gray."""
     return EYE - CHROMA + factor.view(-1, 1, 1) * CHROMA
 
 
-def luma_flipped(flip: torch.Tensor) -> torch.Tensor:
+def luma_flip_matrix(flip: torch.Tensor) -> torch.Tensor:
     """(N, 4, 4) that negate luma and keep hue where `flip` is 1, and do nothing where it is 0."""
     return EYE - 2 * flip.view(-1, 1, 1) * LUMA
 
 
-def colors(draws: Draws) -> torch.Tensor:
+def color_matrix(numbers: AugmentNumbers) -> torch.Tensor:
     """(N, 4, 4) of (R, G, B, 1) in [-1, 1], in float64; luma is the mean of the three."""
-    b = 0.2 * draws.normal("brightness")
-    c = 2 ** (0.5 * draws.normal("contrast"))
+    b = 0.2 * numbers.normal("brightness")
+    c = 2 ** (0.5 * numbers.normal("contrast"))
     return (
-        chroma_scaled(2 ** draws.normal("saturation"))
-        @ hue_turned(math.pi * draws.uniform("hue"))
-        @ luma_flipped(draws.choice("luma_flip", 2))
+        saturation_matrix(2 ** numbers.normal("saturation"))
+        @ hue_matrix(math.pi * numbers.uniform("hue"))
+        @ luma_flip_matrix(numbers.choice("luma_flip", 2))
         @ matrices(c, 0, 0, 0, 0, c, 0, 0, 0, 0, c, 0, 0, 0, 0, 1)
         @ matrices(1, 0, 0, b, 0, 1, 0, b, 0, 0, 1, b, 0, 0, 0, 1)
     )
@@ -332,7 +330,7 @@ def recolor(images: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     return mixed.view_as(images)
 
 
-def convolved(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def convolve(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """All of a * b, of len(a) + len(b) - 1 taps."""
     return F.conv1d(a.view(1, 1, -1), b.flip(0).view(1, 1, -1), padding=len(b) - 1).flatten()
 
@@ -340,27 +338,27 @@ def convolved(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def octaves(length: int) -> torch.Tensor:
     """Filters (4, length, length) for the octaves of frequency, lowest first; sum: the identity."""
     taps = torch.tensor(SYM2, dtype=torch.float64)
-    low = convolved(taps, taps.flip(0)) / 2
+    low = convolve(taps, taps.flip(0)) / 2
     bands, passed = [], torch.ones(1, dtype=torch.float64)
     for spacing in (1, 2, 4):
         spread = torch.zeros(spacing * (len(low) - 1) + 1, dtype=torch.float64)
         spread[::spacing] = low
-        lower = convolved(passed, spread)
+        lower = convolve(passed, spread)
         bands.append(F.pad(passed, [(len(lower) - len(passed)) // 2] * 2) - lower)
         passed = lower
     bands = (passed, *bands[::-1])
     return torch.stack(
-        [banded(band, length, 1) @ mirrors(length, len(band) // 2) for band in bands]
+        [banded_matrix(band, length, 1) @ mirror_matrix(length, len(band) // 2) for band in bands]
     )
 
 
-def octave_gains(draws: Draws) -> torch.Tensor:
+def octave_gains(numbers: AugmentNumbers) -> torch.Tensor:
     """(N, 4) for `octaves`, in float64: each raised or lowered, at the same expected power."""
     power = torch.tensor(POWER, dtype=torch.float64)
-    gains = torch.ones(len(draws.z), 4, dtype=torch.float64)
+    gains = torch.ones(len(numbers.z), 4, dtype=torch.float64)
     for band in range(4):
         one = torch.ones_like(gains)
-        one[:, band] = 2 ** draws.normal("filter", band, gate=band)
+        one[:, band] = 2 ** numbers.normal("filter", band, gate=band)
         gains = gains * one / (one.square() @ power).sqrt()[:, None]
     return gains
 
@@ -377,7 +375,7 @@ def refilter(images: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
 
 def add_noise(images: torch.Tensor, sigma: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
     """Images with normal noise of deviation `sigma` (N,), the same for a seed."""
-    noise = normals(seeds, NOISE, *images.shape[1:]).to(images)
+    noise = seeded_normal(seeds, NOISE, *images.shape[1:]).to(images)
     return images + sigma.to(images).view(-1, 1, 1, 1) * noise
 
 
@@ -397,63 +395,69 @@ def augment(
     seeds: torch.Tensor,
     augmentations: dict[str, tuple[float, float]] = AUGMENTATIONS["ada"],
 ) -> torch.Tensor:
-    """Each transform with probability `p` for each sample, same shape and type; p = 0: none.
+    """Applies each transform with probability `p` to each sample; values may leave [-1, 1].
 
-    Values may leave [-1, 1]. `seeds` are int64 (N,) on the CPU; `augmentations` is one of
-    `AUGMENTATIONS` or made like them. Half types are computed in float32.
+    Args:
+        images: (N, 3, H, W) in [-1, 1]; half types are computed in float32.
+        p: probability, 0 to 1; 0 changes nothing.
+        seeds: int64 (N,) on the CPU.
+        augmentations: a value of `AUGMENTATIONS`, or one like them.
 
     Raises:
-        ValueError: `p` is no probability, or there is no such transform.
+        ValueError: `p` is not a probability, or there is no such transform.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"p {p}: expected a probability, 0 to 1")
-    unknown = sorted(set(augmentations) - set(TRANSFORMS))
-    if unknown:
+    if unknown := sorted(set(augmentations) - set(TRANSFORMS)):
         raise ValueError(f"augmentations {unknown}: expected some of {', '.join(TRANSFORMS)}")
     assert seeds.shape == images.shape[:1], (seeds.shape, images.shape)
     if p == 0:
         return images
     with torch.autocast(images.device.type, enabled=False):
         wide = images.float() if images.dtype.itemsize < 4 else images
-        return transformed(wide, Draws(seeds, p, augmentations), seeds).to(images.dtype)
+        return apply_transforms(wide, AugmentNumbers(seeds, p, augmentations), seeds).to(
+            images.dtype
+        )
 
 
-def transformed(images: torch.Tensor, draws: Draws, seeds: torch.Tensor) -> torch.Tensor:
-    """Images through all stages in the order of the paper; a stage takes who is changed by it."""
+def apply_transforms(
+    images: torch.Tensor, numbers: AugmentNumbers, seeds: torch.Tensor
+) -> torch.Tensor:
+    """Applies all stages in the order of the paper, each to the samples that it changes."""
     height, width = images.shape[2:]
-    mirror, turns = draws.choice("flip", 2), draws.choice("rotate90", 4)
-    down = (0.125 * height * draws.uniform("translate_int", 0)).round().long()
-    right = (0.125 * width * draws.uniform("translate_int", 1)).round().long()
+    mirror, turns = numbers.choice("flip", 2), numbers.choice("rotate90", 4)
+    down = (0.125 * height * numbers.uniform("translate_int", 0)).round().long()
+    right = (0.125 * width * numbers.uniform("translate_int", 1)).round().long()
     some = (mirror != 0) | (turns != 0) | (down != 0) | (right != 0)
-    images = on_some(blit, images, some, mirror, turns, down, right)
+    images = apply_where(blit, images, some, mirror, turns, down, right)
 
-    inverse = geometry(draws, height, width)
-    images = on_some(warp, images, differs(inverse, torch.eye(3)), inverse)
-    matrix = colors(draws)
-    images = on_some(recolor, images, differs(matrix, torch.eye(4)), matrix)
-    gains = octave_gains(draws)
-    images = on_some(refilter, images, differs(gains, torch.ones(4)), gains)
-    sigma = 0.1 * draws.normal("noise").abs()
-    images = on_some(add_noise, images, sigma > 0, sigma, seeds)
-    side = 0.5 * draws.strength("cutout")
-    x, y = draws.share("cutout", 0), draws.share("cutout", 1)
-    return on_some(cut_out, images, side > 0, side, x, y)
+    inverse = geometry_matrix(numbers, height, width)
+    images = apply_where(warp, images, differs(inverse, torch.eye(3)), inverse)
+    matrix = color_matrix(numbers)
+    images = apply_where(recolor, images, differs(matrix, torch.eye(4)), matrix)
+    gains = octave_gains(numbers)
+    images = apply_where(refilter, images, differs(gains, torch.ones(4)), gains)
+    sigma = 0.1 * numbers.normal("noise").abs()
+    images = apply_where(add_noise, images, sigma > 0, sigma, seeds)
+    side = 0.5 * numbers.strength("cutout")
+    x, y = numbers.share("cutout", 0), numbers.share("cutout", 1)
+    return apply_where(cut_out, images, side > 0, side, x, y)
 
 
 def differs(values: torch.Tensor, neutral: torch.Tensor) -> torch.Tensor:
-    """Which samples (N,) have values that are not the neutral ones, but for rounding."""
+    """Which samples (N,) have values other than the neutral ones, up to rounding."""
     return ((values - neutral).abs() > 1e-9).flatten(1).any(1)
 
 
 class AdaptiveP:
-    """The probability of ADA, steered by how sure the discriminator is of real images.
+    """The probability of ADA, controlled by the discriminator's scores of real images.
 
     Karras et al. 2020, section 3: r_t, here `sign`, is the mean sign of the scores of real images
-    over the last `every` batches. Above `target` it means overfitting and `p` rises, else it falls,
-    by 1 in `images_to_one` images, within [0, cap].
+    over the last `every` batches. Above `target`, which means overfitting, `p` rises, else it
+    falls, by 1 in `images_to_one` images, within [0, cap].
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -479,7 +483,7 @@ class AdaptiveP:
         self.signs: list[float] = []
 
     def update(self, signs_mean: float, batch: int) -> None:
-        """`signs_mean`: of a batch of `batch` images, in [-1, 1], over all processes."""
+        """Counts a batch; `signs_mean`, in [-1, 1], is the mean sign over all processes."""
         self.signs.append(signs_mean)
         if len(self.signs) < self.every:
             return

@@ -5,11 +5,11 @@ Zhao et al., "Differentiable augmentation for data-efficient GAN training", Neur
 
 import torch
 
-from training.data.aligned import normals
+from training.data.aligned import seeded_normal
 from training.gan.ada import cut_out, take
 
 
-def jitter(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+def color_jitter(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Brightness +-0.5, saturation 0 to 2, contrast 0.5 to 1.5, by `u` (N, 3) in [0, 1)."""
     bright, saturation, contrast = u.to(images).T.reshape(3, -1, 1, 1, 1)
     images = images + bright - 0.5
@@ -19,8 +19,8 @@ def jitter(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     return mean + (contrast + 0.5) * (images - mean)
 
 
-def slide(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """Whole pixels, up to an eighth of a side either way, by `u` (N, 2); gray comes in."""
+def translate(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Shifts by whole pixels, up to an eighth of a side, by `u` (N, 2); gray fills the gap."""
     index, inside = [], []
     for size, share in zip(images.shape[2:], u.T, strict=True):
         most = int(size / 8 + 0.5)
@@ -28,8 +28,8 @@ def slide(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         at = torch.arange(size) - step[:, None]
         index.append(at.clamp(0, size - 1))
         inside.append((at >= 0) & (at < size))
-    seen = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-    return take(images, *index) * seen.to(images)
+    visible = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return take(images, *index) * visible.to(images)
 
 
 def cut_half(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
@@ -37,10 +37,10 @@ def cut_half(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     return cut_out(images, torch.full_like(u[:, 0], 0.5), u[:, 0], u[:, 1])
 
 
-# Policy -> its function and which of a sample's seven uniform numbers it takes.
+# Policy -> its function, and which of a sample's seven uniform numbers it uses.
 POLICIES = {
-    "color": (jitter, slice(0, 3)),
-    "translation": (slide, slice(3, 5)),
+    "color": (color_jitter, slice(0, 3)),
+    "translation": (translate, slice(3, 5)),
     "cutout": (cut_half, slice(5, 7)),
 }
 
@@ -50,9 +50,12 @@ def diff_augment(
     seeds: torch.Tensor,
     policy: tuple[str, ...] = ("color", "translation", "cutout"),
 ) -> torch.Tensor:
-    """DiffAugment: every sample through every policy in turn, same shape and type.
+    """Augments every sample by every policy in turn; values may leave [-1, 1].
 
-    Values may leave [-1, 1]. `seeds` are int64 (N,) on the CPU.
+    Args:
+        images: (N, 3, H, W) in [-1, 1].
+        seeds: int64 (N,) on the CPU; a sample's augmentation depends on its seed alone.
+        policy: names of `POLICIES`.
 
     Raises:
         ValueError: there is no such policy.
@@ -61,7 +64,7 @@ def diff_augment(
     if unknown:
         raise ValueError(f"policy {unknown}: expected some of {', '.join(POLICIES)}")
     assert seeds.shape == images.shape[:1], (seeds.shape, images.shape)
-    u = torch.special.ndtr(normals(seeds, 0, 7).double())
+    u = torch.special.ndtr(seeded_normal(seeds, 0, 7).double())
     with torch.autocast(images.device.type, enabled=False):
         wide = images.float() if images.dtype.itemsize < 4 else images
         for name in policy:

@@ -1,4 +1,4 @@
-"""Discriminators: they live here, so that a user of the app never loads them."""
+"""Discriminators; the app never loads them."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from toonify.models.stylegan2 import RESOLUTIONS, FullyConnected, clamp, tent
 
 
 def as_buffers(network: nn.Module) -> nn.Module:
-    """The network, its weights now buffers of the same names: no optimizer reaches them."""
+    """Turns the weights of a network into buffers of the same names, which no optimizer changes."""
     for layer in network.modules():
         for name, weight in list(layer.named_parameters(recurse=False)):
             delattr(layer, name)
@@ -53,22 +53,22 @@ class AnimeGANDiscriminator(nn.Module):
 def halve(image: torch.Tensor) -> torch.Tensor:
     """Half the height and width, (N, C, H, W) -> (N, C, H / 2, W / 2), by the filter [1, 3, 3, 1].
 
-    A flat picture stays flat within; outside lies zero, so its outermost pixels are 7/8 of it.
+    A flat image stays flat; as zeros surround it, its outermost pixels are 7/8 of it.
     """
     groups = image.shape[1]
     if image.device.type == "cpu":
-        # Slopes of a stride of 2 take CPUs four times as long in bfloat16 as all of this.
+        # In bfloat16, gradients of a stride of 2 take CPUs four times as long as this.
         every = F.conv2d(image, tent(image) / 4, padding=1, groups=groups)
         return every[..., ::2, ::2]
     return F.conv2d(image, tent(image) / 4, stride=2, padding=1, groups=groups)
 
 
 def minibatch_deviation(x: torch.Tensor, group: int) -> torch.Tensor:
-    """How much a batch varies: x (N, C, H, W) -> (N, 1, H, W), one value for each group.
+    """Minibatch standard deviation: x (N, C, H, W) -> (N, 1, H, W), one value per group.
 
-    The standard deviation over the group, mean over channels and pixels; Karras et al.,
+    The standard deviation over a group, averaged over channels and pixels; Karras et al.,
     "Progressive growing of GANs", ICLR 2018, sec. 3. Sample i is in group i modulo N / group.
-    Equal samples give 1e-4, not zero, so that the slope of the root is finite.
+    Equal samples give 1e-4, not zero, so that the gradient of the root is finite.
     """
     n, _, height, width = x.shape
     groups = x.unflatten(0, (group, n // group))
@@ -80,8 +80,8 @@ def minibatch_deviation(x: torch.Tensor, group: int) -> torch.Tensor:
 class Convolution(nn.Module):
     """Convolution and leaky ReLU: (N, I, H, W) -> (N, O, H / down, W / down).
 
-    Equalized learning rate, as in `FullyConnected`. Halving is a pass of the filter [1, 3, 3, 1],
-    which leaves H + 1 pixels of H with two of zeros around, and 3x3 weights with a stride of 2.
+    Equalized learning rate, as in `FullyConnected`. `down=2` filters by [1, 3, 3, 1], which turns H
+    pixels and two zeros on each side into H + 1, before 3x3 weights with a stride of 2.
     """
 
     def __init__(self, inputs, outputs, kernel, down=1, limit=None):
@@ -103,7 +103,7 @@ class Convolution(nn.Module):
 
 
 class Skip(nn.Module):
-    """The linear way past two convolutions: (N, I, H, W) -> (N, O, H / 2, W / 2)."""
+    """The linear skip connection of a block: (N, I, H, W) -> (N, O, H / 2, W / 2)."""
 
     def __init__(self, inputs, outputs):
         super().__init__()
@@ -115,7 +115,7 @@ class Skip(nn.Module):
 
 
 class Residual(nn.Module):
-    """Features (N, I, H, W) -> (N, O, H / 2, W / 2); the first block reads the picture itself."""
+    """Features (N, I, H, W) -> (N, O, H / 2, W / 2); the first block takes the image."""
 
     def __init__(self, inputs, outputs, first, limit=None):
         super().__init__()
@@ -131,7 +131,7 @@ class Residual(nn.Module):
 
 
 class Epilogue(nn.Module):
-    """Features (N, C, 4, 4) and how much they vary over the batch -> raw scores (N, 1)."""
+    """Features (N, C, 4, 4) with their minibatch standard deviation -> raw scores (N, 1)."""
 
     def __init__(self, channels, limit=None):
         super().__init__()
@@ -148,9 +148,9 @@ class StyleGAN2Discriminator(nn.Module):
     """Residual discriminator of StyleGAN2: image (N, 3, R, R) in [-1, 1] -> raw scores (N, 1).
 
     Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020. Sizes are as
-    in `StyleGAN2Generator`; the paper's at 1024 px has 29,012,513 parameters. Runs in autocast's
-    type if that is on, else in the parameters'; the minibatch deviation over groups of
-    `mbstd_group` samples, all that follows it, and the scores are at least float32.
+    in `StyleGAN2Generator`; the paper's at 1024 px has 29,012,513 parameters. Computes in the type
+    of autocast, else of the parameters; the minibatch standard deviation, over groups of
+    `mbstd_group` samples, and what follows it are at least float32.
     """
 
     def __init__(
@@ -177,11 +177,11 @@ class StyleGAN2Discriminator(nn.Module):
         self.b4 = Epilogue(outputs, conv_clamp)
 
     def freeze(self, first: int) -> None:
-        """Freeze-D: the `first` blocks from the image on stay as they are, for good.
+        """Freeze-D: freezes the `first` blocks, counted from the image.
 
         Mo, Cho, Shin, "Freeze the discriminator", CVPR workshop 2020. Their weights become buffers
-        of the same names: no later `requires_grad_` reaches them, and no process that trains along
-        expects their slopes. To be called before an optimizer is made.
+        of the same names, so that no `requires_grad_` changes them and other processes expect no
+        gradients of them. Call it before the optimizer is created.
         """
         if not 0 <= first <= len(self.sizes):
             raise ValueError(f"first={first}: expected 0 to {len(self.sizes)} blocks")
@@ -206,13 +206,13 @@ class StyleGAN2Discriminator(nn.Module):
             return self.b4(x, group)
 
 
-class SeedDiscriminator(nn.Module):
+class DCGANDiscriminator(nn.Module):
     """The public Toon-Generator's: image (N, 3, R, R) in [-1, 1] -> raw scores (N, 1).
 
-    R is 128 with five widths and doubles with each more. As published it has 44,615,297 parameters
-    and takes 2.17 GMAC an image. Its quirks are kept: batch norms after every convolution but the
-    last, the first one too, so that scores depend on the batch; biases before them; and all
-    parameters, their gains too, start from N(0, 0.02).
+    R is 128 with five channel counts and doubles with each further one. As published it has
+    44,615,297 parameters and takes 2.17 GMAC an image. Its quirks are kept: a batch norm after
+    every convolution but the last, so that scores depend on the batch; biases before them; and all
+    parameters, gains too, start from N(0, 0.02).
     """
 
     def __init__(self, channels: tuple[int, ...] = (128, 256, 512, 1024, 2048)):
@@ -232,10 +232,10 @@ class SeedDiscriminator(nn.Module):
         return self.disc(image).flatten(1)
 
 
-class NoCritic(nn.Linear):
-    """Stands where a discriminator would, in runs that have none.
+class NoDiscriminator(nn.Linear):
+    """Takes the place of the discriminator in runs without one.
 
-    It has a weight: processes that train along expect one.
+    It has a weight, as distributed training expects one.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""Losses of unconditional GANs as pure functions of tensors; the slope penalty R1 is in `losses`.
+"""Losses of unconditional GANs as pure functions of tensors; R1 is in `training.core.losses`.
 
 Scores are raw, (N, 1). Goodfellow et al., NeurIPS 2014 (non-saturating); Jolicoeur-Martineau, ICLR
 2019, and Huang et al., "The GAN is dead; long live the GAN!" (R3GAN), NeurIPS 2024 (relativistic).
@@ -46,30 +46,36 @@ ADVERSARIAL = {
 
 
 def path_lengths(image: torch.Tensor, ws: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
-    """How far pictures move per step of their latent: (N,), differentiable.
+    """Change of images per step of their latent: (N,), differentiable.
 
     Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020, sec. 3.2:
-    |J^T y| with y normal, over the root of the picture's pixels; root of the mean over the rows of
-    w+. `image` (N, 3, H, W) was drawn from `ws` (N, L, D); `normals` is like the picture. For a
-    picture that is a linear map of one row, the length of the map's transpose times y.
+    |J^T y| with y normal, divided by the root of the number of pixels; root of the mean square over
+    the layers of w+. For an image that is a linear map of one w: the norm of its transpose times y.
+
+    Args:
+        image: (N, 3, H, W), generated from `ws`.
+        ws: w+ (N, L, D).
+        normals: y, of the shape of `image`.
     """
     pixels = image.shape[2] * image.shape[3]
-    seen = (image * normals).sum() / pixels**0.5
-    (slope,) = torch.autograd.grad(seen, ws, create_graph=True)
-    return slope.square().sum(2).mean(1).sqrt()
+    product = (image * normals).sum() / pixels**0.5
+    (gradient,) = torch.autograd.grad(product, ws, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()
 
 
 class PathMean:
-    """The running mean length that path length regularization pulls towards."""
+    """The running mean length that path length regularization aims at."""
 
     def __init__(self, decay: float = 0.01):
         self.decay = decay
         self.mean = 0.0
 
     def penalty(self, lengths: torch.Tensor, mean_length: float) -> torch.Tensor:
-        """Mean squared distance to the running mean, which first moves towards `mean_length`.
+        """Mean squared distance to the running mean, which is updated first.
 
-        That is the mean of `lengths` over all processes.
+        Args:
+            lengths: (N,) lengths of this process.
+            mean_length: their mean over all processes.
         """
         self.mean += self.decay * (mean_length - self.mean)
         return (lengths - self.mean).square().mean()

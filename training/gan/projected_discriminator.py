@@ -1,8 +1,8 @@
-"""A discriminator on the features of a network that has seen many pictures already.
+"""A discriminator on the features of a pretrained network.
 
 Sauer, Chitta, Mueller, Geiger, "Projected GANs Converge Faster", NeurIPS 2021. The features are
-those of the bundled MobileNetV2, so a Frechet distance over the same network flatters what was
-trained against them: judge by another extractor.
+those of the bundled MobileNetV2, so a Frechet distance over the same network favors generators
+trained with it: evaluate them with another extractor.
 """
 
 from itertools import pairwise
@@ -18,11 +18,11 @@ from training.gan.discriminators import as_buffers
 
 STAGES = {1: 16, 3: 24, 6: 32, 13: 96, 17: 320}  # stage -> channels, at 1/2, 1/4, ... 1/32
 MIXED = (16, 32, 64, 64, 64)  # channels of each after mixing
-SMALLEST = 8  # px at which the heads stop halving
+MIN_SIDE = 8  # px at which the heads stop halving
 
 
-def without_norms(network: nn.Module) -> nn.Module:
-    """The network in eval mode, each batch norm folded into the convolution before it."""
+def fuse_batch_norms(network: nn.Module) -> nn.Module:
+    """Folds each batch norm of a network in eval mode into the convolution before it."""
     for group in network.modules():
         if isinstance(group, nn.Sequential):
             for i, (first, second) in enumerate(pairwise(list(group))):
@@ -33,24 +33,24 @@ def without_norms(network: nn.Module) -> nn.Module:
 
 
 def frozen_features(stages: tuple[int, ...]) -> nn.Module:
-    """MobileNetV2 up to the last of `stages`, without batch norms, as buffers: nothing is learned.
+    """MobileNetV2 up to the last of `stages`, without batch norms, frozen.
 
     Image (N, 3, R, R) in [-1, 1] -> {stage: (N, C, h, w)}.
     """
-    return as_buffers(without_norms(MobileNetV2Features(stages)))
+    return as_buffers(fuse_batch_norms(MobileNetV2Features(stages)))
 
 
 def random_convolution(inputs: int, outputs: int, kernel: int) -> nn.Module:
-    """A convolution that stays as it is drawn: Kaiming's normal numbers, no bias."""
+    """A frozen convolution with Kaiming's normal initialization and no bias."""
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight)
     return as_buffers(layer)
 
 
 class Head(nn.Sequential):
-    """Features (N, C, H, W) -> raw scores (N, P), one for each of P places.
+    """Features (N, C, H, W) -> raw scores (N, P), one for each of P positions.
 
-    Batch norms are over the batch at hand, also when it is judged for the generator.
+    Batch norms use the statistics of the batch, also for the generator's loss.
     """
 
     def __init__(self, inputs: int, side: int, channels: int):
@@ -58,23 +58,23 @@ class Head(nn.Sequential):
             return spectral_norm(nn.Conv2d(inputs, outputs, 4, bias=False, **kwargs))
 
         layers = []
-        while side > SMALLEST:
+        while side > MIN_SIDE:
             layers += [
                 convolution(inputs, channels, stride=2, padding=1),
                 nn.BatchNorm2d(channels, track_running_stats=False),
                 nn.LeakyReLU(0.2),
             ]
             inputs, side = channels, side // 2
-        padding = 0 if side == SMALLEST else 1
+        padding = 0 if side == MIN_SIDE else 1
         super().__init__(*layers, convolution(inputs, 1, padding=padding), nn.Flatten())
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Image (N, 3, R, R) in [-1, 1] -> raw scores (N, P) of places on five scales.
+    """Image (N, 3, R, R) in [-1, 1] -> raw scores (N, P) of positions on five scales.
 
-    Features of five stages are mixed across channels and, from the coarsest up, across scales, by
-    convolutions that stay as they were drawn; only a head for each scale is trained. Pictures of
-    one call share batch norms: real and drawn ones go in apart.
+    Frozen random convolutions mix features of five stages across channels and, from the coarsest
+    up, across scales; only one head per scale is trained. The images of a call share batch norms,
+    so real and generated ones need separate calls.
     """
 
     mbstd_group = None

@@ -1,44 +1,45 @@
-"""How good a generator's pictures are while it is trained, by pictures kept out of training."""
+"""Scores of a generator during training, against held-out images."""
 
 import torch
 
 from training.core import losses
 from training.core.perceptual import MobileNetV2Features
-from training.data.aligned import AlignedDraws
+from training.data.aligned import AlignedDataset
 from training.metrics import distances
 
 
 class SampleScore:
-    """How near a generator's pictures are to held-out ones, and how different from each other.
+    """Distance of generated images from held-out ones, and their diversity.
 
-    `kd_mobilenet_v2` is the kernel distance over the last features of MobileNetV2 (ImageNet), and
-    the score; `diversity` the mean feature distance of consecutive samples over that of consecutive
-    held-out pictures, 1 for samples as different as those.
+    `kd_mobilenet_v2`, the score, is the kernel distance over the last features of MobileNetV2
+    (ImageNet). `diversity` is the mean feature distance of consecutive samples, divided by that of
+    consecutive held-out images.
     """
 
-    def __init__(self, held: AlignedDraws, device: torch.device):
+    def __init__(self, held_out: AlignedDataset, device: torch.device):
         self.features = MobileNetV2Features((*distances.STAGES, 18)).to(device)
-        pictures = (held[i]["real"][None].float() / 127.5 - 1 for i in range(len(held)))
-        self.rows, self.apart = self.look(pictures)
+        images = (held_out[i]["real"][None].float() / 127.5 - 1 for i in range(len(held_out)))
+        self.rows, self.distance = self.extract(images)
 
     @torch.inference_mode()
-    def look(self, pictures):
-        """Rows (n, 1280) of pictures (1, 3, H, W), and the mean distance of neighbors."""
-        rows, apart, before = [], [], None
-        for picture in pictures:
-            found = self.features(picture.to(self.features.mean.device))
+    def extract(self, images):
+        """Features (n, 1280) of images (1, 3, H, W), and the mean distance of consecutive ones."""
+        rows, distances_found, previous = [], [], None
+        for image in images:
+            found = self.features(image.to(self.features.mean.device))
             rows.append(found.pop(18).mean((2, 3)).double().cpu())
             maps = list(found.values())
-            if before:
-                apart.append(float(losses.feature_distance(before, maps)))
-            before = maps
-        return torch.cat(rows).numpy(), sum(apart) / max(len(apart), 1)
+            if previous:
+                distances_found.append(float(losses.feature_distance(previous, maps)))
+            previous = maps
+        return torch.cat(rows).numpy(), sum(distances_found) / max(len(distances_found), 1)
 
-    def score(self, pictures) -> dict[str, float]:
-        rows, apart = self.look(pictures)
-        distance, _ = distances.kernel_inception_distance(rows, self.rows)
+    def score(self, images) -> dict[str, float]:
+        """Metrics of generated images (1, 3, H, W)."""
+        rows, distance = self.extract(images)
+        kernel_distance, _ = distances.kernel_inception_distance(rows, self.rows)
         return {
-            "kd_mobilenet_v2": distance,
-            "diversity": apart / max(self.apart, 1e-8),
-            "score": distance,
+            "kd_mobilenet_v2": kernel_distance,
+            "diversity": distance / max(self.distance, 1e-8),
+            "score": kernel_distance,
         }

@@ -58,11 +58,11 @@ def command(
     module: str, options: argparse.Namespace, names: Iterable[str], positional: Iterable[str] = ()
 ) -> str:
     """The command that measures the same figures, without the folders of absolute paths."""
-    words = ["python", "-m", module, *map(run_info.told, positional)]
+    words = ["python", "-m", module, *map(run_info.redact_path, positional)]
     for name in names:
         value = getattr(options, name)
         if value is not None:
-            words += [f"--{name}", run_info.told(value)]
+            words += [f"--{name}", run_info.redact_path(value)]
     for name in options.extractor or []:
         words += ["--extractor", name]
     return shlex.join(words)

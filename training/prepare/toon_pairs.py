@@ -29,7 +29,7 @@ from toonify.models.layer_swap import blend
 from training.core import records
 from training.core.model_io import open_network
 from training.data.aligned import drawn_latent
-from training.data.background import painted_ground
+from training.data.background import random_background
 from training.data.images import Picture
 from training.data.sources import open_pictures
 from training.prepare.looks import LOOKS, draw
@@ -196,7 +196,7 @@ def background(rng: np.random.Generator, side: int, scenes: list[Picture]) -> np
         box = (left, top, left + part, top + part)
         found = np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS, box=box))
     else:
-        found = painted_ground(rng, side)
+        found = random_background(rng, side)
     if rng.random() < 0.4:
         found = cv2.GaussianBlur(found, (0, 0), rng.uniform(2, 8))
     return found

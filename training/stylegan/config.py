@@ -1,49 +1,74 @@
-"""Settings of a StyleGAN run, and the presets that they start from."""
+"""Settings and presets of StyleGAN2 and MobileStyleGAN."""
 
 from dataclasses import dataclass, replace
 
 from training.core.config import setting
-from training.gan.config import GANSettings, refuse_bad_game, refuse_choices, refuse_odd_groups
+from training.gan.config import GANSettings
 
 
 @dataclass(frozen=True)
 class StyleGANSettings(GANSettings):
     """A run of StyleGAN2 or MobileStyleGAN. Half-lives and ADA are counted in images."""
 
-    data: str = setting("", "aligned pictures: folder, zip, tar or owner/name; or pairs with w")
-    look: str = setting(
-        "", "look of the pairs that cartoon_filter drew into --data; empty: no pairs"
-    )
-    start_from: str = setting("", "generator to start from: folder or name; empty: from noise")
-    critic_from: str = setting("", "safetensors file of a discriminator to start from")
-    resolution: int = setting(64, "px that are trained at; of MobileStyleGAN one of its heads")
-    channel_base: int = setting(16384, "channels at r px are this over r, at most --channel-max")
-    channel_max: int = setting(512, "most channels of the generator")
+    data: str = setting("", "aligned images: folder, zip, tar or owner/name; or pairs with w")
+    look: str = setting("", "look of the pairs in --data that cartoon_filter drew; empty: no pairs")
+    start_from: str = setting("", "generator to fine-tune: folder or name; empty: a new one")
+    d_from: str = setting("", "safetensors file of a discriminator to start from")
+    resolution: int = setting(64, "side of the images in px; of MobileStyleGAN one of its heads")
+    channel_base: int = setting(16384, "channels at R px are this divided by R")
+    channel_max: int = setting(512, "maximum channels of the generator")
     latent: int = setting(512, "size of z and w")
     mapping_layers: int = setting(8, "layers of the mapping network")
-    conv_clamp: float = setting(0.0, "bound of features in half precision, 256 usual; 0: none")
-    critic_base: int = setting(0, "channel base of the discriminator; 0: the generator's")
-    critic_max: int = setting(0, "most channels of the discriminator; 0: the generator's")
-    noise: str = setting("random", "noise inputs while training: random, const or none")
+    conv_clamp: float = setting(0.0, "bound of features in half precision, usually 256; 0 for none")
+    d_base: int = setting(0, "channel base of the discriminator; 0 for the generator's")
+    d_max: int = setting(0, "maximum channels of the discriminator; 0 for the generator's")
+    noise: str = setting(
+        "random", "noise inputs during training", choices=("random", "const", "none")
+    )
 
     relative_rates: bool = setting(
-        False,
-        "true or false: a tensor's rate is --lr-g times its root mean square (MobileStyleGAN)",
+        False, "whether the learning rate of a tensor is --lr-g times its root mean square"
     )
-    weight_adversarial: float = setting(1.0, "of the adversarial loss; 0: no discriminator")
-    weight_color: float = setting(0.0, "of colors, cell by cell, to the start's picture; 0: off")
-    weight_path: float = setting(2.0, "of path length regularization; 0: off")
-    path_every: int = setting(4, "steps between two of it, each as much heavier")
-    path_share: float = setting(0.5, "share of the batch that it looks at")
-    freeze_mapping: bool = setting(False, "true or false: w of a z stays what it is")
-    freeze_d: int = setting(0, "blocks of the discriminator, from the picture on, that stay")
+    weight_adversarial: float = setting(
+        1.0, "weight of the adversarial loss; 0 for no discriminator"
+    )
+    weight_color: float = setting(0.0, "weight of the color distance to the start's image")
+    weight_path: float = setting(2.0, "weight of path length regularization")
+    path_every: int = setting(4, "steps between two of it, weighted by as much", minimum=1)
+    path_share: float = setting(0.5, "share of the batch in path length regularization", maximum=1)
+    freeze_mapping: bool = setting(False, "whether the mapping network is frozen")
+    freeze_d: int = setting(0, "number of frozen blocks of the discriminator, from the image on")
 
-    weight_pair: float = setting(0.0, "of L1 to the drawing of the same w; needs --look")
-    weight_pair_features: float = setting(0.0, "of feature distance to that drawing")
-    window: int = setting(0, "px of windows of full-size pictures to train on; 0: whole ones")
+    weight_pair: float = setting(0.0, "weight of L1 to the image of the same w; requires --look")
+    weight_pair_features: float = setting(0.0, "weight of the feature distance to that image")
+    window: int = setting(0, "side in px of windows of full-size images; 0 for whole images")
+
+    def check(self) -> None:
+        """See `RunSettings.check`."""
+        super().check()
+        if bool(self.weight_pair or self.weight_pair_features) != bool(self.look):
+            raise ValueError(
+                f"--look {self.look!r} with --weight-pair {self.weight_pair} and "
+                f"--weight-pair-features {self.weight_pair_features}: expected a look and a "
+                "weight, or neither"
+            )
+        if not self.look and not self.weight_adversarial:
+            raise ValueError("--weight-adversarial 0: requires --look")
+        if self.weight_color and not self.start_from:
+            raise ValueError(f"--weight-color {self.weight_color}: requires --start-from")
+        if self.window and (self.weight_adversarial or not self.look):
+            raise ValueError(f"--window {self.window}: requires --look, --weight-adversarial 0")
+        self.refuse(not self.path_share, "path_share", "a number above 0, at most 1")
+        if self.freeze_d and self.discriminator == "projected":
+            raise ValueError(
+                f"--freeze-d {self.freeze_d} with --discriminator projected: expected 0, as its "
+                "features are frozen"
+            )
+        if self.weight_adversarial:
+            self.check_groups()
 
 
-# Karras et al. 2020a ("auto" of their code): the rule for R1, EMA of ten thousand images or less.
+# Karras et al. 2020a ("auto" in their code): the rule for R1, EMA of up to ten thousand images.
 PUBLISHED = StyleGANSettings(
     batch=32,
     max_images=25_000_000,
@@ -54,7 +79,7 @@ PUBLISHED = StyleGANSettings(
     mapping_layers=2,
 )
 
-# Pairs alone, no discriminator: the same w draws what the teacher draws of that face.
+# Pairs without a discriminator: from the same w, the image that the teacher draws of that face.
 TOON = StyleGANSettings(
     batch=2,
     max_images=8_000,
@@ -118,9 +143,9 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
         mixing=0.0,
         gamma=0.5,
     ),
-    # A generator of ours learns from a folder of aligned drawings, a few hundred of them: frozen
-    # features judge, as a discriminator that starts from nothing teaches the base stripes first.
-    # Every face keeps its colors: left alone, all skins draw together to the drawings' mean.
+    # Fine-tuning on a few hundred aligned drawings. The discriminator looks at pretrained features,
+    # as a new one teaches the base stripes first. Every face keeps its colors; without that, all
+    # skin tones converge to the mean of the drawings.
     "transfer": replace(
         PUBLISHED,
         start_from="portrait",
@@ -129,13 +154,13 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
         relative_rates=True,
         batch=8,
         max_images=20_000,
-        critic="projected",
+        discriminator="projected",
         loss="hinge",
         lr_g=0.0004,
         lr_d=0.001,
         decay_images=12_000,
-        critic_base=8192,
-        critic_max=256,
+        d_base=8192,
+        d_max=256,
         weight_color=60.0,
         weight_path=0.0,
         freeze_mapping=True,
@@ -148,37 +173,6 @@ STYLEGAN_PRESETS: dict[str, StyleGANSettings] = {
         validate_every_images=4_000,
     ),
     "toon": TOON,
-    # After it: the layers that draw 512 and 1024 px, on windows of full-size pictures.
+    # After `toon`: the layers of 512 and 1024 px, on windows of full-size images.
     "toon-fine": replace(TOON, resolution=1024, window=256, max_images=3_000, decay_images=2_000),
 }
-
-NOISES = {"noise": ("random", "const", "none")}
-
-
-def refuse_nonsense(settings: StyleGANSettings) -> StyleGANSettings:
-    """The settings; ValueError, naming the option, if they do not fit each other."""
-    s = settings
-    refuse_choices(s, NOISES)
-    if bool(s.weight_pair or s.weight_pair_features) != bool(s.look):
-        raise ValueError(
-            f"--look {s.look!r} with --weight-pair {s.weight_pair} and --weight-pair-features "
-            f"{s.weight_pair_features}: expected a look and a weight, or neither"
-        )
-    if not s.look and not s.weight_adversarial:
-        raise ValueError("--weight-adversarial 0: expected --look, there is nothing to learn from")
-    if s.weight_color and not s.start_from:
-        raise ValueError(
-            f"--weight-color {s.weight_color}: expected --start-from, whose colors are kept"
-        )
-    if s.window and (s.weight_adversarial or not s.look):
-        raise ValueError(f"--window {s.window}: expected pairs and --weight-adversarial 0")
-    if not 0 < s.path_share <= 1:
-        raise ValueError(f"--path-share {s.path_share}: expected above 0, at most 1")
-    if s.freeze_d and s.critic == "projected":
-        raise ValueError(
-            f"--freeze-d {s.freeze_d} with --critic projected: expected 0, its features are frozen"
-        )
-    refuse_bad_game(s)
-    if s.weight_adversarial:
-        refuse_odd_groups(s)
-    return settings

@@ -35,7 +35,7 @@ from toonify import faces as face_room
 from toonify import hub, images, latents
 from toonify.faces.attributes import Measured
 from toonify.models import FACE_MODELS
-from toonify.models.layer_swap import rows_between
+from toonify.models.layer_swap import layers_between
 from training.metrics import contact_sheet as sheets
 
 SIDE = 256  # px of the drawn faces
@@ -323,7 +323,7 @@ def make(
     """
     if network.resolution < SIDE:
         raise ValueError(f"model draws {network.resolution} px; expected at least {SIDE}")
-    rows = {name: rows_between(network, *trait.sides) for name, trait in TRAITS.items()}
+    rows = {name: layers_between(network, *trait.sides) for name, trait in TRAITS.items()}
     dimensions = network.config.w_dim
     judged = read_judged(judged_file, dimensions) if judged_file else {}
     if measured_file and measured_file.exists():

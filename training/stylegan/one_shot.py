@@ -1,21 +1,20 @@
-"""One drawn portrait in, a toon generator of its style out, in minutes.
+"""Fine-tunes a toon generator on one drawn portrait, in minutes.
 
     python training/stylegan/one_shot.py DRAWING --out runs/mine
 
-After JoJoGAN (Chong and Forsyth, ECCV 2022): the drawing's face is aligned and found in w+; copies
-of that latent whose finer rows are those of random people are all taught to draw the drawing, by
-perceptual features and pixels. What the rows share, pose and identity, is kept for others; what the
-drawing does to a face becomes the generator's way to draw any. First the layers up to 256 px learn
-(`runs/mine/shape`), then, on windows of the full picture, the finest: `runs/mine/fine/model` is the
-generator for the pipeline. A StyleGAN2 learns all at once, on full pictures: then it is
-`runs/mine/shape/model`. `--resume` goes on where it stopped.
+After JoJoGAN (Chong and Forsyth, ECCV 2022): the drawing's face is aligned and inverted to w+.
+Copies of that latent whose finer layers come from random people must all give the drawing, by
+perceptual features and pixels, so that the generator learns its style and not its person. First the
+layers up to 256 px are trained (`runs/mine/shape`), then the finest on windows of the full image:
+`runs/mine/fine/model` is the generator. A StyleGAN2 is trained in one stage, on full images:
+`runs/mine/shape/model`. `--resume` continues where it stopped.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch
@@ -32,24 +31,24 @@ from training.core.checkpoint import checkpoints
 from training.core.config import replace_settings
 from training.core.model_io import open_network
 from training.core.trainer import pick_device, train
-from training.data.aligned import normals, seed_of
+from training.data.aligned import seed_of, seeded_normal
 from training.stylegan.config import TOON, StyleGANSettings
 from training.stylegan.objective import StyleGANObjective
 
-MIXED_FROM = 64  # px of the features from which on rows are other people's
+MIXED_FROM = 64  # resolution of the first layer that is mixed with other people's
 LATENT = "reference"
 
 
-class OneShotDraws(Dataset):
-    """Draw i: {"real": the drawing, uint8 (3, side, side), "w": w+ (L, D), "seed": int}.
+class OneShotDataset(Dataset):
+    """Sample i: {"real": the drawing, uint8 (3, side, side), "w": w+ (L, D), "seed": int}.
 
-    From row `row` on, w+ lies between the drawing's own and that of a random person: `mix` 1 is all
-    the other's. Draw i depends on `seed` and i alone.
+    From layer `first` on, w+ is interpolated between the drawing's and a random person's, which
+    `mix` 1 takes entirely. Sample i depends on `seed` and i alone.
     """
 
-    def __init__(self, drawing, w, mapping, row: int, mix: float, length: int, seed: int):
+    def __init__(self, drawing, w, mapping, first: int, mix: float, length: int, seed: int):
         self.drawing, self.w, self.mapping = drawing, w, mapping
-        self.row, self.mix, self.length, self.seed = row, mix, length, seed
+        self.first, self.mix, self.length, self.seed = first, mix, length, seed
 
     def __len__(self) -> int:
         return self.length
@@ -57,17 +56,17 @@ class OneShotDraws(Dataset):
     @torch.no_grad()
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         own = torch.tensor(seed_of(self.seed, index))
-        other = self.mapping(normals(own[None], 0, self.mapping.fc0.weight.shape[1]))[0]
+        other = self.mapping(seeded_normal(own[None], 0, self.mapping.fc0.weight.shape[1]))[0]
         w = self.w.clone()
-        w[self.row :] = w[self.row :].lerp(other, self.mix)
+        w[self.first :] = w[self.first :].lerp(other, self.mix)
         return {"real": self.drawing, "w": w, "seed": own}
 
 
-def aligned(drawing: Image.Image) -> Image.Image:
-    """The face of a drawing as an FFHQ crop of 1024 px; a square without one is taken as it is.
+def align(drawing: Image.Image) -> Image.Image:
+    """Aligns the face of a drawing as an FFHQ crop of 1024 px; a square without a face is scaled.
 
     Raises:
-        ValueError: no face is found and the drawing is no square.
+        ValueError: no face is found and the drawing is not square.
     """
     found = faces.detect(drawing)
     if found:
@@ -76,21 +75,23 @@ def aligned(drawing: Image.Image) -> Image.Image:
         return drawing.resize((1024, 1024), Image.Resampling.LANCZOS)
     raise ValueError(
         f"no face found in the drawing of {drawing.width}x{drawing.height} px; expected a frontal "
-        "portrait, or a square that is aligned like FFHQ: eyes at half the height, a quarter of "
+        "portrait, or a square aligned like FFHQ: eyes at half the height, a quarter of "
         "the side apart"
     )
 
 
 def open_encoder(options: argparse.Namespace, base: Generator) -> Encoder | None:
-    """The encoder that was named, else the base's own; None where it has none.
+    """Opens the encoder of `--encoder`, or the base's own; None if it has none.
 
     Raises:
-        ValueError: it is another base's, or there is none and nothing to do without it.
+        ValueError: the encoder is for another base, or there is none and no refinement either.
     """
     source = options.encoder or hub.encoder_of(hub.resolve_model(options.base))
     if source is None:
         if not options.refine_steps:
-            raise ValueError("--refine-steps 0: the base has no encoder; expected steps, or one")
+            raise ValueError(
+                "--refine-steps 0: the base has no encoder; expected steps, or --encoder"
+            )
         return None
     encoder = open_network("--encoder", source, {"encoder": Encoder})
     try:
@@ -103,15 +104,12 @@ def open_encoder(options: argparse.Namespace, base: Generator) -> Encoder | None
 def find_latent(
     crop: Image.Image, base: Generator, encoder: Encoder | None, steps: int
 ) -> torch.Tensor:
-    """w+ (L, D) of a drawing's crop: the encoder's answer, refined by `steps`.
-
-    Without an encoder the steps begin at the mean face.
-    """
+    """w+ (L, D) of a drawing's crop: the encoder's, or the mean face's, refined by `steps`."""
     small = crop.resize((inversion.SIDE, inversion.SIDE), Image.Resampling.LANCZOS)
     face = images.to_tensor(small)
     if encoder is None:
-        eyes = open_network("--encoder", hub.DEFAULT_ENCODER, {"encoder": Encoder})
-        guide = inversion.guide_for(base, eyes.requires_grad_(False).perceive)
+        perceptual = open_network("--encoder", hub.DEFAULT_ENCODER, {"encoder": Encoder})
+        guide = inversion.guide_for(base, perceptual.requires_grad_(False).perceive)
         start = base.mapping.w_avg.expand(1, base.num_ws, -1)
     else:
         guide = encoder
@@ -120,10 +118,10 @@ def find_latent(
     return inversion.refine(face, start, base, guide, steps, side=inversion.side_for(base))[0]
 
 
-def settings_of(options: argparse.Namespace, stage: str, base: Generator) -> StyleGANSettings:
-    """Settings of one of the two stages: the largest small image head, then windows.
+def stage_settings(options: argparse.Namespace, stage: str, base: Generator) -> StyleGANSettings:
+    """Settings of a stage: "shape" at MobileStyleGAN's second largest head, "fine" on windows.
 
-    StyleGAN2, which draws no windows, has only the first, on full pictures.
+    StyleGAN2 has the first stage only, on full images.
     """
     fine = stage == "fine"
     full = base.resolution
@@ -152,24 +150,24 @@ def settings_of(options: argparse.Namespace, stage: str, base: Generator) -> Sty
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("drawing", type=Path, help="picture of one drawn portrait")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("drawing", type=Path, help="image of one drawn portrait")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--base", default=hub.DEFAULT_BASE, help="generator to start from")
-    parser.add_argument(
-        "--encoder", help="encoder of its w+ (default: its own; without one, steps)"
-    )
-    parser.add_argument("--title", default="", help="what it is called in menus")
-    parser.add_argument("--license", default="", help="license of the drawing")
-    parser.add_argument("--refine-steps", type=int, default=60, help="to find the drawing's latent")
-    parser.add_argument("--mix", type=float, default=0.7, help="share of others in the finer rows")
-    parser.add_argument("--shape-images", type=int, default=400, help="of the first stage")
-    parser.add_argument("--fine-images", type=int, default=200, help="of the second; 0: none")
-    parser.add_argument("--lr", type=float, default=0.006, help="relative learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    for name, default, what in (
+        ("--base", hub.DEFAULT_BASE, "generator to fine-tune"),
+        ("--refine-steps", 60, "optimization steps that find the drawing's latent"),
+        ("--mix", 0.7, "share of other people's latents in the finer layers"),
+        ("--shape-images", 400, "number of images of the first stage"),
+        ("--fine-images", 200, "number of images of the second stage, 0 for none"),
+        ("--lr", 0.006, "learning rate, relative to the size of each tensor"),
+        ("--seed", 0, "random seed"),
+    ):
+        help = f"{what} (default: {default})"
+        parser.add_argument(name, type=type(default), default=default, help=help)
+    parser.add_argument("--encoder", help="encoder of the generator (default: the generator's own)")
+    parser.add_argument("--title", default="", help="name in menus (default: the drawing's)")
+    parser.add_argument("--license", default="", help="license of the drawing (default: none)")
+    parser.add_argument("--resume", action="store_true", help="continue where the run stopped")
     options = parser.parse_args(arguments)
     for name, least in (("refine_steps", 0), ("shape_images", 2), ("fine_images", 0)):
         if getattr(options, name) < least:
@@ -179,16 +177,16 @@ def main(arguments: list[str] | None = None) -> None:
     if not 0 <= options.mix <= 1:
         parser.error(f"--mix {options.mix}: expected 0 to 1")
     try:
-        teach(options)
+        fine_tune(options)
     except ValueError as error:
         parser.error(str(error))
     except (OSError, FloatingPointError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
-def teach(options: argparse.Namespace) -> None:
-    """Finds the drawing's latent, then trains the two stages."""
-    crop = aligned(images.load(options.drawing))
+def fine_tune(options: argparse.Namespace) -> None:
+    """Inverts the drawing, then trains the stages."""
+    crop = align(images.load(options.drawing))
     base = open_network("--base", options.base, FACE_MODELS)
     fine = options.fine_images and isinstance(base, MobileStyleGAN)
     stages = ["shape", "fine"] if fine else ["shape"]
@@ -203,18 +201,18 @@ def teach(options: argparse.Namespace) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         latents.save_latent(kept, w[None], Path(options.base).name)
         images.save(crop, options.out / "reference.png")
-    row = base.synthesis.first_row(MIXED_FROM)
+    first = base.synthesis.first_layer(MIXED_FROM)
     for stage in stages:
-        settings = settings_of(options, stage, base)
+        settings = stage_settings(options, stage, base)
         side = settings.resolution
         pixels = np.array(crop.resize((side, side), Image.Resampling.LANCZOS))
         drawing = torch.from_numpy(pixels).permute(2, 0, 1)
-        dataset = OneShotDraws(
-            *(drawing, w, base.mapping, row, options.mix), settings.max_images, settings.seed
+        dataset = OneShotDataset(
+            *(drawing, w, base.mapping, first, options.mix), settings.max_images, settings.seed
         )
         objective = StyleGANObjective(settings, pick_device(), dataset)
-        begun = bool(checkpoints(Path(settings.out)))
-        progress = train(objective, settings, resume=begun)
+        resume = bool(checkpoints(Path(settings.out)))
+        progress = train(objective, settings, resume=resume)
         print(f"{stage}: {progress.images} images in {progress.seconds / 60:.1f} minutes")
     print(f"{settings.out}/model")
 

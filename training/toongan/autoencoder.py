@@ -1,11 +1,10 @@
-"""A generator that also learns to redraw pictures: an encoder finds the z that it should draw from.
+"""A generator that also reconstructs images, with an encoder that finds the z to start from.
 
 Larsen et al., "Autoencoding beyond pixels using a learned similarity metric" (VAE-GAN), ICML 2016.
-Redrawing gives every pixel a slope from the first step on, where the game alone takes long to find
-a face, and it keeps kinds of faces from being forgotten. The game alone is content with one fringe
-for all faces of noise. Therefore the encoder is also to find the z of what was drawn from noise
-(Chen et al., InfoGAN, 2016), and features of such faces are to differ at each place as much as
-those of real ones do. Only the generator is exported.
+Reconstruction gives every pixel a gradient from the first step on, where the adversarial loss alone
+takes long to find a face, and it keeps the generator from forgetting kinds of faces. To keep
+generated faces diverse, the encoder also predicts the z of generated images (Chen et al., InfoGAN,
+2016), and their features must vary as much as those of real images. Only the generator is exported.
 """
 
 import torch
@@ -14,16 +13,16 @@ from accelerate.utils import reduce
 from torch import nn
 
 from training.core.losses import feature_distance
-from training.gan.objective import Trainee
+from training.gan.objective import GeneratorWrapper
 from training.gan.projected_discriminator import frozen_features
 
-STAGES = (1, 3, 6, 13)  # of MobileNetV2: what pictures are compared by
+STAGES = (1, 3, 6, 13)  # of MobileNetV2, for the reconstruction distance
 
 
 class Encoder(nn.Module):
-    """Picture (N, 3, R, R) and features of its stages 6 and 13 -> mean and log variance of z.
+    """Image (N, 3, R, R) and its features of stages 6 and 13 -> mean and log variance of z.
 
-    Both (N, z_dim). Colors come from the picture itself, which features know little of.
+    Both are (N, z_dim). Colors come from the image itself, as features hardly know them.
     """
 
     def __init__(self, resolution: int, z_dim: int, width: int = 32, hidden: int = 512):
@@ -34,20 +33,19 @@ class Encoder(nn.Module):
         self.fc = nn.Linear((2 * width + 3) * self.side**2, hidden)
         self.out = nn.Linear(hidden, 2 * z_dim)
 
-    def forward(self, picture: torch.Tensor, features: dict[int, torch.Tensor]):
-        small = F.adaptive_avg_pool2d(picture, self.side)
+    def forward(self, image: torch.Tensor, features: dict[int, torch.Tensor]):
+        small = F.adaptive_avg_pool2d(image, self.side)
         x = torch.cat((self.fine(features[6]), self.coarse(features[13]), 2 * small), 1)
         x = F.leaky_relu(self.fc(F.leaky_relu(x, 0.2).flatten(1)), 0.2)
         mean, log_variance = self.out(x).chunk(2, 1)
         return mean, log_variance.clamp(-10, 2)
 
 
-class Spread(nn.Module):
-    """Codes (N, D) -> how far codes as a whole are from z, in nats; 0 for N(0, I).
+class MomentMatching(nn.Module):
+    """Codes (N, D) -> divergence of their distribution from N(0, I), in nats; 0 if they match.
 
-    The divergence KL(N(0, S) || N(0, I)) of their second moments S, followed over batches. Without
-    it codes gather in a corner of z, where the game does not care: noise then draws one face only,
-    since it never meets what redrawing has taught.
+    KL(N(0, S) || N(0, I)) of a running mean S of their second moments. Without it codes gather in a
+    corner of z that noise never samples, and noise gives a single face.
     """
 
     def __init__(self, dimensions: int, rate: float = 0.02):
@@ -55,108 +53,115 @@ class Spread(nn.Module):
         self.rate = rate
         self.register_buffer("moments", torch.eye(dimensions))
 
-    def forward(self, codes: torch.Tensor, follow: bool) -> torch.Tensor:
+    def forward(self, codes: torch.Tensor, update: bool) -> torch.Tensor:
         codes = codes.float()
-        # Not by `@`, which autocast would do in half precision.
+        # Not by `@`, which autocast would compute in half precision.
         batch = torch.mul(codes[:, :, None], codes[:, None, :]).mean(0)
-        known = self.moments.lerp(reduce(batch.detach(), "mean"), self.rate)
-        if follow:
-            self.moments.copy_(known)
-        # The slope is that at the followed moments: those of one batch have no full rank.
-        eye = torch.eye(len(known), device=known.device)
-        slope = (eye - torch.linalg.inv(known)) / 2
-        nats = (known.trace() - len(known) - torch.linalg.slogdet(known).logabsdet) / 2
-        return nats + (slope * (batch - batch.detach())).sum()
+        moments = self.moments.lerp(reduce(batch.detach(), "mean"), self.rate)
+        if update:
+            self.moments.copy_(moments)
+        # The gradient is that at the running moments, as those of one batch have no full rank.
+        eye = torch.eye(len(moments), device=moments.device)
+        gradient = (eye - torch.linalg.inv(moments)) / 2
+        nats = (moments.trace() - len(moments) - torch.linalg.slogdet(moments).logabsdet) / 2
+        return nats + (gradient * (batch - batch.detach())).sum()
 
 
-class Redrawing(Trainee):
-    """A trainee whose first pictures of a batch redraw real ones; also gives what that cost.
+class AutoencodingGenerator(GeneratorWrapper):
+    """Reconstructs the first images of a batch from their codes; the others come from z.
 
-    Of a batch with `redrawn` = k, pictures 0 to k - 1 are drawn from codes of the real ones, the
-    others from z. Gives pictures, their w+ and {"redraw", "prior", "match", "recover", "variety"}:
-    the distance of the first k to the real ones, in values and in features; the nats that their
-    codes take; how far all codes together are from z; how badly the others' z is read off them;
-    and how unlike the others' differences are to those of real ones.
+    Returns images, their w+ and losses, of which the first three are of the first
+    `reconstructed` = k images, and the others of the rest:
+
+    - "reconstruction": distance from the real images, in pixels and features;
+    - "prior": KL divergence of their codes from N(0, I);
+    - "moments": `MomentMatching` of their codes;
+    - "latent_nll": negative log-likelihood of z under the encoder's prediction;
+    - "diversity": `diversity_loss`.
     """
 
     def __init__(self, generator):
         super().__init__(generator)
         self.features = frozen_features(STAGES)
         self.encoder = Encoder(self.side, generator.config.z_dim)
-        self.spread = Spread(generator.config.z_dim)
+        self.spread = MomentMatching(generator.config.z_dim)  # the name in checkpoints
 
     def forward(self, batch: dict[str, torch.Tensor]):
-        k, real = batch["redrawn"], batch["real"]
+        k, real = batch["reconstructed"], batch["real"]
         with torch.no_grad():
-            wanted = self.features(real[:k])
-        mean, log_variance = self.encoder(real[:k], wanted)
-        code = mean + (log_variance / 2).exp() * batch["jitter"][:k]
+            target = self.features(real[:k])
+        mean, log_variance = self.encoder(real[:k], target)
+        code = mean + (log_variance / 2).exp() * batch["eps"][:k]
         z = torch.cat((code, batch["z"][k:]))
-        batch = unmixed(batch, self.generator.num_ws) | {"z": z}
-        ws = self.latents(batch, follow=self.training)
-        picture = self.synthesize(ws)
-        found = self.features(picture.float())
-        first, ours = picture[:k].float(), {stage: f[:k] for stage, f in found.items()}
+        batch = without_mixing(batch, self.generator.num_ws) | {"z": z}
+        ws = self.latents(batch, update_w_avg=self.training)
+        image = self.synthesize(ws)
+        found = self.features(image.float())
+        first, ours = image[:k].float(), {stage: f[:k] for stage, f in found.items()}
         parts = {
-            "redraw": distance(first, real[:k], ours, wanted),
+            "reconstruction": reconstruction_distance(first, real[:k], ours, target),
             "prior": (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2,
-            "match": self.spread(code, follow=self.training),
+            "moments": self.spread(code, update=self.training),
         }
         rest = {stage: f[k:] for stage, f in found.items()}
-        if k < len(picture):
-            of_one = batch["cut"][k:] == self.generator.num_ws
-            guess = self.encoder(picture[k:].float(), rest)
-            parts["recover"] = surprise(batch["z"][k:], *guess, of_one)
-        if min(k, len(picture) - k) > 1:
-            parts["variety"] = lost_variety(list(rest.values()), list(wanted.values()))
-        return picture, ws, parts
+        if k < len(image):
+            unmixed = batch["cut"][k:] == self.generator.num_ws
+            prediction = self.encoder(image[k:].float(), rest)
+            parts["latent_nll"] = latent_nll(batch["z"][k:], *prediction, unmixed)
+        if min(k, len(image) - k) > 1:
+            parts["diversity"] = diversity_loss(list(rest.values()), list(target.values()))
+        return image, ws, parts
 
 
-def unmixed(batch: dict[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
-    """The batch with the pictures that redraw drawn from one latent in all `rows` of w+."""
-    k, cut = batch["redrawn"], batch["cut"]
-    return batch | {"cut": torch.cat((torch.full_like(cut[:k], rows), cut[k:]))}
+def without_mixing(batch: dict[str, torch.Tensor], num_ws: int) -> dict[str, torch.Tensor]:
+    """The batch without style mixing in the images that are reconstructed."""
+    k, cut = batch["reconstructed"], batch["cut"]
+    return batch | {"cut": torch.cat((torch.full_like(cut[:k], num_ws), cut[k:]))}
 
 
-def distance(
+def reconstruction_distance(
     ours: torch.Tensor,
     real: torch.Tensor,
-    seen: dict[int, torch.Tensor],
-    wanted: dict[int, torch.Tensor],
+    our_features: dict[int, torch.Tensor],
+    real_features: dict[int, torch.Tensor],
     squares: float = 0.0,
     features: float = 1.0,
 ) -> torch.Tensor:
-    """How far pictures (N, 3, R, R) in [-1, 1] are from real ones; 0 for the same.
+    """Distance of images (N, 3, R, R) in [-1, 1] from real ones; 0 for equal images.
 
-    Ten times the mean absolute difference of values, with `squares` times the mean square, and
-    `features` times that of features by stage, `seen` in ours and `wanted`.
+    Args:
+        ours, real: the images.
+        our_features, real_features: their features by stage.
+        squares: weight of the mean squared error beside the mean absolute error.
+        features: weight of the feature distance; that of the errors is 10.
     """
-    values = F.l1_loss(ours, real) + squares * F.mse_loss(ours, real)
-    return 10 * values + features * feature_distance(list(seen.values()), list(wanted.values()))
+    errors = F.l1_loss(ours, real) + squares * F.mse_loss(ours, real)
+    ours, real = list(our_features.values()), list(real_features.values())
+    return 10 * errors + features * feature_distance(ours, real)
 
 
-def surprise(z, mean, log_variance, counted) -> torch.Tensor:
-    """Nats, but for a constant, of z (N, D) under N(mean, variance); 0 where not `counted`.
+def latent_nll(z, mean, log_variance, mask) -> torch.Tensor:
+    """Mean negative log-likelihood of z (N, D) under N(mean, variance), up to a constant.
 
-    0 for a z that is hit at variance 1; below for one that is known more narrowly.
+    0 for an exact prediction with variance 1; samples outside `mask` (N,) count as 0.
     """
     nats = ((z - mean).square() * (-log_variance).exp() + log_variance).sum(1) / 2
-    return (nats * counted).mean()
+    return (nats * mask).mean()
 
 
-def lost_variety(ours: list[torch.Tensor], real: list[torch.Tensor]) -> torch.Tensor:
-    """How much pictures differ at each place, against real ones; 0 if as much, 1 if not at all.
+def diversity_loss(ours: list[torch.Tensor], real: list[torch.Tensor]) -> torch.Tensor:
+    """Difference of the variation of two batches; 0 for equal variation, 1 if ours has none.
 
-    Of features (N, C, H, W) of some stages: the mean absolute difference of deviations over the
-    batch, over the mean deviation of real ones; the mean of the stages. Two pictures or more each.
+    Of features (N, C, H, W) per stage, N at least 2: the mean absolute difference of standard
+    deviations over the batch, divided by the mean of the real ones; mean over the stages.
     """
 
     def deviation(features):
-        apart = features.float() - features.float().mean(0)  # `var` takes five times as long
-        return (apart.square().sum(0) / (len(apart) - 1) + 1e-6).sqrt()
+        centered = features.float() - features.float().mean(0)  # `var` takes five times as long
+        return (centered.square().sum(0) / (len(centered) - 1) + 1e-6).sqrt()
 
-    lost = [
+    parts = [
         (deviation(a) - deviation(b)).abs().mean() / deviation(b).mean()
         for a, b in zip(ours, real, strict=True)
     ]
-    return torch.stack(lost).mean()
+    return torch.stack(parts).mean()

@@ -1,10 +1,10 @@
-"""Cartoon faces whose attributes are known: the table says which z a picture is to be drawn from.
+"""Conditional ToonGAN: a table of attributes says which classes each training image has.
 
-Where a table has everything that can be seen, as DiceBear's has, a generator needs neither an
-encoder nor luck to find all kinds of faces: z's first numbers choose a variant of each attribute
-(`ChoosingMapping`), and a picture is redrawn from the variants that its row names (auxiliary
-classes, Odena et al., 2017, with the picture itself in the classifier's place). Attributes are
-drawn independently of each other, so combinations come up that no picture has.
+If the table describes everything visible, as DiceBear's does, the generator needs no encoder: the
+first numbers of z sample a class of each attribute (`ConditionalMapping`), and an image is
+reconstructed from the classes in its row (auxiliary classes, Odena et al., 2017, with a
+reconstruction in place of the classifier). Attributes are sampled independently, so combinations
+come up that no training image has.
 """
 
 from pathlib import Path, PurePosixPath
@@ -12,96 +12,101 @@ from pathlib import Path, PurePosixPath
 import torch
 import torch.nn.functional as F
 
-from training.data.aligned import AlignedDraws
-from training.gan.objective import Trainee
+from training.data.aligned import AlignedDataset
+from training.gan.objective import GeneratorWrapper
 from training.gan.projected_discriminator import frozen_features
 from training.prepare.cartoon_faces import read_attributes
 from training.toongan.attribute_classifier import variants_of
-from training.toongan.autoencoder import STAGES, distance, unmixed
+from training.toongan.autoencoder import STAGES, reconstruction_distance, without_mixing
 
-MOST_VARIANTS = 128  # variants of a column that is taken for an attribute
+MAX_CLASSES = 128  # of a column that is an attribute
 
 
 class AttributeTable:
-    """What a set's `attributes.csv` says: the variant of each attribute, by picture.
+    """The classes of each training image, from the `attributes.csv` of its folder.
 
-    variants: attribute -> its variants. sizes: how many of each attribute.
-    chances: how often each variant is seen, 0 to 1, (sum of sizes,) float32.
+    classes: attribute -> its classes.
+    num_classes: number of classes per attribute.
+    class_priors: float32 (sum of num_classes,), how often each class occurs, from 0 to 1.
 
     Raises:
-        ValueError: the folder has no such table, no column of it has variants to choose among, or
-            z is too short for a number for each.
+        ValueError: there is no such table, no column has classes, or z is too short for a number
+            per class.
     """
 
     def __init__(self, folder: str | Path, z_dim: int):
         names, table = read_attributes(folder)
         found = variants_of(table, ["style", *names])
-        self.variants = {
-            name: among for name, among in found.items() if len(among) <= MOST_VARIANTS
+        self.classes = {
+            name: values for name, values in found.items() if len(values) <= MAX_CLASSES
         }
-        self.sizes = tuple(map(len, self.variants.values()))
-        if not self.variants:
+        self.num_classes = tuple(map(len, self.classes.values()))
+        if not self.classes:
             raise ValueError(
-                f"{folder}: no column of attributes.csv has 2 to {MOST_VARIANTS} variants"
+                f"{folder}: no column of attributes.csv has 2 to {MAX_CLASSES} variants"
             )
-        if sum(self.sizes) > z_dim:
+        total = sum(self.num_classes)
+        if total > z_dim:
             raise ValueError(
-                f"--z-dim {z_dim}: expected {sum(self.sizes)} or more, a number for each variant of"
-                f" {', '.join(self.variants)}"
+                f"--z-dim {z_dim}: expected {total} or more, a number for each variant of"
+                f" {', '.join(self.classes)}"
             )
-        numbers = torch.tensor(
-            [[among.index(v) for v in table[name]] for name, among in self.variants.items()]
+        labels = torch.tensor(
+            [[values.index(v) for v in table[name]] for name, values in self.classes.items()]
         ).T
-        shares = [F.one_hot(column).double().mean(0) for column in numbers.unbind(1)]
-        self.chances = torch.cat(shares).float()
+        priors = [F.one_hot(column).double().mean(0) for column in labels.unbind(1)]
+        self.class_priors = torch.cat(priors).float()
         stems = [str(PurePosixPath(file).with_suffix("")) for file in table["file"]]
-        self.rows = dict(zip(stems, numbers, strict=True))
+        self.rows = dict(zip(stems, labels, strict=True))
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        """Numbers of the variants (attributes,) of the picture of that name."""
+        """Indices of the classes (attributes,) of the image with that name."""
         if name not in self.rows:
-            raise ValueError(f"attributes.csv: expected a row for the picture {name}")
+            raise ValueError(f"attributes.csv: expected a row for the image {name}")
         return self.rows[name]
 
 
-class AttributedDraws(AlignedDraws):
-    """Draws as those of `AlignedDraws`, with the "choice" (attributes,) that each picture shows."""
+class AttributeDataset(AlignedDataset):
+    """Samples of `AlignedDataset` with the "classes" (attributes,) of each image."""
 
     def __init__(self, data: str, side: int, length: int, seed: int, table: AttributeTable):
         super().__init__(data, side, length, seed, mirror=False)
-        self.choices = [table[picture.name] for picture in self.pictures]
+        self.classes = [table[picture.name] for picture in self.pictures]
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return super().__getitem__(index) | {"choice": self.choices[self.place(index)]}
+        return super().__getitem__(index) | {"classes": self.classes[self.place(index)]}
 
 
-class AttributedRedrawing(Trainee):
-    """A trainee whose first pictures of a batch redraw real ones; also gives what that cost.
+class ConditionalGenerator(GeneratorWrapper):
+    """Reconstructs the first images of a batch from their classes; the others are sampled.
 
-    Of a batch with `redrawn` = k, pictures 0 to k - 1 are drawn from what the table says of the
-    real ones, the others from what z chooses. Gives pictures, their w+ and {"redraw"}: the distance
-    of the first k to the real ones, in values and in features.
+    The first `reconstructed` = k images have the classes of the real ones, the others those that z
+    samples. Returns images, their w+ and {"reconstruction"}: the distance of the first k from the
+    real images, in pixels and features.
     """
 
-    def __init__(self, generator, chances: torch.Tensor):
+    def __init__(self, generator, class_priors: torch.Tensor):
         super().__init__(generator)
-        generator.mapping.chances.copy_(chances)
+        generator.mapping.class_priors.copy_(class_priors)
         self.features = frozen_features(STAGES)
 
     def forward(self, batch: dict[str, torch.Tensor]):
-        k = batch["redrawn"]
-        ws = self.latents(unmixed(batch, self.generator.num_ws), follow=self.training)
-        picture = self.synthesize(ws)
-        first, real = picture[:k].float(), batch["real"][:k]
+        k = batch["reconstructed"]
+        batch = without_mixing(batch, self.generator.num_ws)
+        ws = self.latents(batch, update_w_avg=self.training)
+        image = self.synthesize(ws)
+        first, real = image[:k].float(), batch["real"][:k]
         with torch.no_grad():
-            wanted = self.features(real)
-        # Small parts are to count: of a brow that has five shapes, absolute values alone first
-        # learn the skin that most often is in its place.
-        apart = distance(first, real, self.features(first), wanted, squares=1.0, features=4.0)
-        return picture, ws, {"redraw": apart}
+            target = self.features(real)
+        # Squares and features weigh small parts: with absolute values alone, a brow of five shapes
+        # is first replaced by skin.
+        distance = reconstruction_distance(
+            *(first, real, self.features(first), target), squares=1.0, features=4.0
+        )
+        return image, ws, {"reconstruction": distance}
 
-    def mapped(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """w of both z, by what the table says for those that redraw."""
-        k, mapping = batch["redrawn"], self.generator.mapping
+    def map_noise(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """w of `z`, with the table's classes for the reconstructed images, and of `other`."""
+        k, mapping = batch["reconstructed"], self.generator.mapping
         z = torch.cat((batch["z"], batch["other"]))
-        return mapping(z, torch.cat((batch["choice"][:k], mapping.choose(z[k:]))))
+        return mapping(z, torch.cat((batch["classes"][:k], mapping.sample_classes(z[k:]))))

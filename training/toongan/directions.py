@@ -207,7 +207,7 @@ def fit(
 def ranges(pipe: ToonGANPipeline) -> list[tuple[int, int]]:
     """All layers of w+, then the coarse and the fine ones of each split."""
     last = pipe.generator.num_ws - 1
-    rows = [pipe.generator.first_row(side) for side in SPLITS]
+    rows = [pipe.generator.first_layer(side) for side in SPLITS]
     return [(0, last), *(part for row in rows for part in ((0, row - 1), (row, last)))]
 
 

@@ -4,21 +4,28 @@ import torch
 
 from toonify.models.toongan import ToonGANGenerator
 from training.core import losses
-from training.data.aligned import AlignedDraws, normals
-from training.gan.objective import JITTER, GANObjective, NoiseObjective, Trainee, new_critic
-from training.toongan.autoencoder import Redrawing
-from training.toongan.baseline import SeedObjective
-from training.toongan.conditional import AttributedDraws, AttributedRedrawing, AttributeTable
-from training.toongan.config import SeedSettings, ToonGANSettings, refuse_nonsense
+from training.data.aligned import AlignedDataset, seeded_normal
+from training.gan.objective import (
+    EPS,
+    GANObjective,
+    GeneratorWrapper,
+    NoiseObjective,
+    new_discriminator,
+)
+from training.toongan.autoencoder import AutoencodingGenerator
+from training.toongan.baseline import DCGANObjective
+from training.toongan.conditional import AttributeDataset, AttributeTable, ConditionalGenerator
+from training.toongan.config import DCGANSettings, ToonGANSettings
 
 
 class ToonGANObjective(GANObjective):
-    """ToonGAN against StyleGAN2's discriminator with few channels."""
+    """ToonGAN: an adversarial loss, and reconstruction of a share of the images."""
 
     family = "toongan"
 
     def __init__(self, settings: ToonGANSettings, device: torch.device):
-        s = refuse_nonsense(settings)
+        s = settings
+        s.check()
         table = AttributeTable(s.data, s.z_dim) if s.attributes else None
         torch.manual_seed(s.seed)
         generator = ToonGANGenerator(
@@ -27,50 +34,47 @@ class ToonGANObjective(GANObjective):
             w_dim=s.w_dim,
             mapping_layers=s.mapping_layers,
             channels=s.channels,
-            variants=table.sizes if table else (),
+            num_classes=table.num_classes if table else (),
         )
-        critic = new_critic(s, s.critic_base, s.critic_max)
-        draws = (s.data, s.resolution, s.max_images)
-        self.redraws = bool(s.redraw)
-        self.encodes = self.redraws and table is None
-        variants = table.variants.items() if table else ()
-        self.variant_names = {name: [str(variant) for variant in among] for name, among in variants}
+        D = new_discriminator(s, s.d_base, s.d_max)
+        self.reconstructs = bool(s.reconstruction_share)
+        self.encodes = self.reconstructs and table is None
+        classes = table.classes.items() if table else ()
+        self.class_names = {name: [str(value) for value in values] for name, values in classes}
+        data = (s.data, s.resolution, s.max_images)
         if table:
-            data = AttributedDraws(*draws, s.seed, table)
-            G = AttributedRedrawing(generator.train(), table.chances)
+            dataset = AttributeDataset(*data, s.seed, table)
+            G = ConditionalGenerator(generator.train(), table.class_priors)
         else:
-            data = AlignedDraws(*draws, s.seed, s.mirror)
-            G = (Redrawing if self.encodes else Trainee)(generator.train())
-        super().__init__(s, device, G, critic, data)
+            dataset = AlignedDataset(*data, s.seed, s.mirror)
+            G = (AutoencodingGenerator if self.encodes else GeneratorWrapper)(generator.train())
+        super().__init__(s, device, G, D, dataset)
         self.weights |= {
-            "redraw": s.weight_redraw,
+            "reconstruction": s.weight_reconstruction,
             "prior": s.weight_prior,
-            "match": s.weight_match,
-            "recover": s.weight_recover,
-            "variety": s.weight_variety,
+            "moments": s.weight_moments,
+            "latent_nll": s.weight_latent_nll,
+            "diversity": s.weight_diversity,
         }
 
-    def adversarial(self, images: int) -> bool:
-        """Whether the game has begun: not while the generator only learns to redraw.
-
-        The loop asks this before it draws.
-        """
-        self.playing = images >= self.settings.warm_images
-        return self.playing
+    def uses_discriminator(self, images: int) -> bool:
+        """Whether the warm-up is over; the trainer calls this before `forward`."""
+        self.is_adversarial = images >= self.settings.warmup_images
+        return self.is_adversarial
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """One for each network, and one for redrawing alone."""
+        """One for each network, and one for the warm-up."""
         s, found = self.settings, super().optimizers()
-        if self.redraws:
-            found["g"] = torch.optim.Adam(self.groups(), s.lr_g, (0.0, s.beta2))
-        if s.warm_images:
-            found["init"] = torch.optim.Adam(self.groups(), s.lr_init, (0.9, 0.99))
+        if self.reconstructs:
+            found["g"] = torch.optim.Adam(self.parameter_groups(), s.lr_g, (0.0, s.beta2))
+        if s.warmup_images:
+            found["init"] = torch.optim.Adam(self.parameter_groups(), s.lr_init, (0.9, 0.99))
         return found
 
-    def groups(self) -> list[dict]:
-        """Parameters of the generator and of an encoder, which is to learn more slowly.
+    def parameter_groups(self) -> list[dict]:
+        """Parameters of the generator, and of the encoder with a tenth of the learning rate.
 
-        Its weights are stored as they are used, the generator's at unit size.
+        The generator has an equalized learning rate, the encoder has not.
         """
         groups = [{"params": list(self.G.generator.parameters())}]
         if self.encodes:
@@ -78,58 +82,63 @@ class ToonGANObjective(GANObjective):
         return groups
 
     def schedule(self, images: int) -> dict[str, float]:
-        """Redrawing alone keeps its rate for half of its images, then nears its last one evenly."""
+        """In the warm-up: constant for its first half, then exponential to `lr_init_last`."""
         s, rates = self.settings, super().schedule(images)
-        if not s.warm_images:
+        if not s.warmup_images:
             return rates
-        late = min(1.0, max(0.0, 2 * images / s.warm_images - 1))
+        late = min(1.0, max(0.0, 2 * images / s.warmup_images - 1))
         return rates | {"init": s.lr_init ** (1 - late) * s.lr_init_last**late}
 
     def noise(self, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
-        drawn = super().noise(seeds)
-        return drawn | ({"jitter": normals(seeds, JITTER, self.z_dim)} if self.encodes else {})
+        noise = super().noise(seeds)
+        if self.encodes:
+            noise["eps"] = seeded_normal(seeds, EPS, self.z_dim)
+        return noise
 
-    def told_of_network(self) -> dict[str, object]:
-        """Names of what z chooses, in the order of the network's numbers."""
-        return {"attributes": self.variant_names} if self.variant_names else {}
+    def style_fields(self) -> dict[str, object]:
+        """Names of the classes, in the order of the network's indices."""
+        return {"attributes": self.class_names} if self.class_names else {}
 
-    def unpack(self, batch):
-        """Also what the pictures show, if a table says it."""
-        choice = {"choice": batch["choice"]} if "choice" in batch else {}
-        return super().unpack(batch) | choice
+    def preprocess(self, batch):
+        classes = {"classes": batch["classes"]} if "classes" in batch else {}
+        return super().preprocess(batch) | classes
 
-    def draw(self, G, batch):
-        """Pictures and their latents, and what redrawing some of them cost."""
-        if not self.redraws:
-            return super().draw(G, batch)
-        count = self.redrawn(batch) if self.playing else len(batch["real"])
-        return G({k: v for k, v in batch.items() if k != "seed"} | {"redrawn": count})
+    def forward(self, G, batch):
+        """Images and their latents, and the losses of reconstruction."""
+        if not self.reconstructs:
+            return super().forward(G, batch)
+        count = self.count_reconstructed(batch) if self.is_adversarial else len(batch["real"])
+        return G({k: v for k, v in batch.items() if k != "seed"} | {"reconstructed": count})
 
-    def redrawn(self, batch) -> int:
-        """How many pictures of a batch redraw real ones while the game is played."""
-        return max(1, round(self.settings.redraw * len(batch["real"]))) if self.redraws else 0
+    def count_reconstructed(self, batch) -> int:
+        """How many images of a batch reconstruct real ones in the adversarial phase."""
+        share = self.settings.reconstruction_share
+        return max(1, round(share * len(batch["real"]))) if self.reconstructs else 0
 
-    def in_play(self, drawn, batch):
-        """The pictures that were drawn from noise, and as many real ones; with their seeds.
+    def select_generated(self, output, batch):
+        """The images generated from noise, and as many real ones with their seeds.
 
-        What was redrawn is not judged: beside it, faces of noise that are all alike would pass.
+        The discriminator does not see reconstructions: with them in the batch, generated faces that
+        are all alike would pass.
         """
-        k = self.redrawn(batch)
-        return (drawn[0][k:],), {name: batch[name][k:] for name in ("real", "seed")}
+        k = self.count_reconstructed(batch)
+        return (output[0][k:],), {name: batch[name][k:] for name in ("real", "seed")}
 
-    def discriminator(self, D, drawn, batch, images: int):
-        return super().discriminator(D, *self.in_play(drawn, batch), images)
+    def discriminator(self, D, output, batch, images: int):
+        return super().discriminator(D, *self.select_generated(output, batch), images)
 
-    def generator(self, D, drawn, batch, images: int):
-        """The adversarial loss once the game has begun, and that of redrawing."""
-        parts = dict(drawn[2]) if self.redraws else {}
+    def generator(self, D, output, batch, images: int):
+        """The losses of reconstruction, and after the warm-up the adversarial loss."""
+        parts = dict(output[2]) if self.reconstructs else {}
         if D is not None:
-            (picture,), batch = self.in_play(drawn, batch)
-            parts["adversarial"] = self.deceit(D, picture, batch)
+            (image,), batch = self.select_generated(output, batch)
+            parts["adversarial"] = self.adversarial_loss(D, image, batch)
         return losses.total(parts, self.weights)
 
 
-def objective_of(settings: ToonGANSettings | SeedSettings, device: torch.device) -> NoiseObjective:
-    """What the settings train."""
-    kind = SeedObjective if isinstance(settings, SeedSettings) else ToonGANObjective
+def create_objective(
+    settings: ToonGANSettings | DCGANSettings, device: torch.device
+) -> NoiseObjective:
+    """The objective of the settings."""
+    kind = DCGANObjective if isinstance(settings, DCGANSettings) else ToonGANObjective
     return kind(settings, device)

@@ -138,7 +138,7 @@ TRAITS = {
                 ("smile", "bigSmile", "laugh*", "twinkle", "happy*", *BIG_EARS_SMILES),
                 (
                     *("sad*", "angry", "agape", "frown", "concerned", "serious", "grimace"),
-                    *("surprise*", *BIG_EARS_FROWNS),
+                    *("latent_nll*", *BIG_EARS_FROWNS),
                 ),
             ),
         ),

@@ -11,7 +11,7 @@ from training.animegan import distill
 from training.prepare import toon_pairs
 
 TOY = (
-    *("--faces", "4", "--pair-px", "96", "--width", "4", "--depth", "1", "--critic-width", "4"),
+    *("--faces", "4", "--pair-px", "96", "--width", "4", "--depth", "1", "--d-width", "4"),
     *("--batch", "2", "--max-images", "8", "--init-images", "4", "--crop-sizes", "0:32"),
     *("--save-every-images", "4", "--decay-images", "0", "--trackers", "none"),
     *("--precision", "fp32", "--start-from", ""),

@@ -16,7 +16,7 @@ def test_flat_image_has_no_variation():
     assert animegan_losses.total_variation(torch.full((1, 3, 8, 8), 0.3)) == 0
 
 
-def test_variation_of_a_ramp_is_half_its_squared_slope():
+def test_variation_of_a_ramp_is_half_its_squared_gradient():
     ramp = torch.arange(8.0).expand(1, 3, 8, 8) / 10
     assert animegan_losses.total_variation(ramp).item() == pytest.approx(0.01 / 2, rel=1e-5)
 
@@ -117,16 +117,16 @@ def test_centered_grams_do_not_see_a_tint(picture):
     assert torch.allclose(centered, losses.gram(tinted, centered=True), atol=1e-5)
 
 
-def test_r1_of_a_linear_critic_is_half_its_squared_slope(picture):
-    slope = torch.randn(3, 16, 16, generator=torch.manual_seed(1), requires_grad=True)
+def test_r1_of_a_linear_discriminator_is_half_its_squared_gradient(picture):
+    gradient = torch.randn(3, 16, 16, generator=torch.manual_seed(1), requires_grad=True)
 
-    def critic(image):
-        return (image * slope).sum((1, 2, 3)).view(-1, 1, 1, 1)
+    def discriminator(image):
+        return (image * gradient).sum((1, 2, 3)).view(-1, 1, 1, 1)
 
-    penalty = losses.r1_penalty(critic, picture)
-    assert penalty.item() == pytest.approx(slope.square().sum().item() / 2, rel=1e-5)
+    penalty = losses.r1_penalty(discriminator, picture)
+    assert penalty.item() == pytest.approx(gradient.square().sum().item() / 2, rel=1e-5)
     penalty.backward()
-    assert torch.allclose(slope.grad, slope.detach(), rtol=1e-4)
+    assert torch.allclose(gradient.grad, gradient.detach(), rtol=1e-4)
 
 
 def test_smoothed_labels_move_the_targets_inward():

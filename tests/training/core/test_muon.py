@@ -58,7 +58,7 @@ def test_state_goes_on_where_it_was():
     assert all(torch.equal(weights, theirs[name]) for name, weights in whole.state_dict().items())
 
 
-def test_closures_and_parameters_without_slopes_are_allowed():
+def test_closures_and_parameters_without_gradients_are_allowed():
     net = network()
     optimizer = Muon(net.parameters(), 0.01)
     before = copy.deepcopy(net.state_dict())

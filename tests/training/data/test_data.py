@@ -22,10 +22,12 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from toonify import images
-from training.animegan.dataset import AnimeGANDraws, PictureCache
+from training.animegan.config import ANIMEGAN_PRESETS
+from training.animegan.dataset import AnimeGANDataset, PictureCache
+from training.core.config import replace_settings
 from training.data import hub as hub_datasets
 from training.data import images as pictures
-from training.data.background import painted_ground
+from training.data.background import random_background
 from training.data.sources import open_pictures
 from training.prepare import edge_smooth
 
@@ -511,14 +513,14 @@ def test_smooth_command_takes_folders_in_folders_archives_and_alpha(tmp_path, ca
 
 
 def test_painted_grounds_are_colored_and_never_flat():
-    grounds = [painted_ground(np.random.default_rng(i), 96) for i in range(60)]
+    grounds = [random_background(np.random.default_rng(i), 96) for i in range(60)]
     for ground in grounds:
         assert ground.shape == (96, 96, 3) and ground.dtype == np.uint8
         assert ground.std(axis=(0, 1)).max() > 8  # levels of 255
         assert np.ptp(ground.astype(int), axis=2).mean() > 12  # gray has 0
     means = np.array([ground.mean(axis=(0, 1)) for ground in grounds])
     assert (means.std(axis=0) > 20).all()  # no two alike
-    assert np.array_equal(grounds[7], painted_ground(np.random.default_rng(7), 96))
+    assert np.array_equal(grounds[7], random_background(np.random.default_rng(7), 96))
 
 
 # Draws ----------------------------------------------------------------------------------------
@@ -542,7 +544,7 @@ def data(tmp_path_factory) -> Path:
 
 def make(data, style="toy", **changes):
     common = dict(crop_sizes=((0, 48),), batch=1, length=1000, seed=5)
-    return AnimeGANDraws(data, style, **(common | changes))
+    return AnimeGANDataset(data, style, **(common | changes))
 
 
 def same(ours, theirs) -> bool:
@@ -597,8 +599,8 @@ def test_smooth_pictures_are_needed_unless_computed(data, tmp_path):
         with pytest.raises(ValueError, match=r"edge_smooth .*absent --pictures .*--smooth comp"):
             make(data, "absent", pictures=style, smooth=how)
     assert "smooth" in make(data, "absent", pictures=style, smooth="computed")[0]
-    with pytest.raises(ValueError, match=r"--smooth blurred: expected one of paired"):
-        make(data, smooth="blurred")
+    with pytest.raises(ValueError, match="--smooth blurred: expected paired, independent or"):
+        replace_settings(ANIMEGAN_PRESETS["comic"], out="x", smooth="blurred")
     # Copies made when transparency still got lost would teach a white ground to be wrong.
     for i in range(4):
         name = f"c{i}.png"
@@ -672,7 +674,7 @@ def test_the_public_layout_is_read_as_it_is_distributed(tmp_path):
     for i in range(3):
         for folder in ("style", "smooth"):
             images.save(noise(50 + i, 256, 256), tmp_path / "Hayao" / folder / f"{i}.jpg")
-    with pytest.warns(UserWarning, match="3 of 7 photos have a picture of their name"):
+    with pytest.warns(UserWarning, match="3 of 7 photos have a style image of their name"):
         draws = make(tmp_path, "Hayao", crop_sizes=((0, 256),), zoom=(1.0, 1.0))
     assert not draws.paired and len(draws.groups[0]) == 7
     assert draws[0].keys() == {"photo", "style", "smooth"}
@@ -684,7 +686,7 @@ def test_the_public_layout_is_read_as_it_is_distributed(tmp_path):
 
 def test_data_faults_are_explained(data, tmp_path):
     def draws(folder, style="toy"):
-        return AnimeGANDraws(folder, style, batch=1, length=1)
+        return AnimeGANDataset(folder, style, batch=1, length=1)
 
     with pytest.raises(ValueError, match="train_photo: expected a folder of photos"):
         draws(tmp_path)
@@ -704,14 +706,14 @@ def test_data_faults_are_explained(data, tmp_path):
 
 def test_large_pictures_are_scaled_down_with_their_faces_and_pairs(tmp_path, monkeypatch):
     """A white dot on the face's points is found there after the picture was scaled."""
-    monkeypatch.setattr("training.animegan.dataset.LARGEST", 100)
+    monkeypatch.setattr("training.animegan.dataset.MAX_SIDE", 100)
     picture = np.zeros((160, 200, 3), np.uint8)
     cv2.circle(picture, (150, 40), 5, (255, 255, 255), -1)
     for i in range(2):
         for place in ("train_photo", "toy/style"):
             images.save(Image.fromarray(picture), tmp_path / place / f"{i}.png")
     (tmp_path / "faces.json").write_text(json.dumps({"0": [[[150, 40]] * 5]}))
-    draws = make(tmp_path, smooth="computed", face_share=1.0, scene_share=0.0, recolor_share=0.0)
+    draws = make(tmp_path, smooth="computed", face_share=1.0, scene_share=0.0, permute_share=0.0)
     assert draws.paired
     photo = draws.groups[0][0]
     assert draws.cache(photo).shape == (100, 125, 3)
@@ -719,7 +721,7 @@ def test_large_pictures_are_scaled_down_with_their_faces_and_pairs(tmp_path, mon
     assert draws.cache(photo)[round(y), round(x)].min() > 250
     shown = [draws[i] for i in range(10)]
     assert np.mean([bool(d["photo"].max() > 150) for d in shown]) > 0.6
-    assert all(torch.equal(d["photo"], d["drawn"]) for d in shown)
+    assert all(torch.equal(d["photo"], d["toon"]) for d in shown)
     assert make(tmp_path, smooth="computed", crop_sizes=((0, 64),)).cache.largest == 128
 
 

@@ -27,17 +27,17 @@ from training.data.aligned import seed_of
 from training.encoder import generated_faces, initialization
 from training.encoder import objective as encoder_objective
 from training.encoder.config import ENCODER_PRESETS, EncoderSettings
-from training.encoder.dataset import EncoderDraws
+from training.encoder.dataset import EncoderDataset
 from training.encoder.generated_faces import generate
 from training.encoder.objective import EncoderObjective
 from training.train_encoder import main
 
 ROOT = Path(__file__).resolve().parents[3]
 TOY = dict(
-    free_rows=5, linear=8, hidden=16, squeezed=8, width=4, ridge_faces=8, heads=((0, 32), (4, 64)),
-    batch=2, max_images=6, decay_images=4, warm_images=2, precision="fp32", trackers="none",
-    log_every_images=2, sample_every_images=1000, save_every_images=4, seed=3,
-    validate_every_images=1000, ema_half_life_images=4.0,
+    free_layers=5, linear=8, hidden=16, squeezed=8, width=4, ridge_faces=8,
+    heads=((0, 32), (4, 64)), batch=2, max_images=6, decay_images=4, warmup_images=2,
+    precision="fp32", trackers="none", log_every_images=2, sample_every_images=1000,
+    save_every_images=4, seed=3, validate_every_images=1000, ema_half_life_images=4.0,
 )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def run(chosen: EncoderSettings, resume: bool = False) -> EncoderObjective:
     AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
     objective = EncoderObjective(chosen, torch.device("cpu"))
     if not resume:
-        objective.begin()
+        objective.initialize()
     trainer.train(objective, chosen, resume=resume)
     return objective
 
@@ -129,7 +129,7 @@ def test_a_run_leaves_log_samples_settings_and_scores(straight):
 def test_stopped_and_resumed_equals_never_stopped(straight, make, monkeypatch):
     chosen = make(validate=straight.settings.validate)
     objective = EncoderObjective(chosen, torch.device("cpu"))
-    objective.begin()
+    objective.initialize()
     monkeypatch.setattr(
         encoder_objective, "fit_ridge", lambda *_, **__: pytest.fail("fitted again")
     )
@@ -155,16 +155,16 @@ def test_stopped_and_resumed_equals_never_stopped(straight, make, monkeypatch):
 
 def test_a_start_that_was_cut_off_keeps_its_ridge(make, monkeypatch):
     first = EncoderObjective(make(), torch.device("cpu"))
-    first.begin()
+    first.initialize()
     again = EncoderObjective(make(), torch.device("cpu"))
     fitted = []
     monkeypatch.setattr(
         encoder_objective, "fit_ridge", lambda *_, **__: fitted.append(1) or (1.0, 1.0)
     )
-    again.begin()
+    again.initialize()
     assert not fitted and torch.equal(first.G.offsets.weight, again.G.offsets.weight)
     other = EncoderObjective(make(ridge_penalty=2.0), torch.device("cpu"))
-    other.begin()
+    other.initialize()
     assert fitted
 
 
@@ -189,7 +189,7 @@ def test_ridge_finds_w_of_new_faces_better_than_the_mean(make):
     encoder, base = objective.G, objective.base
     error, mean_face = initialization.fit_ridge(encoder, base, 40, 8, 0.1, 0, mixed_share=0.0)
     seeds = torch.tensor([seed_of(5, i) for i in range(8)])
-    new, ws = generate(base, encoder.row_of, seeds, mixed_share=0.0)
+    new, ws = generate(base, encoder.layer_of, seeds, mixed_share=0.0)
     with torch.no_grad():
         found = (encoder(new) - ws) / encoder.w_std
         mean = (encoder.w_avg - ws) / encoder.w_std
@@ -199,7 +199,7 @@ def test_ridge_finds_w_of_new_faces_better_than_the_mean(make):
 
 def test_what_was_trained_opens_in_the_pipeline_and_finds_the_same_w(make, base, tmp_path):
     objective = EncoderObjective(make(license="CC0-1.0"), torch.device("cpu"))
-    objective.begin()
+    objective.initialize()
     folder = tmp_path / "mine" / "model"
     objective.export(objective.G, folder, 6)
     pipe = StyleGANPipeline.from_pretrained(base, encoder=folder, device="cpu")
@@ -217,7 +217,7 @@ def test_what_was_trained_opens_in_the_pipeline_and_finds_the_same_w(make, base,
     assert said.keys() == bundled.keys()
     assert (said["title"], said["license"]) == ("Mine", "CC0-1.0")
     further = EncoderObjective(make(start_from=str(folder)), torch.device("cpu"))
-    further.begin()
+    further.initialize()
     assert torch.equal(further.G.unit, objective.G.unit.half().float())
 
 
@@ -225,8 +225,8 @@ def test_a_stylegan2_gets_an_encoder_too(faces, tmp_path):
     torch.manual_seed(0)
     folder = tmp_path / "base"
     StyleGAN2Generator(64, 16, 16, 2, 512, 16).save_pretrained(folder)
-    trained = run(settings(faces, folder, tmp_path / "run", free_rows=16))
-    assert trained.G.config.free_rows == 9  # of ten rows each is told from the others at 64 px
+    trained = run(settings(faces, folder, tmp_path / "run", free_layers=16))
+    assert trained.G.config.free_layers == 9  # of ten rows each is told from the others at 64 px
     (tmp_path / "run" / "model").rename(folder / "encoder")
     pipe = StyleGANPipeline.from_pretrained(folder, device="cpu")
     first, second = (pipe.invert(images.to_pil(face)) for face in trained.sample_faces[:2])
@@ -234,15 +234,15 @@ def test_a_stylegan2_gets_an_encoder_too(faces, tmp_path):
 
 
 def test_draws_depend_on_their_number_alone(faces):
-    def draws(share: float, length: int = 20, seed: int = 1) -> EncoderDraws:
-        return EncoderDraws(str(faces), length, share, seed, True)
+    def draws(share: float, length: int = 20, seed: int = 1) -> EncoderDataset:
+        return EncoderDataset(str(faces), length, share, seed, True)
 
     first, second = draws(0.5), draws(0.5, length=30)
     for index in (13, 2, 13):
         ours, theirs = first[index], second[index]
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert [bool(first[i]["known"]) for i in range(6)] == [False, True] * 3
-    assert sum(bool(draws(0.25)[i]["known"]) for i in range(20)) == 5
+    assert [bool(first[i]["generated"]) for i in range(6)] == [False, True] * 3
+    assert sum(bool(draws(0.25)[i]["generated"]) for i in range(20)) == 5
     epoch = [first[i]["photo"].float().mean() for i in range(0, 8, 2)]
     assert len(set(epoch)) == 4  # each photo once
     assert not torch.equal(first[3]["seed"], draws(0.5, seed=2)[3]["seed"])
@@ -250,19 +250,19 @@ def test_draws_depend_on_their_number_alone(faces):
 
 def test_a_generated_face_is_its_seeds_alone_and_drawn_from_its_w(base):
     network = hub.load_model(base, {"MobileStyleGAN": MobileStyleGAN})
-    row_of = torch.arange(14).clamp(max=5)
+    layer_of = torch.arange(14).clamp(max=5)
     seeds = torch.tensor([seed_of(1, i) for i in range(6)])
-    faces, ws = generate(network, row_of, seeds, (0.5, 1.0), 1.0)
-    alone, w = generate(network, row_of, seeds[4:5], (0.5, 1.0), 1.0)
+    faces, ws = generate(network, layer_of, seeds, (0.5, 1.0), 1.0)
+    alone, w = generate(network, layer_of, seeds[4:5], (0.5, 1.0), 1.0)
     assert torch.allclose(faces[4:5], alone, atol=1e-4)
     assert torch.allclose(ws[4:5], w, atol=1e-6)
     drawn = network.synthesis(w, 128).clamp(-1, 1)
     assert torch.allclose(alone.mean((2, 3)), drawn.mean((2, 3)), atol=0.02)
     assert torch.equal(ws[:, 5:], ws[:, 5:6].expand(-1, 9, -1))
     assert all(len(one[:6].unique(dim=0)) == 2 for one in ws)  # two people each
-    _, plain = generate(network, row_of, seeds, (0.5, 1.0), 0.0)
+    _, plain = generate(network, layer_of, seeds, (0.5, 1.0), 0.0)
     assert torch.equal(plain, plain[:, :1].expand_as(plain))
-    _, mean = generate(network, row_of, seeds, (0.0, 0.0), 1.0)
+    _, mean = generate(network, layer_of, seeds, (0.0, 0.0), 1.0)
     assert torch.allclose(mean, network.mapping.w_avg.expand_as(mean), atol=1e-6)
 
 
@@ -271,28 +271,28 @@ def test_faces_are_moved_relit_and_softened_by_known_amounts():
     faces = torch.rand(2, 3, 16, 16) * 2 - 1
     zero, one = torch.zeros(2), torch.ones(2)
     nowhere = torch.zeros(2, 2)
-    assert torch.allclose(generated_faces.moved(faces, zero, one, nowhere), faces, atol=1e-5)
+    assert torch.allclose(generated_faces.move(faces, zero, one, nowhere), faces, atol=1e-5)
     shift = torch.tensor([[2 / 16, 0.0], [0.0, -1 / 16]])
-    moved = generated_faces.moved(faces, zero, one, shift)
+    moved = generated_faces.move(faces, zero, one, shift)
     assert torch.allclose(moved[0, :, :, 2:], faces[0, :, :, :-2], atol=1e-5)
     assert torch.allclose(moved[1, :, :-1], faces[1, :, 1:], atol=1e-5)
-    around = generated_faces.moved(faces, zero + 180, one, nowhere)
+    around = generated_faces.move(faces, zero + 180, one, nowhere)
     assert torch.allclose(around, faces.flip(2, 3), atol=1e-4)
-    twice = generated_faces.moved(faces, zero, 2 * one, nowhere)
+    twice = generated_faces.move(faces, zero, 2 * one, nowhere)
     assert torch.allclose(twice.mean((2, 3)), faces[..., 4:12, 4:12].mean((2, 3)), atol=0.1)
-    same = generated_faces.relit(faces, one, torch.ones(2, 3))
+    same = generated_faces.relight(faces, one, torch.ones(2, 3))
     assert torch.allclose(same, faces, atol=1e-5)
-    gray = generated_faces.relit(torch.zeros(1, 3, 4, 4), torch.tensor([2.0]), torch.ones(1, 3))
+    gray = generated_faces.relight(torch.zeros(1, 3, 4, 4), torch.tensor([2.0]), torch.ones(1, 3))
     assert torch.allclose(gray, torch.full_like(gray, -0.5))
     flat = torch.full((1, 3, 16, 16), 0.3)
-    assert torch.allclose(generated_faces.softened(flat, 6), flat)
-    assert generated_faces.softened(faces, 6).std() < 0.8 * faces.std()
+    assert torch.allclose(generated_faces.soften(flat, 6), flat)
+    assert generated_faces.soften(faces, 6).std() < 0.8 * faces.std()
 
 
 def test_losses_have_values_to_check_in_the_head():
     offsets = torch.tensor([[[1.0, 1.0], [3.0, 3.0]], [[2.0, 2.0], [2.0, 2.0]]])
-    assert encoder_objective.pull(offsets).tolist() == [5, 4]
-    assert encoder_objective.row_spread(offsets).tolist() == [1, 0]
+    assert encoder_objective.mean_square(offsets).tolist() == [5, 4]
+    assert encoder_objective.layer_variance(offsets).tolist() == [1, 0]
 
 
 def test_a_photo_that_the_base_draws_is_at_no_distance_from_it(make):
@@ -312,13 +312,13 @@ BATCH = dict(
     truncation=(0.2, 0.3), mixed_share=1.0, reframed_share=0.0, turn_degrees=0.0, scale=0.0,
     shift=0.0, light=0.0, tint=0.0, blurred_share=0.0, noise=0.0,
 )  # fmt: skip
-CONFIG = dict(free_rows=3, linear=4, hidden=8, squeezed=4, width=2)
+CONFIG = dict(free_layers=3, linear=4, hidden=8, squeezed=4, width=2)
 WEIGHTS = dict(
     weight_pixels=2.0, weight_perceptual=3.0, weight_pull=5.0, weight_spread=7.0, weight_w=11.0
 )
 ELSEWHERE = {  # setting -> the test that shows what it does, or one of the loop
     "photos", "base", "start_from", "title", "license", "ridge_faces", "ridge_penalty", "heads",
-    "generated_share", "flips", "lr", "relative_rate", "warm_images", "decay_images", "identity",
+    "generated_share", "flips", "lr", "relative_rate", "warmup_images", "decay_images", "identity",
     "weight_identity", *(field.name for field in dataclasses.fields(RunSettings)),
 }  # fmt: skip
 
@@ -333,15 +333,15 @@ def test_settings_change_what_is_seen_built_and_weighed(make):
     objective = EncoderObjective(first, torch.device("cpu"))
     assert {name: objective.G.config[name] for name in CONFIG} == CONFIG
     draws = torch.utils.data.default_collate([objective.dataset[i] for i in range(2)])
-    plain = objective.unpack(draws)
+    plain = objective.preprocess(draws)
     for name, value in BATCH.items():
         objective.settings = dataclasses.replace(first, **{name: value})
-        batch = objective.unpack(draws)
+        batch = objective.preprocess(draws)
         assert not all(torch.equal(batch[key], plain[key]) for key in plain), name
     objective.settings = first
     assert (objective.head(3), objective.head(4)) == (32, 64)
     with torch.no_grad():
-        ws = objective.draw(objective.G, plain)
+        ws = objective.forward(objective.G, plain)
         loss, parts = objective.generator(None, ws, plain, 0)
         assert parts.keys() == {name.removeprefix("weight_") for name in WEIGHTS}
         expected = sum(WEIGHTS[f"weight_{name}"] * float(part) for name, part in parts.items())
@@ -356,7 +356,7 @@ def test_settings_change_what_is_seen_built_and_weighed(make):
 
 
 def test_rates_rise_then_fall_and_go_by_the_size_of_the_linear_path(make):
-    chosen = make(max_images=100, warm_images=20, decay_images=50, lr=0.5, relative_rate=0.01)
+    chosen = make(max_images=100, warmup_images=20, decay_images=50, lr=0.5, relative_rate=0.01)
     objective = EncoderObjective(chosen, torch.device("cpu"))
     rates = [objective.schedule(images)["init"] for images in (0, 8, 20, 50, 75, 100)]
     assert rates == pytest.approx([0.05, 0.25, 0.5, 0.5, 0.25, 0.015])
@@ -375,15 +375,18 @@ def test_rates_rise_then_fall_and_go_by_the_size_of_the_linear_path(make):
         ({"photos": "/nowhere/at/all"}, "/nowhere/at/all: expected a folder of aligned pictures"),
         ({"base": "no-such-base"}, "--base no-such-base"),
         ({"base": "portrait-encoder"}, "expected one of StyleGAN2Generator, MobileStyleGAN"),
-        ({"start_from": "portrait-encoder"}, r"23 rows of 512, and --base .* from 14 of 16"),
+        ({"start_from": "portrait-encoder"}, r"23 layers of 512, and --base .* 14 of 16"),
         ({"heads": "0:32,4:256"}, r"image heads of .*toybase, 32, 64, 128 px"),
         ({"heads": "2:32"}, "growing pairs"),
         ({"ridge_faces": "3"}, "--ridge-faces 3: expected 0, or at least --linear 8"),
         ({"generated_share": "1"}, "--generated-share 1.0"),
-        ({"truncation": "1,0.5"}, "least <= most"),
+        ({"truncation": "1,0.5"}, "0 <= low <= high"),
         ({"lr": "0"}, "--lr 0.0"),
-        ({"identity": "voice"}, "--identity voice: expected facenet"),
-        ({"identity": "facenet"}, "--identity facenet: its weights .* are not there.* fetch https"),
+        ({"identity": "voice"}, "--identity voice: expected .*facenet"),
+        (
+            {"identity": "facenet"},
+            "--identity facenet: its weights .* are not.*download https",
+        ),
         ({"preset": "landscape"}, "landscape.*portrait"),
         ({"resume": None}, "--resume: no checkpoint in"),
     ],

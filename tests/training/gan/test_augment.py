@@ -105,8 +105,8 @@ def test_each_has_two_derivatives(name):
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_draw_apart(pictures, name):
     """What one draws for a sample does not change with what else is on."""
-    alone = gan_ada.Draws(SEEDS, 0.5, only(name))
-    among = gan_ada.Draws(SEEDS, 0.5, AUGMENTATIONS["full"])
+    alone = gan_ada.AugmentNumbers(SEEDS, 0.5, only(name))
+    among = gan_ada.AugmentNumbers(SEEDS, 0.5, AUGMENTATIONS["full"])
     assert torch.equal(alone.normal(name), among.normal(name))
     assert not any(alone.normal(other).any() for other in TRANSFORMS if other != name)
 
@@ -134,7 +134,9 @@ def test_a_sample_depends_on_its_seed_and_not_on_its_batch(pictures, call):
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_gates_open_with_probability_p(p):
-    draws = gan_ada.Draws(torch.arange(2000), p, AUGMENTATIONS["full"] | {"hue": (0.5, 1.0)})
+    draws = gan_ada.AugmentNumbers(
+        torch.arange(2000), p, AUGMENTATIONS["full"] | {"hue": (0.5, 1.0)}
+    )
     for name in set(TRANSFORMS) - {"hue", "rotate"}:
         assert draws.strength(name).mean().item() == pytest.approx(p, abs=0.05)
     assert draws.strength("hue").mean().item() == pytest.approx(p / 2, abs=0.05)
@@ -226,13 +228,15 @@ def test_warp_by_the_identity_is_the_identity(pictures):
 
 
 def test_warp_by_half_a_turn_is_two_flips(smooth):
-    turned = gan_ada.warp(smooth, gan_ada.rotated(torch.tensor([math.pi], dtype=torch.float64)))
+    turned = gan_ada.warp(
+        smooth, gan_ada.rotation_matrix(torch.tensor([math.pi], dtype=torch.float64))
+    )
     assert (turned - smooth.flip(2, 3)).abs().max() < 0.02
     assert (turned - smooth.flip(2, 3)).abs().mean() < 0.002
 
 
 def test_warp_by_whole_pixels_moves_right_and_down(smooth):
-    shift = gan_ada.moved(*torch.tensor([[-3.0], [-2.0]], dtype=torch.float64))
+    shift = gan_ada.translation_matrix(*torch.tensor([[-3.0], [-2.0]], dtype=torch.float64))
     drawn = gan_ada.warp(smooth, shift)
     assert torch.allclose(drawn[..., 8:-8, 8:-8], smooth[..., 6:-10, 5:-11], atol=1e-6)
 
@@ -244,13 +248,13 @@ def test_geometry_leaves_no_border_on_a_flat_picture(name):
 
 
 def test_geometry_keeps_areas_but_for_the_scale():
-    draws = gan_ada.Draws(
+    draws = gan_ada.AugmentNumbers(
         SEEDS, 1.0, {**only("rotate"), **only("anisotropic"), **only("translate")}
     )
-    assert torch.allclose(gan_ada.geometry(draws, 16, 16).det(), torch.ones(6).double())
-    draws = gan_ada.Draws(SEEDS, 1.0, only("scale"))
+    assert torch.allclose(gan_ada.geometry_matrix(draws, 16, 16).det(), torch.ones(6).double())
+    draws = gan_ada.AugmentNumbers(SEEDS, 1.0, only("scale"))
     expected = 2 ** (-0.4 * draws.normal("scale"))
-    assert torch.allclose(gan_ada.geometry(draws, 16, 16).det(), expected)
+    assert torch.allclose(gan_ada.geometry_matrix(draws, 16, 16).det(), expected)
 
 
 # Color.
@@ -264,17 +268,17 @@ def test_hue_and_saturation_keep_luma(pictures):
 
 def test_hue_by_a_third_of_a_turn_swaps_channels(pictures):
     third = torch.full((6,), 2 * math.pi / 3, dtype=torch.float64)
-    drawn = gan_ada.recolor(pictures, gan_ada.hue_turned(third))
+    drawn = gan_ada.recolor(pictures, gan_ada.hue_matrix(third))
     assert torch.allclose(drawn, pictures.roll(1, 1), atol=1e-6)
 
 
 def test_saturation_zero_is_gray(pictures):
-    gray = gan_ada.recolor(pictures, gan_ada.chroma_scaled(torch.zeros(6)))
+    gray = gan_ada.recolor(pictures, gan_ada.saturation_matrix(torch.zeros(6)))
     assert torch.allclose(gray, pictures.mean(1, keepdim=True).expand_as(gray), atol=1e-6)
 
 
 def test_luma_flip_is_a_negative_of_grays_and_keeps_chroma(pictures):
-    drawn = gan_ada.recolor(pictures, gan_ada.luma_flipped(torch.ones(6)))
+    drawn = gan_ada.recolor(pictures, gan_ada.luma_flip_matrix(torch.ones(6)))
     assert torch.allclose(drawn.mean(1), -pictures.mean(1), atol=1e-6)
     off = pictures - pictures.mean(1, keepdim=True)
     assert torch.allclose(drawn - drawn.mean(1, keepdim=True), off, atol=1e-6)
@@ -308,12 +312,12 @@ def test_octaves_part_low_from_high():
 
 
 def test_filter_keeps_the_expected_power():
-    gains = gan_ada.octave_gains(gan_ada.Draws(torch.arange(500), 1.0, only("filter")))
-    one = gan_ada.octave_gains(gan_ada.Draws(SEEDS, 1.0, {}))
+    gains = gan_ada.octave_gains(gan_ada.AugmentNumbers(torch.arange(500), 1.0, only("filter")))
+    one = gan_ada.octave_gains(gan_ada.AugmentNumbers(SEEDS, 1.0, {}))
     assert torch.allclose(one, torch.ones(6, 4).double())
     assert 0.5 < gains.log2().std() < 2
     # One band at a time: the mean power over the octaves of natural images stays.
-    draws = gan_ada.Draws(torch.arange(500), 0.1, only("filter"))
+    draws = gan_ada.AugmentNumbers(torch.arange(500), 0.1, only("filter"))
     opened = sum(draws.strength("filter", band) for band in range(4))
     alone = gan_ada.octave_gains(draws)[opened == 1]
     power = alone.square() @ torch.tensor(gan_ada.POWER, dtype=torch.float64)
@@ -340,17 +344,17 @@ def test_cutout_takes_a_quarter_or_what_of_it_lies_inside():
 
 
 def test_r1_sees_through_a_flip_and_trains_through_everything(pictures):
-    slope = torch.randn(3, 16, 16, generator=torch.manual_seed(1), requires_grad=True)
+    gradient = torch.randn(3, 16, 16, generator=torch.manual_seed(1), requires_grad=True)
 
     def penalty(table):
-        def critic(x):
-            return (augment(x, 1.0, SEEDS, table) * slope).sum((1, 2, 3)).view(-1, 1)
+        def discriminator(x):
+            return (augment(x, 1.0, SEEDS, table) * gradient).sum((1, 2, 3)).view(-1, 1)
 
-        return losses.r1_penalty(critic, pictures)
+        return losses.r1_penalty(discriminator, pictures)
 
-    expected = slope.square().sum().item() / 2
+    expected = gradient.square().sum().item() / 2
     assert penalty(only("flip")).item() == pytest.approx(expected, rel=1e-5)
-    (grad,) = torch.autograd.grad(penalty(AUGMENTATIONS["full"]), slope)
+    (grad,) = torch.autograd.grad(penalty(AUGMENTATIONS["full"]), gradient)
     assert grad.isfinite().all() and grad.abs().sum() > 0
 
 

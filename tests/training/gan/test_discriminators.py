@@ -256,9 +256,9 @@ def test_frozen_blocks_stay_whatever_the_loop_turns_on():
 def test_a_gradient_passes_through_frozen_blocks():
     network, batch = toy(), images().requires_grad_()
     network.freeze(3)
-    (slope,) = torch.autograd.grad(network(batch).sum(), batch, create_graph=True)
-    assert slope.any()
-    slope.square().sum().backward()
+    (gradient,) = torch.autograd.grad(network(batch).sum(), batch, create_graph=True)
+    assert gradient.any()
+    gradient.square().sum().backward()
     assert network.b4.conv.weight.grad.any()
 
 

@@ -57,8 +57,8 @@ def test_path_lengths_of_a_linear_map_are_known_and_differentiable():
     lengths = path_lengths(image, ws, normals)
     expected = (normals.flatten(1) / 4 @ matrix).norm(dim=1)  # sixteen pixels
     assert torch.allclose(lengths, expected)
-    (slope,) = torch.autograd.grad(lengths.sum(), matrix)
-    assert slope.abs().sum() > 0
+    (gradient,) = torch.autograd.grad(lengths.sum(), matrix)
+    assert gradient.abs().sum() > 0
 
 
 def test_the_mean_length_moves_by_a_hundredth_and_is_what_is_aimed_at():

@@ -7,7 +7,7 @@ import torch
 
 from toonify import hub, latents
 from toonify.models import MobileStyleGAN, StyleGAN2Generator
-from toonify.models.layer_swap import rows_between
+from toonify.models.layer_swap import layers_between
 from training.stylegan import directions
 
 POINTS = np.array([[98, 120], [158, 120], [128, 155], [104, 190], [152, 190]], float)
@@ -165,6 +165,6 @@ def test_the_bundled_base_moves_the_rows_that_its_directions_name():
     """In sizes of features, so that they are found for other generators too."""
     with torch.device("meta"):
         network = MobileStyleGAN()
-    rows = {n: rows_between(network, *t.sides) for n, t in directions.TRAITS.items() if t.written}
+    rows = {n: layers_between(network, *t.sides) for n, t in directions.TRAITS.items() if t.written}
     bundled = latents.load_directions(hub.BUNDLED / hub.DEFAULT_BASE / hub.DIRECTIONS)
     assert rows == {name: direction.rows for name, direction in bundled.items()}

@@ -9,7 +9,7 @@ from PIL import Image
 from toonify import hub, images, latents
 from toonify.models import MobileStyleGAN, StyleGAN2Generator
 from training.stylegan import one_shot
-from training.stylegan.one_shot import OneShotDraws, aligned
+from training.stylegan.one_shot import OneShotDataset, align
 
 
 @pytest.fixture
@@ -34,22 +34,22 @@ def options(drawing, base, out, *more: str) -> list[str]:
 
 
 def test_a_face_is_aligned_and_anything_else_must_be_square(photo):
-    assert aligned(photo).size == (1024, 1024)
-    assert aligned(Image.new("RGB", (300, 300))).size == (1024, 1024)
+    assert align(photo).size == (1024, 1024)
+    assert align(Image.new("RGB", (300, 300))).size == (1024, 1024)
     with pytest.raises(ValueError, match="no face found in the drawing of 300x200 px"):
-        aligned(Image.new("RGB", (300, 200)))
+        align(Image.new("RGB", (300, 200)))
 
 
 def test_copies_share_the_coarse_rows_and_differ_in_the_fine_ones():
     torch.manual_seed(0)
     mapping = MobileStyleGAN((8,) * 4, (16,), 16, 16, 2).mapping
     w, drawing = torch.randn(11, 16), torch.zeros(3, 8, 8, dtype=torch.uint8)
-    draws = OneShotDraws(drawing, w, mapping, 4, 0.7, 10, seed=1)
+    draws = OneShotDataset(drawing, w, mapping, 4, 0.7, 10, seed=1)
     one, other = draws[0], draws[1]
     assert torch.equal(one["w"], draws[0]["w"])
     assert torch.equal(one["w"][:4], w[:4]) and torch.equal(other["w"][:4], w[:4])
     assert (one["w"][4:] != other["w"][4:]).any(1).all()
-    none = OneShotDraws(drawing, w, mapping, 4, 0.0, 10, seed=1)
+    none = OneShotDataset(drawing, w, mapping, 4, 0.0, 10, seed=1)
     assert torch.allclose(none[3]["w"], w)
 
 

@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState, PartialState
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.cli.test_processes import log_of
-from tests.fixtures.toy_data import SEED_TOY, TOONGAN_TOY, options, power_cut, write_faces
+from tests.fixtures.toy_data import DCGAN_TOY, TOONGAN_TOY, options, power_cut, write_faces
 from toonify import hub, images
 from toonify.models import NOISE_MODELS, DCGANGenerator, ToonGANGenerator
 from training import train_toongan
@@ -20,12 +20,11 @@ from training.core import checkpoint as core_checkpoint
 from training.core import trainer
 from training.core.config import replace_settings
 from training.core.ema import EMA
-from training.gan.config import gamma_of
-from training.gan.discriminators import SeedDiscriminator
-from training.gan.objective import new_critic
+from training.gan.discriminators import DCGANDiscriminator
+from training.gan.objective import new_discriminator
 from training.toongan.baseline import summed_entropy
-from training.toongan.config import TOONGAN_PRESETS, in_images, refuse_nonsense
-from training.toongan.objective import objective_of
+from training.toongan.config import TOONGAN_PRESETS, epochs_to_images
+from training.toongan.objective import create_objective
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +36,15 @@ def faces(tmp_path_factory) -> Path:
 
 
 def settings(out: Path, preset: str = "stylegan2", **changes):
-    toy = SEED_TOY if preset == "seed" else TOONGAN_TOY
+    toy = DCGAN_TOY if preset == "dcgan" else TOONGAN_TOY
     chosen = replace_settings(TOONGAN_PRESETS[preset], out=str(out), **(toy | changes))
-    return refuse_nonsense(in_images(chosen))
+    return epochs_to_images(chosen)
 
 
 def run(chosen, resume: bool = False, crash_at: int = 0):
     """One run; with `crash_at`, its generator step number `crash_at` fails like a power cut."""
     AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
-    objective = objective_of(chosen, torch.device("cpu"))
+    objective = create_objective(chosen, torch.device("cpu"))
     power_cut(objective, crash_at)
     trainer.train(objective, chosen, resume=resume)
     return objective
@@ -73,9 +72,9 @@ def checkpoint(out: Path) -> dict[str, bytes]:
 # Preset -> what makes a short run meet everything that a resumed one must know.
 EVERYTHING = {
     "stylegan2": {"augment_p": 0.3},
-    "laptop": {"warm_images": 8},
-    "table": {"warm_images": 8},
-    "seed": {},
+    "laptop": {"warmup_images": 8},
+    "conditional": {"warmup_images": 8},
+    "dcgan": {},
 }
 
 
@@ -87,14 +86,14 @@ def straight(request, faces, tmp_path_factory):
 
 def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
     preset, trained = straight
-    before = weights(objective_of(trained.settings, torch.device("cpu")))
+    before = weights(create_objective(trained.settings, torch.device("cpu")))
     after = weights(trained)
     still = [k for k, v in before.items() if torch.equal(v, after[k])]
     frozen = ("G.features", "G.generator.mapping.chances", "D.features", "D.across", "D.down")
     single = "0._u"  # the one row of a last layer, which is 1 whatever it learns
     assert [k for k in still if not k.startswith(frozen) and not k.endswith(single)] == []
     out = Path(trained.settings.out)
-    kind = DCGANGenerator if preset == "seed" else ToonGANGenerator
+    kind = DCGANGenerator if preset == "dcgan" else ToonGANGenerator
     network = hub.load_model(out / "model", NOISE_MODELS)
     assert isinstance(network, kind)
     again = kind.from_pretrained(out / "model", variant="fp16").eval()
@@ -110,9 +109,9 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
     assert all(line["images_per_second"] > 0 for line in lines)
     parts = {
         "stylegan2": {"d_r1", "d_p", "d_sign", "g_adversarial"},
-        "laptop": {"d_sign", "g_adversarial", "g_redraw", "g_prior"},
-        "table": {"d_sign", "g_adversarial", "g_redraw"},
-        "seed": {"d_loss", "g_loss"},
+        "laptop": {"d_sign", "g_adversarial", "g_reconstruction", "g_prior"},
+        "conditional": {"d_sign", "g_adversarial", "g_reconstruction"},
+        "dcgan": {"d_loss", "g_loss"},
     }
     assert parts[preset] <= set().union(*lines)
     side = network.resolution
@@ -121,7 +120,7 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
 
 @pytest.mark.parametrize("crash_at", [0, 4])
 def test_stopped_or_killed_and_resumed_equals_never_stopped(straight, faces, tmp_path, crash_at):
-    """Everything in the checkpoint: both networks and Adams, the slow copy, counters, ADA."""
+    """Everything in the checkpoint: both networks and Adams, the EMA weights, counters, ADA."""
     preset, uncut = straight
     changes = {"data": str(faces), **EVERYTHING[preset]}
     chosen = settings(tmp_path / "run", preset, **changes)
@@ -145,17 +144,17 @@ def test_stopped_or_killed_and_resumed_equals_never_stopped(straight, faces, tmp
 # Setting -> another value of it that must train other weights.
 MATTERS = dict(
     seed=4, batch=2, mirror=True, resolution=128, z_dim=4, w_dim=4, mapping_layers=1,
-    channels=(8, 8, 8, 4, 4, 4), critic_base=256, critic_max=4, mbstd_group=4,
+    channels=(8, 8, 8, 4, 4, 4), d_base=256, d_max=4, mbstd_group=4,
     loss="relativistic", lr_g=0.01, lr_d=0.01, beta2=0.9, decay_images=16, gamma=7.0, r1_every=1,
     r2=True, mixing=0.0, augment="full", augment_p=0.7, ada_target=0.0, ada_images=16,
-    ada_cap=0.25, critic="projected", redraw=0.5,
+    ada_cap=0.25, discriminator="projected", reconstruction_share=0.5,
 )  # fmt: skip
-REDRAW_MATTERS = dict(  # where there is redrawing
-    lr_init=0.1, lr_init_last=0.1, weight_redraw=0.0, weight_prior=1.0, weight_match=2.0,
-    weight_recover=1.0, weight_variety=2.0, warm_images=4, attributes=True,
+RECONSTRUCTION_MATTERS = dict(  # where there is redrawing
+    lr_init=0.1, lr_init_last=0.1, weight_reconstruction=0.0, weight_prior=1.0, weight_moments=2.0,
+    weight_latent_nll=1.0, weight_diversity=2.0, warmup_images=4, attributes=True,
 )  # fmt: skip
-SEED_MATTERS = dict(
-    seed=4, batch=2, z_dim=4, channels=(8, 8, 4, 4), critic_channels=(4, 4, 8), lr=0.01,
+DCGAN_MATTERS = dict(
+    seed=4, batch=2, z_dim=4, channels=(8, 8, 4, 4), d_channels=(4, 4, 8), lr=0.01,
     beta1=0.0, beta2=0.9, epochs=2.0,
 )  # fmt: skip
 ELSEWHERE = {  # setting -> the test that shows what it does
@@ -167,13 +166,16 @@ ELSEWHERE = {  # setting -> the test that shows what it does
 
 
 def test_no_setting_is_left_without_a_test():
-    for preset, matters in (("stylegan2", MATTERS | REDRAW_MATTERS), ("seed", SEED_MATTERS)):
+    for preset, matters in (
+        ("stylegan2", MATTERS | RECONSTRUCTION_MATTERS),
+        ("dcgan", DCGAN_MATTERS),
+    ):
         names = {field.name for field in dataclasses.fields(TOONGAN_PRESETS[preset])}
         assert names == set(matters) | ELSEWHERE
 
 
 def changes_of(name: str, data: Path) -> dict:
-    """Settings under which all parts of the game are played from the first steps on."""
+    """Settings under which all losses take part from the first steps on."""
     changes = dict(data=str(data), max_images=12, augment_p=0.2)
     if name.startswith("ada_"):
         # p moves every four batches, and up where the discriminator is sure.
@@ -183,7 +185,7 @@ def changes_of(name: str, data: Path) -> dict:
     return changes
 
 
-REDRAWS = {"max_images": 20, "warm_images": 12}
+WARM_UP = {"max_images": 20, "warmup_images": 12}
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +196,7 @@ def plain(faces, tmp_path_factory):
         images: weights(run(settings(folder / str(images), **changes_of(name, faces))))
         for name, images in (("", 12), ("ada_", 36))
     }
-    others = {"seed": {"max_images": 40}, "laptop": REDRAWS}
+    others = {"dcgan": {"max_images": 40}, "laptop": WARM_UP}
     for preset, changes in others.items():
         runs[preset] = weights(run(settings(folder / preset, preset, data=str(faces), **changes)))
     return runs
@@ -214,53 +216,53 @@ def test_every_setting_changes_what_is_trained(name, faces, plain, tmp_path):
     assert differ(plain[changes["max_images"]], theirs)
 
 
-@pytest.mark.parametrize("name", SEED_MATTERS)
+@pytest.mark.parametrize("name", DCGAN_MATTERS)
 def test_every_setting_of_the_public_recipe_changes_what_is_trained(name, faces, plain, tmp_path):
-    changes = {"data": str(faces), "max_images": 40, name: SEED_MATTERS[name]}
-    assert differ(plain["seed"], weights(run(settings(tmp_path / "run", "seed", **changes))))
+    changes = {"data": str(faces), "max_images": 40, name: DCGAN_MATTERS[name]}
+    assert differ(plain["dcgan"], weights(run(settings(tmp_path / "run", "dcgan", **changes))))
 
 
-@pytest.mark.parametrize("name", REDRAW_MATTERS)
-def test_every_setting_of_redrawing_changes_what_is_trained(name, faces, plain, tmp_path):
-    changes = {"data": str(faces), **REDRAWS, name: REDRAW_MATTERS[name]}
+@pytest.mark.parametrize("name", RECONSTRUCTION_MATTERS)
+def test_every_setting_of_reconstruction_changes_what_is_trained(name, faces, plain, tmp_path):
+    changes = {"data": str(faces), **WARM_UP, name: RECONSTRUCTION_MATTERS[name]}
     assert differ(plain["laptop"], weights(run(settings(tmp_path / "run", "laptop", **changes))))
 
 
-def test_redrawing_alone_goes_slower_in_its_second_half(faces, tmp_path):
+def test_the_warm_up_goes_slower_in_its_second_half(faces, tmp_path):
     chosen = settings(
-        *(tmp_path / "run", "laptop"), data=str(faces), warm_images=400, lr_init_last=0.0001
+        *(tmp_path / "run", "laptop"), data=str(faces), warmup_images=400, lr_init_last=0.0001
     )
-    objective = objective_of(chosen, torch.device("cpu"))
+    objective = create_objective(chosen, torch.device("cpu"))
     rates = [objective.schedule(images)["init"] for images in (0, 200, 300, 400, 800)]
     assert rates == pytest.approx([0.01, 0.01, 0.001, 0.0001, 0.0001])
 
 
-def test_what_was_redrawn_is_not_judged(faces, tmp_path):
-    objective = objective_of(
+def test_reconstructions_are_not_seen_by_the_discriminator(faces, tmp_path):
+    objective = create_objective(
         settings(tmp_path / "run", "laptop", data=str(faces)), torch.device("cpu")
     )
     draws = [objective.dataset[i] for i in range(4)]
-    batch = objective.unpack(torch.utils.data.default_collate(draws))
-    assert objective.adversarial(10**9)
-    drawn = objective.draw(objective.G, batch)
+    batch = objective.preprocess(torch.utils.data.default_collate(draws))
+    assert objective.uses_discriminator(10**9)
+    drawn = objective.forward(objective.G, batch)
     seen = []
 
-    def critic(pictures):
+    def discriminator(pictures):
         seen.append(pictures)
         return pictures.mean((1, 2, 3))[:, None]
 
-    objective.discriminator(critic, drawn, batch, 0)
-    objective.generator(critic, drawn, batch, 0)
+    objective.discriminator(discriminator, drawn, batch, 0)
+    objective.generator(discriminator, drawn, batch, 0)
     real, fake, again = seen
     assert torch.equal(real, batch["real"][2:]) and torch.equal(fake, drawn[0][2:])
     assert torch.equal(again, fake)
 
 
-def test_the_game_begins_after_the_warm_up(faces, tmp_path):
+def test_the_adversarial_phase_begins_after_the_warm_up(faces, tmp_path):
     chosen = settings(
-        tmp_path / "run", "laptop", data=str(faces), warm_images=8, log_every_images=4
+        tmp_path / "run", "laptop", data=str(faces), warmup_images=8, log_every_images=4
     )
-    fresh = weights(objective_of(chosen, torch.device("cpu")))
+    fresh = weights(create_objective(chosen, torch.device("cpu")))
     after = weights(run(dataclasses.replace(chosen, max_images=8)))
     assert all(torch.equal(v, fresh[k]) for k, v in after.items() if k.startswith("D."))
     run(chosen, resume=True)
@@ -269,18 +271,19 @@ def test_the_game_begins_after_the_warm_up(faces, tmp_path):
 
 
 def test_the_public_recipe_has_the_published_numbers(faces):
-    s = TOONGAN_PRESETS["seed"]
+    s = TOONGAN_PRESETS["dcgan"]
     assert (s.z_dim, s.lr, s.beta1, s.beta2, s.batch) == (100, 0.005, 0.5, 0.999, 512)
     assert (s.epochs, s.precision, s.ema_half_life_images) == (15, "fp32", 0)
     assert s.channels == (2048, 2048, 1024, 512, 256, 128)
     with torch.device("meta"):
-        G, D = DCGANGenerator(s.z_dim, s.channels), SeedDiscriminator(s.critic_channels)
+        G, D = DCGANGenerator(s.z_dim, s.channels), DCGANDiscriminator(s.d_channels)
     assert G.resolution == D.resolution == 128
     assert sum(p.numel() for p in G.parameters()) == 114_974_339
     assert sum(p.numel() for p in D.parameters()) == 44_615_297
-    whole = in_images(dataclasses.replace(s, data=str(faces)))
+    s = dataclasses.replace(s, data=str(faces), out="x", batch=8)
+    whole = epochs_to_images(s)
     assert whole.max_images == 15 * 6
-    few = in_images(dataclasses.replace(s, data=str(faces), max_images=20))
+    few = epochs_to_images(dataclasses.replace(s, max_images=20))
     assert few.max_images == 20
 
 
@@ -304,14 +307,14 @@ def published_steps(G, D, batches, lr, betas) -> list[tuple[float, float]]:
 
 
 def test_the_public_recipe_takes_the_published_steps(faces, tmp_path):
-    chosen = settings(tmp_path / "run", "seed", data=str(faces), max_images=12)
-    theirs = objective_of(chosen, torch.device("cpu"))
+    chosen = settings(tmp_path / "run", "dcgan", data=str(faces), max_images=12)
+    theirs = create_objective(chosen, torch.device("cpu"))
     for layer in theirs.G.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 0.1  # the layer's own; each batch is drawn twice
     draws = [theirs.dataset[i] for i in range(12)]
     collated = [torch.utils.data.default_collate(draws[i : i + 4]) for i in (0, 4, 8)]
-    batches = [(batch["real"], batch["z"]) for batch in map(theirs.unpack, collated)]
+    batches = [(batch["real"], batch["z"]) for batch in map(theirs.preprocess, collated)]
     assert batches[0][0].min() >= -1 and batches[0][0].max() <= 1
     logged = published_steps(theirs.G.generator, theirs.D, batches, 0.005, (0.5, 0.999))
     ours = run(chosen)
@@ -328,9 +331,9 @@ def test_the_public_recipe_takes_the_published_steps(faces, tmp_path):
     ]
 
 
-def test_the_public_recipe_keeps_no_slow_copy(straight):
+def test_the_public_recipe_keeps_no_ema_weights(straight):
     preset, trained = straight
-    if preset == "seed":
+    if preset == "dcgan":
         ema = EMA(trained.G, trained.settings.ema_half_life_images)
         trained.G.generator.gen[1].bias.data.add_(1)
         ema.update(trained.G, 4, 4)
@@ -341,7 +344,7 @@ def test_the_public_recipe_keeps_no_slow_copy(straight):
 def test_entropy_and_scores_by_head():
     assert summed_entropy(torch.zeros(3, 1), 1.0).item() == pytest.approx(3 * math.log(2))
     assert summed_entropy(torch.full((1, 1), 50.0), 0.0).item() == pytest.approx(50)
-    D = SeedDiscriminator((4, 6, 8))
+    D = DCGANDiscriminator((4, 6, 8))
     assert D(torch.randn(2, 3, 32, 32)).shape == (2, 1)
     gains = D.disc[1].weight
     assert gains.abs().max() < 0.1 and D.disc[0].bias.any()
@@ -358,13 +361,13 @@ def cost(network: torch.nn.Module, *inputs: torch.Tensor) -> float:
 def test_the_discriminator_costs_no_more_than_the_generator(preset, least, most):
     s = TOONGAN_PRESETS[preset]
     G = ToonGANGenerator(resolution=s.resolution)
-    D = new_critic(s, s.critic_base, s.critic_max)
+    D = new_discriminator(s, s.d_base, s.d_max)
     z, picture = torch.zeros(4, s.z_dim), torch.zeros(4, 3, s.resolution, s.resolution)
     assert least < cost(D, picture) / cost(G, z) < most
 
 
 def test_gamma_follows_the_published_rule():
-    assert gamma_of(TOONGAN_PRESETS["stylegan2"]) == pytest.approx(0.0002 * 128**2 / 16)
+    assert TOONGAN_PRESETS["stylegan2"].r1_gamma == pytest.approx(0.0002 * 128**2 / 16)
 
 
 def test_scores_and_the_best_are_kept(faces, tmp_path):
@@ -400,19 +403,20 @@ def test_the_clock_ends_a_run(faces, tmp_path):
     [
         ("stylegan2", {"data": ""}, "--data: expected a folder"),
         ("stylegan2", {"augment": "magic"}, "--augment magic: expected ada"),
-        ("stylegan2", {"critic": "magic"}, "--critic magic: expected stylegan2 or projected"),
-        ("laptop", {"redraw": 0.0, "warm_images": 8}, "--warm-images 8 with --redraw 0"),
-        ("laptop", {"redraw": 1.5}, "--redraw 1.5: expected a share that leaves some"),
+        ("stylegan2", {"discriminator": "magic"}, "--discriminator magic: expected stylegan2 or"),
+        ("laptop", {"reconstruction_share": 0.0}, "--warmup-images 12000 with --reconstruction-"),
+        ("laptop", {"reconstruction_share": 1.5}, "--reconstruction-share 1.5: expected a number"),
+        ("laptop", {"reconstruction_share": 1.0}, "--reconstruction-share 1.0: expected a share"),
         ("stylegan2", {"loss": "relativistic"}, "--ada-target 0.6 with --loss relativistic"),
-        ("stylegan2", {"mixing": 1.5}, "--mixing 1.5: expected a share"),
+        ("stylegan2", {"mixing": 1.5}, "--mixing 1.5: expected a number from 0 to 1"),
         ("stylegan2", {"mbstd_group": 3}, "--mbstd-group 3: expected a divisor of --batch 4"),
-        ("stylegan2", {"w_dim": 0}, "--w-dim 0: expected at least 1"),
+        ("stylegan2", {"w_dim": 0}, "--w-dim 0: expected a whole number, at least 1"),
         ("stylegan2", {"resolution": 48}, "48"),
         ("stylegan2", {"channels": (8, 8)}, r"channels=\(8, 8\): expected 5 or more at 64 px"),
         ("stylegan2", {"max_images": 2}, "--batch 4: expected at most the 2 images"),
-        ("seed", {"epochs": 0.5}, "--batch 4: expected at most the 3 images"),
-        ("seed", {"critic_channels": (4,)}, r"--critic-channels \(4,\): expected one layer less"),
-        ("seed", {"data": "nowhere"}, "nowhere: expected a folder of cartoon faces"),
+        ("dcgan", {"epochs": 0.5}, "--batch 4: expected at most the 3 images"),
+        ("dcgan", {"d_channels": (4,)}, "--d-channels 4: expected one layer less"),
+        ("dcgan", {"data": "nowhere"}, "nowhere: expected a folder of cartoon faces"),
     ],
 )
 def test_wrong_settings_are_answered_with_words(preset, changes, message, faces, tmp_path):
@@ -427,15 +431,15 @@ def test_groups_that_do_not_fit_a_process_and_batch_norms_of_two_are_refused(
     run(settings(tmp_path / "run", data=str(faces), max_images=4))
     monkeypatch.setitem(PartialState._shared_state, "num_processes", 2)
     chosen = settings(tmp_path / "a", data=str(faces), batch=6, mbstd_group=2)
-    with pytest.raises(ValueError, match="--mbstd-group 2: expected a divisor of the 3 pictures"):
-        objective_of(chosen, torch.device("cpu"))
-    with pytest.raises(ValueError, match="--preset seed: expected one process"):
-        objective_of(settings(tmp_path / "b", "seed", data=str(faces)), torch.device("cpu"))
+    with pytest.raises(ValueError, match="--mbstd-group 2: expected a divisor of the 3 images"):
+        create_objective(chosen, torch.device("cpu"))
+    with pytest.raises(ValueError, match="--preset dcgan: expected one process"):
+        create_objective(settings(tmp_path / "b", "dcgan", data=str(faces)), torch.device("cpu"))
 
 
 def test_an_option_of_another_preset_is_refused(faces, tmp_path, capsys):
     for options_given, said in (
-        (["--preset", "seed", "--gamma", "3"], "--gamma 3: preset seed has no such setting"),
+        (["--preset", "dcgan", "--gamma", "3"], "--gamma 3: preset dcgan has no such setting"),
         (["--epochs", "3"], "--epochs 3: preset laptop has no such setting"),
     ):
         with pytest.raises(SystemExit):
@@ -450,7 +454,7 @@ def test_dry_run_touches_nothing(faces, tmp_path, capsys):
     train_toongan.main(["--data", "x", "--out", str(out), "--dry-run"])
     assert "preset laptop" in capsys.readouterr().out
     train_toongan.main(
-        ["--preset", "seed", "--data", str(faces), "--out", str(out), "--dry-run", "--batch", "10"]
+        ["--preset", "dcgan", "--data", str(faces), "--out", str(out), "--dry-run", "--batch", "10"]
     )
     assert "max_images             90" in capsys.readouterr().out
     assert not out.exists()
@@ -459,7 +463,7 @@ def test_dry_run_touches_nothing(faces, tmp_path, capsys):
 def test_the_command_trains_the_public_recipe(faces, tmp_path, capsys):
     AcceleratorState._reset_state(reset_partial_state=True)
     train_toongan.main(
-        ["--preset", "seed", *options(SEED_TOY, data=faces, out=tmp_path / "run", max_images=8)]
+        ["--preset", "dcgan", *options(DCGAN_TOY, data=faces, out=tmp_path / "run", max_images=8)]
     )
     assert "8 images in" in capsys.readouterr().out
     assert (tmp_path / "run" / "model" / "style.json").is_file()

@@ -31,7 +31,7 @@ from tests.unit.convert.test_stylegan2 import (
     rosinality_generator,
     same,
 )
-from tests.unit.models.test_toongan import SEED_TOY, seed_toy
+from tests.unit.models.test_toongan import DCGAN_TOY, seed_toy
 from toonify import hub
 from toonify.convert import checkpoints, dcgan, random_face, unpickling
 from toonify.convert.formats import KINDS
@@ -101,7 +101,7 @@ def test_a_value_that_rosinality_does_not_store_is_reported(tmp_path, capsys):
 
 @torch.inference_mode()
 def test_the_public_toon_generator(tmp_path, monkeypatch):
-    toy = functools.partial(dcgan.DCGANGenerator, **SEED_TOY)
+    toy = functools.partial(dcgan.DCGANGenerator, **DCGAN_TOY)
     monkeypatch.setattr(dcgan, "DCGANGenerator", toy)
     network, z = seed_toy(), torch.randn(2, 6)
     torch.save(network.state_dict(), tmp_path / "G_arch.pth")
@@ -366,7 +366,9 @@ def place(tmp_path, monkeypatch):
     """The working directory, with a folder, checkpoints, another file and other folders."""
     monkeypatch.chdir(tmp_path)
     save_style(tmp_path / "ours")
-    Encoder(num_ws=4, w_dim=8, free_rows=1, hidden=8, width=4).save_pretrained(tmp_path / "encoder")
+    Encoder(num_ws=4, w_dim=8, free_layers=1, hidden=8, width=4).save_pretrained(
+        tmp_path / "encoder"
+    )
     torch.save(B, "some.pt")
     torch.save({"g": rosinality_generator()}, "g.pt")
     (tmp_path / "note").touch()

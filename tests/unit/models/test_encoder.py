@@ -8,7 +8,7 @@ from toonify.latents import inversion
 from toonify.models import MODELS, Encoder
 from toonify.models.encoder import DEEP, FROZEN, PERCEPTUAL
 
-TOY = dict(num_ws=11, w_dim=16, free_rows=5, hidden=16, width=4)
+TOY = dict(num_ws=11, w_dim=16, free_layers=5, hidden=16, width=4)
 
 
 def toy() -> Encoder:

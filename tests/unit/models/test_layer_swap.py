@@ -12,7 +12,7 @@ from toonify.models.layer_swap import (
     blend_into,
     blend_state,
     layer_weights,
-    rows_between,
+    layers_between,
 )
 from toonify.models.mobile_stylegan import MobileStyleGAN
 from toonify.models.stylegan2 import StyleGAN2Generator
@@ -221,10 +221,10 @@ def test_senseless_numbers_are_refused(arguments, named):
 @both
 def test_rows_between_two_sizes_are_those_that_steer_their_layers(name):
     network = MAKERS[name]()
-    full, first = network.num_ws - 1, network.synthesis.first_row
-    assert rows_between(network, 4) == rows_between(network, 4, 32) == (0, full)
-    assert rows_between(network, 4, 999) == (0, full)
-    assert rows_between(network, 8, 8) == (first(8), first(16) - 1)
-    assert rows_between(network, 8, 16) == (first(8), first(32) - 1)
+    full, first = network.num_ws - 1, network.synthesis.first_layer
+    assert layers_between(network, 4) == layers_between(network, 4, 32) == (0, full)
+    assert layers_between(network, 4, 999) == (0, full)
+    assert layers_between(network, 8, 8) == (first(8), first(16) - 1)
+    assert layers_between(network, 8, 16) == (first(8), first(32) - 1)
     with pytest.raises(ValueError, match="side=5"):
-        rows_between(network, 5)
+        layers_between(network, 5)

@@ -71,14 +71,14 @@ def test_each_row_of_w_steers_something_and_small_pictures_ignore_later_rows():
 
 def test_first_rows_are_those_that_a_size_of_features_answers_to():
     network = toy()
-    rows = [network.synthesis.first_row(side) for side in (4, 8, 16, 32)]
+    rows = [network.synthesis.first_layer(side) for side in (4, 8, 16, 32)]
     assert rows == [0, 1, 4, 7]
     ws = torch.randn(1, network.num_ws, 16)
     other = ws.clone()
-    other[:, network.synthesis.first_row(16) : -1] += 1
+    other[:, network.synthesis.first_layer(16) : -1] += 1
     assert torch.equal(network.synthesis(ws, 16), network.synthesis(other, 16))
     with pytest.raises(ValueError, match="side=64"):
-        network.synthesis.first_row(64)
+        network.synthesis.first_layer(64)
 
 
 def test_every_weight_gets_a_gradient_and_noise_is_fixed():
@@ -98,7 +98,7 @@ def test_a_picture_reads_its_free_rows_and_the_last(side):
     ws = torch.randn(1, network.num_ws, 16, requires_grad=True)
     network.synthesis(ws, side).square().sum().backward()
     read = (ws.grad[0].abs().amax(1) > 0).nonzero().flatten().tolist()
-    assert read == [*range(network.synthesis.free_rows(side)), network.num_ws - 1]
+    assert read == [*range(network.synthesis.free_layers(side)), network.num_ws - 1]
 
 
 def test_noise_modes():

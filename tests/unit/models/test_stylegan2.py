@@ -333,11 +333,11 @@ def test_a_picture_reads_its_free_rows_and_one_more(side):
     ws = torch.randn(1, network.num_ws, 8, requires_grad=True)
     network.synthesis(ws, side).square().sum().backward()
     read = ws.grad[0].abs().amax(1) > 0
-    assert read.nonzero().flatten().tolist() == list(range(network.synthesis.free_rows(side) + 1))
+    assert read.nonzero().flatten().tolist() == list(range(network.synthesis.free_layers(side) + 1))
 
 
 def test_first_rows_of_w_are_those_of_the_sizes():
     synthesis = StyleGAN2Generator(resolution=32, channel_base=128, w_dim=8, z_dim=8).synthesis
-    assert [synthesis.first_row(side) for side in (4, 8, 16, 32)] == [0, 1, 3, 5]
+    assert [synthesis.first_layer(side) for side in (4, 8, 16, 32)] == [0, 1, 3, 5]
     with pytest.raises(ValueError, match="side=64"):
-        synthesis.first_row(64)
+        synthesis.first_layer(64)

@@ -12,7 +12,7 @@ from toonify.engines import open_engine
 from toonify.models import MODELS, DCGANGenerator, ToonGANGenerator
 
 TOY = {"z_dim": 6, "w_dim": 8, "mapping_layers": 2, "channels": (8, 8, 8, 8, 4, 4, 4)}
-SEED_TOY = {"z_dim": 6, "channels": (8, 8, 6, 4)}  # 32 px
+DCGAN_TOY = {"z_dim": 6, "channels": (8, 8, 6, 4)}  # 32 px
 
 
 def toy(**config) -> ToonGANGenerator:
@@ -29,7 +29,7 @@ def toy(**config) -> ToonGANGenerator:
 def seed_toy() -> DCGANGenerator:
     """The public network at toy width, whose batch norms have seen pictures."""
     torch.manual_seed(0)
-    network = DCGANGenerator(**SEED_TOY)
+    network = DCGANGenerator(**DCGAN_TOY)
     for parameter in network.parameters():
         parameter.data.normal_(0.1, 0.5)
     network(torch.randn(16, 6))
@@ -62,12 +62,12 @@ def test_each_row_of_w_steers_something(side, rows):
 
 def test_first_rows_are_those_that_a_size_of_features_answers_to():
     network = toy()
-    assert [network.first_row(side) for side in (4, 8, 16, 32, 64)] == [0, 1, 3, 5, 7]
+    assert [network.first_layer(side) for side in (4, 8, 16, 32, 64)] == [0, 1, 3, 5, 7]
     with pytest.raises(ValueError, match="side=128"):
-        network.first_row(128)
+        network.first_layer(128)
     ws = torch.randn(1, 10, 8)
     other, coarse = ws.clone(), []
-    other[:, network.first_row(32) :] += 1
+    other[:, network.first_layer(32) :] += 1
     network.synthesis.b16.conv1.register_forward_hook(lambda *call: coarse.append(call[2]))
     assert not torch.equal(network.synthesis(ws), network.synthesis(other))
     assert torch.equal(*coarse)
@@ -121,7 +121,7 @@ def test_the_hub_loads_both(tmp_path):
 def by_the_layer_table(state: dict, z: torch.Tensor) -> torch.Tensor:
     """The public network read from its printed layers: zeros between pixels, then convolutions."""
     x = z[:, :, None, None]
-    for i in range(0, 3 * len(SEED_TOY["channels"]) + 1, 3):
+    for i in range(0, 3 * len(DCGAN_TOY["channels"]) + 1, 3):
         weight = state[f"gen.{i}.weight"].flip(2, 3).transpose(0, 1)
         sparse = x.new_zeros(*x.shape[:2], 2 * x.shape[2] - 1, 2 * x.shape[3] - 1)
         sparse[:, :, ::2, ::2] = x
@@ -147,7 +147,7 @@ def test_the_public_network_is_its_layer_table():
 
 def test_the_quirks_of_the_public_network():
     torch.manual_seed(0)
-    network = DCGANGenerator(**SEED_TOY)
+    network = DCGANGenerator(**DCGAN_TOY)
     gains = network.gen[1].weight
     assert gains.abs().max() < 0.1 and (gains < 0).any()  # not about 1
     network = seed_toy()
@@ -159,13 +159,13 @@ def test_the_quirks_of_the_public_network():
 def test_conversion_round_trip(tmp_path):
     network, z = seed_toy(), torch.randn(2, 6)
     torch.save(network.state_dict(), tmp_path / "G_arch.pth")
-    again = dcgan.convert(tmp_path / "G_arch.pth", **SEED_TOY)
+    again = dcgan.convert(tmp_path / "G_arch.pth", **DCGAN_TOY)
     assert not again.training and list(again.state_dict()) == list(network.state_dict())
     with torch.inference_mode():
         assert torch.equal(network(z), again(z))
     again.train()(z).sum().backward()  # it can be trained further
     torch.save(network.half().state_dict(), tmp_path / "half.pth")
-    half = dcgan.convert(tmp_path / "half.pth", **SEED_TOY)
+    half = dcgan.convert(tmp_path / "half.pth", **DCGAN_TOY)
     assert {p.dtype for p in half.parameters()} == {torch.float32}
 
 
@@ -190,7 +190,7 @@ def test_another_state_is_refused_by_its_first_key(tmp_path, key, value, said):
         state = {key: value, **state}
     torch.save(state, tmp_path / "G_arch.pth")
     with pytest.raises(ValueError, match=said):
-        dcgan.convert(tmp_path / "G_arch.pth", **SEED_TOY)
+        dcgan.convert(tmp_path / "G_arch.pth", **DCGAN_TOY)
 
 
 def test_other_files_are_refused(tmp_path):

@@ -204,7 +204,7 @@ def test_refinement_comes_nearer_reports_and_can_be_stopped(pipe, photo):
     assert refined.shape == start.shape
     assert log[-1]["pixels"] < 0.7 * log[0]["pixels"]
     assert told == sorted(told) and told[0] == 0 and len(told) == 30
-    free = encoder.config.free_rows
+    free = encoder.config.free_layers
     assert torch.equal(refined[:, free], refined[:, -1])  # rows beyond the encoder's move together
     stopped = []
     again = inversion.refine(

@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
     torch.manual_seed(6)
     base, other, toon = toy(), toy(), toy()
     blend_into(toon, base, other, 4, 2.0, "base")
-    shape = dict(free_rows=5, hidden=16, width=4, linear=8, squeezed=8)
+    shape = dict(free_layers=5, hidden=16, width=4, linear=8, squeezed=8)
     networks = {
         "base": base,
         "toon": toon,

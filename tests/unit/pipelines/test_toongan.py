@@ -98,7 +98,7 @@ def test_wrong_options_are_named(pipe, options, words):
 def test_choices_replace_what_the_seed_chose_and_nothing_else(choosing_faces):
     pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
     assert list(pipe.attributes) == ["mouth", "hair_color"]
-    chosen = pipe.generator.mapping.choose(pipe._noise(12, 5))
+    chosen = pipe.generator.mapping.sample_classes(pipe._noise(12, 5))
     assert len(chosen.unique(dim=0)) > 2
     plain, laughing = pipe.latents(12, 5), pipe.latents(12, 5, choices={"mouth": "laugh"})
     for before, after, choice in zip(plain, laughing, chosen, strict=True):
