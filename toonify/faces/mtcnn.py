@@ -34,7 +34,7 @@ _lock = threading.Lock()
 
 
 class View:
-    """A picture to be looked at, uint8 RGB (H, W, 3), and the same turned without another copy."""
+    """A picture to be looked at, uint8 RGB (H, W, 3), and the same rotated without another copy."""
 
     def __init__(self, pixels: np.ndarray):
         self.pixels = pixels
@@ -44,7 +44,7 @@ class View:
         self._sums = cv2.integral(pixels).reshape(-1, 3)
         self._origin, self._down, self._across = 0, pixels.shape[1] + 1, 1
 
-    def turned(self, quarter_turns: int) -> View:
+    def rotated(self, quarter_turns: int) -> View:
         """What `np.rot90(pixels, quarter_turns)` shows."""
         view = object.__new__(View)
         view.__dict__.update(self.__dict__, pixels=np.rot90(self.pixels, quarter_turns))
@@ -60,8 +60,8 @@ class View:
         As torch scales by mode "area": each number is the mean of all pixels that it touches.
         """
         left, top, right, bottom = boxes.T.astype(np.int64)
-        y0, y1 = _windows(top, bottom, size[0])
-        x0, x1 = _windows(left, right, size[1])
+        y0, y1 = window_bounds(top, bottom, size[0])
+        x0, x1 = window_bounds(left, right, size[1])
 
         def corner(y, x):
             places = (self._origin + y * self._down)[:, :, None] + (x * self._across)[:, None, :]
@@ -71,7 +71,7 @@ class View:
         sums -= corner(y0, x1)
         sums -= corner(y1, x0)
         sums += corner(y0, x0)
-        # A table of sums with rows and columns turned the one for the other counts below zero.
+        # A table of sums with rows and columns rotated the one for the other counts below zero.
         heights = (y1 - y0 if self._down * self._across > 0 else y0 - y1).astype(np.float32)
         widths = np.repeat((x1 - x0).astype(np.float32), 3, axis=1)  # once for each color
         means = sums.reshape(len(boxes), size[0], -1).astype(np.float32)
@@ -93,30 +93,30 @@ def find(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return _cascade(view, smallest)
+            return run_cascade(view, smallest)
         finally:
             torch.set_num_threads(threads)
 
 
-def _cascade(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    boxes, scores, shifts = _everywhere(view, smallest)
-    kept = _apart(boxes, scores, 0.7)
-    boxes = _squares(_shifted(boxes[kept], shifts[kept], 0))
+def run_cascade(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    boxes, scores, shifts = run_pnet(view, smallest)
+    kept = nms(boxes, scores, 0.7)
+    boxes = to_squares(apply_regression(boxes[kept], shifts[kept], 0))
 
-    boxes, scores, answers = _closer(view, boxes, 24, "rnet", THRESHOLDS[1])
-    kept = _apart(boxes, scores, 0.7)
-    boxes = _squares(_shifted(boxes[kept], answers[kept], 1))
+    boxes, scores, answers = refine_candidates(view, boxes, 24, "rnet", THRESHOLDS[1])
+    kept = nms(boxes, scores, 0.7)
+    boxes = to_squares(apply_regression(boxes[kept], answers[kept], 1))
 
-    boxes, scores, answers = _closer(view, boxes, 48, "onet", THRESHOLDS[2])
+    boxes, scores, answers = refine_candidates(view, boxes, 48, "onet", THRESHOLDS[2])
     corner, length = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2] + 1
     points = answers[:, 4:].reshape(-1, 2, 5).transpose(0, 2, 1) * length + corner - 1
-    boxes = _shifted(boxes, answers[:, :4], 1)
-    kept = _outside_of_others(boxes, scores, 0.7)
-    kept = kept[np.argsort(-_areas(boxes[kept]), kind="stable")]
+    boxes = apply_regression(boxes, answers[:, :4], 1)
+    kept = nms_by_smaller_area(boxes, scores, 0.7)
+    kept = kept[np.argsort(-areas(boxes[kept]), kind="stable")]
     return boxes[kept], points[kept], scores[kept]
 
 
-def _everywhere(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def run_pnet(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the first network takes for faces at all scales: boxes, scores, shifts of the edges."""
     height, width = view.size
     whole = np.array([[0, 0, width, height]])
@@ -124,18 +124,18 @@ def _everywhere(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.n
     scale = CELL / smallest
     while min(height, width) * scale >= CELL:
         shown = view.means(whole, (int(height * scale + 1), int(width * scale + 1)))
-        scores, shifts = (answer[0] for answer in _answers("pnet", shown))
+        scores, shifts = (answer[0] for answer in run_network("pnet", shown))
         y, x = np.nonzero(scores >= THRESHOLDS[0])
         cells = np.stack([x, y], axis=1).astype(np.float32) * 2  # the network's step is 2 pixels
         boxes = np.floor(np.hstack([cells + 1, cells + CELL]) / np.float32(scale))
-        kept = _apart(boxes, scores[y, x], 0.5)
+        kept = nms(boxes, scores[y, x], 0.5)
         found.append((boxes[kept], scores[y, x][kept], shifts[y, x][kept]))
         scale *= FACTOR
     boxes, scores, shifts = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return boxes, scores, shifts
 
 
-def _closer(
+def refine_candidates(
     view: View, boxes: np.ndarray, side: int, network: str, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The boxes that a network takes for faces when they are scaled to `side` pixels, its scores
@@ -148,16 +148,16 @@ def _closer(
     there = (seen[:, 2:] > seen[:, :2]).all(axis=1)
     boxes, seen = boxes[there], seen[there]
 
-    told = [(np.zeros(0, np.float32), np.zeros((0, ANSWERS[network]), np.float32))]
+    outputs = [(np.zeros(0, np.float32), np.zeros((0, ANSWERS[network]), np.float32))]
     for start in range(0, len(boxes), BATCHES[side]):
         shown = view.means(seen[start : start + BATCHES[side]], (side, side))
-        told.append(_answers(network, shown))
-    scores, answers = (np.concatenate(parts) for parts in zip(*told, strict=True))
+        outputs.append(run_network(network, shown))
+    scores, answers = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
     faces = scores > threshold
     return boxes[faces], scores[faces], answers[faces]
 
 
-def _answers(network: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def run_network(network: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A network's scores (N, ...) of pictures (N, h, w, 3) from 0 to 255, which it changes, and
     its other answers (N, ..., 4 or 14)."""
     import torch
@@ -165,12 +165,12 @@ def _answers(network: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shown -= 127.5
     shown *= 0.0078125
     batch = torch.from_numpy(shown).permute(0, 3, 1, 2)
-    told = _network(network)(batch).numpy()
-    return 1.0 / (1.0 + np.exp(told[..., 0] - told[..., 1])), told[..., 2:]
+    outputs = load_network(network)(batch).numpy()
+    return 1.0 / (1.0 + np.exp(outputs[..., 0] - outputs[..., 1])), outputs[..., 2:]
 
 
 @functools.cache
-def _network(name: str) -> Callable:
+def load_network(name: str) -> Callable:
     """One of the three networks: pictures (N, 3, h, w) -> all that its heads say (N, ..., 6 or 16).
 
     The package that has the weights stays closed: it opens torchvision, which takes seconds. In
@@ -209,23 +209,23 @@ def _network(name: str) -> Callable:
     return run
 
 
-def _windows(low: np.ndarray, high: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def window_bounds(low: np.ndarray, high: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """First pixels and ends, both (N, count), of `count` windows over each stretch of pixels."""
     low, length, place = low[:, None], (high - low)[:, None], np.arange(count)
     return low + place * length // count, low - (-(place + 1) * length) // count
 
 
-def _apart(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
+def nms(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
     """Indices of the best boxes, best first, none of which shares more than `most` with a better
     one (intersection over union)."""
     corners = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64)
     return np.asarray(cv2.dnn.NMSBoxes(corners, scores, 0.0, most), np.int64).reshape(-1)
 
 
-def _outside_of_others(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
+def nms_by_smaller_area(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
     """Indices of the best boxes, none of which shares more than `most` of the smaller of two with
     a better one."""
-    areas, kept = _areas(boxes + np.float32([0, 0, 1, 1])), []
+    areas, kept = areas(boxes + np.float32([0, 0, 1, 1])), []
     order = np.argsort(scores, kind="stable")[::-1]
     while len(order):
         first, order = order[0], order[1:]
@@ -237,18 +237,18 @@ def _outside_of_others(boxes: np.ndarray, scores: np.ndarray, most: float) -> np
     return np.array(kept, np.int64)
 
 
-def _areas(boxes: np.ndarray) -> np.ndarray:
+def areas(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def _shifted(boxes: np.ndarray, shifts: np.ndarray, ends: int) -> np.ndarray:
+def apply_regression(boxes: np.ndarray, shifts: np.ndarray, ends: int) -> np.ndarray:
     """Boxes with each edge moved by a share of their length and height; `ends` is 1 where both end
     pixels count."""
     length = boxes[:, 2:] - boxes[:, :2] + ends
     return boxes + shifts * np.hstack([length, length])
 
 
-def _squares(boxes: np.ndarray) -> np.ndarray:
+def to_squares(boxes: np.ndarray) -> np.ndarray:
     """The boxes' shorter sides made as long as the longer ones, about the same center."""
     length = boxes[:, 2:] - boxes[:, :2]
     side = length.max(axis=1, keepdims=True)

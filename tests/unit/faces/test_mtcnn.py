@@ -59,14 +59,14 @@ def shown_to(networks, monkeypatch):
 
 
 def shown_here(monkeypatch):
-    seen, answers = [], cascade._answers
+    seen, answers = [], cascade.run_network
 
     def spy(name, shown):
         batch = torch.from_numpy(shown).permute(0, 3, 1, 2)
         seen.append((name, (batch - 127.5) * 0.0078125))
         return answers(name, shown)
 
-    monkeypatch.setattr(cascade, "_answers", spy)
+    monkeypatch.setattr(cascade, "run_network", spy)
     return seen
 
 
@@ -112,27 +112,27 @@ def test_networks_answer_as_theirs(mtcnn, network):
     picture = noise(3 * side, side).reshape(3, side, side, 3).astype(np.float32)
     batch = torch.from_numpy((picture - 127.5) * 0.0078125).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        *told, probability = getattr(mtcnn, network)(batch)
-    scores, answers = cascade._answers(network, picture)
+        *outputs, probability = getattr(mtcnn, network)(batch)
+    scores, answers = cascade.run_network(network, picture)
     order = (0, 2, 3, 1) if network == "pnet" else (0, 1)
     assert np.allclose(scores, probability[:, 1], atol=1e-5)
-    assert np.allclose(answers, torch.cat(told, dim=1).permute(order), atol=1e-4)
+    assert np.allclose(answers, torch.cat(outputs, dim=1).permute(order), atol=1e-4)
     assert answers.shape[-1] == cascade.ANSWERS[network]
 
 
 @pytest.mark.parametrize("quarter_turns", range(5))
 def test_means_are_torchs_area_scaling_however_the_view_is_turned(quarter_turns):
     picture = noise(70, 101)
-    view = View(picture).turned(quarter_turns)
-    turned = np.ascontiguousarray(np.rot90(picture, quarter_turns))
-    assert view.size == turned.shape[:2] and np.array_equal(view.pixels, turned)
+    view = View(picture).rotated(quarter_turns)
+    rotated = np.ascontiguousarray(np.rot90(picture, quarter_turns))
+    assert view.size == rotated.shape[:2] and np.array_equal(view.pixels, rotated)
     boxes = np.array(
-        [[0, 0, *turned.shape[1::-1]], [3, 5, 60, 9], [10, 20, 11, 21], [8, 4, 56, 52]]
+        [[0, 0, *rotated.shape[1::-1]], [3, 5, 60, 9], [10, 20, 11, 21], [8, 4, 56, 52]]
     )
     means = view.means(boxes, (24, 17))
     assert means.shape == (4, 24, 17, 3) and means.dtype == np.float32
     for (x0, y0, x1, y1), mean in zip(boxes, means, strict=True):
-        part = torch.from_numpy(turned[y0:y1, x0:x1]).permute(2, 0, 1)[None].float()
+        part = torch.from_numpy(rotated[y0:y1, x0:x1]).permute(2, 0, 1)[None].float()
         area = F.interpolate(part, size=(24, 17), mode="area")[0].permute(1, 2, 0)
         assert np.allclose(mean, area, atol=1e-3)
 
@@ -140,7 +140,7 @@ def test_means_are_torchs_area_scaling_however_the_view_is_turned(quarter_turns)
 def test_a_turned_view_shows_the_faces_of_the_turned_picture():
     picture = pixels(FACES[0])
     lying = np.ascontiguousarray(np.rot90(picture, -1))
-    for ours, whole in zip(find(View(lying).turned(1), 40), find(View(picture), 40), strict=True):
+    for ours, whole in zip(find(View(lying).rotated(1), 40), find(View(picture), 40), strict=True):
         assert len(whole) and np.allclose(ours, whole, atol=1e-3)
 
 
@@ -153,14 +153,14 @@ def test_boxes_apart_are_those_of_torchvision(most):
     boxes = np.hstack([low, low + random.integers(50, 70, (500, 1))]).astype(np.float32)
     scores = random.random(500, dtype=np.float32)
     expected = nms(torch.from_numpy(boxes), torch.from_numpy(scores), most).tolist()
-    assert cascade._apart(boxes, scores, most).tolist() == expected
+    assert cascade.nms(boxes, scores, most).tolist() == expected
 
 
 def test_a_box_inside_a_better_one_goes():
     boxes = np.float32([[0, 0, 99, 99], [10, 10, 29, 29], [80, 0, 119, 39], [300, 0, 330, 30]])
     scores = np.float32([0.9, 0.8, 0.95, 0.7])
     # Half of the third box lies on the first; the second lies in the first as a whole.
-    assert cascade._outside_of_others(boxes, scores, 0.7).tolist() == [2, 0, 3]
+    assert cascade.nms_by_smaller_area(boxes, scores, 0.7).tolist() == [2, 0, 3]
 
 
 # -- nothing to find
