@@ -13,7 +13,7 @@ _TONE_SIDE = 128  # and that in tone
 _BAND_PIXELS = 2_000_000
 
 
-def keep_color(photo: Image.Image, toon: Image.Image) -> Image.Image:
+def transfer_color(photo: Image.Image, toon: Image.Image) -> Image.Image:
     """The toon with the photo's colors: its light and drawn color edges, the photo's chroma.
 
     In CIELAB the chroma by which the photo differs from the toon is smoothed with the toon as a
@@ -46,7 +46,7 @@ def keep_color(photo: Image.Image, toon: Image.Image) -> Image.Image:
     return Image.fromarray(result)
 
 
-def retone(toon: Image.Image, likeness: Image.Image, photo: Image.Image) -> Image.Image:
+def match_tone(toon: Image.Image, likeness: Image.Image, photo: Image.Image) -> Image.Image:
     """The toon with the tones that its generator missed in the photo: skin, light, backdrop.
 
     `likeness` is what the generator makes of the photo, before it was drawn as a toon. The

@@ -36,18 +36,18 @@ def morph(photo: Image.Image, toon: Image.Image, strength: float) -> Image.Image
     result = np.empty_like(photo_pixels)
     for top, bottom in bands(width, height):
         if flows is None:
-            bent_photo, bent_toon = photo_pixels[top:bottom], toon_pixels[top:bottom]
+            warped_photo, warped_toon = photo_pixels[top:bottom], toon_pixels[top:bottom]
         else:
             flow = upsample(flows, width, height, top, bottom)
-            bent_photo = _bent(photo_pixels, flow[..., 2:] * strength, top)
-            bent_toon = _bent(toon_pixels, flow[..., :2] * (1.0 - strength), top)
+            warped_photo = warp(photo_pixels, flow[..., 2:] * strength, top)
+            warped_toon = warp(toon_pixels, flow[..., :2] * (1.0 - strength), top)
         cv2.addWeighted(
-            bent_photo, 1.0 - strength, bent_toon, strength, 0.0, dst=result[top:bottom]
+            warped_photo, 1.0 - strength, warped_toon, strength, 0.0, dst=result[top:bottom]
         )
     return Image.fromarray(result)
 
 
-def _bent(pixels: np.ndarray, flow: np.ndarray, top: int) -> np.ndarray:
+def warp(pixels: np.ndarray, flow: np.ndarray, top: int) -> np.ndarray:
     """Rows from top on of uint8 pixels, each looked up where flow (H, W, 2) points."""
     rows, width = flow.shape[:2]
     x = flow[..., 0] + np.arange(width, dtype=np.float32)[None, :]
@@ -70,7 +70,7 @@ def _flows(photo: np.ndarray, toon: np.ndarray) -> np.ndarray:
     engine.setFinestScale(1)
     there = engine.calc(gray[0], gray[1], None)
     back = engine.calc(gray[1], gray[0], None)
-    calm = [_calmed(flow, other) for flow, other in ((there, back), (back, there))]
+    calm = [smooth_flow(flow, other) for flow, other in ((there, back), (back, there))]
     return np.concatenate(calm, axis=2) * np.array([width / w, height / h] * 2, np.float32)
 
 
@@ -82,7 +82,7 @@ def _flow_gray(pixels: np.ndarray) -> np.ndarray:
     )
 
 
-def _calmed(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
+def smooth_flow(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     """Flow (h, w, 2) smoothed, trusting only places from which `back` returns to the start."""
     h, w = flow.shape[:2]
     x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))

@@ -33,7 +33,7 @@ _MARGIN = 16  # rows around a band that have a say in it: 10 by blurs and slopes
 _FIRST_MARGIN = 48  # the same where lines are smoothed before: 16 for directions, 2 x 6 for moves
 
 
-def lift(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
+def upscale(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
     """An RGB drawing at another size (width, height) of the same shape, with sharp contours.
 
     Every color lies between those that the drawing has within 2 pixels of the place. Enlargements
@@ -79,10 +79,10 @@ def _first_step(source: np.ndarray, size: tuple[int, int], growth: float) -> np.
         for _ in range(2):
             total = 2 * rows.astype(np.uint16) + 2
             for way in (1, -1):
-                total += _looked_up(rows, x + way * right, y + way * down)
+                total += remap(rows, x + way * right, y + way * down)
             rows = (total >> 2).astype(np.uint8)
         right, down = _away_from_edges(rows, growth)
-        sharp = _looked_up(rows, x + right, y + down)
+        sharp = remap(rows, x + right, y + down)
         result[top:bottom] = sharp[top - above : bottom - above]
     return result
 
@@ -102,11 +102,11 @@ def _step(source: np.ndarray, size: tuple[int, int], growth: float) -> np.ndarra
         x, y = _places(source, size, above, below)
         # Linear enlarging never overshoots, and step after step it is as smooth as a B-spline
         # (Chaikin 1974).
-        right, down = _away_from_edges(_looked_up(source, x, y), growth)
+        right, down = _away_from_edges(remap(source, x, y), growth)
         inner = slice(top - above, bottom - above)
         x = x[inner] + right[inner] * np.float32(source.shape[1] / width)
         y = y[inner] + down[inner] * np.float32(source.shape[0] / height)
-        result[top:bottom] = _looked_up(source, x, y)
+        result[top:bottom] = remap(source, x, y)
     return result
 
 
@@ -129,7 +129,7 @@ def _places(
     return tuple(np.meshgrid(x.astype(np.float32), y.astype(np.float32)))
 
 
-def _looked_up(
+def remap(
     picture: np.ndarray, x: np.ndarray, y: np.ndarray, method: int = cv2.INTER_LINEAR
 ) -> np.ndarray:
     return cv2.remap(picture, x, y, method, borderMode=cv2.BORDER_REPLICATE)

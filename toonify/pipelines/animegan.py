@@ -15,9 +15,9 @@ from toonify import hub, images
 from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, paste
 from toonify.hub.mixin import SavingMixin
-from toonify.images.color_transfer import keep_color as with_colors_of
+from toonify.images.color_transfer import transfer_color
 from toonify.images.morph import morph
-from toonify.images.upscale import lift
+from toonify.images.upscale import upscale
 from toonify.pipelines.batch import Outcome, draw_all, one_or_many
 from toonify.pipelines.options import DrawOptions
 
@@ -114,7 +114,7 @@ class AnimeGANPipeline(SavingMixin):
             canvas = self.draw_faces(photo, canvas, chosen)
         with clock("blend", 0.95, "Finishing"):
             if options.keep_color:
-                canvas = with_colors_of(photo, canvas)
+                canvas = transfer_color(photo, canvas)
             if options.strength < 1:
                 canvas = morph(photo, canvas, options.strength)
         clock.done()
@@ -161,7 +161,7 @@ class AnimeGANPipeline(SavingMixin):
     def draw(
         self, photo: Image.Image, scale: float = 1.0, size: tuple[int, int] | None = None
     ) -> Image.Image:
-        """The whole photo drawn at `scale`, and lifted to `size`: its own unless told otherwise."""
+        """The whole photo drawn at `scale`, and upscaled to `size`: its own unless told otherwise."""
         width, height = (max(1, round(side * scale)) for side in photo.size)
         small = photo
         if (width, height) != photo.size:
@@ -170,7 +170,7 @@ class AnimeGANPipeline(SavingMixin):
         drawn = self.engine(reflect_to(images.to_tensor(small), *sides))
         toon = images.to_pil(drawn[..., :height, :width])
         size = photo.size if size is None else size
-        return toon if toon.size == size else lift(toon, size)
+        return toon if toon.size == size else upscale(toon, size)
 
     def to_draw(self, found: list[Face], scale: float) -> list[Face]:
         """Those of the faces that are too small, or coarse, in the photo drawn at `scale`."""

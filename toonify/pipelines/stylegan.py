@@ -15,8 +15,8 @@ from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
 from toonify.hub.mixin import SavingMixin
-from toonify.images.color_transfer import keep_color as with_colors_of
-from toonify.images.color_transfer import retone
+from toonify.images.color_transfer import transfer_color
+from toonify.images.color_transfer import match_tone
 from toonify.images.morph import morph
 from toonify.latents import inversion
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
@@ -188,10 +188,10 @@ class StyleGANPipeline(SavingMixin):
             # The far ones first: near faces cover them.
             for index in paste_order([portrait.crop for portrait in portraits]):
                 part = portraits[index]
-                toned = retone(part.toon, part.inversion, part.crop.image)
+                toned = match_tone(part.toon, part.inversion, part.crop.image)
                 canvas = paste(canvas, part.crop, toned, feather=FEATHER)
             if options.keep_color and portraits:
-                canvas = with_colors_of(photo, canvas)
+                canvas = transfer_color(photo, canvas)
             if options.strength < 1:
                 canvas = morph(photo, canvas, options.strength)
         clock.done()

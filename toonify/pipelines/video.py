@@ -14,7 +14,7 @@ from PIL import Image
 from toonify.faces import detect
 from toonify.faces.tracking import FaceTracks, Track
 from toonify.files import atomic_write
-from toonify.images.color_transfer import keep_color as with_colors_of
+from toonify.images.color_transfer import transfer_color
 from toonify.images.morph import morph
 from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
 from toonify.pipelines.options import DrawOptions
@@ -261,7 +261,7 @@ class Run:
         for track in tracks:
             canvas = self.with_face(photo, canvas, track)
         if self.options.keep_color:
-            canvas = with_colors_of(photo, canvas)
+            canvas = transfer_color(photo, canvas)
         if self.options.strength < 1:
             canvas = morph(photo, canvas, self.options.strength)
         return np.asarray(canvas)

@@ -26,7 +26,7 @@ class Motion:
 
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """From the last picture to this one, uint8 RGB (H, W, 3); None for the first."""
-        small = shrunk(pixels, _SIDE)
+        small = shrink(pixels, _SIDE)
         before, self._before = self._before, small
         if before is None or before.shape != small.shape:
             return None
@@ -44,7 +44,7 @@ class Motion:
         flow *= np.clip(2.0 * length / _STILL - 1.0, 0.0, 1.0)[..., None]
         then, now = (
             cv2.GaussianBlur(picture, (0, 0), 2.0).astype(np.float32)
-            for picture in (looked_up(before, flow), now)
+            for picture in (remap(before, flow), now)
         )
         return flow, np.abs(now - then).max(axis=2)
 
@@ -65,11 +65,11 @@ class Carrier:
 
     def drew(self, source: np.ndarray, drawn: np.ndarray) -> None:
         """A frame was drawn; both are uint8 RGB (H, W, 3)."""
-        self._source, self._drawn, self._carried = shrunk(source, _SIDE), drawn, 0
+        self._source, self._drawn, self._carried = shrink(source, _SIDE), drawn, 0
 
     def __call__(self, source: np.ndarray) -> np.ndarray | None:
         """The last drawing as it is in this frame, or None where it has to be drawn again."""
-        small = shrunk(source, _SIDE)
+        small = shrink(source, _SIDE)
         if self._source is None or self._source.shape != small.shape or self._carried == CARRIED:
             return None
         flow, change = self._motion.between(self._source, small)
@@ -81,7 +81,7 @@ class Carrier:
         if not flow.any():
             return self._drawn
         height, width = source.shape[:2]
-        return looked_up(self._drawn, enlarged(flow, width, height) * (width / flow.shape[1]))
+        return remap(self._drawn, enlarge(flow, width, height) * (width / flow.shape[1]))
 
 
 class Stabilizer:
@@ -106,10 +106,10 @@ class Stabilizer:
         flow, change = moved
         hold = _HOLD * np.exp(-np.square(change / _ALIKE))
         hold = cv2.erode(hold, np.ones((5, 5), np.uint8))
-        hold = enlarged(hold * inside(flow), width, height)[..., None]
+        hold = enlarge(hold * inside(flow), width, height)[..., None]
         last = self._last
         if flow.any():
-            last = looked_up(last, enlarged(flow, width, height) * (width / flow.shape[1]))
+            last = remap(last, enlarge(flow, width, height) * (width / flow.shape[1]))
         near = np.ones((5, 5), np.uint8)
         last = np.clip(
             last,
@@ -131,7 +131,7 @@ class Scenes:
 
     def cut(self, pixels: np.ndarray) -> bool:
         """Whether a frame, uint8 RGB (H, W, 3), begins a scene; not so for the first."""
-        small = shrunk(pixels, 48)
+        small = shrink(pixels, 48)
         before, self._before = self._before, small
         return before is not None and is_cut(before, small)
 
@@ -195,9 +195,9 @@ class FlickerMeter:
         still = cv2.resize(still, (width, height), interpolation=cv2.INTER_NEAREST) > 0
         if not still.any():
             return
-        there = enlarged(flow, width, height) * (width / flow.shape[1]) if flow.any() else None
+        there = enlarge(flow, width, height) * (width / flow.shape[1]) if flow.any() else None
         for place, (now, then) in enumerate(zip(pictures, last, strict=True)):
-            then = then if there is None else looked_up(then, there)
+            then = then if there is None else remap(then, there)
             self.sums[place] += cv2.absdiff(now, then)[still].mean()
         self.frames += 1
 
@@ -212,7 +212,7 @@ def ratio(one: float, other: float) -> float:
     return one / other if other else float("inf") if one else 0.0
 
 
-def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
+def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
     """The picture with its longer side at most `side`."""
     height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))
@@ -220,11 +220,11 @@ def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
     return pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
-def enlarged(small: np.ndarray, width: int, height: int) -> np.ndarray:
+def enlarge(small: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def looked_up(pixels: np.ndarray, flow: np.ndarray) -> np.ndarray:
+def remap(pixels: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """The picture in which every place shows what lies at it + flow (H, W, 2)."""
     height, width = flow.shape[:2]
     x = flow[..., 0] + np.arange(width, dtype=np.float32)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toonify.images.color_transfer import keep_color, retone
+from toonify.images.color_transfer import transfer_color, match_tone
 from toonify.images.morph import morph
 
 
@@ -61,14 +61,14 @@ def test_unrelated_pictures_do_not_tear():
 def test_any_size(size):
     photo, toon = head(10).resize(size), head(16).resize(size)
     assert morph(photo, toon, 0.4).size == size
-    assert keep_color(photo, toon).size == size
+    assert transfer_color(photo, toon).size == size
 
 
 def test_bands_leave_no_trace(monkeypatch):
     photo, toon = head(10, 300), head(16, 300)
-    whole = morph(photo, toon, 0.5), keep_color(photo, toon)
+    whole = morph(photo, toon, 0.5), transfer_color(photo, toon)
     monkeypatch.setattr("toonify.images.color_transfer._BAND_PIXELS", 300 * 37)
-    parts = morph(photo, toon, 0.5), keep_color(photo, toon)
+    parts = morph(photo, toon, 0.5), transfer_color(photo, toon)
     assert all(error(a, b).max() <= 1 for a, b in zip(whole, parts, strict=True))
 
 
@@ -80,7 +80,7 @@ def test_keeping_color_returns_the_photos_chroma_with_the_toons_light():
     photo, toon = head(10), head(16)
     cast = np.clip(np.asarray(toon).astype(float)[..., [1, 0, 2]] * (0.9, 1, 1.1), 0, 255)
     cast = Image.fromarray(cast.astype(np.uint8))
-    kept = keep_color(photo, cast)
+    kept = transfer_color(photo, cast)
     skin = np.s_[150:170, 70:180]
     before = np.abs(lab(cast)[skin] - lab(photo)[skin])[..., 1:].mean()
     after = np.abs(lab(kept)[skin] - lab(photo)[skin])[..., 1:].mean()
@@ -93,20 +93,20 @@ def test_color_does_not_bleed_over_drawn_edges():
     photo[:, 100:] = (60, 90, 200)
     toon = np.full((200, 200, 3), 190, np.uint8)
     toon[:, 100:] = 90
-    kept = lab(keep_color(Image.fromarray(photo), Image.fromarray(toon)))
+    kept = lab(transfer_color(Image.fromarray(photo), Image.fromarray(toon)))
     assert kept[100, :97, 1].min() > 25  # red up to the edge
     assert kept[100, 103:, 2].max() < -25  # blue from the edge on
 
 
 def test_a_toon_with_the_photos_colors_is_left_alone():
-    assert error(keep_color(head(10), head(10)), head(10)).max() <= 1
+    assert error(transfer_color(head(10), head(10)), head(10)).max() <= 1
 
 
 def test_what_is_refused():
     with pytest.raises(ValueError, match="same size"):
         morph(head(), head().resize((9, 9)), 0.5)
     with pytest.raises(ValueError, match="same size"):
-        keep_color(head(), head().resize((9, 9)))
+        transfer_color(head(), head().resize((9, 9)))
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="strength"):
             morph(head(), head(), strength)
@@ -116,10 +116,10 @@ def test_retone_takes_back_what_the_likeness_missed():
     rng = np.random.default_rng(0)
     photo = Image.fromarray(rng.integers(90, 160, (96, 96, 3), np.uint8))
     toon = Image.new("RGB", (96, 96), (120, 100, 90))
-    assert np.abs(np.asarray(retone(toon, photo, photo)).astype(int) - (120, 100, 90)).max() <= 1
+    assert np.abs(np.asarray(match_tone(toon, photo, photo)).astype(int) - (120, 100, 90)).max() <= 1
     pale = Image.new("RGB", (96, 96), (200, 180, 170))
     tan = Image.new("RGB", (96, 96), (150, 110, 90))
     # A toon that draws the pale likeness as it is comes out tan, as the photo is.
-    assert np.abs(np.asarray(retone(pale, pale, tan)).astype(int) - (150, 110, 90)).max() <= 2
+    assert np.abs(np.asarray(match_tone(pale, pale, tan)).astype(int) - (150, 110, 90)).max() <= 2
     with pytest.raises(ValueError, match="same size"):
-        retone(toon, pale.resize((48, 48)), photo)
+        match_tone(toon, pale.resize((48, 48)), photo)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toonify.images.upscale import lift
+from toonify.images.upscale import upscale
 
 ROOT = Path(__file__).parents[3]
 DARK, LIGHT = 40, 210
@@ -52,12 +52,12 @@ def resized(image, size):
 @pytest.mark.parametrize("growth, plain_width", [(2, 2.5), (4, 5), (10, 12)])
 def test_contours_are_sharp_and_have_no_halo(growth, plain_width):
     drawing, size = drawn(disc), (60 * growth, 60 * growth)
-    lifted, plain = lift(drawing, size), resized(drawing, size)
-    assert edge_width(lifted) < 2.1 and edge_width(plain) > plain_width
+    upscaled, plain = upscale(drawing, size), resized(drawing, size)
+    assert edge_width(upscaled) < 2.1 and edge_width(plain) > plain_width
     low, high = drawing.getextrema()[0]
-    assert gray(lifted).min() >= low and gray(lifted).max() <= high
+    assert gray(upscaled).min() >= low and gray(upscaled).max() <= high
     assert gray(plain).min() < low or gray(plain).max() > high  # the plain one overshoots
-    area = (gray(lifted) < (DARK + LIGHT) / 2).mean()  # the disc has kept its size
+    area = (gray(upscaled) < (DARK + LIGHT) / 2).mean()  # the disc has kept its size
     assert area == pytest.approx(np.pi / 16, rel=0.01)
 
 
@@ -72,32 +72,32 @@ def waviness(picture):
 
 def test_thin_lines_keep_their_ink_and_lose_their_steps():
     drawing = drawn(slanting_line)
-    lifted, plain = lift(drawing, (600, 600)), resized(drawing, (600, 600))
-    ink, plain_ink = ((LIGHT - gray(picture)).sum() for picture in (lifted, plain))
+    upscaled, plain = upscale(drawing, (600, 600)), resized(drawing, (600, 600))
+    ink, plain_ink = ((LIGHT - gray(picture)).sum() for picture in (upscaled, plain))
     assert ink == pytest.approx(plain_ink, rel=0.08)
-    assert waviness(lifted) < 0.5 * waviness(plain)
+    assert waviness(upscaled) < 0.5 * waviness(plain)
 
 
 @pytest.mark.parametrize("shape", [disc, slanting_line])
 def test_scaled_down_again_it_is_the_drawing(shape):
     drawing = drawn(shape)
-    error = gray(resized(lift(drawing, (600, 600)), drawing.size)) - gray(drawing)
+    error = gray(resized(upscale(drawing, (600, 600)), drawing.size)) - gray(drawing)
     assert 10 * np.log10(255**2 / np.square(error).mean()) > 35
 
 
 def test_flat_areas_stay_flat_and_shades_soft():
     flat = Image.new("RGB", (40, 30), (10, 200, 30))
-    assert lift(flat, (400, 300)).getextrema() == ((10, 10), (200, 200), (30, 30))
+    assert upscale(flat, (400, 300)).getextrema() == ((10, 10), (200, 200), (30, 30))
     shade = np.repeat(np.linspace(60, 180, 60)[None, :, None], 40, axis=0).repeat(3, axis=2)
-    lifted = gray(lift(Image.fromarray(np.rint(shade).astype(np.uint8)), (600, 400)))
-    assert np.abs(lifted - np.linspace(59, 181, 600)).max() < 3
-    assert np.abs(np.diff(lifted, axis=1)).max() <= 2
+    upscaled = gray(upscale(Image.fromarray(np.rint(shade).astype(np.uint8)), (600, 400)))
+    assert np.abs(upscaled - np.linspace(59, 181, 600)).max() < 3
+    assert np.abs(np.diff(upscaled, axis=1)).max() <= 2
 
 
 @pytest.mark.parametrize("size", [(60, 60), (74, 74), (30, 20)])
 def test_what_is_hardly_enlarged_is_only_resized(size):
     drawing = drawn(disc)
-    assert lift(drawing, size).tobytes() == resized(drawing, size).tobytes()
+    assert upscale(drawing, size).tobytes() == resized(drawing, size).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -106,18 +106,18 @@ def test_what_is_hardly_enlarged_is_only_resized(size):
 )
 def test_any_size(small, size):
     pixels = np.random.default_rng(0).integers(0, 256, (small[1], small[0], 3), np.uint8)
-    lifted = lift(Image.fromarray(pixels), size)
-    assert (lifted.size, lifted.mode) == (size, "RGB")
-    huge = lift(Image.fromarray(pixels), (40_000, 10))  # too wide for the way it is done
+    upscaled = upscale(Image.fromarray(pixels), size)
+    assert (upscaled.size, upscaled.mode) == (size, "RGB")
+    huge = upscale(Image.fromarray(pixels), (40_000, 10))  # too wide for the way it is done
     assert huge.size == (40_000, 10)
 
 
 def test_bands_leave_no_trace(photo, monkeypatch):
     drawing = photo.resize((47, 43))
-    whole = lift(drawing, (301, 275)).tobytes()
+    whole = upscale(drawing, (301, 275)).tobytes()
     for rows in (17, 100):
         monkeypatch.setattr("toonify.images.upscale._BAND_PIXELS", 301 * rows)
-        assert lift(drawing, (301, 275)).tobytes() == whole
+        assert upscale(drawing, (301, 275)).tobytes() == whole
 
 
 def test_24_megapixels_fit_into_little_memory():
@@ -125,12 +125,12 @@ def test_24_megapixels_fit_into_little_memory():
     script = """
 import resource
 from PIL import Image
-from toonify.images.upscale import lift
+from toonify.images.upscale import upscale
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 drawing = Image.radial_gradient("L").convert("RGB").resize((600, 400))
 before = peak()
-assert lift(drawing, (6000, 4000)).size == (6000, 4000)
+assert upscale(drawing, (6000, 4000)).size == (6000, 4000)
 print(peak() - before)
 """
     settings = {**os.environ, "PYTHONPATH": str(ROOT)}
