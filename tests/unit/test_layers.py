@@ -19,7 +19,7 @@ MAY_OPEN = {
     "toonify.latents": {"toonify.files"},
     "toonify.engines": {"toonify.files"},
     "toonify.images": {"toonify.files"},
-    "toonify.video": {"toonify.files"},
+    "toonify.video": {"toonify.images", "toonify.files"},
     "toonify.hub": {"toonify.files"},
     "toonify.faces": {"toonify.images"},
     "toonify.pipelines": {*LIBRARY, "toonify.video", "toonify.files"},

@@ -18,6 +18,7 @@ from toonify.faces.geometry import (
     scaled_matrix,
     warp,
 )
+from toonify.images.resize import enlarge, fit_size, shrink
 
 _BAND_PIXELS = 2_000_000  # of what is mixed at once
 
@@ -127,19 +128,14 @@ def _match(over: np.ndarray, under: np.ndarray, weight: np.ndarray) -> np.ndarra
     over all of them further away: a backdrop follows its own surroundings and tints no skin.
     """
     height, width = weight.shape[:2]
-    shrink = min(1.0, 128 / max(height, width))
-    small = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     over_lab = _lab(over)
     weighted = [weight, weight * (_lab(under) - over_lab)]
-    sigma = 0.06 * max(small)
-    total, shift = (
-        cv2.GaussianBlur(cv2.resize(part, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
-        for part in weighted
-    )
+    sigma = 0.06 * max(fit_size(width, height, 128))
+    total, shift = (cv2.GaussianBlur(shrink(part, 128), (0, 0), sigma) for part in weighted)
     mean = weighted[1].sum(axis=(0, 1)) / max(float(weight.sum()), 1e-6)
     far = 0.25 * total.max() + 1e-6
     shift = (shift + far * mean) / (total + far)[..., None]
-    over_lab += cv2.resize(shift, (width, height), interpolation=cv2.INTER_LINEAR)
+    over_lab += enlarge(shift, width, height)
     return cv2.cvtColor(over_lab, cv2.COLOR_LAB2RGB) * 255.0
 
 

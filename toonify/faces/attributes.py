@@ -26,6 +26,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from toonify.images.color import lab_to_rgb, rgb_to_lab
+
 SIDE = 256  # px of the square that is looked at; how sharp an edge is depends on it
 TURNED = 0.35  # of the eye distance that the nose lies aside: beyond, half of the face is hidden
 # Around the head, above the forehead and beside it, in eye distances from the eyes' middle.
@@ -71,7 +73,7 @@ class Measured:
         if frontal:  # a turned head does not shorten what lies between eyes and mouth
             height = float(np.linalg.norm(self.mouth - self.eyes))
             self.eye_distance = max(self.eye_distance, 0.9 * height)
-        lab = cv2.cvtColor(pixels.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+        lab = rgb_to_lab(pixels)
         light = lab[..., 0]
         edges = np.abs(cv2.Sobel(light, cv2.CV_32F, 0, 1))  # of lines that lie across the face
         self.layers = np.dstack([lab, edges])  # (H, W, 4)
@@ -220,8 +222,7 @@ def nearest(color: str | None, variants: Iterable[str]) -> str | None:
     names = [color or "", *variants]
     if len(names) < 2 or not all(re.fullmatch("#[0-9a-fA-F]{6}", name) for name in names):
         return None
-    rgb = np.float32([[[int(name[i : i + 2], 16) / 255 for i in (1, 3, 5)] for name in names]])
-    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab)[0]
+    lab = rgb_to_lab(np.array([[[*bytes.fromhex(name[1:])] for name in names]]))[0]
     return names[1 + int(np.linalg.norm(lab[1:] - lab[0], axis=1).argmin())]
 
 
@@ -240,5 +241,4 @@ def colors(
 
 def hexadecimal(lab: np.ndarray) -> str:
     """CIELAB (3,) -> "#rrggbb"."""
-    rgb = cv2.cvtColor(np.asarray(lab, np.float32).reshape(1, 1, 3), cv2.COLOR_LAB2RGB)
-    return "#" + bytes(np.rint(np.clip(rgb.ravel(), 0, 1) * 255).astype(np.uint8)).hex()
+    return "#" + lab_to_rgb(np.asarray(lab, np.float32).reshape(1, 1, 3)).tobytes().hex()

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from toonify.faces import Face
+from toonify.faces.geometry import Face, area, overlap
+from toonify.images.resize import shrink
 
 EVERY = 8  # frames from one look for faces to the next
 FADE = 6  # frames in which the drawing of a face comes or goes
@@ -149,23 +150,5 @@ def followed(face: Face, before: np.ndarray, now: np.ndarray, scale: float) -> F
 
 def gray_of(photo: Image.Image) -> tuple[np.ndarray, float]:
     """A small gray copy, and how many of its pixels a pixel of the photo is."""
-    scale = min(1.0, _SIDE / max(photo.size))
-    size = tuple(max(1, round(side * scale)) for side in photo.size)
-    pixels = np.asarray(photo)
-    if scale < 1.0:
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), scale
-
-
-def area(face: Face) -> float:
-    """Of its box, in square pixels."""
-    x0, y0, x1, y1 = face.box
-    return max(0.0, x1 - x0) * max(0.0, y1 - y0)
-
-
-def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Intersection over union of two boxes: 1 for the same, 0 for separate ones."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    shared = float(np.prod(np.clip(high - low, 0, None)))
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return shared / max(sum(areas) - shared, 1e-6)
+    pixels = shrink(np.asarray(photo), _SIDE)
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), min(1.0, _SIDE / max(photo.size))

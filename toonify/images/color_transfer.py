@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from toonify.images.color import lab_to_rgb, rgb_to_lab
+from toonify.images.resize import shrink
+
 _COLOR_SIDE = 320  # and the difference in color
 _TONE_SIDE = 128  # and that in tone
 _BAND_PIXELS = 2_000_000
@@ -27,22 +30,21 @@ def transfer_color(photo: Image.Image, toon: Image.Image) -> Image.Image:
     photo_pixels, toon_pixels = as_array(photo), as_array(toon)
     height, width = photo_pixels.shape[:2]
     small_photo, small_toon = (
-        _lab(small(pixels, _COLOR_SIDE)) for pixels in (photo_pixels, toon_pixels)
+        rgb_to_lab(shrink(pixels, _COLOR_SIDE)) for pixels in (photo_pixels, toon_pixels)
     )
     radius = max(1, round(0.03 * max(small_toon.shape[:2])))
     slopes, offset = _guided(small_toon, (small_photo - small_toon)[..., 1:], radius)
     coefficients = np.concatenate([slopes.reshape(*slopes.shape[:2], 6), offset], axis=2)
     result = np.empty_like(toon_pixels)
     for top, bottom in bands(width, height):
-        lab = _lab(toon_pixels[top:bottom])
+        lab = rgb_to_lab(toon_pixels[top:bottom])
         lifted = upsample(coefficients, width, height, top, bottom)
         chroma = lifted[..., 6:]
         for channel in range(3):
             slope = lifted[..., 2 * channel : 2 * channel + 2]
             chroma += slope * lab[..., channel : channel + 1]
         lab[..., 1:] += chroma
-        rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
-        result[top:bottom] = np.rint(np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8)
+        result[top:bottom] = lab_to_rgb(lab)
     return Image.fromarray(result)
 
 
@@ -60,13 +62,12 @@ def match_tone(toon: Image.Image, likeness: Image.Image, photo: Image.Image) -> 
     check_sizes(photo, likeness)
     toon_pixels = as_array(toon)
     height, width = toon_pixels.shape[:2]
-    wanted, found = (_lab(small(as_array(image), _TONE_SIDE)) for image in (photo, likeness))
+    wanted, found = (rgb_to_lab(shrink(as_array(image), _TONE_SIDE)) for image in (photo, likeness))
     missed = cv2.GaussianBlur(wanted - found, (0, 0), 0.05 * max(wanted.shape[:2]))
     result = np.empty_like(toon_pixels)
     for top, bottom in bands(width, height):
-        lab = _lab(toon_pixels[top:bottom]) + upsample(missed, width, height, top, bottom)
-        rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
-        result[top:bottom] = np.rint(np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8)
+        lab = rgb_to_lab(toon_pixels[top:bottom]) + upsample(missed, width, height, top, bottom)
+        result[top:bottom] = lab_to_rgb(lab)
     return Image.fromarray(result)
 
 
@@ -78,19 +79,6 @@ def check_sizes(photo: Image.Image, toon: Image.Image) -> None:
 
 def as_array(image: Image.Image) -> np.ndarray:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def small(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The picture with its longer side at most `side`, never below one pixel."""
-    height, width = pixels.shape[:2]
-    shrink = min(1.0, side / max(height, width))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-
-
-def _lab(pixels: np.ndarray) -> np.ndarray:
-    """uint8 RGB -> float32 CIELAB, L 0 to 100."""
-    return cv2.cvtColor(pixels.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
 
 
 def bands(width: int, height: int) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from toonify.images.color_transfer import as_array, bands, check_sizes, small, upsample
+from toonify.images.color_transfer import as_array, bands, check_sizes, upsample
+from toonify.images.resize import shrink
 
 _FLOW_SIDE = 512  # pixels of the longer side at which the flow is measured
 _WARP_LIMIT = 32_766  # sides that OpenCV's remap can address
@@ -62,7 +63,7 @@ def _flows(photo: np.ndarray, toon: np.ndarray) -> np.ndarray:
     photo a place of the toon lies.
     """
     height, width = photo.shape[:2]
-    gray = [_flow_gray(small(pixels, _FLOW_SIDE)) for pixels in (photo, toon)]
+    gray = [_flow_gray(shrink(pixels, _FLOW_SIDE)) for pixels in (photo, toon)]
     h, w = gray[0].shape
     if min(h, w) < 16:  # too narrow for the flow's patches
         return np.zeros((1, 1, 4), np.float32)

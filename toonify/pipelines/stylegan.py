@@ -15,8 +15,7 @@ from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
 from toonify.hub.mixin import SavingMixin
-from toonify.images.color_transfer import transfer_color
-from toonify.images.color_transfer import match_tone
+from toonify.images.color_transfer import match_tone, transfer_color
 from toonify.images.morph import morph
 from toonify.latents import inversion
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from toonify.images.resize import enlarge, shrink
+
 _SIDE = 480  # px of the longer side at which motion is measured
 _HOLD = 0.75  # how much of the last picture stays where nothing changes
 _ALIKE = 5.0  # gray levels by which a place may differ and still be the same
@@ -210,18 +212,6 @@ class FlickerMeter:
 def ratio(one: float, other: float) -> float:
     """One against the other: 0 where it is 0, infinite where only the other is."""
     return one / other if other else float("inf") if one else 0.0
-
-
-def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The picture with its longer side at most `side`."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-
-
-def enlarge(small: np.ndarray, width: int, height: int) -> np.ndarray:
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def remap(pixels: np.ndarray, flow: np.ndarray) -> np.ndarray:

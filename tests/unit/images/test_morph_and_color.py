@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toonify.images.color_transfer import transfer_color, match_tone
+from toonify.images.color_transfer import match_tone, transfer_color
 from toonify.images.morph import morph
 
 
@@ -116,7 +116,9 @@ def test_retone_takes_back_what_the_likeness_missed():
     rng = np.random.default_rng(0)
     photo = Image.fromarray(rng.integers(90, 160, (96, 96, 3), np.uint8))
     toon = Image.new("RGB", (96, 96), (120, 100, 90))
-    assert np.abs(np.asarray(match_tone(toon, photo, photo)).astype(int) - (120, 100, 90)).max() <= 1
+    assert (
+        np.abs(np.asarray(match_tone(toon, photo, photo)).astype(int) - (120, 100, 90)).max() <= 1
+    )
     pale = Image.new("RGB", (96, 96), (200, 180, 170))
     tan = Image.new("RGB", (96, 96), (150, 110, 90))
     # A toon that draws the pale likeness as it is comes out tan, as the photo is.
