@@ -64,7 +64,7 @@ def _shrunk(photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
 
 def _look(upright: mtcnn.View, min_score: float, quarter_turns: int = 0) -> list[Face]:
     """Faces of a view, looked for after turning it counter-clockwise."""
-    view = upright.turned(quarter_turns)
+    view = upright.rotated(quarter_turns)
     smallest = max(_SMALLEST_SIDE, int(_SMALLEST_FACE * min(view.size)))
     faces = []
     for first in _candidates(view, smallest):

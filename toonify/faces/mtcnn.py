@@ -225,7 +225,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
 def nms_by_smaller_area(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
     """Indices of the best boxes, none of which shares more than `most` of the smaller of two with
     a better one."""
-    areas, kept = areas(boxes + np.float32([0, 0, 1, 1])), []
+    sizes, kept = areas(boxes + np.float32([0, 0, 1, 1])), []
     order = np.argsort(scores, kind="stable")[::-1]
     while len(order):
         first, order = order[0], order[1:]
@@ -233,7 +233,7 @@ def nms_by_smaller_area(boxes: np.ndarray, scores: np.ndarray, most: float) -> n
         low = np.maximum(boxes[first, :2], boxes[order, :2])
         high = np.minimum(boxes[first, 2:], boxes[order, 2:]) + 1
         shared = np.prod(np.maximum(high - low, 0), axis=1)
-        order = order[shared <= most * np.minimum(areas[first], areas[order])]
+        order = order[shared <= most * np.minimum(sizes[first], sizes[order])]
     return np.array(kept, np.int64)
 
 

@@ -161,7 +161,7 @@ class AnimeGANPipeline(SavingMixin):
     def draw(
         self, photo: Image.Image, scale: float = 1.0, size: tuple[int, int] | None = None
     ) -> Image.Image:
-        """The whole photo drawn at `scale`, and upscaled to `size`: its own unless told otherwise."""
+        """The whole photo drawn at `scale`, then upscaled to `size` (default: that of the photo)."""
         width, height = (max(1, round(side * scale)) for side in photo.size)
         small = photo
         if (width, height) != photo.size:
