@@ -25,7 +25,7 @@ from PIL import Image
 
 from toonify import hub, images
 from toonify.pipelines.animegan import AnimeGANPipeline, load_generator
-from toonify.pipelines.video import ClipOptions, draw_clip
+from toonify.pipelines.video import VideoOptions, draw_video
 
 PHOTO = Path(__file__).parents[1] / "hub_cards" / "faces" / "astronaut.jpg"
 SIZE, RATE, NOISE = (1280, 720), Fraction(30000, 1001), 5.0
@@ -131,8 +131,8 @@ def main() -> None:
     pipeline.draw(Image.new("RGB", SIZE), 0.5)  # warms up
 
     def draw(**more):
-        chosen = ClipOptions(stabilize=not options.draw_all)
-        return draw_clip(pipeline, source, target, chosen, overwrite=True, resume=False, **more)
+        chosen = VideoOptions(stabilize=not options.draw_all)
+        return draw_video(pipeline, source, target, chosen, overwrite=True, resume=False, **more)
 
     memory, begun = [], clocks()
     clip = draw(progress=lambda progress: memory.append(resident()))

@@ -24,11 +24,11 @@ STEP = 4  # px that the picture moves a frame
 
 def write_source(file: Path, frames: int, size: tuple[int, int]) -> None:
     """A clip in which a group photo moves sideways."""
-    from toonify.video import write_clip
+    from toonify.video import write_video
 
     photo = group_photo((size[0] + STEP * frames, size[1]), FACES)
     views = (photo.crop((STEP * i, 0, STEP * i + size[0], size[1])) for i in range(frames))
-    write_clip(views, file, fps=24)
+    write_video(views, file, fps=24)
 
 
 def prepare_baseline(
@@ -62,7 +62,7 @@ def prepare_baseline(
 def prepare_toonify(style: str, frames: int, size: tuple[int, int], quality: str) -> Workload:
     """The pipeline's function for clips."""
     try:
-        from toonify.pipelines.video import draw_clip
+        from toonify.pipelines.video import draw_video
     except ImportError as error:
         raise Unavailable(f"left out: this Toonify draws no clips ({error.name})") from error
     refuse_missing(style, quality)
@@ -74,7 +74,7 @@ def prepare_toonify(style: str, frames: int, size: tuple[int, int], quality: str
     write_source(source, frames, size)
 
     def run(folder=folder):  # which is there as long as it may run
-        draw_clip(pipe, source, target, overwrite=True)
+        draw_video(pipe, source, target, overwrite=True)
 
     return Workload(run, {"frames": frames})
 
@@ -98,7 +98,7 @@ def make_benchmark(
         cases.append(Case(f"the same, drawn {strokes:g} px high", same_size))
     for quality in hub.QUALITIES:
         draw = partial(prepare_toonify, style, frames // 2 if quick else frames, size, quality)
-        cases.append(Case(f"draw_clip, {quality}", draw, compiles=True))
+        cases.append(Case(f"draw_video, {quality}", draw, compiles=True))
     title = f"A clip of {size[0]}x{size[1]}, style {Path(style).name}"
     return Benchmark(title, tuple(cases), rounds=1 if quick else 3)
 

@@ -1,43 +1,57 @@
-"""Cartoon portraits: `AnimeGANPipeline.from_pretrained()` turns a photo into a drawing of it,
-`StyleGANPipeline.from_pretrained()` draws its faces through w, where they can be changed, and
-`ToonGANPipeline.from_pretrained()` draws new cartoon faces. `draw_clip` draws films."""
+"""Cartoon portraits with three GANs.
+
+`AnimeGANPipeline` draws photos, `StyleGANPipeline` draws portraits through w, where they can be
+edited, `ToonGANPipeline` draws new cartoon faces, and `draw_video` draws videos.
+"""
 
 import importlib
+import warnings
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AnimeGANPipeline": "toonify.pipelines.animegan",
-    "ClipOptions": "toonify.pipelines.video",
     "DrawOptions": "toonify.pipelines.options",
+    "MatchedFace": "toonify.pipelines.toongan",
     "PortraitOptions": "toonify.pipelines.options",
     "PortraitToon": "toonify.pipelines.stylegan",
     "StyleGANPipeline": "toonify.pipelines.stylegan",
     "Toon": "toonify.pipelines.animegan",
     "ToonGANPipeline": "toonify.pipelines.toongan",
-    "Twin": "toonify.pipelines.toongan",
-    "draw_clip": "toonify.pipelines.video",
+    "VideoOptions": "toonify.pipelines.video",
+    "draw_video": "toonify.pipelines.video",
     "styles": "toonify.hub",
+}
+# Old name -> new name; read for one more release.
+_OLD_NAMES = {
+    "ClipOptions": "VideoOptions",
+    "Twin": "MatchedFace",
+    "draw_clip": "draw_video",
 }
 
 __all__ = [
     "AnimeGANPipeline",
-    "ClipOptions",
     "DrawOptions",
+    "MatchedFace",
     "PortraitOptions",
     "PortraitToon",
     "StyleGANPipeline",
     "Toon",
     "ToonGANPipeline",
-    "Twin",
+    "VideoOptions",
     "__version__",
-    "draw_clip",
+    "draw_video",
     "styles",
 ]
 
 
 def __getattr__(name: str):
     # Lazy: torch takes seconds, which `import toonify` and the command line's --help must not pay.
+    if name in _OLD_NAMES:
+        warnings.warn(
+            f"toonify.{name} is now toonify.{_OLD_NAMES[name]}", DeprecationWarning, stacklevel=2
+        )
+        name = _OLD_NAMES[name]
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

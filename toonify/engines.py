@@ -29,8 +29,8 @@ else:
     # first wait for each other for ever: one has the table's lock, the other the interpreter's.
     openvino.Type.f32.to_dtype()
 
-PICTURES = (-1, 3, -1, -1)  # any number of pictures of any height and width
-MOST_AT_ONCE = 4  # calls of an engine that is spread: each needs a drawing's memory
+IMAGE_SHAPE = (-1, 3, -1, -1)  # any number of pictures of any height and width
+MAX_CONCURRENCY = 4  # concurrent calls of an engine; each takes the memory of a picture
 EXAMPLE = (1, 3, 64, 96)  # what a free size is while the network is traced
 # The variables of torchrun and accelerate, Intel MPI and MPICH, Open MPI, MVAPICH.
 LOCAL_RANKS = {
@@ -43,31 +43,33 @@ BLOB_FORMAT = 1  # part of every cache key: raise it when the graph is built in 
 
 
 class Engine:
-    """A network ready to run: float32 of the shape it was opened for in, float32 pictures out.
+    """A network ready to run, for callers on any thread: float32 in, float32 out.
 
-    `name` says what runs it, for example "openvino-bf16" or "torch-cuda". Calls wait for each
-    other: one drawing uses every core already, and two at once would need twice the memory. Who
-    draws many photos takes `spread()`.
+    Calls wait for each other, since one call uses every core. For many photos use
+    `for_throughput()`.
 
-    `runs` are the functions that run it, each for one call at a time; `spread` opens the engine for
-    many calls, where there is one.
+    Args:
+        name: what runs it, such as "openvino-bf16" or "torch-cuda".
+        runs: functions that run it, each for one call at a time.
+        shape: the shape of the input, -1 where it is free; default: images.
+        for_throughput: opens the same network for concurrent calls; default: it cannot.
     """
 
     def __init__(
         self,
         name: str,
         *runs: Callable[[torch.Tensor], torch.Tensor],
-        shape: tuple = PICTURES,
-        spread: Callable[[], "Engine"] | None = None,
+        shape: tuple = IMAGE_SHAPE,
+        for_throughput: Callable[[], "Engine"] | None = None,
     ):
         self.name = name
         self.shape = shape
-        self.at_once = len(runs)
+        self.concurrency = len(runs)
         self._free: queue.SimpleQueue = queue.SimpleQueue()
         for run in runs:
             self._free.put(run)
-        self._open_spread = spread
-        self._spread: Engine | None = None
+        self._open_for_throughput = for_throughput
+        self._for_throughput: Engine | None = None
         self._lock = threading.Lock()
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
@@ -80,18 +82,19 @@ class Engine:
         finally:
             self._free.put(run)
 
-    def spread(self) -> "Engine":
-        """The same network for many calls at once, each on a core or few of its own; opened once.
+    def for_throughput(self) -> "Engine":
+        """The same network for concurrent calls, each on its own cores; it is opened once.
 
-        One call takes longer there, and many together less: no core waits for another. Where that
-        gains nothing (a GPU, a single core), or the engine has no key, it is this engine.
+        Returns:
+            An engine in which one call takes longer and many take less; this engine where that
+            gains nothing (a GPU, a single core) or if it was opened without a key.
         """
-        if self._open_spread is None:
+        if self._open_for_throughput is None:
             return self
         with self._lock:
-            if self._spread is None:
-                self._spread = self._open_spread()
-            return self._spread
+            if self._for_throughput is None:
+                self._for_throughput = self._open_for_throughput()
+            return self._for_throughput
 
     def __repr__(self):
         return f"Engine({self.name!r})"
@@ -101,16 +104,21 @@ def open_engine(
     key: str | None,
     build: Callable[[], nn.Module],
     device: str = "auto",
-    shape: tuple[int, ...] = PICTURES,
+    shape: tuple[int, ...] = IMAGE_SHAPE,
     exact: bool = False,
 ) -> Engine:
-    """An engine for the network that `build` makes, on `device`: "auto", "cpu", "cuda" or "cuda:N".
+    """Opens an engine for a network.
 
-    `key` is text that changes whenever the network does (weights, settings, code). On a CPU the
-    compiled graph is kept on disk under it, and `build` is only called when it is not there yet;
-    without a key it is not kept. `shape` is that of the input, -1 where it is free: pictures unless
-    told otherwise. `exact` asks for float32 throughout, on a CPU: for what measures.
-    Raises ValueError for a device that does not exist.
+    Args:
+        key: text that changes with the network's weights, settings and code. On a CPU the compiled
+            graph is cached on disk under it; None: it is not cached.
+        build: returns the network; called only if there is no cached graph.
+        device: "auto" (default), "cpu", "cuda" or "cuda:N".
+        shape: the shape of the input, -1 where it is free; default: images.
+        exact: whether a CPU computes in float32 throughout; default False.
+
+    Raises:
+        ValueError: there is no such device.
     """
     device = choose_device(device)
     if device.startswith("cuda"):
@@ -142,7 +150,7 @@ def choose_device(device: str) -> str:
     return device
 
 
-def open_torch(network: nn.Module, device: str, shape: tuple[int, ...] = PICTURES) -> Engine:
+def open_torch(network: nn.Module, device: str, shape: tuple[int, ...] = IMAGE_SHAPE) -> Engine:
     """The network itself, channels last; on a GPU in bfloat16 (half precision on older ones)."""
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     kind = torch.device(device).type
@@ -165,7 +173,7 @@ def open_torch(network: nn.Module, device: str, shape: tuple[int, ...] = PICTURE
 def open_openvino(
     key: str | None,
     build: Callable[[], nn.Module],
-    shape: tuple[int, ...] = PICTURES,
+    shape: tuple[int, ...] = IMAGE_SHAPE,
     exact: bool = False,
 ) -> Engine:
     """OpenVINO on the CPU, from the compiled graph on disk where there is one."""
@@ -191,15 +199,15 @@ def open_openvino(
                 write_blob(file, graph)
         return graph
 
-    name, streams = f"openvino-{precision}", min(cores(), MOST_AT_ONCE)
+    name, streams = f"openvino-{precision}", min(cores(), MAX_CONCURRENCY)
 
-    def spread():
+    def for_throughput():
         many = compiled(PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=streams)
         return Engine(name, *requests(many, streams), shape=shape)
 
-    # Without a key `build` may hold a network in memory, which is not kept for a spread to come.
-    later = spread if key and streams > 1 else None
-    return Engine(name, *requests(compiled(), 1), shape=shape, spread=later)
+    # Without a key `build` may hold a network in memory, which must not be kept.
+    later = for_throughput if key and streams > 1 else None
+    return Engine(name, *requests(compiled(), 1), shape=shape, for_throughput=later)
 
 
 def requests(compiled, count: int) -> list[Callable[[torch.Tensor], torch.Tensor]]:
@@ -240,7 +248,7 @@ def local_place() -> tuple[int, int]:
     return 0, 1
 
 
-def trace(network: nn.Module, shape: tuple[int, ...] = PICTURES) -> "openvino.Model":
+def trace(network: nn.Module, shape: tuple[int, ...] = IMAGE_SHAPE) -> "openvino.Model":
     """The network as an OpenVINO graph for inputs of `shape`, where -1 is any size."""
     sizes = zip(shape, EXAMPLE, strict=False)
     example = torch.zeros(*(size if size > 0 else some for size, some in sizes))

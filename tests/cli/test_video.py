@@ -111,7 +111,7 @@ def test_failures_are_told(tmp_path, monkeypatch, clip, toy, capsys, raised, sta
     def fail(*_, **__):
         raise raised
 
-    monkeypatch.setattr(video, "draw_clip", fail)
+    monkeypatch.setattr(video, "draw_video", fail)
     assert run(clip, tmp_path / "out.mp4") == status
     assert told in capsys.readouterr().err
 

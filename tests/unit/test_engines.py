@@ -140,15 +140,18 @@ def test_a_spread_engine_takes_many_calls_at_once(cache, monkeypatch):
     monkeypatch.setattr(engines, "cores", lambda: 2)
     network = dot()
     engine = engines.open_engine("key", lambda: network, "cpu")
-    spread = engine.spread()
-    assert (engine.at_once, spread.at_once) == (1, 2)
-    assert engine.spread() is spread and spread.spread() is spread
+    for_throughput = engine.for_throughput()
+    assert (engine.concurrency, for_throughput.concurrency) == (1, 2)
+    assert (
+        engine.for_throughput() is for_throughput
+        and for_throughput.for_throughput() is for_throughput
+    )
     batch = torch.rand(1, 3, 32, 48) * 2 - 1
-    assert (spread(batch) - engine(batch)).abs().mean() < 0.01
+    assert (for_throughput(batch) - engine(batch)).abs().mean() < 0.01
     assert not [file for file in cache.rglob("*") if ".writing-" in file.name]
     monkeypatch.setattr(engines, "cores", lambda: 1)
     single = engines.open_engine("key", refuse, "cpu")
-    assert single.spread() is single
+    assert single.for_throughput() is single
 
 
 def test_torch_engine_where_there_is_no_openvino(monkeypatch):

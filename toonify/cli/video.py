@@ -46,7 +46,7 @@ def video(source: str, target: str, overwrite: bool, **values) -> int:
         raise click.UsageError(f"{source}: there is no such file")
     if os.path.realpath(source) == os.path.realpath(target):
         raise click.UsageError(f"{target} is the video itself, and videos are never replaced")
-    from toonify.video.decoding import open_clip
+    from toonify.video.decoding import open_video
     from toonify.video.muxing import check_suffix  # here: it opens FFmpeg's libraries
 
     with options.reported():
@@ -57,24 +57,24 @@ def video(source: str, target: str, overwrite: bool, **values) -> int:
         print("skipped (there already; --overwrite draws it again)")
         return 0
     with options.reported(ValueError):
-        open_clip(source)  # reports what is not a video before torch is loaded
+        open_video(source)  # reports what is not a video before torch is loaded
     return draw(source, target, overwrite, values)
 
 
 def draw(source: str, target: str, overwrite: bool, values: dict) -> int:
     """Opens the style, draws, and prints what came of it."""
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
-    from toonify.pipelines.video import ClipOptions, draw_clip
+    from toonify.pipelines.video import VideoOptions, draw_video
 
     with options.reported():
-        settings = options.pick(ClipOptions, values)
+        settings = options.pick(VideoOptions, values)
         pipeline = AnimeGANPipeline.from_pretrained(
             values["style"], device=values["device"], quality=values["quality"]
         )
         check_options(pipeline.style, settings)
     try:
         with progress_bar() as show, options.reported(ValueError):
-            clip = draw_clip(
+            clip = draw_video(
                 pipeline,
                 source,
                 target,

@@ -90,7 +90,7 @@ def select_part(network: nn.Module) -> tuple[nn.Module, str, tuple[int, ...]]:
         The part, the name of its input, and the input's shape with -1 for free sizes.
     """
     if isinstance(network, tuple(PHOTO_MODELS.values())):
-        return network, "photo", engines.PICTURES
+        return network, "photo", engines.IMAGE_SHAPE
     if isinstance(network, DCGANGenerator):
         return network, "z", (-1, network.config.z_dim)
     assert isinstance(network, StyleGAN2Generator | MobileStyleGAN | ToonGANGenerator)
@@ -138,7 +138,7 @@ def write_onnx(part: nn.Module, name: str, shape: tuple, about: dict, file: Path
         ) from error
     free = name_free_axes(shape)
     sizes = zip(shape, engines.EXAMPLE, strict=False)
-    output = free if shape == engines.PICTURES else {0: "batch"}
+    output = free if shape == engines.IMAGE_SHAPE else {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"

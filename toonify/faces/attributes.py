@@ -29,7 +29,7 @@ from PIL import Image
 from toonify.images.color import lab_to_rgb, rgb_to_lab
 
 SIDE = 256  # px of the square that is looked at; how sharp an edge is depends on it
-TURNED = 0.35  # of the eye distance that the nose lies aside: beyond, half of the face is hidden
+MAX_YAW = 0.35  # of the eye distance that the nose lies yaw: beyond, half of the face is hidden
 # Around the head, above the forehead and beside it, in eye distances from the eyes' middle.
 HAIR = (
     *((0.0, -1.25), (-0.4, -1.2), (0.4, -1.2), (0.0, -1.05)),
@@ -42,17 +42,17 @@ BESIDE_JAW = ((-1.15, 1.1), (1.15, 1.1), (-1.15, 1.45), (1.15, 1.45))
 
 
 @dataclass(frozen=True)
-class Reading:
+class AttributeReading:
     """One thing that was read.
 
     value: 1 if it is as the name says, -1 if it is the opposite.
-    sure: from 0.5, only just plain enough, to 1.
+    confidence: from 0.5, only just plain enough, to 1.
     words: what was seen, for people.
     color: "#rrggbb" of skin or hair; None of the others.
     """
 
     value: int
-    sure: float
+    confidence: float
     words: str
     color: str | None = None
 
@@ -100,14 +100,14 @@ class Measured:
         return np.median(self.patch(anchor, place, half)[:, :3], axis=0)
 
     @property
-    def aside(self) -> float:
-        """How far the nose lies aside of the eyes' middle, in eye distances."""
+    def yaw(self) -> float:
+        """How far the nose lies yaw of the eyes' middle, in eye distances."""
         return abs(float((self.nose - self.eyes) @ self.across)) / self.eye_distance
 
 
 def read(
     face: Image.Image, points: np.ndarray, visible: np.ndarray | None = None
-) -> dict[str, Reading]:
+) -> dict[str, AttributeReading]:
     """What is plain to see of a face, by name; what is not is not in it.
 
     `face` is RGB, upright, 256 px square and cut as FFHQ is (a quarter of it between the eyes), and
@@ -123,7 +123,7 @@ def read(
     if hair is not None:
         found["hair_light"] = read_hair(hair)
         found["hair_long"] = read_length(measured, hair)
-    if measured.aside <= TURNED:
+    if measured.yaw <= MAX_YAW:
         found["glasses"] = read_glasses(measured)
         found["smile"] = read_smile(measured)
     return {name: reading for name, reading in found.items() if reading is not None}
@@ -140,7 +140,7 @@ def skin_of(face: Measured) -> tuple[np.ndarray, float]:
     return np.median([*cheeks, forehead, nose], axis=0), abs(float(cheeks[0][0] - cheeks[1][0]))
 
 
-def read_skin(skin: np.ndarray, across: float) -> Reading | None:
+def read_skin(skin: np.ndarray, across: float) -> AttributeReading | None:
     """By its typology angle, atan((L - 50) / b): below 28 degrees dark, above 50 light.
 
     So a dark photo makes darker skin. Left out where one cheek is far lighter than the other.
@@ -170,19 +170,19 @@ def hair_of(face: Measured, skin: np.ndarray, visible: np.ndarray | None) -> np.
     return None if hair[0] > DARK_HAIR or math.hypot(*hair[1:]) > 30 else hair
 
 
-def read_hair(hair: np.ndarray) -> Reading | None:
+def read_hair(hair: np.ndarray) -> AttributeReading | None:
     """Of dark hair only, by its lightness; whether fair hair is there cannot be told."""
     return beyond(float(hair[0]), DARK_HAIR, math.inf, 20, "dark hair", hexadecimal(hair))
 
 
-def read_length(face: Measured, hair: np.ndarray) -> Reading | None:
+def read_length(face: Measured, hair: np.ndarray) -> AttributeReading | None:
     """Long where two places beside the jaw have the dark hair's color."""
     unlike = sorted(np.linalg.norm(c - hair) for c in colors(face, BESIDE_JAW, (0.1, 0.12), None))
     words = "long hair" if unlike[1] < 19.5 else "short hair"
     return beyond(-float(unlike[1]), -20.5, -18.5, 12, words)
 
 
-def read_glasses(face: Measured) -> Reading | None:
+def read_glasses(face: Measured) -> AttributeReading | None:
     """By two edges that lie across the face: the bridge between the eyes, and the temples beside
     them; neither a wrinkle nor a brow has both."""
     bridge = np.median(face.rectangle(face.eyes, (0, 0.05), (0.08, 0.28))[..., 0], axis=1)
@@ -194,7 +194,7 @@ def read_glasses(face: Measured) -> Reading | None:
     return beyond(edges, 6.6, 7.3, 0.8, "glasses" if edges > 6.95 else "no glasses")
 
 
-def read_smile(face: Measured) -> Reading | None:
+def read_smile(face: Measured) -> AttributeReading | None:
     """By the mouth's width: at rest some 0.87 eye distances, in a smile 1 and more."""
     width = float(np.linalg.norm(face.right_mouth - face.left_mouth))
     ratio = width / face.eye_distance
@@ -203,15 +203,15 @@ def read_smile(face: Measured) -> Reading | None:
 
 def beyond(
     measure: float, low: float, high: float, reach: float, words: str, color: str | None = None
-) -> Reading | None:
+) -> AttributeReading | None:
     """The reading of a measure that says no below `low` and yes above `high`, None in between.
 
     It is as plain as can be from `reach` beyond them.
     """
     if low <= measure <= high:
         return None
-    sure = 0.5 + 0.5 * min(1.0, max(low - measure, measure - high) / reach)
-    return Reading(1 if measure > high else -1, sure, words, color)
+    confidence = 0.5 + 0.5 * min(1.0, max(low - measure, measure - high) / reach)
+    return AttributeReading(1 if measure > high else -1, confidence, words, color)
 
 
 def nearest(color: str | None, variants: Iterable[str]) -> str | None:

@@ -12,8 +12,8 @@ from toonify.images.resize import shrink
 
 EVERY = 8  # frames from one look for faces to the next
 FADE = 6  # frames in which the drawing of a face comes or goes
-MISSES = 2  # looks without a face until it is given up
-_SIDE = 480  # px of the longer side at which faces are followed between looks
+MAX_MISSED = 2  # looks without a face until it is given up
+_SIDE = 480  # px of the longer side at which faces are follow between looks
 _SAME = 0.3  # overlap of boxes from which two are the same face
 _CALM = 0.06  # of the eyes' distance: what a look is off by is mostly its own error
 _MOST_FACES = 16
@@ -21,7 +21,7 @@ _MOST_FACES = 16
 
 @dataclass(eq=False)
 class Track:
-    """A face that is followed. `weight`, 0 to 1, is how much of its own drawing is seen.
+    """A face that is follow. `weight`, 0 to 1, is how much of its own drawing is seen.
 
     `size` is that of its crop in pixels: kept by who draws it, so that it does not change with
     every pixel that the face comes nearer.
@@ -29,8 +29,8 @@ class Track:
 
     face: Face
     weight: float = 0.0
-    misses: int = 0
-    wanted: bool = True
+    missed_detections: int = 0
+    active: bool = True
     size: int = 0
 
 
@@ -39,7 +39,7 @@ class FaceTracks:
 
     `detect` finds the faces of a frame, largest first, and is asked at every `EVERY`-th frame and
     after a cut. In between points follow what is seen around them. `wants` says of a face and of
-    whether it was wanted before if it is to be drawn on its own.
+    whether it was active before if it is to be drawn on its own.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FaceTracks:
         self._detect, self._wants, self._largest = detect, wants, largest
         self._gray: np.ndarray | None = None
         self._count = 0
-        self.seen = 0  # faces that have been followed so far
+        self.seen = 0  # faces that have been follow so far
         self.tracks: list[Track] = []
 
     def update(self, photo: Image.Image, cut: bool = False) -> list[Track]:
@@ -62,7 +62,7 @@ class FaceTracks:
             self.tracks, self._count = [], 0
         else:
             for track in self.tracks:
-                track.face = followed(track.face, self._gray, gray, scale)
+                track.face = follow(track.face, self._gray, gray, scale)
         self._gray = gray
         if self._count % EVERY == 0:
             self._look(photo, fresh)
@@ -70,7 +70,7 @@ class FaceTracks:
         self._drop_lost(photo.size)
         self._choose()
         for track in self.tracks:
-            present = track.wanted and track.misses < MISSES
+            present = track.active and track.missed_detections < MAX_MISSED
             step = 1.0 if fresh else 1.0 / FADE
             track.weight = min(1.0, max(0.0, track.weight + (step if present else -step)))
         return sorted((t for t in self.tracks if t.weight > 0), key=lambda t: area(t.face))
@@ -81,33 +81,33 @@ class FaceTracks:
             best = max(free, key=lambda face: overlap(face.box, track.face.box), default=None)
             if best is not None and overlap(best.box, track.face.box) > _SAME:
                 free.remove(best)
-                track.face, track.misses = corrected(track.face, best), 0
+                track.face, track.missed_detections = correct(track.face, best), 0
             else:
-                track.misses += 1
+                track.missed_detections += 1
         room = _MOST_FACES - len(self.tracks)
-        self.tracks += [Track(face, wanted=False) for face in free[:room]]
+        self.tracks += [Track(face, active=False) for face in free[:room]]
         self.seen += len(free[:room])
 
     def _drop_lost(self, size: tuple[int, int]) -> None:
         def is_left(track: Track) -> bool:
             x, y = track.face.points.mean(axis=0)
-            gone = track.misses >= MISSES and track.weight == 0
+            gone = track.missed_detections >= MAX_MISSED and track.weight == 0
             return 0 <= x < size[0] and 0 <= y < size[1] and not gone
 
         self.tracks = [track for track in self.tracks if is_left(track)]
 
     def _choose(self) -> None:
         for track in self.tracks:
-            track.wanted = self._wants(track.face, track.wanted)
+            track.active = self._wants(track.face, track.active)
         if self._largest and self.tracks:
             # Who is drawn stays so until another is plainly larger.
             chosen = max(self.tracks, key=lambda t: area(t.face) * (1.5 if t.weight > 0 else 1.0))
             for track in self.tracks:
-                track.wanted = track.wanted and track is chosen
+                track.active = track.active and track is chosen
 
 
-def corrected(face: Face, seen: Face) -> Face:
-    """The followed face brought towards what a look says; the farther it is off, the more."""
+def correct(face: Face, seen: Face) -> Face:
+    """The follow face brought towards what a look says; the farther it is off, the more."""
     calm = _CALM * max(1.0, seen.eye_distance)
     off = float(np.linalg.norm(seen.points - face.points, axis=1).mean())
     gain = off / (off + 2 * calm) if off < 8 * calm else 1.0
@@ -116,10 +116,10 @@ def corrected(face: Face, seen: Face) -> Face:
     return Face(box, points, seen.score)
 
 
-def followed(face: Face, before: np.ndarray, now: np.ndarray, scale: float) -> Face:
+def follow(face: Face, before: np.ndarray, now: np.ndarray, scale: float) -> Face:
     """The face moved, turned and scaled as what is around its points was (Lucas and Kanade).
 
-    The pictures are gray and `scale` times as large as the frame. Where nothing can be followed,
+    The pictures are gray and `scale` times as large as the frame. Where nothing can be follow,
     the face stays.
     """
     x0, y0, x1, y1 = np.array(face.box) * scale

@@ -5,7 +5,6 @@ from toonify.latents.files import latent_path, load_directions, load_latent, sav
 from toonify.latents.operations import (
     Direction,
     around,
-    as_rows,
     check_edits,
     edit,
     edited,
@@ -13,13 +12,13 @@ from toonify.latents.operations import (
     interpolate,
     mix,
     normals,
+    to_w_plus,
     truncate,
 )
 
 __all__ = [
     "Direction",
     "around",
-    "as_rows",
     "check_edits",
     "edit",
     "edited",
@@ -33,5 +32,6 @@ __all__ = [
     "normals",
     "save_latent",
     "sefa",
+    "to_w_plus",
     "truncate",
 ]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from toonify.files import atomic_write
-from toonify.latents.operations import Direction, check, check_rows
+from toonify.latents.operations import Direction, check, check_layers
 
 SUFFIX, OLD_SUFFIX = ".safetensors", ".npz"
 _MAX_FILE = 2_000_000  # bytes
@@ -133,10 +133,13 @@ def load_directions(file: str | Path) -> dict[str, Direction]:
             raise ValueError(f"{at} holds values that are not finite numbers")
         try:
             about = json.loads(metadata[name])
-            rows, label = tuple(about["rows"]), about["label"]
+            layers = tuple(about["layers"] if "layers" in about else about["rows"])
+            label = about["label"]
         except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f'{at}: expected metadata {{"rows": [...], "label": ...}}') from error
-        directions[name] = Direction(name, str(label), vector, check_rows(rows))
+            raise ValueError(
+                f'{at}: expected metadata {{"layers": [...], "label": ...}}'
+            ) from error
+        directions[name] = Direction(name, str(label), vector, check_layers(layers))
     return directions
 
 

@@ -18,19 +18,20 @@ import torch.nn.functional as F
 
 SIDE = 256  # px of the pictures that are compared; of a smaller generator all it draws
 LEARNING_RATE = 0.12  # of w in units of its spread
-PIXELS, PULL = 1.0, 0.01  # weights beside the perceptual distance, which has 1
-LOOKS = (0.0, 1 / 3, 2 / 3)  # parts of the way at which the full picture is drawn
+PIXELS, REGULARIZATION = 1.0, 0.01  # weights; the perceptual distance has 1
+FULL_RES_FRACTIONS = (0.0, 1 / 3, 2 / 3)  # of the steps, at which the full image is drawn
 BACKDROP = 0.2  # what a place far from the face counts, beside 1 on it
-SPREAD_DRAWS = 20_000  # of w, to know its spread
+STD_SAMPLES = 20_000  # of w, to know its spread
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Guide:
-    """What leads a refinement: an encoder of the generator, or this where there is none.
+class PerceptualModel:
+    """What refinement compares images by, for a generator without an encoder.
 
-    perceive: pictures (N, 3, H, W) in [-1, 1] -> a list of features to compare them by.
-    layer_of: (L,) whole numbers from 0 on; rows of w+ that have the same one move together.
-    w_std: (D,) how far w spreads.
+    Args:
+        perceive: images (N, 3, H, W) in [-1, 1] -> a list of features.
+        layer_of: (L,) integers from 0; layers of w+ with the same number move together.
+        w_std: (D,) standard deviation of w.
     """
 
     perceive: Callable[[torch.Tensor], list[torch.Tensor]]
@@ -45,8 +46,8 @@ def side_for(generator) -> int:
 
 def check_encoder(settings: Mapping[str, object], generator) -> None:
     """ValueError if an encoder built with `settings` cannot be one of `generator`."""
-    wanted = {"num_ws": generator.num_ws, "w_dim": generator.config.w_dim, "side": SIDE}
-    for name, value in wanted.items():
+    target_features = {"num_ws": generator.num_ws, "w_dim": generator.config.w_dim, "side": SIDE}
+    for name, value in target_features.items():
         if settings.get(name, value) != value:
             raise ValueError(
                 f"its {name} is {settings[name]}, and the base needs {value}; expected an encoder"
@@ -54,17 +55,17 @@ def check_encoder(settings: Mapping[str, object], generator) -> None:
             )
 
 
-def guide_for(generator, perceive) -> Guide:
-    """The guide of a generator that has no encoder."""
+def make_perceptual_model(generator, perceive) -> PerceptualModel:
+    """The perceptual model of a generator that has no encoder."""
     rows = torch.arange(generator.num_ws, device=generator.mapping.w_avg.device)
     rows = rows.clamp(max=generator.synthesis.free_layers(side_for(generator)))
-    return Guide(perceive, rows, spread_of_w(generator.mapping, generator.config.z_dim))
+    return PerceptualModel(perceive, rows, std_of_w(generator.mapping, generator.config.z_dim))
 
 
 @torch.no_grad()
-def spread_of_w(mapping, z_dim: int, seed: int = 0) -> torch.Tensor:
+def std_of_w(mapping, z_dim: int, seed: int = 0) -> torch.Tensor:
     """Standard deviation (D,) of w, on the mapping's device."""
-    z = torch.randn(SPREAD_DRAWS, z_dim, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(STD_SAMPLES, z_dim, generator=torch.Generator().manual_seed(seed))
     return mapping(z.to(mapping.w_avg.device)).std(0)
 
 
@@ -72,26 +73,37 @@ def refine(
     face: torch.Tensor,
     start: torch.Tensor,
     generator,
-    guide,
+    perceptual_model,
     steps: int,
     *,
     side: int = SIDE,
-    whole: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    full_resolution_synthesis: Callable[[torch.Tensor], torch.Tensor] | None = None,
     visible: torch.Tensor | None = None,
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     learning_rate: float = LEARNING_RATE,
     log: list[dict[str, float]] | None = None,
 ) -> torch.Tensor:
-    """w+ (1, L, D), refined from `start` (1, L, D) so that it draws `face` (1, 3, H, W) in [-1, 1].
+    """Refines w+ so that it draws `face`, by gradient descent.
 
-    `generator` draws `side` px with `generator.synthesis(ws, side)`; `guide`, an encoder or a
-    `Guide`, compares by `perceive`, and its `layer_of`, `w_std` say which layers move together and
-    how far w spreads. `whole(ws)` draws at full size, (1, 3, R, R): a few times on the way, what it
-    shows more than the head is added to the head's pictures, so that it is the full picture that
-    comes to fit. `visible` (side, side) is 0 where `face` shows nothing to compare with, 1
-    elsewhere. `progress` is told a fraction before each step. When `cancelled()` is true, what has
-    been reached is returned. `log` gets the distances of each step.
+    Args:
+        face: the face (1, 3, H, W) in [-1, 1].
+        start: the w+ (1, L, D) to start from.
+        generator: draws `side` px with `generator.synthesis(ws, side)`.
+        perceptual_model: an encoder or a `PerceptualModel`; it gives the features, the layers that
+            move together and the standard deviation of w.
+        steps: optimizer steps, 0 or more.
+        side: px at which images are compared; default 256.
+        full_resolution_synthesis: draws w+ at full size, (1, 3, R, R). Three times on the way, what
+            it shows more than `synthesis` is added, so that the full image fits; default: never.
+        visible: (side, side), 0 where `face` shows nothing to compare with, else 1; default: all.
+        progress: called with a fraction before each step.
+        cancelled: returns whether to stop; then the w+ reached so far is returned.
+        learning_rate: of w in units of its standard deviation; default 0.12.
+        log: gets the distances of each step.
+
+    Returns:
+        w+ (1, L, D).
 
     Raises:
         ValueError: steps below 0, or shapes that do not fit.
@@ -112,13 +124,15 @@ def refine(
     if visible is not None:
         weight = weight * visible.to(device)
     with torch.no_grad():
-        wanted = guide.perceive(target)
-    rows = guide.layer_of
+        target_features = perceptual_model.perceive(target)
+    rows = perceptual_model.layer_of
     first = torch.tensor([int((rows == row).nonzero()[0]) for row in range(int(rows.max()) + 1)])
     origin = start.detach()[:, first]
     offset = torch.zeros_like(origin, requires_grad=True)  # in units of the spread of w
     optimizer = torch.optim.Adam([offset], betas=(0.9, 0.99))
-    looks = {round(part * steps) for part in LOOKS} if whole else set()
+    full_res_steps = (
+        {round(part * steps) for part in FULL_RES_FRACTIONS} if full_resolution_synthesis else set()
+    )
     more = 0.0
     for step in range(steps):
         if progress:
@@ -126,19 +140,24 @@ def refine(
         if cancelled and cancelled():
             break
         optimizer.param_groups[0]["lr"] = learning_rate * ramp(step / steps)
-        w = (origin + offset * guide.w_std)[:, rows]
+        w = (origin + offset * perceptual_model.w_std)[:, rows]
         drawn = generator.synthesis(w, side)
-        if step in looks:
+        if step in full_res_steps:
             with torch.no_grad():
-                more = F.interpolate(whole(w), size=(side, side), mode="area") - drawn
+                more = (
+                    F.interpolate(full_resolution_synthesis(w), size=(side, side), mode="area")
+                    - drawn
+                )
         drawn = drawn + more
-        parts = distances(drawn, target, guide.perceive(drawn), wanted, weight)
-        loss = parts["perceptual"] + PIXELS * parts["pixels"] + PULL * offset.square().mean()
+        parts = distances(drawn, target, perceptual_model.perceive(drawn), target_features, weight)
+        loss = (
+            parts["perceptual"] + PIXELS * parts["pixels"] + REGULARIZATION * offset.square().mean()
+        )
         (offset.grad,) = torch.autograd.grad(loss, offset)
         optimizer.step()
         if log is not None:
             log.append({name: float(part) for name, part in parts.items()})
-    return (origin + offset.detach() * guide.w_std)[:, rows]
+    return (origin + offset.detach() * perceptual_model.w_std)[:, rows]
 
 
 def ramp(fraction: float) -> float:
@@ -147,13 +166,13 @@ def ramp(fraction: float) -> float:
     return down * min(1.0, (fraction + 0.02) / 0.05)
 
 
-def distances(drawn, target, features, wanted, weight) -> dict[str, torch.Tensor]:
-    """How far pictures (N, 3, H, W) are from a target, and their features from those wanted.
+def distances(drawn, target, features, target_features, weight) -> dict[str, torch.Tensor]:
+    """Distances of images (N, 3, H, W) and their features from those of a target.
 
     `pixels` is the mean absolute difference, `perceptual` that of features (N, C, h, w), a mean
     over the list of them; both where `weight` (1, 1, H, W) lies, and 0 for equal ones.
     """
-    stages = [mean_at(a - b, weight) for a, b in zip(features, wanted, strict=True)]
+    stages = [mean_at(a - b, weight) for a, b in zip(features, target_features, strict=True)]
     return {
         "pixels": mean_at(drawn - target, weight),
         "perceptual": torch.stack(stages).mean(),

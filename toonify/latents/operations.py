@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -14,16 +17,24 @@ EDIT_LIMIT = 5.0  # standard deviations; far beyond, faces fall apart
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """A way in which faces change: w+ rows first to last (both included) move along the vector.
+    """A direction in w+ along which an attribute of faces changes.
 
-    vector: (D,); a face stays a face when it is added or taken off up to about three times.
-    label: what it is called on the screen.
+    Args:
+        name: its name in options and files.
+        label: its name in the interface.
+        vector: (D,), one standard deviation; faces stay faces up to about three of them.
+        layers: the first and the last layer of w+ that move along the vector.
     """
 
     name: str
     label: str
     vector: torch.Tensor
-    rows: tuple[int, int]
+    layers: tuple[int, int]
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """`layers` under the name of older releases."""
+        return self.layers
 
 
 # Moving latents -------------------------------------------------------------------------------
@@ -41,37 +52,81 @@ def normals(seeds: Iterable[int], salt: int, *shape: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-def as_rows(w: torch.Tensor, rows: int, dimensions: int) -> torch.Tensor:
-    """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes.
+P, R = ParamSpec("P"), TypeVar("R")
 
-    L is `rows` and D `dimensions`. (L, D) is L faces, as it is for any other number.
+
+def accept_old_names(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: keyword arguments may have an old name, with a DeprecationWarning.
+
+    Args:
+        names: old name = new name.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*values: P.args, **keywords: P.kwargs) -> R:
+            for old in names.keys() & keywords.keys():
+                warnings.warn(f"{old}= is now {names[old]}=", DeprecationWarning, stacklevel=2)
+                keywords[names[old]] = keywords.pop(old)
+            return function(*values, **keywords)
+
+        return call
+
+    return decorate
+
+
+def to_w_plus(w: torch.Tensor, layers: int, dimensions: int) -> torch.Tensor:
+    """Expands w to w+, and passes w+ through.
+
+    Args:
+        w: (D,), (N, D) or w+ (N, L, D). (L, D) is L faces.
+        layers: L.
+        dimensions: D.
+
+    Returns:
+        w+ (N, L, D).
+
+    Raises:
+        ValueError: another shape.
     """
     w = torch.as_tensor(w, dtype=torch.float32)
     if w.shape == (dimensions,):
         w = w[None]
     if w.ndim == 2 and w.shape[1] == dimensions:
-        return expand(w, rows)
-    if w.ndim == 3 and w.shape[1:] == (rows, dimensions):
+        return expand(w, layers)
+    if w.ndim == 3 and w.shape[1:] == (layers, dimensions):
         return w
     raise ValueError(
-        f"w has shape {tuple(w.shape)}: expected (N, {dimensions}) or w+ (N, {rows}, {dimensions})"
+        f"w has shape {tuple(w.shape)}: expected (N, {dimensions}) or w+"
+        f" (N, {layers}, {dimensions})"
     )
 
 
-def expand(w: torch.Tensor, rows: int) -> torch.Tensor:
-    """w (N, D) -> w+ (N, rows, D), the same w in each row."""
+def expand(w: torch.Tensor, layers: int) -> torch.Tensor:
+    """w (N, D) -> w+ (N, layers, D), the same w in each layer."""
     check(w, "w", ("N", "D"))
-    if rows < 1:
-        raise ValueError(f"rows={rows}: expected 1 or more")
-    return w[:, None].expand(-1, rows, -1).clone()
+    if layers < 1:
+        raise ValueError(f"layers={layers}: expected 1 or more")
+    return w[:, None].expand(-1, layers, -1).clone()
 
 
 def truncate(
     w: torch.Tensor, w_avg: torch.Tensor, psi: float, cutoff: int | None = None
 ) -> torch.Tensor:
-    """w (N, D) or w+ (N, L, D) moved towards the mean w_avg (D,); psi 1 keeps it, 0 is the mean.
+    """Moves latents towards the mean (the truncation trick).
 
-    With `cutoff` only the first rows of w+, as many, are moved.
+    Args:
+        w: w (N, D) or w+ (N, L, D).
+        w_avg: the mean of w (D,).
+        psi: 0 (the mean) to 1 (unchanged).
+        cutoff: how many of the first layers of w+ move; default: all.
+
+    Raises:
+        ValueError: shapes that do not fit, or numbers out of range.
+
+    Example:
+        >>> truncate(torch.ones(1, 2), torch.zeros(2), 0.5)
+        tensor([[0.5000, 0.5000]])
     """
     check(w, "w", ("N", "D"), ("N", "L", "D"))
     check(w_avg, "w_avg", (w.shape[-1],))
@@ -82,29 +137,54 @@ def truncate(
         return moved
     check(w, "w with a cutoff", ("N", "L", "D"))
     if not 0 <= cutoff <= w.shape[1]:
-        raise ValueError(f"cutoff={cutoff}: expected 0 to {w.shape[1]}, the rows of w")
+        raise ValueError(f"cutoff={cutoff}: expected 0 to {w.shape[1]}, the layers of w+")
     return torch.cat((moved[:, :cutoff], w[:, cutoff:]), 1)
 
 
-def mix(coarse: torch.Tensor, fine: torch.Tensor, row: int) -> torch.Tensor:
-    """Style mixing of two w+ (N, L, D): rows before `row` from `coarse`, the others from `fine`."""
+@accept_old_names(row="layer")
+def mix(coarse: torch.Tensor, fine: torch.Tensor, layer: int) -> torch.Tensor:
+    """Style mixing: combines the layers of two w+.
+
+    Args:
+        coarse: w+ (N, L, D) that gives the layers before `layer`.
+        fine: w+ (N, L, D) that gives the others.
+        layer: the first layer of `fine`, 0 to L.
+
+    Raises:
+        ValueError: shapes that do not fit, or `layer` out of range.
+
+    Example:
+        >>> mix(torch.zeros(1, 3, 1), torch.ones(1, 3, 1), 2).flatten()
+        tensor([0., 0., 1.])
+    """
     check(coarse, "coarse", ("N", "L", "D"))
     check(fine, "fine", tuple(coarse.shape))
-    if not 0 <= row <= coarse.shape[1]:
-        raise ValueError(f"row={row}: expected 0 to {coarse.shape[1]}, the rows of w+")
-    return torch.cat((coarse[:, :row], fine[:, row:]), 1)
+    if not 0 <= layer <= coarse.shape[1]:
+        raise ValueError(f"layer={layer}: expected 0 to {coarse.shape[1]}, the layers of w+")
+    return torch.cat((coarse[:, :layer], fine[:, layer:]), 1)
 
 
+@accept_old_names(rows="layers")
 def edit(
     w: torch.Tensor,
     direction: torch.Tensor,
     amount: float | torch.Tensor,
-    rows: tuple[int, int] | None = None,
+    layers: tuple[int, int] | None = None,
 ) -> torch.Tensor:
-    """w (N, D) or w+ (N, L, D) with amount * direction (D,) added.
+    """Moves latents along a direction.
 
-    `amount` is a number, or one for each sample (N,). `rows` are the first and the last row of w+
-    that move; None: all.
+    Args:
+        w: w (N, D) or w+ (N, L, D).
+        direction: (D,).
+        amount: how many times `direction` is added; a number, or one for each sample (N,).
+        layers: the first and the last layer of w+ that move; default: all.
+
+    Raises:
+        ValueError: shapes that do not fit, or numbers out of range.
+
+    Example:
+        >>> edit(torch.zeros(1, 3, 1), torch.ones(1), 2.0, layers=(0, 1)).flatten()
+        tensor([2., 2., 0.])
     """
     check(w, "w", ("N", "D"), ("N", "L", "D"))
     check(direction, "direction", (w.shape[-1],))
@@ -114,10 +194,10 @@ def edit(
     if not bool(torch.isfinite(amount).all()):
         raise ValueError("amount is not finite; expected a number, mostly -3 to 3")
     step = amount.reshape(-1, *[1] * (w.ndim - 1)) * direction.to(w)
-    if rows is None:
+    if layers is None:
         return w + step
-    check(w, "w with rows", ("N", "L", "D"))
-    first, last = check_rows(rows, w.shape[1])
+    check(w, "w with layers", ("N", "L", "D"))
+    first, last = check_layers(layers, w.shape[1])
     moved = w.clone()
     moved[:, first : last + 1] += step
     return moved
@@ -129,7 +209,7 @@ def edited(
     """w+ (N, L, D) moved along named directions, by the amounts that `edits` has for them."""
     for name, amount in (edits or {}).items():
         direction = directions[name]
-        w = edit(w, direction.vector, amount, direction.rows)
+        w = edit(w, direction.vector, amount, direction.layers)
     return w
 
 
@@ -165,10 +245,24 @@ def around(keys: torch.Tensor, steps: int) -> torch.Tensor:
 def interpolate(
     start: torch.Tensor, end: torch.Tensor, steps: int, loop: bool = False
 ) -> torch.Tensor:
-    """A path of `steps` latents between two of shape (1, D) or (1, L, D): (steps, D or L, D).
+    """A path between two latents that starts and ends slowly (smoothstep).
 
-    It leaves and arrives slowly (smoothstep). A loop goes to the end and back again; its last
-    latent is the one before the start, so that it can be played round and round.
+    Args:
+        start: a latent (1, D) or (1, L, D).
+        end: another of the same shape.
+        steps: latents on the path, 2 or more.
+        loop: whether the path returns; its last latent is then the one before the start, so that
+            it can be repeated. Default False.
+
+    Returns:
+        Latents (steps, D) or (steps, L, D).
+
+    Raises:
+        ValueError: shapes that do not fit, or fewer than 2 steps.
+
+    Example:
+        >>> interpolate(torch.zeros(1, 1), torch.ones(1, 1), 3).flatten()
+        tensor([0.0000, 0.5000, 1.0000])
     """
     check(start, "start", (1, "D"), (1, "L", "D"))
     check(end, "end", tuple(start.shape))
@@ -197,9 +291,11 @@ def check(tensor: torch.Tensor, name: str, *shapes: tuple[int | str, ...]) -> No
     raise ValueError(f"{name} has the shape {found}; expected {expected}")
 
 
-def check_rows(rows: tuple[int, int], count: int | None = None) -> tuple[int, int]:
-    whole = len(rows) == 2 and all(type(row) is int for row in rows)
-    if not whole or not 0 <= rows[0] <= rows[1] or (count is not None and rows[1] >= count):
-        end = "" if count is None else f" up to {count - 1}"
-        raise ValueError(f"rows={rows}: expected the first and the last row{end}")
-    return tuple(rows)
+def check_layers(layers: Sequence[int], count: int | None = None) -> tuple[int, int]:
+    """The first and the last layer of w+; ValueError for other numbers, or beyond `count`."""
+    if len(layers) == 2 and all(type(layer) is int for layer in layers):
+        first, last = layers
+        if 0 <= first <= last and (count is None or last < count):
+            return first, last
+    end = "" if count is None else f" up to {count - 1}"
+    raise ValueError(f"layers={layers}: expected the first and the last layer{end}")

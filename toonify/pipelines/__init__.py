@@ -2,13 +2,13 @@
 
 from toonify.pipelines.animegan import AnimeGANPipeline, Toon
 from toonify.pipelines.stylegan import PortraitToon, StyleGANPipeline
-from toonify.pipelines.toongan import ToonGANPipeline, Twin
+from toonify.pipelines.toongan import MatchedFace, ToonGANPipeline
 
 __all__ = [
     "AnimeGANPipeline",
+    "MatchedFace",
     "PortraitToon",
     "StyleGANPipeline",
     "Toon",
     "ToonGANPipeline",
-    "Twin",
 ]

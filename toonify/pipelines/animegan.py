@@ -145,7 +145,7 @@ class AnimeGANPipeline(SavingMixin):
         options = DrawOptions.merge(options, keywords)
         check_options(self.style, options)
         photos, many = one_or_many(photos)
-        engine = self.engine.spread() if many else self.engine
+        engine = self.engine.for_throughput() if many else self.engine
         pipeline = type(self)(engine, self.style, self.patch, self.key)
         return draw_all(functools.partial(pipeline, options=options), photos, finish)
 
@@ -161,7 +161,7 @@ class AnimeGANPipeline(SavingMixin):
     def draw(
         self, photo: Image.Image, scale: float = 1.0, size: tuple[int, int] | None = None
     ) -> Image.Image:
-        """The whole photo drawn at `scale`, then upscaled to `size` (default: that of the photo)."""
+        """The whole photo drawn at `scale`, then upscaled to `size` (default: the photo's)."""
         width, height = (max(1, round(side * scale)) for side in photo.size)
         small = photo
         if (width, height) != photo.size:

@@ -15,7 +15,7 @@ FROM_MEAN = 300  # steps of refinement that do without an encoder
 NETWORK_CODE = Path(__file__).parents[1] / "models" / "encoder.py"
 
 
-class Search:
+class Inverter:
     """Finds faces in w of one base generator.
 
     `encoder` is the folder of its encoder; None: refinement alone finds faces, from the mean face.
@@ -28,16 +28,16 @@ class Search:
         self._lock = lock
         self._encoder: torch.nn.Module | None = None
         self._engine: Engine | None = None
-        self._guide: inversion.Guide | None = None
+        self._perceptual_model: inversion.PerceptualModel | None = None
 
-    def possible(self, steps: int) -> bool:
+    def can_invert(self, steps: int) -> bool:
         """Whether a face can be found with so many steps of refinement."""
         return self.folder is not None or steps > 0
 
     def check(self, base: torch.nn.Module, steps: int, needed: bool = True) -> None:
         """ValueError for an encoder that is another base's, or if a face is `needed` and none can
         be found."""
-        if needed and not self.possible(steps):
+        if needed and not self.can_invert(steps):
             raise ValueError(
                 f"refine_steps={steps}: this base has no encoder, so faces are found by refinement"
                 f" alone; expected steps, {FROM_MEAN} for example, or encoder="
@@ -58,14 +58,14 @@ class Search:
         crop: Image.Image,
         steps: int = 0,
         *,
-        whole: Callable[[torch.Tensor], torch.Tensor],
+        full_resolution_synthesis: Callable[[torch.Tensor], torch.Tensor],
         visible: torch.Tensor | None = None,
         progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> torch.Tensor:
         """w+ (1, L, D) of an FFHQ-aligned face, `crop`, as `StyleGANPipeline.invert` says.
 
-        `whole` draws w+ at full size, (1, L, D) -> (1, 3, R, R).
+        `full_resolution_synthesis` draws w+ at full size, (1, L, D) -> (1, 3, R, R).
         """
         self.check(base, steps)
         side = inversion.SIDE
@@ -82,17 +82,17 @@ class Search:
                 face,
                 start.to(self.device),
                 base,
-                self.guide(base),
+                self.perceptual_model(base),
                 steps,
                 side=inversion.side_for(base),
-                whole=whole,
+                full_resolution_synthesis=full_resolution_synthesis,
                 visible=visible,
                 progress=progress,
                 cancelled=cancelled,
             )
         return refined.cpu()
 
-    def guide(self, base: torch.nn.Module):
+    def perceptual_model(self, base: torch.nn.Module):
         """What leads a refinement: the encoder, or what does without one.
 
         The bundled encoder's first half, which has never seen a generator, compares the pictures.
@@ -100,10 +100,10 @@ class Search:
         if self.folder is not None:
             return self.encoder()
         with self._lock:
-            if self._guide is None:
+            if self._perceptual_model is None:
                 eyes = self.load(hub.resolve_model(hub.DEFAULT_ENCODER))
-                self._guide = inversion.guide_for(base, eyes.perceive)
-            return self._guide
+                self._perceptual_model = inversion.make_perceptual_model(base, eyes.perceive)
+            return self._perceptual_model
 
     def encoder(self) -> torch.nn.Module:
         """The encoder's network, loaded once; ValueError if there is none."""

@@ -1,7 +1,7 @@
 """The options of a drawing. Their values are checked here and nowhere else."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -102,6 +102,16 @@ def check_number(name: str, value: float, low: float, high: float) -> None:
         inside = False
     if not inside:
         raise ValueError(f"{name}={value!r}: expected a number from {low} to {high}")
+
+
+def old_name_of(method: str) -> Callable[..., Any]:
+    """A method that calls the one of the new name, with a DeprecationWarning."""
+
+    def call(self: Any, *values: Any, **keywords: Any) -> Any:
+        warnings.warn(f"this method is now {method}()", DeprecationWarning, stacklevel=2)
+        return getattr(self, method)(*values, **keywords)
+
+    return call
 
 
 def rename_old(keywords: Mapping[str, Any], stacklevel: int) -> dict[str, Any]:

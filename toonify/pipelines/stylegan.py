@@ -20,10 +20,10 @@ from toonify.images.morph import morph
 from toonify.latents import inversion
 from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
 from toonify.pipelines.batch import Outcome, draw_all
-from toonify.pipelines.inverter import Search
+from toonify.pipelines.inverter import Inverter
 from toonify.pipelines.layer_swap import LayerSwap, swap_for
-from toonify.pipelines.options import PortraitOptions
-from toonify.video import write_clip
+from toonify.pipelines.options import PortraitOptions, old_name_of
+from toonify.video import write_video
 
 BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens
 FEATHER = 0.4  # of the way from the crop's edge to its center, over which the toon fades in
@@ -81,7 +81,7 @@ class StyleGANPipeline(SavingMixin):
         self._networks: dict[Path, torch.nn.Module] = {}
         self._engines: collections.OrderedDict[LayerSwap | None, Engine] = collections.OrderedDict()
         self._lock = threading.RLock()
-        self.search = Search(encoder, self.device, self._lock)
+        self.inverter = Inverter(encoder, self.device, self._lock)
         settings = hub.read_json(base / hub.CONFIG)
         self.name = hub.fingerprint(hub.weights_file(base))[:16]
         self._dimensions = int(settings.get("w_dim", 512))
@@ -141,7 +141,7 @@ class StyleGANPipeline(SavingMixin):
         given = latent if isinstance(latent, (list, tuple)) else [latent] * (latent is not None)
         self.check_options(options, len(given))
         swap = swap_for(style, options.blend, options.blend_width, options.shape_from)
-        given = [self.rows(one) for one in given]
+        given = [self.to_w_plus(one) for one in given]
         for one in given:
             if len(one) != 1:
                 raise ValueError(f"latent has {len(one)} faces: expected one, or a list of such")
@@ -151,7 +151,7 @@ class StyleGANPipeline(SavingMixin):
         with clock("detect", 0.02, "Looking for faces"):
             found = detect(photo)
         chosen, left_alone = self.choose(found[:1] if options.faces == "largest" else found)
-        if not self.search.possible(options.refine_steps):
+        if not self.inverter.can_invert(options.refine_steps):
             left_alone += [(face, "needs refinement to be found") for face in chosen[len(given) :]]
             chosen = chosen[: len(given)]
         with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
@@ -260,11 +260,11 @@ class StyleGANPipeline(SavingMixin):
         (compared, compared) is 0. `progress` is told a fraction; when `cancelled()` turns true,
         what is reached is returned. ValueError for steps below 0, or 0 without an encoder.
         """
-        return self.search.invert(
+        return self.inverter.invert(
             self.network("base"),
             crop,
             steps,
-            whole=lambda ws: self.base(ws.cpu()).to(self.device),
+            full_resolution_synthesis=lambda ws: self.base(ws.cpu()).to(self.device),
             visible=visible,
             progress=progress,
             cancelled=cancelled,
@@ -282,10 +282,10 @@ class StyleGANPipeline(SavingMixin):
         return latents.edited(w, edits, self.directions)
 
     def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 32) -> torch.Tensor:
-        """Style mixing: w+ (N, L, D) with the rows for layers below `resolution` px of `coarse`,
+        """Style mixing: w+ (N, L, D) with the layers below `resolution` px of `coarse`,
         the others of `fine`; both w or w+. ValueError for a size that no layer has."""
-        row = self.network("base").synthesis.first_layer(resolution)
-        return latents.mix(self.rows(coarse), self.rows(fine), row)
+        layer = self.network("base").synthesis.first_layer(resolution)
+        return latents.mix(self.to_w_plus(coarse), self.to_w_plus(fine), layer)
 
     def sefa(self, count: int = 8, low: int = 8, high: int = 1024) -> torch.Tensor:
         """Unit directions (count, D) that change layers of `low` to `high` px most (SeFa).
@@ -312,7 +312,7 @@ class StyleGANPipeline(SavingMixin):
         They are drawn by the base, or by a `LayerSwap`; the first and the last are the ends.
         """
         engine = self.engine(swap)
-        for w in latents.interpolate(self.rows(start), self.rows(end), frames):
+        for w in latents.interpolate(self.to_w_plus(start), self.to_w_plus(end), frames):
             yield images.to_pil(engine(w[None]))
 
     def clip(
@@ -326,13 +326,15 @@ class StyleGANPipeline(SavingMixin):
     ) -> Path:
         """Writes the way from one latent to another as .mp4, .gif or .webp, and returns its path.
 
-        As `interpolate` draws it, `fps` frames a second; ValueError as `video.write_clip`.
+        As `interpolate` draws it, `fps` frames a second; ValueError as `video.write_video`.
         """
-        return write_clip(self.interpolate(start, end, frames, swap), path, fps)
+        return write_video(self.interpolate(start, end, frames, swap), path, fps)
 
-    def rows(self, w: torch.Tensor) -> torch.Tensor:
+    def to_w_plus(self, w: torch.Tensor) -> torch.Tensor:
         """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
-        return latents.as_rows(w, self.num_ws, self._dimensions)
+        return latents.to_w_plus(w, self.num_ws, self._dimensions)
+
+    rows = old_name_of("to_w_plus")
 
     def save_latent(self, path: str | Path, w: torch.Tensor) -> None:
         """Writes a latent (1, D) or (1, L, D) and the name of this generator as `.safetensors`."""
@@ -365,7 +367,7 @@ class StyleGANPipeline(SavingMixin):
         """Toons (N, 3, R, R) in [-1, 1] from w (N, D) or w+ (N, L, D)."""
         return self.draw(w, swap_for(style, blend, blend_width, shape_from))
 
-    def imagine(
+    def generate(
         self,
         seed: int,
         style: str | Path | None = None,
@@ -376,20 +378,29 @@ class StyleGANPipeline(SavingMixin):
         truncation: float = 0.7,
         edits: Mapping[str, float] | None = None,
     ) -> tuple[Image.Image, Image.Image, torch.Tensor]:
-        """Somebody who does not exist: the photograph, the toon, and w+ (1, L, D) before `edits`.
+        """Generates a person from a seed, as a photograph and as a toon.
 
-        The options are those of a photo; the same seed gives the same person.
+        Args:
+            seed: 0 or more; the same seed gives the same person.
+            style: a name or a folder; default: the style of the pipeline.
+            blend, blend_width, shape_from, edits: as in `PortraitOptions`.
+            truncation: 0 (the mean face) to 1 (all that the base draws); default 0.7.
+
+        Returns:
+            The photograph, the toon, and w+ (1, L, D) before `edits`.
         """
         self.check_options(PortraitOptions(truncation=truncation, edits=edits))
-        latent = self.rows(self.sample(1, seed, truncation))
+        latent = self.to_w_plus(self.sample(1, seed, truncation))
         w = self.edited(latent, 1.0, edits)
         toon = self.toon(w, style, blend=blend, blend_width=blend_width, shape_from=shape_from)
         return images.to_pil(self.base(w)), images.to_pil(toon), latent
 
+    imagine = old_name_of("generate")
+
     def draw(self, w: torch.Tensor, swap: LayerSwap | None) -> torch.Tensor:
         """Pictures (N, 3, R, R) in [-1, 1] of w or w+: the base's for None, else a blend's."""
         engine = self.engine(swap)
-        return torch.cat([engine(one[None]) for one in self.rows(w)]).clamp(-1, 1)
+        return torch.cat([engine(one[None]) for one in self.to_w_plus(w)]).clamp(-1, 1)
 
     # rooms below ----------------------------------------------------------------------------
 
@@ -416,7 +427,7 @@ class StyleGANPipeline(SavingMixin):
     def network(self, part: str | Path) -> torch.nn.Module:
         """The network of a part, "base" or "encoder", or in a toon's folder; loaded once."""
         if part == "encoder":
-            return self.search.encoder()
+            return self.inverter.encoder()
         folder = self.folder if part == "base" else part
         with self._lock:
             if folder not in self._networks:
@@ -483,15 +494,15 @@ class StyleGANPipeline(SavingMixin):
         """
         latents.check_edits(options.edits, self.directions)
         for name in options.edits or ():
-            vector, (_, last) = self.directions[name].vector, self.directions[name].rows
+            vector, (_, last) = self.directions[name].vector, self.directions[name].layers
             if len(vector) != self._dimensions or last >= self.num_ws:
                 raise ValueError(
-                    f"edits: {name!r} moves row {last} of w+ by {len(vector)} numbers, and the base"
-                    f" has {self.num_ws} rows of {self._dimensions}: {hub.DIRECTIONS} in its folder"
+                    f"edits: {name!r} moves layer {last} of w+ by {len(vector)} numbers, and the base"
+                    f" has {self.num_ws} layers of {self._dimensions}: {hub.DIRECTIONS} in its folder"
                     " is another base's"
                 )
         if given is not None:
-            self.search.check(self.network("base"), options.refine_steps, needed=not given)
+            self.inverter.check(self.network("base"), options.refine_steps, needed=not given)
 
 
 def named(option: str, source: str | Path, revision: str | None = None) -> Path:

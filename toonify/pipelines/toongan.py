@@ -14,19 +14,19 @@ from PIL import Image
 from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import align, attributes, detect, inside
-from toonify.faces.attributes import Reading
+from toonify.faces.attributes import AttributeReading
 from toonify.hub.mixin import SavingMixin
-from toonify.video import write_clip
+from toonify.video import write_video
 
 BATCH = 32  # faces drawn at once, in about 200 MB at 128 px
 LARGEST_SEED = 2**62
 MOST_FACES = 4096  # in one call
 Z = 0  # what tells the noise of a face from other numbers drawn of its seed
 SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
-TWIN_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
-TWIN_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
+MATCH_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
+MATCH_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
 COLORED = {"skin_light": "skin_color", "hair_light": "hair_color"}  # reading -> attribute
-# Reading -> attribute of DiceBear's styles, and what to choose of it where it is 1, and where -1.
+# Reading -> attribute of DiceBear's styles, and its variants for the values 1 and -1.
 FITTING = {
     "hair_long": ("rear_hair", ("long*",), ("none",)),
     "smile": ("mouth", ("laugh", "smile"), ("sad",)),
@@ -40,7 +40,7 @@ NETWORK_CODE = [
 
 
 @dataclasses.dataclass(frozen=True)
-class Twin:
+class MatchedFace:
     """A cartoon face to begin with, chosen by a portrait.
 
     latent: w+ (1, L, D), edits included.
@@ -52,7 +52,7 @@ class Twin:
     """
 
     latent: torch.Tensor
-    read: dict[str, Reading]
+    read: dict[str, AttributeReading]
     choices: dict[str, str]
     edits: dict[str, float]
     seed: int
@@ -139,7 +139,7 @@ class ToonGANPipeline(SavingMixin):
         with torch.inference_mode():
             # One by one: in a batch a product's last digits are others.
             w = torch.cat([mapping(one, *self._chosen(one, choices)) for one in noise.split(1)])
-        # Not `rows`: as many w as w+ has rows would be taken for one w+.
+        # Not `to_w_plus`: as many w as w+ has layers would be taken for one w+.
         return latents.expand(
             latents.truncate(w.cpu(), mapping.w_avg.cpu(), truncation), self.generator.num_ws
         )
@@ -147,19 +147,21 @@ class ToonGANPipeline(SavingMixin):
     def edited(self, w: torch.Tensor, edits: Mapping[str, float] | None) -> torch.Tensor:
         """w+ (N, L, D) of w or w+, moved along named directions by amounts, in deviations."""
         latents.check_edits(edits, self.directions)
-        return latents.edited(self.rows(w), edits, self.directions)
+        return latents.edited(self.to_w_plus(w), edits, self.directions)
 
     def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 16) -> torch.Tensor:
-        """Style mixing: w+ (N, L, D) with the rows for layers below `resolution` px of `coarse`,
+        """Style mixing: w+ (N, L, D) with the layers below `resolution` px of `coarse`,
         the others of `fine`; both w or w+. ValueError for a size that no layer has."""
         self.check_styled("mix")
-        row = self.generator.first_layer(resolution)
-        return latents.mix(self.rows(coarse), self.rows(fine), row)
+        layer = self.generator.first_layer(resolution)
+        return latents.mix(self.to_w_plus(coarse), self.to_w_plus(fine), layer)
 
-    def rows(self, w: torch.Tensor) -> torch.Tensor:
+    def to_w_plus(self, w: torch.Tensor) -> torch.Tensor:
         """w (D,), (N, D) or w+ (N, L, D) -> w+ (N, L, D); ValueError for other shapes."""
         self.check_styled("w")
-        return latents.as_rows(w, *self.generator.synthesis.shape)
+        return latents.to_w_plus(w, *self.generator.synthesis.shape)
+
+    rows = old_name_of("to_w_plus")
 
     def save_latent(self, path: str | Path, w: torch.Tensor) -> None:
         """Writes a latent (1, D) or (1, L, D) as `.safetensors`, with the name of this network."""
@@ -176,16 +178,23 @@ class ToonGANPipeline(SavingMixin):
         self.check_styled("load_latent")
         return latents.load_latent(source, *self.generator.synthesis.shape, self.name)
 
-    def twin(self, photo) -> Twin:
-        """A face that has of the photo's largest face what can be read of it and chosen or moved.
+    def match_photo(self, photo: str | Path | bytes | Image.Image) -> MatchedFace:
+        """Finds a cartoon face with the attributes of the largest face in a photo.
 
-        Where variants can be chosen, they are: of colors of skin and hair the nearest, in CIELAB.
+        Attributes that can be chosen are chosen (of colors, the nearest in CIELAB); others move
+        the face along a direction.
 
-        `photo` is a path, the bytes of an image file or a `PIL.Image`. The same photo gives the
-        same twin, another one another; no face found is an answer too. Raises images.ImageError for
-        what is not a usable photo.
+        Args:
+            photo: a path, the bytes of an image file, or an image.
+
+        Returns:
+            The face; the same photo gives the same face. Without a face in the photo, a face at
+            random.
+
+        Raises:
+            images.ImageError: the photo cannot be read.
         """
-        self.check_styled("twin")
+        self.check_styled("match_photo")
         photo = images.load(photo)
         read, found = {}, detect(photo)
         if found:
@@ -204,21 +213,23 @@ class ToonGANPipeline(SavingMixin):
             if chosen := self._choice_of(name, reading):
                 choices |= chosen
             elif name in self.directions:
-                edits[name] = TWIN_AMOUNT * reading.sure * reading.value
+                edits[name] = MATCH_AMOUNT * reading.confidence * reading.value
             else:
                 continue
             used.append(name)
         # Half way to the mean face lies what is no variant of anything.
-        truncation = 1.0 if self.attributes else TWIN_TRUNCATION
+        truncation = 1.0 if self.attributes else MATCH_TRUNCATION
         latent = self.edited(self.latents(1, seed, truncation, choices), edits)
         note = told(bool(found), read, used)
-        return Twin(latent, read, choices, edits, seed, truncation, note)
+        return MatchedFace(latent, read, choices, edits, seed, truncation, note)
+
+    twin = old_name_of("match_photo")
 
     # pictures -------------------------------------------------------------------------------
 
     def draw(self, w: torch.Tensor) -> list[Image.Image]:
         """RGB pictures of w (N, D) or w+ (N, L, D)."""
-        return list(self._pictures(self.rows(w)))
+        return list(self._pictures(self.to_w_plus(w)))
 
     def loop(
         self,
@@ -232,13 +243,13 @@ class ToonGANPipeline(SavingMixin):
 
         `keys` are two or more w (K, D) or w+ (K, L, D), or a list of such; the clip has `frames`
         pictures, `fps` a second, and can be played round and round. `progress` is told a fraction.
-        Returns the path; ValueError as `latents.around` and `video.write_clip`.
+        Returns the path; ValueError as `latents.around` and `video.write_video`.
         """
         if not isinstance(keys, torch.Tensor):
-            keys = torch.cat([self.rows(key) for key in keys])
-        way = latents.around(self.rows(keys), frames)
+            keys = torch.cat([self.to_w_plus(key) for key in keys])
+        way = latents.around(self.to_w_plus(keys), frames)
         pictures = self._pictures(way)
-        return write_clip(counted(pictures, frames, progress) if progress else pictures, path, fps)
+        return write_video(counted(pictures, frames, progress) if progress else pictures, path, fps)
 
     def grid(self, pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
         """The pictures side by side, in rows of `columns`: see `images.grid`."""
@@ -280,7 +291,7 @@ class ToonGANPipeline(SavingMixin):
                 chosen[:, place] = variants.index(choices[name])
         return [chosen]
 
-    def _choice_of(self, name: str, reading: Reading) -> dict[str, str]:
+    def _choice_of(self, name: str, reading: AttributeReading) -> dict[str, str]:
         """The variant that a reading asks for, under its attribute's name; empty without one."""
         if name in COLORED:
             among = self.attributes.get(COLORED[name], ())
@@ -362,7 +373,7 @@ def seed_of(photo: Image.Image) -> int:
     return int.from_bytes(digest[:8], "big") % SEEDS_OF_PHOTOS
 
 
-def told(face: bool, read: Mapping[str, Reading], names: Sequence[str]) -> str:
+def told(face: bool, read: Mapping[str, AttributeReading], names: Sequence[str]) -> str:
     """What a twin has of its portrait, which are the readings of these names, and what not."""
     if not face:
         return "No face was found: the photo as a whole chose a face by chance."

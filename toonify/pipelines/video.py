@@ -19,13 +19,13 @@ from toonify.images.morph import morph
 from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
 from toonify.pipelines.options import DrawOptions
 from toonify.video import muxing
-from toonify.video.decoding import open_clip
+from toonify.video.decoding import open_video
 from toonify.video.prefetch import ahead
-from toonify.video.segments import Parts
-from toonify.video.stabilization import Carrier, Flicker, FlickerMeter, Scenes, Stabilizer
-from toonify.video.types import ClipError, Frame
+from toonify.video.segments import SegmentStore
+from toonify.video.stabilization import Flicker, FlickerMeter, FrameReuser, Scenes, Stabilizer
+from toonify.video.types import Frame, VideoError
 
-GLANCES = 8  # frames that are looked at for the drawing's scale
+SCALE_SAMPLES = 8  # frames that are looked at for the drawing's scale
 WARM = 12  # frames drawn again when a run goes on, so that faces and lines go on where they were
 DETECT_SIDE = 640  # px of the longer side: drawing a frame takes several times as long as a look
 FIRM = 1.15  # how far a face's size must leave a limit before it counts as left
@@ -34,7 +34,7 @@ _SAMPLE = 2**20  # bytes at either end of a source by which it is known again
 
 
 @dataclasses.dataclass(frozen=True)
-class ClipOptions(DrawOptions):
+class VideoOptions(DrawOptions):
     """How a clip is drawn. A run can only be continued with the same options.
 
     Args:
@@ -73,7 +73,7 @@ class Progress:
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawnClip:
+class DrawnVideo:
     """A drawn clip.
 
     `frames` and `seconds` are its length; `done` counts the frames of this run, `fps` how many of
@@ -96,7 +96,7 @@ class DrawnClip:
 
 
 class Cancelled(Exception):
-    """The run was asked to stop; its finished pieces are there if they were to be kept."""
+    """The run was asked to stop; its finished segments are there if they were to be kept."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,11 +108,11 @@ class Drawn:
     cut: bool
 
 
-def draw_clip(
+def draw_video(
     pipeline: AnimeGANPipeline,
     source: str | os.PathLike,
     target: str | os.PathLike,
-    options: ClipOptions = ClipOptions(),
+    options: VideoOptions = VideoOptions(),
     *,
     overwrite: bool = False,
     resume: bool = True,
@@ -120,51 +120,62 @@ def draw_clip(
     measure: bool = False,
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> DrawnClip:
-    """Draws the clip `source` into `target`, whose suffix says what it becomes.
+) -> DrawnVideo:
+    """Draws a video or an animation.
 
-    With `resume` a run that ends early, by whatever, leaves its finished pieces in a folder beside
-    `target`, and the next run with the same arguments goes on from there; without it nothing is
-    left, and a folder that is there is begun anew. `target` is replaced only with `overwrite`, and
-    by a whole clip only. A source that is longer than `most_seconds` is refused. `measure` reckons
-    the flicker of what is drawn in this run. `progress` is told after each frame; an error that it
-    raises ends the run. `cancelled` is asked between frames.
+    Args:
+        pipeline: draws the frames.
+        source: the video or animation.
+        target: the file to write; its suffix gives the format.
+        options: how the video is drawn; default: the defaults of `VideoOptions`.
+        overwrite: whether `target` may be replaced; default False.
+        resume: whether a run that ends early leaves its segments in a folder beside `target`, from
+            which the next run with the same arguments continues; default True.
+        most_seconds: the longest source accepted, in seconds; default: no limit.
+        measure: whether the flicker is measured; default False.
+        progress: called after each frame; an error that it raises ends the run.
+        cancelled: asked after each frame whether to stop.
 
-    Raises ClipError (a ValueError) for what is no clip or cannot become one, ValueError for a wrong
-    option, OSError where the disk refuses, Cancelled.
+    Returns:
+        What was written, and how.
+
+    Raises:
+        VideoError: the source is no video, or cannot be written as `target`; a ValueError.
+        ValueError: an option is wrong.
+        Cancelled: `cancelled` returned True.
     """
     source, target = Path(source), Path(target)
     check_options(pipeline.style, options)
     suffix = check_target(source, target, overwrite)
-    clip = open_clip(source, options.max_height)
+    clip = open_video(source, options.max_height)
     notes = [*clip.notes, *muxing.check_sound(clip, suffix)]
     if most_seconds is not None and clip.about.seconds > most_seconds:
-        raise ClipError(too_long(source, most_seconds))
+        raise VideoError(too_long(source, most_seconds))
     plan = plan_of(pipeline, source, suffix, options)
-    with Parts(target, plan, anew=overwrite or not resume, keep=resume) as parts:
-        run = Run(pipeline, clip, parts, options, suffix)
+    with SegmentStore(target, plan, restart=overwrite or not resume, keep=resume) as store:
+        run = Run(pipeline, clip, store, options, suffix)
         run.prepare()
-        done = parts.frames
+        done = store.frames
         pace = Pace(progress, done, clip.about.frames)
         meter = FlickerMeter() if measure else None
         with contextlib.closing(run.frames(meter)) as finished:
             for frame in finished:
                 if most_seconds is not None and run.elapsed(frame) > most_seconds:
-                    raise ClipError(too_long(source, most_seconds))
+                    raise VideoError(too_long(source, most_seconds))
                 pace.tick()
                 if cancelled():
-                    raise Cancelled(f"{target}: stopped after {parts.frames} frames")
-        if not parts.pieces:
-            raise ClipError(f"{source}: none of its frames could be read")
+                    raise Cancelled(f"{target}: stopped after {store.frames} frames")
+        if not store.segments:
+            raise VideoError(f"{source}: none of its frames could be read")
         with atomic_write(target, keep_suffix=True) as temporary:
-            notes += muxing.join(parts, clip, temporary, suffix)
+            notes += muxing.join(store, clip, temporary, suffix)
         unit = clip.about.time_base
-        last = parts.last(unit)
-        return DrawnClip(
+        last = store.last(unit)
+        return DrawnVideo(
             target,
-            parts.frames,
-            float((last.at + last.duration - parts.pieces[0].start) * unit),
-            parts.frames - done,
+            store.frames,
+            float((last.at + last.duration - store.segments[0].start) * unit),
+            store.frames - done,
             run.drawings,
             pace.fps,
             run.tracks.seen,
@@ -177,8 +188,8 @@ def draw_clip(
 class Run:
     """One run over a clip: what its steps share."""
 
-    def __init__(self, pipeline, clip, parts: Parts, options: ClipOptions, suffix: str):
-        self.pipeline, self.clip, self.parts, self.options = pipeline, clip, parts, options
+    def __init__(self, pipeline, clip, store: SegmentStore, options: VideoOptions, suffix: str):
+        self.pipeline, self.clip, self.store, self.options = pipeline, clip, store, options
         self.codec = muxing.codec_for(suffix, options.crf)
         self.scale = 1.0
         largest = options.faces == "largest"
@@ -188,9 +199,9 @@ class Run:
 
     def prepare(self) -> None:
         """Settles the scale of all drawings, as the first run did if this one goes on."""
-        if "scale" not in self.parts.found:
-            self.parts.note(scale=self.choose_scale())
-        self.scale = self.parts.found["scale"]
+        if "scale" not in self.store.found:
+            self.store.note(scale=self.choose_scale())
+        self.scale = self.store.found["scale"]
 
     def choose_scale(self) -> float:
         """One scale for the whole clip: that of a frame with the usual largest face.
@@ -198,7 +209,7 @@ class Run:
         With a scale for each frame, lines would grow and shrink as people move.
         """
         sizes, scales = [], []
-        for pixels in self.clip.glances(GLANCES):
+        for pixels in self.clip.sample_frames(SCALE_SAMPLES):
             photo = Image.fromarray(pixels)
             found = [] if self.options.faces == "none" else find_faces(photo)
             sizes.append(self.pipeline.drawing_scale(photo, []))
@@ -211,7 +222,7 @@ class Run:
 
         Yields every frame that has been compressed.
         """
-        done = self.parts.frames
+        done = self.store.frames
         with contextlib.ExitStack() as stack:
 
             def step(items):
@@ -219,11 +230,11 @@ class Run:
 
             source = step(self.read(max(0, done - WARM)))
             drawn = step(self.draw(source))
-            steady = stack.enter_context(contextlib.closing(self.steadied(drawn, meter)))
+            steady = stack.enter_context(contextlib.closing(self.stabilized(drawn, meter)))
             for _ in range(min(done, WARM)):
                 next(steady, None)
             about = self.clip.about
-            yield from self.parts.write(steady, self.codec, about.time_base, about.colors)
+            yield from self.store.write(steady, self.codec, about.time_base, about.colors)
 
     def read(self, skip: int) -> Iterator[Frame]:
         """The clip's frames but for the first ones."""
@@ -234,7 +245,7 @@ class Run:
 
     def draw(self, frames: Iterator[Frame]) -> Iterator[Drawn]:
         """The drawing of each frame: a new one, or the last carried on where nothing happens."""
-        scenes, carrier, last = Scenes(), Carrier(), None
+        scenes, reuser, last = Scenes(), FrameReuser(), None
         for frame in frames:
             if last is not None and np.array_equal(last.frame.pixels, frame.pixels):
                 last = Drawn(frame, last.toon, False)
@@ -244,12 +255,12 @@ class Run:
             tracks = [] if self.options.faces == "none" else self.tracks.update(photo, cut)
             settled = all(track.weight == 1.0 for track in tracks)
             carries = self.options.stabilize and settled and not cut
-            toon = carrier(frame.pixels) if carries else None
+            toon = reuser(frame.pixels) if carries else None
             if toon is None:
                 toon = self.drawing(photo, tracks)
                 self.drawings += 1
                 if settled:
-                    carrier.drew(frame.pixels, toon)
+                    reuser.drew(frame.pixels, toon)
             last = Drawn(frame, toon, cut)
             yield last
 
@@ -279,7 +290,7 @@ class Run:
         least = self.pipeline.least_eye_distance(self.scale) * (FIRM if before else 1.0)
         return frontal_eye_distance(face) * self.scale < least
 
-    def steadied(self, drawings: Iterator[Drawn], meter: FlickerMeter | None) -> Iterator[Frame]:
+    def stabilized(self, drawings: Iterator[Drawn], meter: FlickerMeter | None) -> Iterator[Frame]:
         """The frames as they will be seen."""
         stabilizer = Stabilizer() if self.options.stabilize else None
         for drawn in drawings:
@@ -302,7 +313,7 @@ class Run:
     def elapsed(self, frame: Frame) -> float:
         """Seconds from the clip's first frame to the end of this one."""
         if self._start is None:
-            self._start = self.parts.pieces[0].start if self.parts.pieces else frame.at
+            self._start = self.store.segments[0].start if self.store.segments else frame.at
         return float((frame.at + frame.duration - self._start) * self.clip.about.time_base)
 
 
@@ -334,18 +345,18 @@ def find_faces(photo: Image.Image) -> list:
 
 
 def check_target(source: Path, target: Path, overwrite: bool) -> str:
-    """The target's suffix; ClipError where it cannot be the target of this source."""
+    """The target's suffix; VideoError where it cannot be the target of this source."""
     suffix = muxing.check_suffix(target)
     if os.path.realpath(source) == os.path.realpath(target):
-        raise ClipError(f"{target} is the source itself, and clips are never replaced")
+        raise VideoError(f"{target} is the source itself, and clips are never replaced")
     if target.is_dir():
-        raise ClipError(f"{target} is a folder: expected a file")
+        raise VideoError(f"{target} is a folder: expected a file")
     if target.exists() and not overwrite:
-        raise ClipError(f"{target} is there already; overwrite replaces it")
+        raise VideoError(f"{target} is there already; overwrite replaces it")
     return suffix
 
 
-def plan_of(pipeline, source: Path, suffix: str, options: ClipOptions) -> dict:
+def plan_of(pipeline, source: Path, suffix: str, options: VideoOptions) -> dict:
     """Everything that a clip's drawing depends on, as JSON holds it."""
     return {
         "format": FORMAT,

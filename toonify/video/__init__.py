@@ -1,5 +1,5 @@
 """Clips: read with their exact times, kept steady, and written whole or not at all."""
 
-from toonify.video.writing import CLIPS, write_clip
+from toonify.video.writing import CLIPS, write_video
 
-__all__ = ["CLIPS", "write_clip"]
+__all__ = ["CLIPS", "write_video"]

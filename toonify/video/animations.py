@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toonify.video.types import About, ClipError, Frame, fitted
+from toonify.video.types import About, Frame, VideoError, fitted
 from toonify.video.writing import GIF_SIDE
 
 MAX_PIXELS = 40_000_000
@@ -43,7 +43,7 @@ class Animation:
             self._first = int(getattr(image, "default_image", False))
             count = getattr(image, "n_frames", 1) - self._first
             if count < 2:
-                raise ClipError(f"{path}: a picture that does not move; expected a clip")
+                raise VideoError(f"{path}: a picture that does not move; expected a clip")
             self._size = fitted(image.size, max_height)
             plays = plays_of(image)
             lengths = [length(image)]
@@ -53,16 +53,16 @@ class Animation:
 
     def _open(self) -> Image.Image:
         if self.path.stat().st_size > MAX_BYTES:
-            raise ClipError(f"{self.path}: expected an animation of at most 512 MB")
+            raise VideoError(f"{self.path}: expected an animation of at most 512 MB")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(self.path, formats=FORMATS)
         except _DAMAGED as error:
-            raise ClipError(f"{self.path}: not an animation that can be read ({error})") from None
+            raise VideoError(f"{self.path}: not an animation that can be read ({error})") from None
         if image.width * image.height > MAX_PIXELS:
             image.close()
-            raise ClipError(f"{self.path}: expected at most {MAX_PIXELS / 1e6:.0f} megapixels")
+            raise VideoError(f"{self.path}: expected at most {MAX_PIXELS / 1e6:.0f} megapixels")
         return image
 
     def frames(self) -> Iterator[Frame]:
@@ -81,7 +81,7 @@ class Animation:
                 yield Frame(at, end - at, pixels)
                 at = end
 
-    def glances(self, number: int) -> Iterator[np.ndarray]:
+    def sample_frames(self, number: int) -> Iterator[np.ndarray]:
         """Up to `number` frames from all over it."""
         step = max(1, self.about.frames // number)
         for index, frame in enumerate(self.frames()):

@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from toonify.video.animations import Animation, is_animation
 from toonify.video.color import colors_of, to_pixels, written
-from toonify.video.types import About, ClipError, Frame, fitted
+from toonify.video.types import About, Frame, VideoError, fitted
 
 MAX_PIXELS = 40_000_000  # of a frame: 8K and a little more
 MAX_STREAMS = 64
@@ -28,7 +28,7 @@ EXPECTED = "a film (MP4, MOV, MKV, WebM, AVI ...) or an animated GIF, WebP or PN
 
 
 def open_file(path: str | os.PathLike):
-    """The container of a local film; ClipError where it is none."""
+    """The container of a local film; VideoError where it is none."""
     try:
         return av.open(
             f"file:{os.fspath(path)}",
@@ -41,28 +41,28 @@ def open_file(path: str | os.PathLike):
             metadata_errors="replace",
         )
     except FileNotFoundError:
-        raise ClipError(f"{path}: there is no such file") from None
+        raise VideoError(f"{path}: there is no such file") from None
     except (av.FFmpegError, OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ClipError(
+        raise VideoError(
             f"{path}: not a clip that can be read ({why}); expected {EXPECTED}"
         ) from None
 
 
-def open_clip(path: str | os.PathLike, max_height: int | None = None) -> "Film | Animation":
+def open_video(path: str | os.PathLike, max_height: int | None = None) -> "Film | Animation":
     """The clip in a file, its frames made smaller to be at most `max_height` high.
 
     The first frame has been decoded when this returns.
-    Raises ClipError for what is not a clip, with a reason for people.
+    Raises VideoError for what is not a clip, with a reason for people.
     """
     path = Path(path)
     if not path.is_file():
-        raise ClipError(f"{path}: there is no such file")
+        raise VideoError(f"{path}: there is no such file")
     return Animation(path, max_height) if is_animation(path) else Film(path, max_height)
 
 
 class Film:
-    """A film file. `frames()` may be called again and begins anew.
+    """A film file. `frames()` may be called again and starts again.
 
     about: what is known before reading. Rotation is undone and pixels are made square, so that
         `about.size` may differ from what the file says.
@@ -79,7 +79,7 @@ class Film:
             stream = pictures_of(container, path)
             first = next(self._decoded(container, stream), None)
             if first is None:
-                raise ClipError(f"{path}: {self._nothing_decoded(stream)}")
+                raise VideoError(f"{path}: {self._nothing_decoded(stream)}")
             self.damaged = 0
             self._base = stream.time_base
             self._end = None
@@ -122,7 +122,7 @@ class Film:
             if before is not None:
                 yield before
 
-    def glances(self, number: int) -> Iterator[np.ndarray]:
+    def sample_frames(self, number: int) -> Iterator[np.ndarray]:
         """Up to `number` frames from all over the film, uint8 RGB (H, W, 3), fast: entry points."""
         span = float(self.about.seconds)
         with open_file(self.path) as container:
@@ -189,19 +189,19 @@ class Film:
 
 
 def pictures_of(container, path):
-    """The stream of moving pictures; ClipError where there is none."""
+    """The stream of moving pictures; VideoError where there is none."""
     for stream in container.streams.video:
         cover = stream.disposition & av.stream.Disposition.attached_pic
         if not cover and stream.codec_context is not None:
             if stream.width * stream.height > MAX_PIXELS:
-                raise ClipError(
+                raise VideoError(
                     f"{path}: its frames are {stream.width}x{stream.height}; expected at most"
                     f" {MAX_PIXELS / 1e6:.0f} megapixels"
                 )
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # later ones may grow
             return stream
-    raise ClipError(f"{path}: there are no moving pictures in it; expected {EXPECTED}")
+    raise VideoError(f"{path}: there are no moving pictures in it; expected {EXPECTED}")
 
 
 def square(picture, stream) -> tuple[int, int]:

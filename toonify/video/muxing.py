@@ -1,4 +1,4 @@
-"""Joins the pieces of a clip into its file, with the sound of the source as it was, bit for bit."""
+"""Joins the segments of a clip into its file, with the source's sound bit for bit."""
 
 import heapq
 import io
@@ -12,8 +12,8 @@ import av
 from toonify.video.animations import SUFFIXES as ANIMATIONS
 from toonify.video.animations import write_animation
 from toonify.video.decoding import Film, open_file
-from toonify.video.segments import LOSSLESS, Codec, Parts, h264, vp9
-from toonify.video.types import About, ClipError
+from toonify.video.segments import LOSSLESS, Codec, SegmentStore, h264, vp9
+from toonify.video.types import About, VideoError
 
 # Suffix -> container's name and its codec of pictures.
 FILMS = {
@@ -34,17 +34,17 @@ def codec_for(suffix: str, crf: int) -> Codec:
 
 
 def check_suffix(path: Path) -> str:
-    """The suffix in small letters; ClipError where no clip can be written under that name."""
+    """The suffix in small letters; VideoError where no clip can be written under that name."""
     suffix = path.suffix.lower()
     if suffix not in CLIPS:
-        raise ClipError(f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(CLIPS)}")
+        raise VideoError(f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(CLIPS)}")
     return suffix
 
 
 def check_sound(clip, suffix: str) -> list[str]:
     """What of the source's other streams is left out in such a file, for people.
 
-    Raises ClipError, before anything is drawn, where the file cannot hold the sound unchanged.
+    Raises VideoError, before anything is drawn, where the file cannot hold the sound unchanged.
     """
     if not isinstance(clip, Film):
         return []
@@ -55,7 +55,7 @@ def check_sound(clip, suffix: str) -> list[str]:
         for sound in sounds:
             if not holds(suffix, sound):
                 able = [s for s in FILMS if all(holds(s, other) for other in sounds)]
-                raise ClipError(
+                raise VideoError(
                     f"{suffix} cannot hold the sound of {clip.path.name} ({sound.name}) unchanged;"
                     f" expected {' or '.join(able) or 'another format of sound'}"
                 )
@@ -80,24 +80,24 @@ def holds(suffix: str, stream) -> bool:
     return True
 
 
-def join(parts: Parts, clip, file: Path, suffix: str) -> list[str]:
+def join(store: SegmentStore, clip, file: Path, suffix: str) -> list[str]:
     """Writes the whole clip into `file`; returns what people should know."""
     if suffix in ANIMATIONS:
-        unit, last = clip.about.time_base, parts.last(clip.about.time_base)
+        unit, last = clip.about.time_base, store.last(clip.about.time_base)
         end = last.at + last.duration
-        frames = parts.decoded(unit)
+        frames = store.decoded(unit)
         left_out = write_animation(frames, file, suffix, clip.about, end, last.duration)
         return [f"{left_out} frames left out: a GIF shows at most 50 a second"] * bool(left_out)
     if isinstance(clip, Film):
         with open_file(clip.path) as source:
-            mux(parts, clip.about, file, suffix, source)
+            mux(store, clip.about, file, suffix, source)
     else:
-        mux(parts, clip.about, file, suffix, None)
+        mux(store, clip.about, file, suffix, None)
     return []
 
 
-def mux(parts: Parts, about: About, file: Path, suffix: str, source) -> None:
-    """The pieces' packets and the source's sound and subtitles, in the order of their times.
+def mux(store: SegmentStore, about: About, file: Path, suffix: str, source) -> None:
+    """The segments' packets and the source's sound and subtitles, in the order of their times.
 
     The bytes of sound are the source's. Out of MPEG-TS and ADTS, whose packets begin with a header
     of their own, FFmpeg takes that header away for files that have one for all.
@@ -110,7 +110,7 @@ def mux(parts: Parts, about: About, file: Path, suffix: str, source) -> None:
     settings = timing(unit, copied) if FILMS[suffix][0] in ("mp4", "mov") else {}
     with (
         av.open(str(file), "w", format=FILMS[suffix][0], options=settings) as target,
-        av.open(str(parts.pieces[0].file)) as first,
+        av.open(str(store.segments[0].file)) as first,
     ):
         pictures = target.add_stream_from_template(first.streams.video[0])
         pictures.time_base = unit
@@ -127,7 +127,7 @@ def mux(parts: Parts, about: About, file: Path, suffix: str, source) -> None:
             kept = {key.lower(): value for key, value in source.metadata.items()}
             target.metadata.update({key: kept[key] for key in _KEPT if key in kept})
             target.set_chapters(source.chapters())
-        drawn = ((place_of(p), 0, p, pictures) for p in parts.packets(unit))
+        drawn = ((place_of(p), 0, p, pictures) for p in store.packets(unit))
         sound = ((place_of(p), 1, p, places[p.stream.index]) for p in others_of(source, copied))
         for _, _, packet, stream in heapq.merge(drawn, sound, key=lambda item: item[:2]):
             packet.stream = stream

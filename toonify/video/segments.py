@@ -1,6 +1,6 @@
-"""A clip in the making: finished pieces in a folder beside it, so that a killed run can go on.
+"""A clip in the making: finished segments in a folder beside it, so that a killed run can go on.
 
-A piece is a small film of its own. It is written under another name and renamed when it is whole;
+A segment is a small film of its own. It is written under another name and renamed when it is whole;
 its name says everything that joining it needs: `NUMBER.FRAMES.START.mp4`.
 """
 
@@ -17,9 +17,9 @@ from av.video.reformatter import VideoReformatter
 from filelock import FileLock, Timeout
 
 from toonify.video.color import tag, to_frame
-from toonify.video.types import ClipError, Colors, Frame
+from toonify.video.types import Colors, Frame, VideoError
 
-FRAMES = 60  # in a piece; a killed run loses at most so many drawings
+FRAMES = 60  # in a segment; a killed run loses at most so many drawings
 PLAN = "plan.json"
 
 
@@ -35,7 +35,7 @@ class Codec:
 def h264(crf: int) -> Codec:
     """What every browser and telephone plays.
 
-    Without B-frames every frame is decoded when it is shown: pieces follow each other without
+    Without B-frames every frame is decoded when it is shown: segments follow each other without
     overlap, and odd times need no edit lists.
     """
     return Codec("libx264", "yuv420p", (("crf", str(crf)), ("bf", "0"), ("preset", "medium")))
@@ -47,46 +47,46 @@ def vp9(crf: int) -> Codec:
     return Codec("libvpx-vp9", "yuv420p", tuple(options.items()))
 
 
-# For animations, which are made from the pieces when all are there.
+# For animations, which are made from the segments when all are there.
 LOSSLESS = Codec("libx264rgb", "rgb24", (("qp", "0"), ("bf", "0"), ("preset", "ultrafast")))
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A finished piece: its file, frames, and the time of its first in the clip's unit."""
+class Segment:
+    """A finished segment: its file, frames, and the time of its first in the clip's unit."""
 
     file: Path
     frames: int
     start: int
 
     @classmethod
-    def of(cls, file: Path) -> "Piece":
+    def of(cls, file: Path) -> "Segment":
         _, frames, start, _ = file.name.split(".")
         return cls(file, int(frames), int(start))
 
 
-class Parts:
-    """The pieces of the clip that will be `target`; a context in which nobody else writes them.
+class SegmentStore:
+    """The segments of the clip that will be `target`; a context in which nobody else writes them.
 
-    `plan` is what the drawing depends on. Pieces of another plan are an error, unless `anew` says
-    to begin again. With `keep` the folder is left when the context ends by an error.
-    Raises ClipError for pieces of another plan and for a folder that is in use.
+    `plan` is what the drawing depends on. Segments of another plan are an error without
+    `restart`. With `keep` the folder is left when the context ends by an error.
+    Raises VideoError for segments of another plan and for a folder that is in use.
     """
 
-    def __init__(self, target: Path, plan: dict, *, anew: bool = False, keep: bool = True):
+    def __init__(self, target: Path, plan: dict, *, restart: bool = False, keep: bool = True):
         self.folder = target.with_name(f".{target.name}.parts")
         self.target = target
-        self._plan, self._anew, self._keep = plan, anew, keep
+        self._plan, self._restart, self._keep = plan, restart, keep
         self._lock = FileLock(self.folder / "lock")
         self.found: dict = {}  # what was found out about the clip, kept for the next run
-        self.pieces: list[Piece] = []
+        self.segments: list[Segment] = []
 
-    def __enter__(self) -> "Parts":
+    def __enter__(self) -> "SegmentStore":
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise ClipError(f"{self.target}: another run is drawing it just now") from None
+            raise VideoError(f"{self.target}: another run is drawing it just now") from None
         try:
             self._begin()
         except BaseException:
@@ -95,27 +95,27 @@ class Parts:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None or not self._keep or not self.pieces:
+        if kind is None or not self._keep or not self.segments:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
 
     def _begin(self) -> None:
         written = read_plan(self.folder / PLAN)
-        pieces = sorted(self.folder.glob("[0-9]*.mp4"))
-        if pieces and (written is None or written["plan"] != self._plan):
-            if not self._anew:
-                raise ClipError(
+        segments = sorted(self.folder.glob("[0-9]*.mp4"))
+        if segments and (written is None or written["plan"] != self._plan):
+            if not self._restart:
+                raise VideoError(
                     f"{self.folder} holds the beginning of this clip as drawn with other settings"
                     " or from another file: the same command as then goes on; --overwrite begins"
                     " again"
                 )
-            for file in pieces:
+            for file in segments:
                 file.unlink()
-            pieces = []
+            segments = []
         for rest in self.folder.glob("writing.*"):
             rest.unlink()
-        self.pieces = [Piece.of(file) for file in pieces]
-        self.found = written["found"] if pieces else {}
+        self.segments = [Segment.of(file) for file in segments]
+        self.found = written["found"] if segments else {}
 
     def note(self, **found) -> None:
         """Keeps what was found out about the clip for a run that goes on."""
@@ -126,8 +126,8 @@ class Parts:
 
     @property
     def frames(self) -> int:
-        """Frames in the finished pieces."""
-        return sum(piece.frames for piece in self.pieces)
+        """Frames in the finished segments."""
+        return sum(segment.frames for segment in self.segments)
 
     def write(
         self,
@@ -136,14 +136,14 @@ class Parts:
         unit: Fraction,
         colors: Colors,
     ) -> Iterator[Frame]:
-        """Adds frames, all of one size, to the pieces; yields each when it has been compressed."""
+        """Adds frames of one size to the segments; yields each when it is compressed."""
         writer = None
         try:
             for frame in frames:
                 if writer is None:
-                    number = len(self.pieces)
+                    number = len(self.segments)
                     file = self.folder / f"writing.{number:06}.mp4"
-                    writer = PieceWriter(file, frame, codec, unit, colors)
+                    writer = SegmentWriter(file, frame, codec, unit, colors)
                 writer.add(frame)
                 if writer.count == FRAMES:
                     self._finish(writer)
@@ -157,17 +157,17 @@ class Parts:
                 writer.container.close()
                 writer.file.unlink(missing_ok=True)  # made with the first packet
 
-    def _finish(self, writer: "PieceWriter") -> None:
+    def _finish(self, writer: "SegmentWriter") -> None:
         writer.close()
-        number = len(self.pieces)
+        number = len(self.segments)
         whole = self.folder / f"{number:06}.{writer.count}.{writer.start}.mp4"
         writer.file.rename(whole)
-        self.pieces.append(Piece.of(whole))
+        self.segments.append(Segment.of(whole))
 
     def packets(self, unit: Fraction) -> Iterator[av.Packet]:
-        """All packets of the pieces in order, at their times in the clip, in its unit."""
-        for piece in self.pieces:
-            with av.open(str(piece.file)) as container:
+        """All packets of the segments in order, at their times in the clip, in its unit."""
+        for segment in self.segments:
+            with av.open(str(segment.file)) as container:
                 (stream,) = container.streams.video
                 for packet in container.demux(stream):
                     if packet.pts is None:
@@ -176,34 +176,34 @@ class Parts:
                     places = (packet.pts, packet.duration)
                     at, lasts = (round(place * stream.time_base / unit) for place in places)
                     packet.time_base = unit
-                    packet.pts = packet.dts = at + piece.start
+                    packet.pts = packet.dts = at + segment.start
                     packet.duration = lasts
                     yield packet
 
     def last(self, unit: Fraction) -> Frame:
         """When the last frame is shown and for how long; without pixels."""
-        piece = self.pieces[-1]
-        with av.open(str(piece.file)) as container:
+        segment = self.segments[-1]
+        with av.open(str(segment.file)) as container:
             (stream,) = container.streams.video
             packets = [p for p in container.demux(stream) if p.pts is not None]
             scale = stream.time_base / unit
             at, lasts = round(packets[-1].pts * scale), round(packets[-1].duration * scale)
-        return Frame(at + piece.start, lasts, np.empty((0, 0, 3), np.uint8))
+        return Frame(at + segment.start, lasts, np.empty((0, 0, 3), np.uint8))
 
     def decoded(self, unit: Fraction) -> Iterator[Frame]:
-        """All frames of the pieces."""
-        for piece in self.pieces:
-            with av.open(str(piece.file)) as container:
+        """All frames of the segments."""
+        for segment in self.segments:
+            with av.open(str(segment.file)) as container:
                 (stream,) = container.streams.video
                 for picture in container.decode(stream):
                     scale = stream.time_base / unit
-                    at = round(picture.pts * scale) + piece.start
+                    at = round(picture.pts * scale) + segment.start
                     lasts = round((picture.duration or 0) * scale)
                     yield Frame(at, lasts, picture.to_ndarray(format="rgb24"))
 
 
-class PieceWriter:
-    """Compresses frames into one piece. Times in it begin at 0."""
+class SegmentWriter:
+    """Compresses frames into one segment. Times in it begin at 0."""
 
     def __init__(self, file: Path, first: Frame, codec: Codec, unit: Fraction, colors: Colors):
         self.file, self.start, self.count = file, first.at, 0

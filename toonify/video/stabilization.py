@@ -8,10 +8,10 @@ import numpy as np
 from toonify.images.resize import enlarge, shrink
 
 _SIDE = 480  # px of the longer side at which motion is measured
-_HOLD = 0.75  # how much of the last picture stays where nothing changes
+_TEMPORAL_WEIGHT = 0.75  # how much of the last picture stays where nothing changes
 _ALIKE = 5.0  # gray levels by which a place may differ and still be the same
 _STILL = 0.25  # px at that size below which motion is noise
-CARRIED = 2  # frames for which a drawing serves, after its own, where nothing happens
+MAX_REUSED = 2  # frames for which a drawing serves, after its own, where nothing happens
 _UNCHANGED = 8.0  # levels, after a blur: more is an event, less is noise
 _SLOW = 3.0  # px at that size that carried drawings may be moved
 _MARGIN = 10  # levels by which the last picture may leave the range of the new one
@@ -51,35 +51,35 @@ class Motion:
         return flow, np.abs(now - then).max(axis=2)
 
 
-class Carrier:
+class FrameReuser:
     """Brings a drawing to the next frames as long as nothing but slow motion happens in them.
 
     The network then has less to do, and what is not drawn again cannot flicker. A blink or a word
     is enough for a new drawing: no place may change. What is carried is moved from where it was
-    drawn in one step, so that it does not blur, and never for more than `CARRIED` frames.
+    drawn in one step, so that it does not blur, and never for more than `MAX_REUSED` frames.
     """
 
     def __init__(self):
         self._motion = Motion()
         self._source: np.ndarray | None = None
         self._drawn: np.ndarray | None = None
-        self._carried = 0
+        self._reused = 0
 
     def drew(self, source: np.ndarray, drawn: np.ndarray) -> None:
         """A frame was drawn; both are uint8 RGB (H, W, 3)."""
-        self._source, self._drawn, self._carried = shrink(source, _SIDE), drawn, 0
+        self._source, self._drawn, self._reused = shrink(source, _SIDE), drawn, 0
 
     def __call__(self, source: np.ndarray) -> np.ndarray | None:
         """The last drawing as it is in this frame, or None where it has to be drawn again."""
         small = shrink(source, _SIDE)
-        if self._source is None or self._source.shape != small.shape or self._carried == CARRIED:
+        if self._source is None or self._source.shape != small.shape or self._reused == MAX_REUSED:
             return None
         flow, change = self._motion.between(self._source, small)
         # At the border there is nothing to compare with what has just come in: a thin strip.
         known = cv2.erode(inside(flow), np.ones((5, 5), np.uint8))
         if (change * known).max() > _UNCHANGED or np.abs(flow).max() > _SLOW:
             return None
-        self._carried += 1
+        self._reused += 1
         if not flow.any():
             return self._drawn
         height, width = source.shape[:2]
@@ -106,9 +106,9 @@ class Stabilizer:
             return drawn
         height, width = drawn.shape[:2]
         flow, change = moved
-        hold = _HOLD * np.exp(-np.square(change / _ALIKE))
-        hold = cv2.erode(hold, np.ones((5, 5), np.uint8))
-        hold = enlarge(hold * inside(flow), width, height)[..., None]
+        temporal_weight = _TEMPORAL_WEIGHT * np.exp(-np.square(change / _ALIKE))
+        temporal_weight = cv2.erode(temporal_weight, np.ones((5, 5), np.uint8))
+        temporal_weight = enlarge(temporal_weight * inside(flow), width, height)[..., None]
         last = self._last
         if flow.any():
             last = remap(last, enlarge(flow, width, height) * (width / flow.shape[1]))
@@ -119,7 +119,7 @@ class Stabilizer:
             cv2.dilate(drawn, near).astype(np.float32) + _MARGIN,
         )
         last -= drawn
-        last *= hold
+        last *= temporal_weight
         last += drawn
         self._last = last
         return np.rint(np.clip(last, 0, 255)).astype(np.uint8)

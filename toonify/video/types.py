@@ -10,7 +10,7 @@ BT709, UNKNOWN, BT470BG, BT601, SMPTE240M, BT2020 = 1, 2, 5, 6, 7, 9
 PQ, HLG = 16, 18
 
 
-class ClipError(ValueError):
+class VideoError(ValueError):
     """The file cannot be used as a clip; the text is for people."""
 
 

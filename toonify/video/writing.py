@@ -14,7 +14,7 @@ MOST_FRAMES = 10_000
 GIF_SIDE = 512  # px; larger GIFs are tens of megabytes
 
 
-def write_clip(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24) -> Path:
+def write_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24) -> Path:
     """Writes RGB pictures of one size as .mp4 (H.264), .gif or .webp, and returns the path.
 
     The frames are taken one after the other; of a film none is kept. A GIF is at most 512 px wide

@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from toonify.latents.inversion import SIDE, spread_of_w
+from toonify.latents.inversion import SIDE, std_of_w
 from toonify.models.encoder import FROZEN, Encoder
 from toonify.models.layer_swap import Generator
 from training.core import perceptual
@@ -112,5 +112,5 @@ def new_encoder(settings: EncoderSettings, base: Generator) -> Encoder:
     weights = {k: found[f"features.{k}"] for k in state if k not in counters}
     encoder.backbone.load_state_dict(counters | weights)
     encoder.w_avg.copy_(base.mapping.w_avg)
-    encoder.w_std.copy_(spread_of_w(base.mapping, base.config.z_dim, s.seed))
+    encoder.w_std.copy_(std_of_w(base.mapping, base.config.z_dim, s.seed))
     return encoder

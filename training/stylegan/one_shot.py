@@ -108,8 +108,8 @@ def find_latent(
     small = crop.resize((inversion.SIDE, inversion.SIDE), Image.Resampling.LANCZOS)
     face = images.to_tensor(small)
     if encoder is None:
-        perceptual = open_network("--encoder", hub.DEFAULT_ENCODER, {"encoder": Encoder})
-        guide = inversion.guide_for(base, perceptual.requires_grad_(False).perceive)
+        eyes = open_network("--encoder", hub.DEFAULT_ENCODER, {"encoder": Encoder})
+        guide = inversion.make_perceptual_model(base, eyes.requires_grad_(False).perceive)
         start = base.mapping.w_avg.expand(1, base.num_ws, -1)
     else:
         guide = encoder

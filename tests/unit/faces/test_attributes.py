@@ -48,7 +48,7 @@ def test_all_of_a_plain_face():
         "glasses": "no glasses",
         "smile": "no smile",
     }
-    assert all(0.5 <= reading.sure <= 1 for reading in found.values())
+    assert all(0.5 <= reading.confidence <= 1 for reading in found.values())
     assert found["skin_light"].color == "#ecbea0" and found["smile"].color is None
     hair = bytes.fromhex(found["hair_light"].color[1:])
     assert max(abs(a - b) for a, b in zip(hair, BLACK, strict=True)) <= 3
@@ -128,7 +128,7 @@ def test_a_real_portrait(photo):
 
 
 def test_certainty_grows_with_the_distance_from_the_threshold():
-    sure = [attributes.beyond(x, 2, 4, 10, "").sure for x in (4.001, 9, 14, 99)]
-    assert sure == pytest.approx([0.5, 0.75, 1, 1], abs=1e-3)
+    confidence = [attributes.beyond(x, 2, 4, 10, "").confidence for x in (4.001, 9, 14, 99)]
+    assert confidence == pytest.approx([0.5, 0.75, 1, 1], abs=1e-3)
     assert attributes.beyond(3, 2, 4, 10, "") is None
     assert attributes.beyond(-3, 2, 4, 10, "").value == -1

@@ -1,4 +1,4 @@
-"""Faces in clips: followed without jumps, coming and going softly, chosen without toggling."""
+"""Faces in clips: follow without jumps, coming and going softly, chosen without toggling."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.pipelines.test_animegan import face
-from toonify.faces.tracking import EVERY, FADE, MISSES, FaceTracks
+from toonify.faces.tracking import EVERY, FADE, MAX_MISSED, FaceTracks
 
 SIZE = (320, 200)
 
@@ -76,7 +76,7 @@ def test_faces_come_and_go_softly():
     detector = Detector()
     tracks = FaceTracks(detector)
     weights = []
-    for number in range(EVERY * (MISSES + 5)):
+    for number in range(EVERY * (MAX_MISSED + 5)):
         if number == EVERY:
             detector.faces = [face(120, 80, 40)]
         if number == 3 * EVERY:
@@ -85,7 +85,7 @@ def test_faces_come_and_go_softly():
         weights.append(found[0].weight if found else 0.0)
     assert max(weights) == 1.0 and weights[EVERY - 1] == 0.0 and weights[-1] == 0.0
     assert np.abs(np.diff(weights)).max() <= 1 / FADE + 1e-9
-    assert min(weights[EVERY + FADE : (2 + MISSES) * EVERY]) == 1.0  # one miss is forgiven
+    assert min(weights[EVERY + FADE : (2 + MAX_MISSED) * EVERY]) == 1.0  # one miss is forgiven
     assert not tracks.tracks
 
 

@@ -58,7 +58,7 @@ def test_mixing_takes_coarse_rows_from_the_first(plus):
 
 def test_an_edit_moves_only_its_rows_and_leaves_its_input(plus):
     before = plus.clone()
-    moved = latents.edit(plus, unit(), 2.0, rows=(1, 2)) - plus
+    moved = latents.edit(plus, unit(), 2.0, layers=(1, 2)) - plus
     assert torch.equal(plus, before)
     assert (moved[:, [0, 3, 4]] == 0).all() and (moved[..., 1:] == 0).all()
     torch.testing.assert_close(moved[:, 1:3, 0], torch.full((3, 2), 2.0))
@@ -95,13 +95,13 @@ def test_a_loop_closes_without_a_repeated_latent(w, steps):
     ("call", "said"),
     [
         (lambda w, p: latents.expand(p, ROWS), r"\(N, D\)"),
-        (lambda w, p: latents.expand(w, 0), "rows=0"),
+        (lambda w, p: latents.expand(w, 0), "layers=0"),
         (lambda w, p: latents.truncate(w, torch.ones(3), 0.5), r"\(8\)"),
         (lambda w, p: latents.truncate(w, torch.ones(SIZE), 0.5, 2), r"\(N, L, D\)"),
         (lambda w, p: latents.truncate(p, torch.ones(SIZE), 0.5, 9), "cutoff=9"),
         (lambda w, p: latents.truncate(w, torch.ones(SIZE), float("nan")), "psi=nan"),
         (lambda w, p: latents.mix(p, p[:, 1:], 2), r"\(3, 5, 8\)"),
-        (lambda w, p: latents.mix(p, p, 6), "row=6"),
+        (lambda w, p: latents.mix(p, p, 6), "layer=6"),
         (lambda w, p: latents.edit(w, torch.ones(3), 1), "direction"),
         (lambda w, p: latents.edit(w, unit(), 1, (0, 1)), r"\(N, L, D\)"),
         (lambda w, p: latents.edit(p, unit(), 1, (3, 5)), "up to 4"),
@@ -366,7 +366,7 @@ def test_directions_are_read_with_their_rows(tmp_path):
     about = {"smile": json.dumps({"rows": [1, 3], "label": "Smile"})}
     save_file({"smile": unit().half()}, file, metadata=about)
     smile = latents.load_directions(file)["smile"]
-    assert (smile.name, smile.label, smile.rows) == ("smile", "Smile", (1, 3))
+    assert (smile.name, smile.label, smile.layers) == ("smile", "Smile", (1, 3))
     assert torch.equal(smile.vector, unit())
 
 
@@ -376,8 +376,8 @@ def test_directions_are_read_with_their_rows(tmp_path):
         (unit(), None, "metadata"),
         (unit(), "no json", "metadata"),
         (unit(), '{"rows": 4, "label": "Smile"}', "metadata"),
-        (unit(), '{"rows": [3, 1], "label": "Smile"}', "rows"),
-        (unit(), '{"rows": [0, 1.5], "label": "Smile"}', "rows"),
+        (unit(), '{"rows": [3, 1], "label": "Smile"}', "layers"),
+        (unit(), '{"rows": [0, 1.5], "label": "Smile"}', "layers"),
         (unit()[None], '{"rows": [0, 1], "label": "Smile"}', r"\(D\)"),
         (unit() / 0, '{"rows": [0, 1], "label": "Smile"}', "finite"),
     ],

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.pipelines.test_animegan import pipeline
-from toonify import ClipOptions, DrawOptions, PortraitOptions
+from toonify import DrawOptions, PortraitOptions, VideoOptions
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,9 @@ from toonify import ClipOptions, DrawOptions, PortraitOptions
         (PortraitOptions, {"faces": "none"}, "faces='none': expected one of all, largest"),
         (PortraitOptions, {"truncation": 2}, "truncation=2: expected a number from 0 to 1"),
         (PortraitOptions, {"refine_steps": 0.5}, "refine_steps=0.5: expected 0 to 1000"),
-        (ClipOptions, {"strength": float("nan")}, "strength=nan: expected a number from 0 to 1"),
-        (ClipOptions, {"crf": 52}, r"crf=52: expected 0 \(best\) to 51"),
-        (ClipOptions, {"max_height": 8}, "max_height=8: expected 16 px or more"),
+        (VideoOptions, {"strength": float("nan")}, "strength=nan: expected a number from 0 to 1"),
+        (VideoOptions, {"crf": 52}, r"crf=52: expected 0 \(best\) to 51"),
+        (VideoOptions, {"max_height": 8}, "max_height=8: expected 16 px or more"),
     ],
 )
 def test_wrong_values_are_named(kind, options, message):
@@ -29,9 +29,9 @@ def test_wrong_values_are_named(kind, options, message):
 
 
 def test_keywords_change_the_options_of_a_call():
-    options = ClipOptions("largest", 0.5, crf=10)
-    changed = ClipOptions("largest", 0.25, crf=10)
-    assert ClipOptions.merge(options, {"strength": 0.25}) == changed
+    options = VideoOptions("largest", 0.5, crf=10)
+    changed = VideoOptions("largest", 0.25, crf=10)
+    assert VideoOptions.merge(options, {"strength": 0.25}) == changed
     assert DrawOptions.merge(options, {}) is not None
     assert PortraitOptions.merge(options, {"blend": 8}) == PortraitOptions("largest", 0.5, blend=8)
     with pytest.raises(TypeError, match="faecs"):
@@ -51,7 +51,7 @@ def test_options_and_keywords_draw_the_same():
 
 def test_old_names_are_read_with_a_warning():
     with pytest.warns(DeprecationWarning, match="is now") as caught:
-        assert ClipOptions(stabilise=False, keep_colour=True) == ClipOptions(
+        assert VideoOptions(stabilise=False, keep_colour=True) == VideoOptions(
             keep_color=True, stabilize=False
         )
     assert {warning.filename for warning in caught} == {__file__}

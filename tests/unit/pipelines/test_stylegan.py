@@ -100,7 +100,7 @@ def test_edits_move_the_latent_and_unknown_ones_are_refused(pipe, photo, toon_fo
     pipe.directions = {"smile": Direction("smile", "Smile", torch.ones(16), (2, 4))}
     try:
         w = pipe.sample(1, seed=5)
-        moved = pipe.edited(pipe.rows(w), edits={"smile": 2.0}) - pipe.rows(w)
+        moved = pipe.edited(pipe.to_w_plus(w), edits={"smile": 2.0}) - pipe.to_w_plus(w)
         assert torch.allclose(moved[0, 2:5], torch.full((3, 16), 2.0), atol=1e-5)
         assert not moved[0, :2].any() and not moved[0, 5:].any()
         with pytest.raises(ValueError, match="'wings' is not a direction; expected one of smile"):
@@ -238,7 +238,9 @@ def test_refinement_fits_the_full_picture_and_not_its_small_head(pipe):
     torch.manual_seed(4)
     target = whole(start + torch.randn(1, pipe.num_ws, 16))
     ways = [
-        inversion.refine(target, start, base, encoder, 24, whole=told, learning_rate=0.3)
+        inversion.refine(
+            target, start, base, encoder, 24, full_resolution_synthesis=told, learning_rate=0.3
+        )
         for told in (None, whole)
     ]
     with torch.no_grad():

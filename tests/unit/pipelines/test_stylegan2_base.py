@@ -65,8 +65,8 @@ def test_what_is_drawn_is_what_torch_draws_with_constant_noise(pipe):
     assert w.shape == (2, SIZE) and (pipe.resolution, pipe.num_ws) == (64, ROWS)
     drawn, network = pipe.base(w), pipe.network("base")
     with torch.inference_mode():
-        exact = network.synthesis(pipe.rows(w)).clamp(-1, 1)
-        silent = network.synthesis(pipe.rows(w), noise="none").clamp(-1, 1)
+        exact = network.synthesis(pipe.to_w_plus(w)).clamp(-1, 1)
+        silent = network.synthesis(pipe.to_w_plus(w), noise="none").clamp(-1, 1)
     assert torch.equal(drawn, pipe.base(w))
     assert (drawn - exact).abs().mean() < 0.01  # processors may multiply in bfloat16
     assert (silent - exact).abs().mean() > 0.05  # so noise is in what is drawn
@@ -104,7 +104,7 @@ def test_latents_are_mixed_moved_kept_and_told_from_others(pipe, folder, tmp_pat
 @torch.inference_mode()
 def test_a_swap_takes_the_small_layers_of_the_one_and_the_others_of_the_other(pipe, folder):
     base, toon = (hub.load_model(folder / n, hub_classes()) for n in ("base", "toon"))
-    ws = pipe.rows(pipe.sample(1, seed=2))
+    ws = pipe.to_w_plus(pipe.sample(1, seed=2))
     mixed = pipe.generator(LayerSwap(str(folder / "toon"), 32))
     assert torch.equal(mixed.synthesis(ws, 16), toon.synthesis(ws, 16))
     for key, tensor in mixed.synthesis.state_dict().items():
@@ -203,7 +203,7 @@ def test_directions_of_another_base_are_refused(folder, photo, tmp_path):
 
 def test_the_bundled_base_has_the_bundled_encoder():
     pipe = StyleGANPipeline.from_pretrained(device="cpu")
-    assert pipe.search.folder == hub.BUNDLED / hub.DEFAULT_ENCODER
+    assert pipe.inverter.folder == hub.BUNDLED / hub.DEFAULT_ENCODER
     assert pipe.folder == hub.BUNDLED / hub.DEFAULT_BASE
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.unit.models.test_toongan import seed_toy
 from toonify import hub, latents
-from toonify.faces.attributes import Reading
+from toonify.faces.attributes import AttributeReading
 from toonify.pipelines import toongan
 from toonify.pipelines.toongan import LARGEST_SEED, MOST_FACES, ToonGANPipeline
 
@@ -236,7 +236,7 @@ def test_what_needs_w_is_refused_without_one(plain, photo, tmp_path):
         "w": lambda: plain.draw(w),
         "save_latent": lambda: plain.save_latent(tmp_path / "w.safetensors", w),
         "load_latent": lambda: plain.load_latent(tmp_path / "w.safetensors"),
-        "twin": lambda: plain.twin(photo),
+        "match_photo": lambda: plain.match_photo(photo),
     }.items():
         with pytest.raises(ValueError, match=f"^{what}: DCGANGenerator has no w"):
             call()
@@ -263,15 +263,15 @@ def test_sources_are_found_or_refused(toy_faces, toy_style, use_bundled, tmp_pat
 
 
 def test_a_twin_is_moved_by_what_was_read_and_can_be_moved(pipe, photo):
-    twin = pipe.twin(photo)
+    twin = pipe.match_photo(photo)
     assert {"smile", "glasses"} <= set(twin.read)
     assert set(twin.edits) == {"smile", "glasses"}
     assert twin.edits["smile"] > 0.7 and twin.edits["glasses"] < -0.7
-    start = pipe.latents(1, twin.seed, toongan.TWIN_TRUNCATION)
+    start = pipe.latents(1, twin.seed, toongan.MATCH_TRUNCATION)
     assert torch.equal(twin.latent, pipe.edited(start, twin.edits))
     assert "Taken from the photo: no glasses, a smile." in twin.note
     assert "not to be moved: light skin" in twin.note
-    again = pipe.twin(photo.copy())
+    again = pipe.match_photo(photo.copy())
     assert torch.equal(twin.latent, again.latent) and again.seed == twin.seed
 
 
@@ -279,14 +279,14 @@ def test_a_twin_without_directions_says_so(toy_faces, photo, tmp_path):
     for file in toy_faces.iterdir():
         if file.name != hub.DIRECTIONS:
             shutil.copy(file, tmp_path)
-    twin = ToonGANPipeline.from_pretrained(tmp_path, device="cpu").twin(photo)
+    twin = ToonGANPipeline.from_pretrained(tmp_path, device="cpu").match_photo(photo)
     assert twin.edits == {} and twin.read
     assert twin.note.startswith("A face by chance: it cannot be moved by what was read (light skin")
 
 
 def test_a_twin_gets_the_colors_that_are_nearest(choosing_faces, photo):
     pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
-    twin = pipe.twin(photo)
+    twin = pipe.match_photo(photo)
     assert twin.truncation == 1.0 and twin.edits == {}
     dark = {"hair_color": "#2c1b18"} if "hair_light" in twin.read else {}
     assert twin.read["smile"].value == 1 and twin.choices == {"mouth": "laugh"} | dark
@@ -299,25 +299,28 @@ def test_a_twin_wears_what_was_read_and_no_beard_by_chance(choosing_faces, photo
     pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
     pipe.attributes = {"beard": ("full", "none", "long"), "rear_hair": ("none", "longWavy")}
     for value, hair in ((1, "longWavy"), (-1, "none")):
-        read = {"hair_long": Reading(value, 0.9, "hair"), "smile": Reading(1, 0.9, "a smile")}
+        read = {
+            "hair_long": AttributeReading(value, 0.9, "hair"),
+            "smile": AttributeReading(1, 0.9, "a smile"),
+        }
         monkeypatch.setattr(toongan.attributes, "read", lambda *_, read=read: read)
-        twin = pipe.twin(photo)
+        twin = pipe.match_photo(photo)
         assert twin.choices == {"beard": "none", "rear_hair": hair} and twin.edits == {}
         assert twin.note == "Taken from the photo: hair. Read, and not to be moved: a smile."
 
 
 def test_no_face_is_an_answer(pipe):
-    twin = pipe.twin(Image.new("RGB", (80, 60), "teal"))
+    twin = pipe.match_photo(Image.new("RGB", (80, 60), "teal"))
     assert (twin.read, twin.edits) == ({}, {})
     assert twin.latent.shape == (1, 10, 8) and twin.note.startswith("No face was found")
-    assert twin.seed != pipe.twin(Image.new("RGB", (60, 80), "teal")).seed
+    assert twin.seed != pipe.match_photo(Image.new("RGB", (60, 80), "teal")).seed
 
 
 def test_what_is_told_of_a_twin_of_whom_nothing_was_read():
     assert toongan.told(True, {}, []) == (
         "A face by chance: it cannot be moved by what was read (nothing)."
     )
-    read = {"smile": Reading(1, 0.9, "a smile")}
+    read = {"smile": AttributeReading(1, 0.9, "a smile")}
     assert toongan.told(True, read, ["smile"]) == "Taken from the photo: a smile."
 
 

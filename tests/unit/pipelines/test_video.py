@@ -16,19 +16,19 @@ from tests.fixtures.toy_clips import SIZE, make_clip, picture, pictures_of, soun
 from tests.unit.pipelines.test_animegan import face, pipeline
 from toonify.hub import Style
 from toonify.pipelines import video
-from toonify.pipelines.video import Cancelled, ClipOptions, draw_clip
-from toonify.video import segments as parts
-from toonify.video.types import ClipError
+from toonify.pipelines.video import Cancelled, VideoOptions, draw_video
+from toonify.video import segments as store
+from toonify.video.types import VideoError
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
 def faceless(monkeypatch):
-    """A list that is what the detector finds, empty at first; and small pieces."""
+    """A list that is what the detector finds, empty at first; and small segments."""
     faces = []
     monkeypatch.setattr(video, "find_faces", lambda photo: list(faces))
-    monkeypatch.setattr(parts, "FRAMES", 4)
+    monkeypatch.setattr(store, "FRAMES", 4)
     return faces
 
 
@@ -50,7 +50,7 @@ def test_a_clip_is_drawn_with_its_times_and_sound(tmp_path, clip):
     draw, shapes = negative()
     told = []
     target = tmp_path / "new" / "out.mp4"
-    drawn = draw_clip(draw, clip, target, ClipOptions(crf=10), progress=told.append)
+    drawn = draw_video(draw, clip, target, VideoOptions(crf=10), progress=told.append)
     assert (drawn.path, drawn.frames, drawn.done, drawn.drawn, drawn.faces) == (
         target,
         10,
@@ -77,14 +77,14 @@ def test_faces_of_clips_get_drawings_by_the_rule_of_photos(tmp_path, clip, facel
     found = face(SIZE[0] / 2, SIZE[1] / 3, 40)  # 10 px in the drawing, between 6 and their middle
     faceless.append(found)
     assert draw.to_draw([found], 0.25) == [found] and draw.to_draw([found], 0.5) == []
-    draw_clip(draw, clip, tmp_path / "out.mp4", ClipOptions(stabilize=False))
+    draw_video(draw, clip, tmp_path / "out.mp4", VideoOptions(stabilize=False))
     side = draw.crop_size(found)
     assert shapes.count((1, 3, side, side)) == 10
 
 
 def test_side_by_side_and_smaller(tmp_path, clip):
-    options = ClipOptions(side_by_side=True, max_height=32, crf=10)
-    draw_clip(negative()[0], clip, tmp_path / "out.mp4", options)
+    options = VideoOptions(side_by_side=True, max_height=32, crf=10)
+    draw_video(negative()[0], clip, tmp_path / "out.mp4", options)
     first = pictures_of(tmp_path / "out.mp4")[0]
     assert first.shape == (32, 96, 3)
     assert off(255 - first[:, 4:44], first[:, 52:92]) < 12
@@ -93,12 +93,12 @@ def test_side_by_side_and_smaller(tmp_path, clip):
 def test_odd_sides_lose_a_pixel_in_films_only(tmp_path):
     clip = make_clip(tmp_path / "odd.mp4", size=(75, 51), sound=None, form="yuv444p")
     for name, size in (("out.mp4", (50, 74)), ("out.png", (51, 75))):
-        draw_clip(negative()[0], clip, tmp_path / name)
-        assert video.open_clip(tmp_path / name).about.size == size[::-1]
+        draw_video(negative()[0], clip, tmp_path / name)
+        assert video.open_video(tmp_path / name).about.size == size[::-1]
 
 
 def test_strength_and_color_are_those_of_photos(tmp_path, clip):
-    draw_clip(negative()[0], clip, tmp_path / "out.mp4", ClipOptions(strength=0.0, crf=10))
+    draw_video(negative()[0], clip, tmp_path / "out.mp4", VideoOptions(strength=0.0, crf=10))
     assert off(pictures_of(tmp_path / "out.mp4")[3], picture(3)) < 6
 
 
@@ -114,7 +114,7 @@ def test_flicker_is_measured_and_reduced(tmp_path):
         return np.clip(grainy, 0, 255).astype(np.uint8)
 
     clip = make_clip(tmp_path / "still.mp4", sound=None, draw=still)
-    found = draw_clip(pipeline(noisy)[0], clip, tmp_path / "out.mp4", measure=True).flicker
+    found = draw_video(pipeline(noisy)[0], clip, tmp_path / "out.mp4", measure=True).flicker
     assert 0 < found.source < found.drawn and found.steady < 0.6 * found.drawn
     assert found.ratio == pytest.approx(found.steady / found.source)
 
@@ -128,11 +128,13 @@ def test_what_hardly_moves_is_drawn_every_third_time(tmp_path):
 
     clip = make_clip(tmp_path / "pan.mp4", sound=None, draw=pan)
     draw, shapes = negative()
-    assert draw_clip(draw, clip, tmp_path / "a.mp4", ClipOptions(crf=10)).drawn == len(shapes) <= 6
+    assert (
+        draw_video(draw, clip, tmp_path / "a.mp4", VideoOptions(crf=10)).drawn == len(shapes) <= 6
+    )
     for number, found in enumerate(pictures_of(tmp_path / "a.mp4")):
         assert off(255 - pan(number, SIZE)[:, :80], found[:, :80]) < 12
     draw, shapes = negative()
-    draw_clip(draw, clip, tmp_path / "b.mp4", OPTIONS)
+    draw_video(draw, clip, tmp_path / "b.mp4", OPTIONS)
     assert len(shapes) == 10
 
 
@@ -148,17 +150,17 @@ def test_a_repeated_frame_is_not_drawn_again(tmp_path):
         prepare=lambda stream: setattr(stream, "options", {}),
     )
     draw, shapes = negative()
-    assert draw_clip(draw, clip, tmp_path / "out.mp4").frames == 10
+    assert draw_video(draw, clip, tmp_path / "out.mp4").frames == 10
     assert len(shapes) == 5
 
 
 def test_a_small_face_is_drawn_on_its_own_in_every_frame(tmp_path, clip, faceless):
     faceless.append(face(48, 24, 12))
     draw, shapes = negative()
-    assert draw_clip(draw, clip, tmp_path / "a.mp4").faces == 1
+    assert draw_video(draw, clip, tmp_path / "a.mp4").faces == 1
     assert len(shapes) == 20 and len(set(shapes)) == 2
     draw, shapes = negative()
-    draw_clip(draw, clip, tmp_path / "b.mp4", ClipOptions(faces="none"))
+    draw_video(draw, clip, tmp_path / "b.mp4", VideoOptions(faces="none"))
     assert len(shapes) == 10
 
 
@@ -166,7 +168,7 @@ def test_one_scale_for_the_whole_clip(tmp_path, clip, faceless):
     """A face nearer than lines are drawn for makes all drawings smaller, by the same."""
     faceless.append(face(48, 24, 220))
     draw, shapes = negative()
-    draw_clip(draw, clip, tmp_path / "a.mp4")
+    draw_video(draw, clip, tmp_path / "a.mp4")
     assert set(shapes) == {(1, 3, 32, 48)}
 
 
@@ -190,13 +192,13 @@ def breaking_after(number):
     return pipeline(rule)[0]
 
 
-OPTIONS = ClipOptions(stabilize=False)
+OPTIONS = VideoOptions(stabilize=False)
 
 
 def test_a_failed_run_goes_on(tmp_path, clip):
     target = tmp_path / "out.mp4"
     with pytest.raises(Broken):
-        draw_clip(breaking_after(7), clip, target, OPTIONS)
+        draw_video(breaking_after(7), clip, target, OPTIONS)
     folder = tmp_path / ".out.mp4.parts"
     assert not target.exists() and len(list(folder.glob("0*.mp4"))) == 1
     first = next(folder.glob("0*.mp4")).stat().st_ino
@@ -205,10 +207,10 @@ def test_a_failed_run_goes_on(tmp_path, clip):
     def look(progress):
         kept.append(next(folder.glob("000000*")).stat().st_ino)
 
-    drawn = draw_clip(negative()[0], clip, target, OPTIONS, progress=look)
+    drawn = draw_video(negative()[0], clip, target, OPTIONS, progress=look)
     assert (drawn.frames, drawn.done) == (10, 6) and set(kept) == {first}
     assert not folder.exists()
-    draw_clip(negative()[0], clip, tmp_path / "whole.mp4", OPTIONS)
+    draw_video(negative()[0], clip, tmp_path / "whole.mp4", OPTIONS)
     pairs = zip(pictures_of(target), pictures_of(tmp_path / "whole.mp4"), strict=True)
     assert all((one == other).all() for one, other in pairs)
     assert times_of(target) == times_of(clip) and sound_of(target) == sound_of(clip)
@@ -216,38 +218,38 @@ def test_a_failed_run_goes_on(tmp_path, clip):
 
 def test_other_options_do_not_go_on(tmp_path, clip):
     with pytest.raises(Broken):
-        draw_clip(breaking_after(7), clip, tmp_path / "out.mp4", OPTIONS)
-    with pytest.raises(ClipError, match="other settings"):
-        draw_clip(negative()[0], clip, tmp_path / "out.mp4", ClipOptions(strength=0.5))
-    drawn = draw_clip(negative()[0], clip, tmp_path / "out.mp4", ClipOptions(), overwrite=True)
+        draw_video(breaking_after(7), clip, tmp_path / "out.mp4", OPTIONS)
+    with pytest.raises(VideoError, match="other settings"):
+        draw_video(negative()[0], clip, tmp_path / "out.mp4", VideoOptions(strength=0.5))
+    drawn = draw_video(negative()[0], clip, tmp_path / "out.mp4", VideoOptions(), overwrite=True)
     assert drawn.done == 10
 
 
 def test_without_resume_nothing_is_left(tmp_path, clip):
     with pytest.raises(Broken):
-        draw_clip(breaking_after(7), clip, tmp_path / "out.mp4", resume=False)
+        draw_video(breaking_after(7), clip, tmp_path / "out.mp4", resume=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4"]
 
 
 def test_a_cancelled_run_stops_its_threads(tmp_path, clip):
     answers = iter([False] * 5 + [True])
     with pytest.raises(Cancelled):
-        draw_clip(negative()[0], clip, tmp_path / "out.mp4", cancelled=lambda: next(answers))
+        draw_video(negative()[0], clip, tmp_path / "out.mp4", cancelled=lambda: next(answers))
     assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
-    assert draw_clip(negative()[0], clip, tmp_path / "out.mp4").done == 6
+    assert draw_video(negative()[0], clip, tmp_path / "out.mp4").done == 6
 
 
 def test_an_error_while_joining_leaves_the_old_clip(tmp_path, clip, monkeypatch):
     target = tmp_path / "out.mp4"
     target.write_bytes(b"old")
 
-    def fail(parts, clip, file, suffix):
+    def fail(store, clip, file, suffix):
         file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(video.muxing, "join", fail)
     with pytest.raises(OSError, match="No space"):
-        draw_clip(negative()[0], clip, target, overwrite=True)
+        draw_video(negative()[0], clip, target, overwrite=True)
     assert target.read_bytes() == b"old"
     assert sorted(p.name for p in tmp_path.iterdir()) == [".out.mp4.parts", "clip.mp4", "out.mp4"]
 
@@ -255,14 +257,14 @@ def test_an_error_while_joining_leaves_the_old_clip(tmp_path, clip, monkeypatch)
 SLOW = """
 import sys, time
 from toonify.pipelines import video
-from toonify.video import segments as parts
+from toonify.video import segments as store
 from tests.unit.pipelines.test_video import OPTIONS, pipeline
-parts.FRAMES = 2
+store.FRAMES = 2
 video.find_faces = lambda photo: []
 def rule(batch):
     time.sleep(float(sys.argv[3]))
     return -batch
-print(video.draw_clip(pipeline(rule)[0], sys.argv[1], sys.argv[2], OPTIONS).done)
+print(video.draw_video(pipeline(rule)[0], sys.argv[1], sys.argv[2], OPTIONS).done)
 """
 
 
@@ -295,8 +297,8 @@ def test_a_killed_run_goes_on(tmp_path, clip):
 
 def test_targets_that_cannot_be(tmp_path, clip):
     def refused(target, words, **options):
-        with pytest.raises(ClipError, match=words):
-            draw_clip(negative()[0], clip, target, **options)
+        with pytest.raises(VideoError, match=words):
+            draw_video(negative()[0], clip, target, **options)
 
     (tmp_path / "there.mp4").write_bytes(b"old")
     (tmp_path / "folder.mp4").mkdir()
@@ -310,14 +312,14 @@ def test_targets_that_cannot_be(tmp_path, clip):
 
 def test_a_file_that_lies_about_its_length_is_refused_on_the_way(tmp_path, clip, monkeypatch):
     monkeypatch.setattr(video.muxing, "check_sound", lambda clip, suffix: [])
-    opened = video.open_clip
+    opened = video.open_video
 
     def lying(path, max_height):
         found = opened(path, max_height)
         found.about = video.dataclasses.replace(found.about, frames=1)
         return found
 
-    monkeypatch.setattr(video, "open_clip", lying)
-    with pytest.raises(ClipError, match="too long"):
-        draw_clip(negative()[0], clip, tmp_path / "out.mp4", most_seconds=0.2, resume=False)
+    monkeypatch.setattr(video, "open_video", lying)
+    with pytest.raises(VideoError, match="too long"):
+        draw_video(negative()[0], clip, tmp_path / "out.mp4", most_seconds=0.2, resume=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4"]

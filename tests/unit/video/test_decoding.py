@@ -9,10 +9,10 @@ from PIL import Image
 from tests.fixtures.toy_clips import SIZE, make_clip, picture, pictures_of, sound_of, times_of, turn
 from toonify.video import muxing, segments
 from toonify.video.color import to_pixels
-from toonify.video.decoding import open_clip
+from toonify.video.decoding import open_video
 from toonify.video.prefetch import ahead
-from toonify.video.segments import Parts
-from toonify.video.types import HLG, PQ, ClipError, Colors
+from toonify.video.segments import SegmentStore
+from toonify.video.types import HLG, PQ, Colors, VideoError
 
 ODD_TIMES = (500, 1501, 9000, 9100, 20000, 20001, 30303)
 
@@ -24,19 +24,19 @@ def small_pieces(monkeypatch):
 
 def copied(source, target):
     """The clip read and written again without any drawing; what people are told."""
-    clip, suffix = open_clip(source), muxing.check_suffix(target)
+    clip, suffix = open_video(source), muxing.check_suffix(target)
     told = muxing.check_sound(clip, suffix)
-    with Parts(target, {}) as pieces:
+    with SegmentStore(target, {}) as segments:
         codec, about = muxing.codec_for(suffix, 10), clip.about
-        for _ in pieces.write(clip.frames(), codec, about.time_base, about.colors):
+        for _ in segments.write(clip.frames(), codec, about.time_base, about.colors):
             pass
-        told += muxing.join(pieces, clip, target, suffix)
-    assert not pieces.folder.exists()
+        told += muxing.join(segments, clip, target, suffix)
+    assert not segments.folder.exists()
     return told
 
 
 def lengths(path):
-    return [(frame.at, frame.duration) for frame in open_clip(path).frames()]
+    return [(frame.at, frame.duration) for frame in open_video(path).frames()]
 
 
 # Films -----------------------------------------------------------------------------------------
@@ -68,8 +68,8 @@ def test_matroska_keeps_its_times_and_pcm(tmp_path):
 
 
 def test_sound_that_the_file_cannot_hold_is_told_before_drawing(tmp_path):
-    clip = open_clip(make_clip(tmp_path / "source.mkv", sound="pcm_s16le"))
-    with pytest.raises(ClipError, match=r"\.webm cannot hold the sound .*expected .*\.mkv"):
+    clip = open_video(make_clip(tmp_path / "source.mkv", sound="pcm_s16le"))
+    with pytest.raises(VideoError, match=r"\.webm cannot hold the sound .*expected .*\.mkv"):
         muxing.check_sound(clip, ".webm")
     assert muxing.check_sound(clip, ".gif") == [".gif has no sound: it is left out"]
 
@@ -82,13 +82,13 @@ def test_webm(tmp_path):
 
 def test_a_film_on_its_side_is_put_upright(tmp_path):
     source = turn(make_clip(tmp_path / "source.mp4", sound=None))
-    clip = open_clip(source)
+    clip = open_video(source)
     assert clip.about.size == SIZE[::-1]
     first = next(clip.frames()).pixels
     assert np.abs(first.astype(int) - np.rot90(picture(0), -1)).mean() < 6
     copied(source, tmp_path / "target.mp4")
     assert np.abs(pictures_of(tmp_path / "target.mp4")[0].astype(int) - first).mean() < 3
-    assert open_clip(tmp_path / "target.mp4").about.size == SIZE[::-1]
+    assert open_video(tmp_path / "target.mp4").about.size == SIZE[::-1]
 
 
 def test_pixels_are_made_square_and_a_high_clip_smaller(tmp_path):
@@ -96,9 +96,9 @@ def test_pixels_are_made_square_and_a_high_clip_smaller(tmp_path):
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
 
     source = make_clip(tmp_path / "source.mp4", sound=None, prepare=wide)
-    assert open_clip(source).about.size == (128, 64)
-    assert open_clip(source, max_height=32).about.size == (64, 32)
-    assert next(open_clip(source, max_height=32).frames()).pixels.shape == (32, 64, 3)
+    assert open_video(source).about.size == (128, 64)
+    assert open_video(source, max_height=32).about.size == (64, 32)
+    assert next(open_video(source, max_height=32).frames()).pixels.shape == (32, 64, 3)
 
 
 @pytest.mark.parametrize("matrix", [1, 6], ids=["bt709", "bt601"])
@@ -107,13 +107,13 @@ def test_colors_come_through_with_their_tags(tmp_path, matrix, full):
     """Each way of coding colors is undone on the way in, and used and said on the way out."""
     colors = Colors(matrix, matrix, matrix, full)
     flat = np.full((64, 96, 3), (200, 60, 30), np.uint8)
-    with Parts(tmp_path / "source.mp4", {}) as pieces:
+    with SegmentStore(tmp_path / "source.mp4", {}) as segments:
         frames = [segments.Frame(at, 1, flat) for at in range(4)]
-        list(pieces.write(frames, segments.h264(5), Fraction(1, 25), colors))
-        pieces.pieces[0].file.rename(tmp_path / "source.mp4")
+        list(segments.write(frames, segments.h264(5), Fraction(1, 25), colors))
+        segments.segments[0].file.rename(tmp_path / "source.mp4")
     copied(tmp_path / "source.mp4", tmp_path / "target.mp4")
     for name in ("source.mp4", "target.mp4"):
-        clip = open_clip(tmp_path / name)
+        clip = open_video(tmp_path / name)
         assert clip.colors == colors == clip.about.colors
         assert np.abs(next(clip.frames()).pixels.astype(int) - flat).max() <= 6
 
@@ -142,7 +142,7 @@ def test_damaged_packets_are_passed_over(tmp_path):
     for place in rng.integers(start + 3000, data.index(b"moov"), 30):
         data[place] ^= 0xFF
     (tmp_path / "damaged.mp4").write_bytes(data)
-    clip = open_clip(tmp_path / "damaged.mp4")
+    clip = open_video(tmp_path / "damaged.mp4")
     frames = list(clip.frames())
     assert 1 <= len(frames) <= 30 and clip.damaged > 0
     assert [f.at for f in frames] == sorted({f.at for f in frames})
@@ -162,15 +162,15 @@ def test_what_is_no_film_of_its_own_is_refused(tmp_path, monkeypatch, name, cont
     monkeypatch.chdir(tmp_path)
     make_clip(tmp_path / "whole.mp4", sound=None)
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ClipError, match=words):
-        open_clip(name)
+    with pytest.raises(VideoError, match=words):
+        open_video(name)
 
 
 def test_names_are_never_addresses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("http://127.0.0.1:9/clip.mp4", "concat:a.mp4|b.mp4", "pipe:0"):
-        with pytest.raises(ClipError, match="no such file"):
-            open_clip(name)
+        with pytest.raises(VideoError, match="no such file"):
+            open_video(name)
 
 
 def test_sound_alone_and_still_pictures_are_no_clips(tmp_path):
@@ -182,18 +182,18 @@ def test_sound_alone_and_still_pictures_are_no_clips(tmp_path):
 
         container.mux(packet for frame in sine() for packet in voice.encode(frame))
         container.mux(voice.encode())
-    with pytest.raises(ClipError, match="no moving pictures"):
-        open_clip(tmp_path / "sound.mp4")
+    with pytest.raises(VideoError, match="no moving pictures"):
+        open_video(tmp_path / "sound.mp4")
     Image.new("RGB", (8, 8)).save(tmp_path / "still.gif")
-    with pytest.raises(ClipError, match="does not move"):
-        open_clip(tmp_path / "still.gif")
+    with pytest.raises(VideoError, match="does not move"):
+        open_video(tmp_path / "still.gif")
 
 
 def test_frames_beyond_the_limit_are_not_decoded(tmp_path, monkeypatch):
     source = make_clip(tmp_path / "source.mp4", sound=None)
     monkeypatch.setattr("toonify.video.decoding.MAX_PIXELS", 1000)
-    with pytest.raises(ClipError, match="96x64; expected at most"):
-        open_clip(source)
+    with pytest.raises(VideoError, match="96x64; expected at most"):
+        open_video(source)
 
 
 # Animations ------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_animations_keep_their_delays_and_pictures(tmp_path, source, into):
     copied(path, tmp_path / f"target{into}")
     expected = [(0, 50), (50, 200), (250, 70), (320, 330)]
     assert lengths(path) == expected == lengths(tmp_path / f"target{into}")
-    for number, frame in enumerate(open_clip(tmp_path / f"target{into}").frames()):
+    for number, frame in enumerate(open_video(tmp_path / f"target{into}").frames()):
         assert np.abs(frame.pixels.astype(int) - picture(4 * number)).mean() < 10
 
 
@@ -227,14 +227,14 @@ def test_animations_keep_their_delays_and_pictures(tmp_path, source, into):
 def test_animations_are_shown_as_often_as_before(tmp_path, suffix, loop):
     path = animation(tmp_path / f"source{suffix}", loop)
     copied(path, tmp_path / f"target{suffix}")
-    plays = open_clip(path).about.plays
-    assert open_clip(tmp_path / f"target{suffix}").about.plays == plays
+    plays = open_video(path).about.plays
+    assert open_video(tmp_path / f"target{suffix}").about.plays == plays
     assert plays == (loop + 1 if loop and suffix == ".gif" else loop)
 
 
 def test_a_gif_that_is_shown_once_stays_so(tmp_path):
     copied(animation(tmp_path / "source.gif", None), tmp_path / "target.gif")
-    assert open_clip(tmp_path / "target.gif").about.plays == 1
+    assert open_video(tmp_path / "target.gif").about.plays == 1
 
 
 def test_an_animation_becomes_a_film_and_back(tmp_path):
@@ -248,7 +248,7 @@ def test_a_gif_is_small_and_slow_enough_for_browsers(tmp_path):
     source = make_clip(tmp_path / "source.mp4", range(12), 60, size=(640, 64), sound="aac")
     told = copied(source, tmp_path / "target.gif")
     assert told[0].startswith(".gif has no sound") and "frames left out" in told[1]
-    clip = open_clip(tmp_path / "target.gif")
+    clip = open_video(tmp_path / "target.gif")
     assert clip.about.size == (512, 51)
     found = list(clip.frames())
     assert min(frame.duration for frame in found) >= 20
@@ -258,7 +258,7 @@ def test_a_gif_is_small_and_slow_enough_for_browsers(tmp_path):
 def test_transparent_places_are_white(tmp_path):
     pictures = [Image.new("RGBA", (8, 8), (0, 0, 0, alpha)) for alpha in (0, 255)]
     pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:], duration=50)
-    first, second = open_clip(tmp_path / "a.png").frames()
+    first, second = open_video(tmp_path / "a.png").frames()
     assert first.pixels.min() == 255 and second.pixels.max() == 0
 
 
@@ -266,19 +266,19 @@ def test_transparent_places_are_white(tmp_path):
 
 
 def test_pieces_of_other_settings_are_not_mixed(tmp_path):
-    clip = open_clip(make_clip(tmp_path / "source.mp4", sound=None))
+    clip = open_video(make_clip(tmp_path / "source.mp4", sound=None))
 
     def begin(plan, **options):
-        with Parts(tmp_path / "out.mp4", plan, **options) as pieces:
-            writing = pieces.write(
+        with SegmentStore(tmp_path / "out.mp4", plan, **options) as segments:
+            writing = segments.write(
                 clip.frames(), segments.h264(30), clip.about.time_base, clip.about.colors
             )
-            pieces.note(scale=0.5)
-            before = pieces.frames
+            segments.note(scale=0.5)
+            before = segments.frames
             for _ in range(5):
                 next(writing)
             writing.close()
-            assert pieces.found == {"scale": 0.5}
+            assert segments.found == {"scale": 0.5}
             raise KeyboardInterrupt(before)
 
     def before(*args, **options):
@@ -290,18 +290,18 @@ def test_pieces_of_other_settings_are_not_mixed(tmp_path):
     folder = tmp_path / ".out.mp4.parts"
     assert sorted(p.name for p in folder.iterdir()) == ["000000.4.0.mp4", "lock", "plan.json"]
     assert before({"style": "a"}) == 4
-    with pytest.raises(ClipError, match="other settings"):
+    with pytest.raises(VideoError, match="other settings"):
         begin({"style": "b"})
-    assert before({"style": "b"}, anew=True) == 0
+    assert before({"style": "b"}, restart=True) == 0
     before({"style": "b"}, keep=False)
     assert not folder.exists()
 
 
 def test_two_runs_do_not_write_one_clip(tmp_path):
     with (
-        Parts(tmp_path / "out.mp4", {}),
-        pytest.raises(ClipError, match="another run"),
-        Parts(tmp_path / "out.mp4", {}),
+        SegmentStore(tmp_path / "out.mp4", {}),
+        pytest.raises(VideoError, match="another run"),
+        SegmentStore(tmp_path / "out.mp4", {}),
     ):
         pass
 

@@ -1,9 +1,9 @@
-"""Steady drawings: noise is calmed, motion does not lag, cuts begin anew; flicker is measured."""
+"""Steady drawings: noise is calmed, motion does not lag, cuts start again; flicker is measured."""
 
 import numpy as np
 import pytest
 
-from toonify.video.stabilization import CARRIED, Carrier, FlickerMeter, Scenes, Stabilizer
+from toonify.video.stabilization import MAX_REUSED, FlickerMeter, FrameReuser, Scenes, Stabilizer
 
 SHAPE = (72, 128, 3)
 
@@ -106,25 +106,25 @@ def test_a_new_size_begins_anew():
 
 def test_a_drawing_is_carried_along_slow_motion_and_not_for_long():
     wide, drawing = np.hstack([scene(), scene()]), np.hstack([scene(3), scene(3)])
-    carrier = Carrier()
-    assert carrier(wide[:, :100]) is None
-    carrier.drew(wide[:, :100], drawing[:, :100])
-    for number in range(1, CARRIED + 1):
-        carried = carrier(wide[:, number : number + 100])
+    reuser = FrameReuser()
+    assert reuser(wide[:, :100]) is None
+    reuser.drew(wide[:, :100], drawing[:, :100])
+    for number in range(1, MAX_REUSED + 1):
+        carried = reuser(wide[:, number : number + 100])
         inner = np.s_[8:-8, 8:-8]
         expected = drawing[:, number : number + 100].astype(int)
         assert np.abs(carried - expected)[inner].mean() < 4
-    assert carrier(wide[:, number : number + 100]) is None
+    assert reuser(wide[:, number : number + 100]) is None
 
 
 def test_a_small_event_is_enough_for_a_new_drawing():
     """Noise is none; a place of 9 x 5 px that darkens is, and so is a large motion."""
-    carrier, picture = Carrier(), scene()
-    carrier.drew(picture, picture)
-    assert carrier(noisy(picture, 5, 0)) is not None
+    reuser, picture = FrameReuser(), scene()
+    reuser.drew(picture, picture)
+    assert reuser(noisy(picture, 5, 0)) is not None
     blink = picture.copy()
     blink[30:35, 60:69] = np.maximum(blink[30:35, 60:69], 60) - 50
-    assert carrier(blink) is None
+    assert reuser(blink) is None
     wide = np.hstack([scene(), scene()])
-    carrier.drew(wide[:, :100], wide[:, :100])
-    assert carrier(wide[:, 9:109]) is None
+    reuser.drew(wide[:, :100], wide[:, :100])
+    assert reuser(wide[:, 9:109]) is None

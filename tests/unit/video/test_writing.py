@@ -4,7 +4,7 @@ import av
 import pytest
 from PIL import Image
 
-from toonify.video import write_clip
+from toonify.video import write_video
 
 COLORS = ("red", "lime", "blue", "white")
 
@@ -15,7 +15,7 @@ def frames(size=(64, 48)):
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_an_animation_has_its_frames_and_never_ends(tmp_path, suffix):
-    path = write_clip(frames(), tmp_path / "new" / f"clip{suffix}", fps=10)
+    path = write_video(frames(), tmp_path / "new" / f"clip{suffix}", fps=10)
     with Image.open(path) as clip:
         assert (clip.n_frames, clip.size, clip.info["loop"]) == (4, (64, 48), 0)
         for number, color in enumerate(COLORS):
@@ -27,7 +27,7 @@ def test_an_animation_has_its_frames_and_never_ends(tmp_path, suffix):
 
 
 def test_a_film_has_its_frames_in_order_at_their_rate(tmp_path):
-    path = write_clip(frames((65, 49)), tmp_path / "clip.mp4", fps=12)
+    path = write_video(frames((65, 49)), tmp_path / "clip.mp4", fps=12)
     with av.open(str(path)) as film:
         (stream,) = film.streams.video
         assert stream.codec_context.name == "h264" and stream.average_rate == 12
@@ -50,12 +50,12 @@ def test_a_film_has_its_frames_in_order_at_their_rate(tmp_path):
 )
 def test_what_is_no_clip_is_refused_and_leaves_nothing(tmp_path, pictures, name, fps, words):
     with pytest.raises(ValueError, match=words):
-        write_clip(pictures, tmp_path / name, fps)
+        write_video(pictures, tmp_path / name, fps)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_clip_leaves_the_old_one(tmp_path):
-    path = write_clip(frames(), tmp_path / "clip.gif")
+    path = write_video(frames(), tmp_path / "clip.gif")
     before = path.read_bytes()
 
     def failing():
@@ -63,5 +63,5 @@ def test_a_broken_clip_leaves_the_old_one(tmp_path):
         raise RuntimeError("the network fell over")
 
     with pytest.raises(RuntimeError):
-        write_clip(failing(), path)
+        write_video(failing(), path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1

@@ -264,7 +264,7 @@ class NewFacesHandlers:
 
     def find_twin(self, photo) -> tuple[Face, str]:
         """Return the face that is most like a portrait, and what it has of it."""
-        twin = self.load().twin(inputs.read_photo(photo))
+        twin = self.load().match_photo(inputs.read_photo(photo))
         face = Face(f"{twin.seed}", twin.seed, twin.truncation, twin.edits, twin.choices)
         return face, twin.note
 

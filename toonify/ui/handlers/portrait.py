@@ -48,7 +48,7 @@ def draw_random_person(load: Callable, seed: int, style: str, save: Path, **opti
     """Return the photo and the toon of a random person; the latent is written to `save`."""
     with inputs.explain_hub_errors():
         pipeline = load()
-        photo, toon, latent = pipeline.imagine(seed, style, **options)
+        photo, toon, latent = pipeline.generate(seed, style, **options)
         pipeline.save_latent(outputs.make_parent(save), latent)
         return photo, toon
 

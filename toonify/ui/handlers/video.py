@@ -31,9 +31,9 @@ FULL = f"{MAX_VIDEOS} videos are in progress or waiting. Try again in a few minu
 def draw(
     load: Callable, source: str, target: Path, stop: StopSignal, max_seconds: float, **options
 ):
-    """Return the `DrawnClip` of a visitor's file by the pipeline that `load` gives; None if it was
+    """Return the `DrawnVideo` of a visitor's file by the pipeline that `load` gives; None if it was
     stopped. Loads FFmpeg's libraries."""
-    from toonify.pipelines.video import Cancelled, ClipOptions, draw_clip
+    from toonify.pipelines.video import Cancelled, VideoOptions, draw_video
 
     report = inputs.track_progress()
 
@@ -44,8 +44,8 @@ def draw(
         pipeline = load()
     with explain_video_errors(source):
         try:
-            return draw_clip(
-                *(pipeline, source, target, ClipOptions(max_height=MAX_HEIGHT, **options)),
+            return draw_video(
+                *(pipeline, source, target, VideoOptions(max_height=MAX_HEIGHT, **options)),
                 resume=False,
                 most_seconds=max_seconds,
                 progress=progress,
@@ -58,11 +58,11 @@ def draw(
 @contextlib.contextmanager
 def explain_video_errors(source: str) -> Iterator[None]:
     """Show the visitor why a file is not a video, without the folder that it lies in here."""
-    from toonify.video.types import ClipError
+    from toonify.video.types import VideoError
 
     try:
         yield
-    except ClipError as error:
+    except VideoError as error:
         raise UserError(str(error).replace(source, Path(source).name)) from error
 
 
@@ -86,7 +86,7 @@ class VideoHandlers(StyleHandlers):
         self._turns = Turns(MAX_VIDEOS, FULL)
 
     def draw(self, request, source, style: str, quality: str, faces: str, side_by_side: bool):
-        """Return the `DrawnClip`; None if it was stopped. Leaves no other file."""
+        """Return the `DrawnVideo`; None if it was stopped. Leaves no other file."""
         inputs.get_style(self.styles, style, quality, faces)
         self.check(source)
         report = inputs.track_progress()
@@ -120,10 +120,10 @@ class VideoHandlers(StyleHandlers):
             raise UserError(
                 f"The video has {size >> 20} MB: expected at most {MAX_BYTES >> 20} MB."
             )
-        from toonify.video.decoding import open_clip  # loads FFmpeg's libraries
+        from toonify.video.decoding import open_video  # loads FFmpeg's libraries
 
         with explain_video_errors(source):
-            seconds = open_clip(source).about.seconds
+            seconds = open_video(source).about.seconds
         if seconds > self.max_seconds:
             raise UserError(
                 f"The video lasts {seconds:.0f} s: expected at most {self.max_seconds:g} s."
