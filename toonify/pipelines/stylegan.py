@@ -497,9 +497,9 @@ class StyleGANPipeline(SavingMixin):
             vector, (_, last) = self.directions[name].vector, self.directions[name].layers
             if len(vector) != self._dimensions or last >= self.num_ws:
                 raise ValueError(
-                    f"edits: {name!r} moves layer {last} of w+ by {len(vector)} numbers, and the base"
-                    f" has {self.num_ws} layers of {self._dimensions}: {hub.DIRECTIONS} in its folder"
-                    " is another base's"
+                    f"edits: {name!r} moves layer {last} of w+ by {len(vector)} numbers, and the"
+                    f" base has {self.num_ws} layers of {self._dimensions}: {hub.DIRECTIONS} in its"
+                    " folder is that of another base"
                 )
         if given is not None:
             self.inverter.check(self.network("base"), options.refine_steps, needed=not given)

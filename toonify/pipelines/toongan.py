@@ -16,6 +16,7 @@ from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import align, attributes, detect, inside
 from toonify.faces.attributes import AttributeReading
 from toonify.hub.mixin import SavingMixin
+from toonify.pipelines.options import old_name_of
 from toonify.video import write_video
 
 BATCH = 32  # faces drawn at once, in about 200 MB at 128 px

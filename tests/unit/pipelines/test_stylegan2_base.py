@@ -197,7 +197,7 @@ def test_directions_of_another_base_are_refused(folder, photo, tmp_path):
     shutil.copytree(folder / "base", tmp_path / "base")
     shutil.copy(hub.BUNDLED / hub.DEFAULT_BASE / hub.DIRECTIONS, tmp_path / "base")
     pipe = StyleGANPipeline.from_pretrained(tmp_path / "base", device="cpu")
-    with pytest.raises(ValueError, match=r"'smile' moves row 9 of w\+ by 512 numbers"):
+    with pytest.raises(ValueError, match=r"'smile' moves layer 9 of w\+ by 512 numbers"):
         pipe(photo, folder / "toon", edits={"smile": 1.0}, refine_steps=1)
 
 
