@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(str(importlib.resources.files("toonify")))
-LONGEST_SUFFIX = 32  # bytes of a suffix that a temporary name repeats
+MAX_SUFFIX = 32  # bytes of a suffix that a temporary name repeats
 
 
 def find_project() -> Path:
@@ -100,7 +100,7 @@ def atomic_folder(folder: str | os.PathLike) -> Iterator[Path]:
 
 def temporary_path(path: Path, keep_suffix: bool = False) -> Path:
     """A hidden name beside `path`, new each time, that ends in `.part` or its suffix."""
-    short = len(os.fsencode(path.suffix)) <= LONGEST_SUFFIX
+    short = len(os.fsencode(path.suffix)) <= MAX_SUFFIX
     suffix = path.suffix if keep_suffix and short else ""
     return path.with_name(f"{_prefix(path)}{uuid.uuid4().hex[:8]}.part{suffix}")
 

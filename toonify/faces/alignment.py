@@ -24,15 +24,25 @@ _BAND_PIXELS = 2_000_000  # of what is mixed at once
 
 
 def align(photo: Image.Image, face: Face, size: int = 512) -> Crop:
-    """Cut a face out upright, in the frame of the FFHQ data set, as a square of `size` pixels.
+    """Crops a face upright, aligned as in the FFHQ data set (Karras et al. 2019).
 
-    The square follows from the eyes and the corners of the mouth (Karras et al. 2019, the alignment
-    of FFHQ). Where it reaches over the photo's border the photo is mirrored. A square that is
-    larger in the photo than `size` is scaled down with a filter and loses detail; `Crop.side`
-    tells, and a larger `size` keeps it.
+    Args:
+        photo: the photo in which the face was detected.
+        face: one of the faces that `detect` returned.
+        size: px of the square; default 512. A square that is larger in the photo (`Crop.side`)
+            loses detail.
+
+    Returns:
+        The crop; where it extends beyond the photo, the photo is mirrored.
 
     Raises:
         ValueError: the points do not span a face.
+
+    Example:
+        >>> from toonify import faces, images
+        >>> photo = images.load("portrait.jpg")
+        >>> align(photo, faces.detect(photo)[0], 256).image.size
+        (256, 256)
     """
     matrix = ffhq_matrix(face.points, size)
     return Crop(Image.fromarray(cut(np.asarray(photo), matrix, size)), matrix, face)
@@ -46,22 +56,29 @@ def paste(
     feather: float = 0.25,
     match_color: bool = False,
 ) -> Image.Image:
-    """Lay a drawn crop back over the canvas where it was cut out; a new image of the canvas' size.
-
-    Only the square that the crop covers is touched. The drawing fades into the canvas before the
-    square's edge, along a rounded square.
+    """Pastes the toon of a crop into the canvas, where the crop was taken from.
 
     Args:
-        canvas: RGB, in the frame of the photo that was given to `align`.
-        crop: where the face was.
-        toon: RGB and square, the drawing of `crop.image`; of any size.
-        feather: the part of the way from the edge to the center over which the drawing fades, above
-            0 to 1.
-        match_color: shift the drawing's colors towards those of the canvas, as measured in the
-            band where they fade into each other.
+        canvas: RGB, of the size of the photo that was given to `align`.
+        crop: the crop.
+        toon: RGB and square, of any size.
+        feather: over which part of the way from the edge to the center the toon fades in, above 0
+            to 1; default 0.25.
+        match_color: whether the colors of the toon are shifted towards those of the canvas;
+            default False.
+
+    Returns:
+        A new image.
 
     Raises:
-        ValueError: the drawing is not square or the feather is out of range.
+        ValueError: the toon is not square, or `feather` is out of range.
+
+    Example:
+        >>> from toonify import faces, images
+        >>> photo = images.load("portrait.jpg")
+        >>> crop = align(photo, faces.detect(photo)[0], 256)
+        >>> paste(photo, crop, crop.image.convert("L")).size
+        (512, 512)
     """
     if toon.width != toon.height:
         raise ValueError(f"toon is {toon.width}x{toon.height}; expected a square drawing")

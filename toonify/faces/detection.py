@@ -10,8 +10,8 @@ from toonify.faces import mtcnn
 from toonify.faces.geometry import Face, area, cut, ffhq_matrix, is_face, overlap, roll
 
 # Below this the cascade has nothing to look at.
-_SMALLEST_SIDE = 20
-_SMALLEST_FACE = 0.08  # of the photo's short side
+_MIN_SIDE = 20
+_MIN_FACE = 0.08  # of the photo's short side
 _CERTAIN = 0.97  # scores below are confirmed by a second look
 _CERTAIN_TURNED = 0.995  # the same in a photo looked at lying on its side
 _PLAIN = 0.9995  # an upright face scores above; one upside down may be mistaken for it below
@@ -25,16 +25,29 @@ def detect(
     max_side: int = 1024,
     try_rotations: bool = True,
 ) -> list[Face]:
-    """Faces of an upright RGB photo, the largest first; an empty list where there are none.
+    """Detects the faces in a photo.
 
-    The photo is looked at with its longer side at most `max_side` pixels; faces smaller than 8 % of
-    the shorter side, or than 20 pixels there, are passed over. Where no face stands plainly
-    upright, the photo is looked at lying on either side and upside down too. Whatever the photo's
-    size or mode, this gives an answer and no error.
+    Faces smaller than 8 % of the shorter side, or than 20 pixels of the reduced photo, are ignored.
+
+    Args:
+        photo: upright, of any size and mode.
+        min_score: the least score of a face, 0 to 1; default 0.9.
+        max_side: px to which the longer side is reduced for the detection; default 1024.
+        try_rotations: whether a photo without a clearly upright face is also searched lying on
+            either side and upside down; default True.
+
+    Returns:
+        The faces, the largest first; an empty list if there are none.
+
+    Example:
+        >>> from toonify import images
+        >>> faces = detect(images.load("portrait.jpg"))
+        >>> [round(faces[0].eye_distance)]
+        [41]
     """
     width, height = photo.size
     shrink = min(1.0, max_side / max(height, width, 1))
-    if min(height, width) * shrink < _SMALLEST_SIDE:
+    if min(height, width) * shrink < _MIN_SIDE:
         return []
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     view = mtcnn.View(_shrunk(photo, size))
@@ -65,7 +78,7 @@ def _shrunk(photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
 def _look(upright: mtcnn.View, min_score: float, quarter_turns: int = 0) -> list[Face]:
     """Faces of a view, looked for after turning it counter-clockwise."""
     view = upright.rotated(quarter_turns)
-    smallest = max(_SMALLEST_SIDE, int(_SMALLEST_FACE * min(view.size)))
+    smallest = max(_MIN_SIDE, int(_MIN_FACE * min(view.size)))
     faces = []
     for first in _candidates(view, smallest):
         # An upright photo seems to show a face lying down here and there: there is less reason to

@@ -16,7 +16,7 @@ MAX_MISSED = 2  # looks without a face until it is given up
 _SIDE = 480  # px of the longer side at which faces are follow between looks
 _SAME = 0.3  # overlap of boxes from which two are the same face
 _CALM = 0.06  # of the eyes' distance: what a look is off by is mostly its own error
-_MOST_FACES = 16
+_MAX_FACES = 16
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class FaceTracks:
         return sorted((t for t in self.tracks if t.weight > 0), key=lambda t: area(t.face))
 
     def _look(self, photo: Image.Image, fresh: bool) -> None:
-        free = self._detect(photo)[:_MOST_FACES]
+        free = self._detect(photo)[:_MAX_FACES]
         for track in self.tracks:
             best = max(free, key=lambda face: overlap(face.box, track.face.box), default=None)
             if best is not None and overlap(best.box, track.face.box) > _SAME:
@@ -84,7 +84,7 @@ class FaceTracks:
                 track.face, track.missed_detections = correct(track.face, best), 0
             else:
                 track.missed_detections += 1
-        room = _MOST_FACES - len(self.tracks)
+        room = _MAX_FACES - len(self.tracks)
         self.tracks += [Track(face, active=False) for face in free[:room]]
         self.seen += len(free[:room])
 

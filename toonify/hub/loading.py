@@ -17,7 +17,7 @@ from toonify.hub.style import (
     weights_file,
 )
 
-LARGEST_SETTING = 4096  # of a number in config.json: larger ones only exhaust memory
+MAX_SETTING = 4096  # of a number in config.json: larger ones only exhaust memory
 # Settings of older versions that are gone, and the value that changed nothing.
 GONE_SETTINGS = {"tail": 0}
 OLD_CLASSES = {"SeedGenerator": "DCGANGenerator"}  # read for one more release
@@ -56,6 +56,11 @@ def load_model(folder: str | Path, classes: dict[str, Any]) -> Any:
     Raises:
         ValueError: config.json names another class or setting, or a tensor is missing, unexpected,
             of another shape or not finite; it names the file and the tensor.
+
+    Example:
+        >>> from toonify.models import MODELS
+        >>> load_model(resolve_model("faces"), MODELS).resolution
+        128
     """
     import torch
 
@@ -136,8 +141,8 @@ def read_config(file: Path, classes: dict[str, Any]) -> tuple[Any, dict]:
         )
     for key, value in settings.items():
         for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not abs(number) <= LARGEST_SETTING:
+            if isinstance(number, int | float) and not abs(number) <= MAX_SETTING:
                 raise ValueError(
-                    f"{file}: {key} is {value!r}, expected numbers up to {LARGEST_SETTING}"
+                    f"{file}: {key} is {value!r}, expected numbers up to {MAX_SETTING}"
                 )
     return by_name[name], settings

@@ -41,6 +41,10 @@ def resolve_model(source: str | Path, revision: str | None = None) -> Path:
         ValueError: the folder, name, repository or revision does not exist or holds no model.
         PermissionError: the repository needs a login.
         ConnectionError: the Hub is needed and does not answer.
+
+    Example:
+        >>> resolve_model("comic").name
+        'comic'
     """
     text = str(source)
     folder = Path(text).expanduser()
@@ -145,7 +149,15 @@ def describe_hub_error(error: Exception) -> str:
 
 
 def styles(family: str = "animegan") -> list[Style]:
-    """The bundled styles of a family, the default one first; see `CHOSEN` for the families."""
+    """The bundled styles of a family, the default one first.
+
+    Args:
+        family: "animegan" (default), "stylegan" or "toongan".
+
+    Example:
+        >>> [style.name for style in styles("toongan")]
+        ['faces']
+    """
     folders = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG}"))
     found = [style for style in map(read_style, folders) if style.family == family]
     defaults = (DEFAULT_STYLE, DEFAULT_TOON, DEFAULT_FACES)

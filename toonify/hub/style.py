@@ -24,7 +24,7 @@ TRAINING = "training.json"  # how it was trained
 WEIGHTS = ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors")
 DIRECTIONS = "directions.safetensors"
 OWN_ENCODER = "encoder"  # in the folder of a base generator
-LONGEST_HEADER = 1_000_000  # bytes of a safetensors file of directions
+MAX_HEADER = 1_000_000  # bytes of a safetensors file of directions
 LITE = "lite"  # folder in a style's: a smaller generator that draws nearly the same image
 # Data only: neither code nor pickles are downloaded.
 DOWNLOADED = [
@@ -103,6 +103,11 @@ def generator_folder(folder: Path, quality: str = "best") -> Path:
 
     Raises:
         ValueError: `quality` is another word, or the style has no fast generator.
+
+    Example:
+        >>> from toonify import hub
+        >>> generator_folder(hub.resolve_model("comic"), "fast").name
+        'lite'
     """
     if quality not in QUALITIES:
         raise ValueError(f"quality={quality!r}: expected one of {', '.join(QUALITIES)}")
@@ -134,6 +139,11 @@ def read_style(folder: Path, source: str | Path | None = None) -> Style:
 
     Raises:
         ValueError: a value is not valid; it names the file and the key.
+
+    Example:
+        >>> from toonify import hub
+        >>> read_style(hub.resolve_model("comic")).title
+        'Comic'
     """
     if folder.parent == BUNDLED:
         name, origin = folder.name, "bundled"
@@ -228,7 +238,7 @@ def directions(base: str | Path = DEFAULT_BASE) -> dict[str, str]:
     try:
         with open(file, "rb") as opened:
             length = int.from_bytes(opened.read(8), "little")
-            header = json.loads(opened.read(min(length, LONGEST_HEADER)))
+            header = json.loads(opened.read(min(length, MAX_HEADER)))
         about = header.pop("__metadata__", {})
         return {name: str(json.loads(about[name])["label"]) for name in header}
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:

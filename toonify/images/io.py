@@ -57,23 +57,25 @@ def load(
     max_bytes: int = MAX_BYTES,
     alpha: bool = False,
 ) -> Image.Image:
-    """Open a photo as an upright RGB image without metadata; of an animation, its first frame.
+    """Opens a photo as an upright RGB image without metadata; of an animation, the first frame.
 
-    The format is told by content, never by the file's name. EXIF orientation is applied,
-    transparency is laid over white, an embedded color profile is converted to sRGB, and 16 bit or
-    float grays are scaled to 8 bit.
+    The format is detected from the content. EXIF orientation is applied, transparency is composited
+    on white, an embedded color profile is converted to sRGB, and 16-bit or float grays are scaled
+    to 8 bits.
 
     Args:
         source: a path, the bytes of a file, a binary file open for reading, or an image that Pillow
             opened.
-        max_pixels: the largest width times height, checked before decoding. Pillow itself refuses
-            more than 179 million pixels.
-        max_bytes: the largest file.
-        alpha: keep transparency: a picture in which some pixel is not opaque comes back as RGBA,
-            every other one as RGB.
+        max_pixels: the largest width times height, checked before decoding; default 50 million.
+        max_bytes: the largest file; default 64 MiB.
+        alpha: whether an image with transparent pixels is returned as RGBA; default False.
 
     Raises:
-        ImageError: for everything that is not a photo of a readable kind within these limits.
+        ImageError: the source is not an image of a readable format within these limits.
+
+    Example:
+        >>> load("portrait.jpg").size
+        (512, 512)
     """
     if isinstance(source, Image.Image):
         return _upright(source, "The image", max_pixels, alpha)
@@ -120,22 +122,27 @@ def count_pixels(source) -> int | None:
 def save(
     image: Image.Image, path: str | os.PathLike, quality: int = 95, *, alpha: bool = False
 ) -> Path:
-    """Write an image in the format of the path's suffix, without any metadata, and return the path.
+    """Writes an image without metadata, in the format of the path's suffix.
 
-    Missing parent folders are made. The picture is written under a temporary name in the same
-    folder and then renamed, so that nobody ever sees half a file; an existing file is replaced.
+    Missing parent folders are created. An existing file is replaced, and never left half written.
 
     Args:
-        image: RGB, or anything that `load` takes as an image.
+        image: RGB, or any image that `load` accepts.
         path: ends in .jpg, .jpeg, .png, .webp, .avif, .bmp, .tif or .tiff.
-        quality: 1 to 100, for JPEG, WebP and AVIF.
-        alpha: keep the transparency of an RGBA image, in a format that has it; else it is laid over
-            white.
+        quality: 1 to 100 (default 95), for JPEG, WebP and AVIF.
+        alpha: whether transparency is kept, in a format that has it; default False: it is
+            composited on white.
+
+    Returns:
+        The path.
 
     Raises:
-        ImageError: the suffix is not one of these, or the format cannot hold a picture of this
-        size.
-        OSError: the disk refuses.
+        ImageError: another suffix, or an image that is too large for the format.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> save(load("portrait.jpg"), "copies/portrait.png").name
+        'portrait.png'
     """
     path = Path(path)
     form = SAVES.get(path.suffix.lower())

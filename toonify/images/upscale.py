@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 NEAR = 1.25  # an enlargement below this blurs too little to be worth the time
-_LARGEST_SIDE = 32_766  # that OpenCV's remap can address
+_MAX_SIDE = 32_766  # that OpenCV's remap can address
 _BAND_PIXELS = 2_000_000
 _FINE = 32  # places per pixel that remap knows; moves are rounded to them
 
@@ -40,7 +40,7 @@ def upscale(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
     below `NEAR` and pictures with a side above 32766 pixels are resized by Lanczos' filter.
     """
     growth = max(size[0] / drawing.width, size[1] / drawing.height)
-    if growth < NEAR or max(size) > _LARGEST_SIDE:
+    if growth < NEAR or max(size) > _MAX_SIDE:
         return drawing.resize(size, Image.Resampling.LANCZOS)
     steps = max(1, math.ceil(math.log2(growth) - 0.2))
     growth **= 1 / steps

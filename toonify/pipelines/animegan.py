@@ -25,7 +25,7 @@ MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of
 FINE_SCALE = 1 / 3  # a photo drawn smaller than this has detail for faces of their own
 # Of height and width, and px a side: those of the lite generator on single pixels, which are right
 # for the full one too; a network that works on patches takes so many times as many.
-MULTIPLE, SMALLEST = 8, 32
+MULTIPLE, MIN_SIDE = 8, 32
 NETWORK_CODE = Path(__file__).parents[1] / "models" / "animegan.py"
 
 
@@ -61,12 +61,23 @@ class AnimeGANPipeline(SavingMixin):
         device: str = "auto",
         quality: str = "best",
     ) -> "AnimeGANPipeline":
-        """The pipeline for a bundled style's name, a folder, or owner/repo on the Hub.
+        """Opens a style.
 
-        `revision` is a commit, tag or branch of a Hub style; `device` is "auto", "cpu" or "cuda";
-        `quality` is "best", or "fast" where the style has a lite generator.
-        Raises ValueError, PermissionError or ConnectionError as `hub.resolve_model`,
-        `hub.load_model` and `hub.generator_folder` do.
+        Args:
+            style: the name of a bundled style, a folder, or owner/name on the Hub.
+            revision: branch, tag or commit of a Hub style; default: its main branch.
+            device: "auto" (default), "cpu", "cuda" or "cuda:N".
+            quality: "best" (default), or "fast" if the style has a fast generator.
+
+        Raises:
+            ValueError: the style, revision, device or quality does not exist.
+            PermissionError: the Hub repository needs a login.
+            ConnectionError: the Hub is needed and does not answer.
+
+        Example:
+            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
+            >>> pipe.style.title
+            'Comic'
         """
         folder = hub.resolve_model(style, revision)
         inner = hub.generator_folder(folder, quality)
@@ -94,8 +105,14 @@ class AnimeGANPipeline(SavingMixin):
             keywords: options by name, such as `faces="largest"`; they take precedence.
 
         Raises:
-            images.ImageError: `photo` is not a usable photo.
+            images.ImageError: the photo cannot be read.
             ValueError: an option has a wrong value.
+
+        Example:
+            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
+            >>> toon = pipe("portrait.jpg", faces="largest", strength=0.8)
+            >>> toon.image.size, toon.drawn_faces
+            ((512, 512), 1)
         """
         options = DrawOptions.merge(options, keywords)
         check_options(self.style, options)
@@ -256,7 +273,7 @@ def frontal_eye_distance(face: Face) -> float:
 def padded(side: int, patch: int = 1) -> int:
     """The next length that a network takes which works on patches of `patch` x `patch` pixels."""
     multiple = MULTIPLE * patch
-    return max(SMALLEST * patch, -(-side // multiple) * multiple)
+    return max(MIN_SIDE * patch, -(-side // multiple) * multiple)
 
 
 def reflect_to(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:

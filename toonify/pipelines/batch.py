@@ -18,7 +18,7 @@ import torch
 from toonify import images
 from toonify.engines import cores
 
-MOST_WORKERS = 8  # beyond these the detector, which looks at one photo at a time, has no time left
+MAX_WORKERS = 8  # beyond these the detector, which looks at one photo at a time, has no time left
 AHEAD = 2  # photos begun or drawn and not yet asked for, per worker
 HELD_PIXELS = images.MAX_PIXELS  # of those photos together: many take no more memory than one may
 UNKNOWN_PIXELS = 12_000_000  # a photo's, where they can't be told before it is opened
@@ -58,7 +58,7 @@ def draw_all(
     interruption, or when the iterator is closed. Nothing is finished from then on.
     """
     stop = stop or threading.Event()
-    workers = min(cores(), MOST_WORKERS) + 1
+    workers = min(cores(), MAX_WORKERS) + 1
     before = torch.get_num_threads()
     # Torch counts its threads for each thread that calls it.
     own = {} if threads is None else {"initializer": torch.set_num_threads, "initargs": (threads,)}

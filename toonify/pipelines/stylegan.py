@@ -28,7 +28,7 @@ from toonify.video import write_video
 BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens
 FEATHER = 0.4  # of the way from the crop's edge to its center, over which the toon fades in
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
-SMALLEST_CROP = 48  # px a side in the photo; there is nothing to find in fewer
+MIN_CROP = 48  # px a side in the photo; there is nothing to find in fewer
 KEPT_ENGINES = 2  # the base and one blend; each takes about 750 MB at 1024 px
 NETWORK_CODE = [
     Path(__file__).parents[1] / "models" / name
@@ -95,12 +95,24 @@ class StyleGANPipeline(SavingMixin):
         revision: str | None = None,
         device: str = "auto",
     ) -> "StyleGANPipeline":
-        """The pipeline for a base generator, MobileStyleGAN or StyleGAN2, and its encoder.
+        """Opens a base generator (MobileStyleGAN or StyleGAN2) and its encoder.
 
-        Each is a bundled name, a folder, or owner/repo on the Hub; `revision` is one of the base's.
-        An encoder of None is the folder `encoder` in the base's, else the bundled one for a base
-        that is built as the bundled one is, else none. Nothing is loaded until it draws. Raises
-        what `hub.resolve_model` raises.
+        Weights are loaded at the first call.
+
+        Args:
+            base: a bundled name, a folder, or owner/name on the Hub.
+            encoder: the same of the encoder; default: the folder `encoder` in the base's folder,
+                else the bundled encoder if the base has the bundled base's architecture, else none.
+            revision: branch, tag or commit of a base on the Hub; default: its main branch.
+            device: "auto" (default), "cpu", "cuda" or "cuda:N".
+
+        Raises:
+            ValueError, PermissionError, ConnectionError: as `hub.resolve_model`.
+
+        Example:
+            >>> pipe = StyleGANPipeline.from_pretrained(device="cpu")
+            >>> pipe.sample(2, seed=1).shape
+            torch.Size([2, 512])
         """
         folder = named("base", base, revision)
         found = named("encoder", encoder) if encoder else hub.encoder_of(folder)
@@ -476,7 +488,7 @@ class StyleGANPipeline(SavingMixin):
         """The faces that can be drawn, and the others with the reason."""
         chosen, left_alone = [], []
         for face in found:
-            if 4 * frontal_eye_distance(face) < SMALLEST_CROP:
+            if 4 * frontal_eye_distance(face) < MIN_CROP:
                 left_alone.append((face, "too small"))
             elif turned(face) > TURNED:
                 left_alone.append((face, "turned too far aside"))

@@ -20,8 +20,8 @@ from toonify.pipelines.options import old_name_of
 from toonify.video import write_video
 
 BATCH = 32  # faces drawn at once, in about 200 MB at 128 px
-LARGEST_SEED = 2**62
-MOST_FACES = 4096  # in one call
+MAX_SEED = 2**62
+MAX_FACES = 4096  # in one call
 Z = 0  # what tells the noise of a face from other numbers drawn of its seed
 SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 MATCH_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
@@ -93,11 +93,20 @@ class ToonGANPipeline(SavingMixin):
         revision: str | None = None,
         device: str = "auto",
     ) -> "ToonGANPipeline":
-        """The pipeline for a bundled name, a folder, or owner/repo on the Hub.
+        """Opens a generator of cartoon faces.
 
-        `revision` is a commit, tag or branch of a Hub repository; `device` is "auto", "cpu" or
-        "cuda". Raises ValueError, PermissionError or ConnectionError as `hub.resolve_model` and
-        `hub.load_model` do.
+        Args:
+            source: a bundled name, a folder, or owner/name on the Hub.
+            revision: branch, tag or commit of a Hub repository; default: its main branch.
+            device: "auto" (default), "cpu", "cuda" or "cuda:N".
+
+        Raises:
+            ValueError, PermissionError, ConnectionError: as `hub.resolve_model`.
+
+        Example:
+            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> sorted(pipe.attributes)[:2]
+            ['beard', 'clothes']
         """
         folder = hub.resolve_model(source, revision)
         return cls(folder, hub.read_style(folder, source), device)
@@ -110,12 +119,26 @@ class ToonGANPipeline(SavingMixin):
         edits: Mapping[str, float] | None = None,
         choices: Mapping[str, str] | None = None,
     ) -> list[Image.Image]:
-        """`n` RGB pictures; picture i belongs to `seed` + i, whatever else is drawn with it.
+        """Draws new cartoon faces.
 
-        `truncation` goes from 0, the mean face, to 1, all the network can draw; `edits` are amounts
-        by the names in `directions`, in standard deviations. `choices` are variants by the names in
-        `attributes`, such as {"mouth": "laugh"}: all else stays as the seed has it. ValueError for
-        a wrong option.
+        Args:
+            n: how many, 1 (default) to 4096.
+            seed: the seed of the first face, 0 (default) or more; face i has `seed` + i.
+            truncation: 0 (the mean face) to 1 (default: all that the network draws).
+            edits: amounts by the names in `directions`, in standard deviations; default none.
+            choices: variants by the names in `attributes`; default: those of the seed.
+
+        Returns:
+            RGB images.
+
+        Raises:
+            ValueError: an option has a wrong value.
+
+        Example:
+            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> first, second = pipe(2, seed=7, choices={"mouth": "laugh"})
+            >>> first.size
+            (128, 128)
         """
         choices = current_choices(choices)
         self.check_options(n, seed, truncation, edits, choices)
@@ -334,8 +357,8 @@ class ToonGANPipeline(SavingMixin):
         choices: Mapping[str, str] | None = None,
     ) -> None:
         """ValueError for an option that no face can be drawn with."""
-        check_whole("n", n, 1, MOST_FACES)
-        check_whole("seed", seed, 0, LARGEST_SEED - n + 1)
+        check_whole("n", n, 1, MAX_FACES)
+        check_whole("seed", seed, 0, MAX_SEED - n + 1)
         if not 0 <= truncation <= 1:
             raise ValueError(f"truncation={truncation!r}: expected a number from 0 to 1")
         if truncation != 1:

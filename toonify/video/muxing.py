@@ -25,7 +25,7 @@ FILMS = {
 }
 CLIPS = (*FILMS, *ANIMATIONS)
 _KEPT = ("title", "artist", "album", "genre", "copyright", "description")  # and never a location
-_MOST_TICKS = 2**31 - 1
+_MAX_TICKS = 2**31 - 1
 
 
 def codec_for(suffix: str, crf: int) -> Codec:
@@ -155,5 +155,5 @@ def timing(unit: Fraction, copied: list) -> dict[str, str]:
     return {
         "movflags": "+faststart",
         "video_track_timescale": str(unit.denominator),
-        "movie_timescale": str(ticks if ticks <= _MOST_TICKS else unit.denominator),
+        "movie_timescale": str(ticks if ticks <= _MAX_TICKS else unit.denominator),
     }

@@ -10,7 +10,7 @@ from PIL import Image
 from toonify.files import atomic_write
 
 CLIPS = (".mp4", ".gif", ".webp")
-MOST_FRAMES = 10_000
+MAX_FRAMES = 10_000
 GIF_SIDE = 512  # px; larger GIFs are tens of megabytes
 
 
@@ -43,8 +43,8 @@ def checked(frames: Iterable[Image.Image]) -> Iterable[Image.Image]:
         size = size or frame.size
         if frame.size != size:
             raise ValueError(f"frame {count} is {frame.size}, expected {size} as the first")
-        if count > MOST_FRAMES:
-            raise ValueError(f"more than {MOST_FRAMES} frames: expected a shorter clip")
+        if count > MAX_FRAMES:
+            raise ValueError(f"more than {MAX_FRAMES} frames: expected a shorter clip")
         yield frame
     if not count:
         raise ValueError("a clip of no frame: expected at least one")

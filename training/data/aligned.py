@@ -11,12 +11,12 @@ from toonify import latents
 from training.data.images import Picture, square
 from training.data.sources import open_pictures
 
-LARGEST_SEED = 2**62
+MAX_SEED = 2**62
 
 
 def seed_of(seed: int, index: int) -> int:
     """The seed of draw `index` of a run: below 2**62, unlike for all that differ."""
-    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) % LARGEST_SEED
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) % MAX_SEED
 
 
 def seeded_normal(seeds: torch.Tensor, salt: int, *shape: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from tests.unit.models.test_toongan import seed_toy
 from toonify import hub, latents
 from toonify.faces.attributes import AttributeReading
 from toonify.pipelines import toongan
-from toonify.pipelines.toongan import LARGEST_SEED, MOST_FACES, ToonGANPipeline
+from toonify.pipelines.toongan import MAX_FACES, MAX_SEED, ToonGANPipeline
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def content(pictures) -> list[bytes]:
 @pytest.mark.parametrize("which", ["pipe", "plain"])
 def test_a_picture_belongs_to_its_seed_alone(which, request, monkeypatch):
     pipe = request.getfixturevalue(which)
-    seed = LARGEST_SEED - 8
+    seed = MAX_SEED - 8
     many = pipe(5, seed)
     assert {p.size for p in many} == {(pipe.resolution, pipe.resolution)}
     assert {p.mode for p in many} == {"RGB"}
@@ -83,7 +83,7 @@ def test_truncation_and_w_of_any_proper_shape(pipe):
         ({"n": 2.0}, "n=2.0: expected"),
         ({"seed": -1}, "seed=-1: expected a whole number from 0 to 4611686018427387904"),
         ({"seed": 2**70}, f"seed={2**70}: expected"),
-        ({"n": 2, "seed": LARGEST_SEED}, f"expected a whole number from 0 to {LARGEST_SEED - 1}"),
+        ({"n": 2, "seed": MAX_SEED}, f"expected a whole number from 0 to {MAX_SEED - 1}"),
         ({"truncation": 5}, "truncation=5: expected a number from 0 to 1"),
         ({"truncation": float("nan")}, "truncation=nan"),
         ({"edits": {"wings": 1}}, "'wings' is not a direction; expected one of glasses, smile"),
@@ -144,7 +144,7 @@ def test_names_of_other_attributes_than_the_networks_are_refused(
 
 
 def test_the_most_faces_and_the_largest_seed_are_taken(pipe):
-    pipe.check_options(MOST_FACES, LARGEST_SEED - MOST_FACES + 1)
+    pipe.check_options(MAX_FACES, MAX_SEED - MAX_FACES + 1)
 
 
 def test_edits_move_their_rows_only(pipe):

@@ -35,7 +35,7 @@ LICENSES = (  # names on the Hub
 )
 SAMPLES = (".", "samples", "pictures")  # folders with images for the card
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-FEW_FACES = 20  # of a skin tone, for a conclusion
+MIN_FACES = 20  # of a skin tone, for a conclusion
 # Assumed power of a processor thread and of a GPU.
 WATTS = {"cpu": 10, "gpu": 350}
 TRAINING_TYPES = {  # of the values in training.json
@@ -97,7 +97,7 @@ def make_card(folder: Path, source: str = "") -> str:
         base=settings.get("base", ""),
         figures=report["block"] if report else "",
         skin=report["skin"] if report else {},
-        few_faces=FEW_FACES,
+        few_faces=MIN_FACES,
         pictures={name: make_label(name) for name in pictures},
         cost=compute_cost(trained) if trained else {},
     )
