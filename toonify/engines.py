@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from toonify.files import atomic_write
 
 # OpenVINO reports its use to Google Analytics from the moment it is imported, unless this module of
 # its is missing; then it uses a stub of its own. A photo app tells nobody that it runs.
-sys.modules.setdefault("openvino_telemetry", None)
+cast(dict, sys.modules).setdefault("openvino_telemetry", None)
 
 try:
     import openvino
@@ -152,7 +153,8 @@ def choose_device(device: str) -> str:
 
 def open_torch(network: nn.Module, device: str, shape: tuple[int, ...] = IMAGE_SHAPE) -> Engine:
     """The network itself, channels last; on a GPU in bfloat16 (half precision on older ones)."""
-    network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    network = network.eval().requires_grad_(False).to(device)
+    network = network.to(memory_format=torch.channels_last)
     kind = torch.device(device).type
     half = (
         torch.float16 if kind == "cuda" and not torch.cuda.is_bf16_supported() else torch.bfloat16

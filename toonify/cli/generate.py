@@ -114,7 +114,9 @@ def is_folder(output: str) -> bool:
 def write_images(pipeline, output: str, overwrite: bool, values: dict) -> None:
     """Writes a grid of all faces, or an image of each into a folder."""
     if values["mixes"]:
-        faces = {f"{coarse}-{fine}": (coarse, fine) for coarse, fine in values["mixes"]}
+        faces: dict[str, tuple[int, ...]] = {
+            f"{coarse}-{fine}": (coarse, fine) for coarse, fine in values["mixes"]
+        }
     else:
         seed, number = values["seed"], values["number"]
         pipeline.check_options(

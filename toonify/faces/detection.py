@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from toonify.faces import mtcnn
-from toonify.faces.geometry import Face, area, cut, ffhq_matrix, is_face, overlap, roll
+from toonify.faces.geometry import Face, area, as_box, cut, ffhq_matrix, is_face, overlap, roll
 
 # Below this the cascade has nothing to look at.
 _MIN_SIDE = 20
@@ -106,9 +106,10 @@ def _candidates(view: mtcnn.View, smallest: int) -> list[Face]:
         return faces
     margin = round(max(max(f.box[2] - f.box[0], f.box[3] - f.box[1]) for f in beyond) / 2)
     pixels = np.ascontiguousarray(view.pixels)
-    wide = cv2.copyMakeBorder(pixels, *[margin] * 4, cv2.BORDER_CONSTANT, value=(128,) * 3)
+    edges = (margin, margin, margin, margin)
+    wide = cv2.copyMakeBorder(pixels, *edges, cv2.BORDER_CONSTANT, value=(128, 128, 128))
     again = [
-        Face(tuple(edge - margin for edge in face.box), face.points - margin, face.score)
+        Face(as_box(np.subtract(face.box, margin)), face.points - margin, face.score)
         for face in _said(mtcnn.View(wide), smallest)
     ]
     for place, face in enumerate(faces):

@@ -67,6 +67,12 @@ def inside(crop: Crop, photo_size: tuple[int, int], side: int) -> np.ndarray:
     return shown.reshape(side, side).astype(np.float32)
 
 
+def as_box(edges: np.ndarray) -> tuple[float, float, float, float]:
+    """The edges of a box (4,) as a tuple (x0, y0, x1, y1)."""
+    x0, y0, x1, y1 = edges.ravel().tolist()
+    return x0, y0, x1, y1
+
+
 def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     """Intersection over union of two boxes: 1 for the same, 0 for separate ones."""
     low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])

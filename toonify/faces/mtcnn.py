@@ -13,6 +13,7 @@ import importlib.util
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -179,7 +180,9 @@ def load_network(name: str) -> Callable:
     import torch
     import torch.nn.functional as F
 
-    folder = importlib.util.find_spec("facenet_pytorch").submodule_search_locations[0]
+    package = importlib.util.find_spec("facenet_pytorch")
+    assert package is not None and package.submodule_search_locations
+    folder = package.submodule_search_locations[0]
     weights = torch.load(Path(folder, "data", f"{name}.pt"), weights_only=True)
     pools, dense, heads = PARTS[name]
 
@@ -219,13 +222,15 @@ def nms(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
     """Indices of the best boxes, best first, none of which shares more than `most` with a better
     one (intersection over union)."""
     corners = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64)
-    return np.asarray(cv2.dnn.NMSBoxes(corners, scores, 0.0, most), np.int64).reshape(-1)
+    return np.asarray(
+        cv2.dnn.NMSBoxes(cast(list, corners), cast(list, scores), 0.0, most), np.int64
+    ).reshape(-1)
 
 
 def nms_by_smaller_area(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
     """Indices of the best boxes, none of which shares more than `most` of the smaller of two with
     a better one."""
-    sizes, kept = areas(boxes + np.float32([0, 0, 1, 1])), []
+    sizes, kept = areas(boxes + np.array([0, 0, 1, 1], np.float32)), []
     order = np.argsort(scores, kind="stable")[::-1]
     while len(order):
         first, order = order[0], order[1:]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from toonify.faces.geometry import Face, area, overlap
+from toonify.faces.geometry import Face, area, as_box, overlap
 from toonify.images.resize import shrink
 
 EVERY = 8  # frames from one look for faces to the next
@@ -57,12 +57,13 @@ class FaceTracks:
     def update(self, photo: Image.Image, cut: bool = False) -> list[Track]:
         """The tracks in the next frame, those that are drawn at least in part, far ones first."""
         gray, scale = gray_of(photo)
-        fresh = cut or self._gray is None
-        if fresh:
+        before = None if cut else self._gray
+        fresh = before is None
+        if before is None:
             self.tracks, self._count = [], 0
         else:
             for track in self.tracks:
-                track.face = follow(track.face, self._gray, gray, scale)
+                track.face = follow(track.face, before, gray, scale)
         self._gray = gray
         if self._count % EVERY == 0:
             self._look(photo, fresh)
@@ -112,7 +113,7 @@ def correct(face: Face, seen: Face) -> Face:
     off = float(np.linalg.norm(seen.points - face.points, axis=1).mean())
     gain = off / (off + 2 * calm) if off < 8 * calm else 1.0
     points = face.points + gain * (seen.points - face.points)
-    box = tuple(np.add(face.box, gain * np.subtract(seen.box, face.box)).tolist())
+    box = as_box(np.add(face.box, gain * np.subtract(seen.box, face.box)))
     return Face(box, points, seen.score)
 
 
@@ -145,7 +146,7 @@ def follow(face: Face, before: np.ndarray, now: np.ndarray, scale: float) -> Fac
     corners = np.array(face.box).reshape(2, 2)
     middle = corners.mean(axis=0)
     box = (middle @ turn.T + shift) + (corners - middle) * grown
-    return Face(tuple(box.ravel().tolist()), points, face.score)
+    return Face(as_box(box), points, face.score)
 
 
 def gray_of(photo: Image.Image) -> tuple[np.ndarray, float]:

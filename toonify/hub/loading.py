@@ -133,7 +133,7 @@ def read_config(file: Path, classes: dict[str, Any]) -> tuple[Any, dict]:
         if not key.startswith("_") and (key not in GONE_SETTINGS or GONE_SETTINGS[key] != value)
     }
     settings = by_name[name].upgrade(settings)
-    known = set(inspect.signature(by_name[name].__init__).parameters) - {"self"}
+    known = set(inspect.signature(by_name[name]).parameters)
     if newer := sorted(set(settings) - known):
         raise ValueError(
             f"{file}: {name} has no setting {newer[0]!r}; the model needs another version of"

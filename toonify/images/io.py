@@ -251,7 +251,7 @@ def _upright(image: Image.Image, name: str, max_pixels: int, alpha: bool) -> Ima
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        return _TURNS.get(image.getexif().get(0x0112))
+        return _TURNS.get(image.getexif().get(0x0112, 1))
     except _DAMAGED:  # a broken EXIF block says nothing about the pixels
         return None
 
@@ -260,9 +260,9 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     """The image with an embedded profile converted to sRGB, where that can be done."""
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":  # TIFF; Pillow has no plain conversion for it
-        return ImageCms.profileToProfile(
-            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        own, srgb = (ImageCms.createProfile(space) for space in ("LAB", "sRGB"))
+        transform = ImageCms.buildTransform(own, srgb, "LAB", "RGB")
+        return transform.apply(image)
     if not isinstance(profile, bytes) or not profile:
         return image
     alpha = None
@@ -276,7 +276,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         transform = ImageCms.buildTransform(own, srgb, colors.mode, "RGB")
         if colors.mode == "RGB" and _changes_nothing(transform):
             return image
-        colors = ImageCms.applyTransform(colors, transform)
+        colors = transform.apply(colors)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image  # a damaged profile, or one for another number of channels
     if alpha is not None:
@@ -296,7 +296,7 @@ def _see_through(image: Image.Image) -> bool:
     """Whether some pixel is not opaque."""
     if not image.has_transparency_data:
         return False
-    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

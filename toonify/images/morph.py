@@ -67,7 +67,7 @@ def _flows(photo: np.ndarray, toon: np.ndarray) -> np.ndarray:
     h, w = gray[0].shape
     if min(h, w) < 16:  # too narrow for the flow's patches
         return np.zeros((1, 1, 4), np.float32)
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     engine.setFinestScale(1)
     there = engine.calc(gray[0], gray[1], None)
     back = engine.calc(gray[1], gray[0], None)

@@ -142,7 +142,7 @@ def refine(
         optimizer.param_groups[0]["lr"] = learning_rate * ramp(step / steps)
         w = (origin + offset * perceptual_model.w_std)[:, rows]
         drawn = generator.synthesis(w, side)
-        if step in full_res_steps:
+        if full_resolution_synthesis and step in full_res_steps:
             with torch.no_grad():
                 more = (
                     F.interpolate(full_resolution_synthesis(w), size=(side, side), mode="area")

@@ -68,7 +68,9 @@ class InvertedResidual(nn.Module):
         super().__init__()
         wide = inputs * expand
         self.skip = inputs == outputs
-        layers = [] if expand == 1 else [ConvNormLReLU(inputs, wide, kernel=1, eps=eps)]
+        layers: list[nn.Module] = []
+        if expand != 1:
+            layers.append(ConvNormLReLU(inputs, wide, kernel=1, eps=eps))
         layers += [
             ConvNormLReLU(wide, wide, groups=wide, bias=True, eps=eps),
             nn.Conv2d(wide, outputs, 1, bias=False),

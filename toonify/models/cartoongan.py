@@ -61,9 +61,8 @@ class CartoonGANGenerator(Network):
         self.down_1 = Scaled(2 * c, nn.Conv2d(c, 2 * c, 3, stride=2, padding=1))
         self.down_2 = Scaled(4 * c, nn.Conv2d(2 * c, 4 * c, 3, stride=2, padding=1))
         self.body = nn.Sequential(*[Residual(4 * c) for _ in range(depth)])
-        twice = dict(kernel_size=3, stride=2, padding=1, output_padding=1)
-        self.up_1 = Scaled(2 * c, nn.ConvTranspose2d(4 * c, 2 * c, **twice))
-        self.up_2 = Scaled(c, nn.ConvTranspose2d(2 * c, c, **twice))
+        self.up_1 = Scaled(2 * c, nn.ConvTranspose2d(4 * c, 2 * c, 3, 2, 1, output_padding=1))
+        self.up_2 = Scaled(c, nn.ConvTranspose2d(2 * c, c, 3, 2, 1, output_padding=1))
         self.out_layer = nn.Sequential(Reflected(c, 3, 7), nn.Tanh())
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:

@@ -94,7 +94,7 @@ class Encoder(Network):
             x = self.backbone[stage](x)
             if stage in (MIDDLE, DEEP):
                 found[stage] = x
-        size = found[DEEP].shape[-2:]
+        size = (found[DEEP].shape[-2], found[DEEP].shape[-1])
         parts = (self.coarse(found[COARSE]), self.middle(found[MIDDLE]), self.deep(found[DEEP]))
         x = torch.cat([F.adaptive_avg_pool2d(part, size) for part in parts], 1)
         x = F.leaky_relu(self.join(F.leaky_relu(x, 0.2)), 0.2)

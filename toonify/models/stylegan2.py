@@ -143,6 +143,8 @@ class StyledConv(nn.Module):
     `noise_const` (R, R) is the noise of `noise="const"`; all channels get the same.
     """
 
+    noise_const: torch.Tensor
+
     def __init__(self, inputs, outputs, resolution, w_dim, up=1, limit=None):
         super().__init__()
         self.up, self.limit = up, limit

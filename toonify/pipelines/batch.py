@@ -61,7 +61,9 @@ def draw_all(
     workers = min(cores(), MAX_WORKERS) + 1
     before = torch.get_num_threads()
     # Torch counts its threads for each thread that calls it.
-    own = {} if threads is None else {"initializer": torch.set_num_threads, "initargs": (threads,)}
+    own: dict[str, Any] = {}
+    if threads is not None:
+        own = {"initializer": torch.set_num_threads, "initargs": (threads,)}
     pool = ThreadPoolExecutor(workers, "photo", **own)
     begun: collections.deque = collections.deque()
     held = 0

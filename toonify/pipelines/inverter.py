@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -26,7 +27,7 @@ class Inverter:
         self.folder = encoder
         self.device = device
         self._lock = lock
-        self._encoder: torch.nn.Module | None = None
+        self._encoder: Any | None = None
         self._engine: Engine | None = None
         self._perceptual_model: inversion.PerceptualModel | None = None
 
@@ -34,7 +35,7 @@ class Inverter:
         """Whether a face can be found with so many steps of refinement."""
         return self.folder is not None or steps > 0
 
-    def check(self, base: torch.nn.Module, steps: int, needed: bool = True) -> None:
+    def check(self, base: Any, steps: int, needed: bool = True) -> None:
         """ValueError for an encoder that is another base's, or if a face is `needed` and none can
         be found."""
         if needed and not self.can_invert(steps):
@@ -54,7 +55,7 @@ class Inverter:
 
     def invert(
         self,
-        base: torch.nn.Module,
+        base: Any,
         crop: Image.Image,
         steps: int = 0,
         *,
@@ -92,7 +93,7 @@ class Inverter:
             )
         return refined.cpu()
 
-    def perceptual_model(self, base: torch.nn.Module):
+    def perceptual_model(self, base: Any):
         """What leads a refinement: the encoder, or what does without one.
 
         The bundled encoder's first half, which has never seen a generator, compares the pictures.
@@ -105,7 +106,7 @@ class Inverter:
                 self._perceptual_model = inversion.make_perceptual_model(base, eyes.perceive)
             return self._perceptual_model
 
-    def encoder(self) -> torch.nn.Module:
+    def encoder(self) -> Any:
         """The encoder's network, loaded once; ValueError if there is none."""
         with self._lock:
             if self._encoder is None:
@@ -116,14 +117,16 @@ class Inverter:
 
     def engine(self) -> Engine:
         """What finds w+ (1, L, D) of a face (1, 3, 256, 256)."""
+        folder = self.folder
+        assert folder is not None
         with self._lock:
             if self._engine is None:
-                key = hub.fingerprint(hub.weights_file(self.folder), NETWORK_CODE)
+                key = hub.fingerprint(hub.weights_file(folder), NETWORK_CODE)
                 shape = (1, 3, inversion.SIDE, inversion.SIDE)
                 self._engine = open_engine(key, self.encoder, self.device, shape)
             return self._engine
 
-    def load(self, folder: Path) -> torch.nn.Module:
+    def load(self, folder: Path) -> Any:
         """The encoder in a folder."""
         from toonify.models import Encoder
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,8 +19,10 @@ FORMATS = ("GIF", "WEBP", "PNG")
 SUFFIXES = {".gif": "gif", ".webp": "webp", ".png": "apng", ".apng": "apng"}
 _DEFAULT_MS = 100  # what browsers make of a GIF's delay of 0 or 10 ms
 # What Pillow raises on damaged files.
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, LookupError, struct.error)
-_DAMAGED = (*_DAMAGED, TypeError, ArithmeticError, MemoryError, Image.DecompressionBombError)
+_DAMAGED = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError),
+    *(MemoryError, struct.error, Image.DecompressionBombError),
+)
 
 
 def is_animation(path: Path) -> bool:
@@ -131,13 +134,13 @@ class AnimationWriter:
         self._size = animation_size(size, suffix)
         self._scaler = VideoReformatter()
         self._unit = 10 if self.kind == "gif" else 1  # ms
-        self._written = None  # units, time of the last frame
+        self._written: int | None = None  # units, time of the last frame
         self.left_out = 0
         self._container = av.open(
             str(file), "w", format=self.kind, options=options(self.kind, plays, last_ms)
         )
         codec = {"gif": "gif", "webp": "libwebp_anim", "apng": "apng"}[self.kind]
-        self._stream = self._container.add_stream(codec, rate=1000 // self._unit)
+        self._stream: Any = self._container.add_stream(codec, rate=1000 // self._unit)
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = {"gif": "pal8", "webp": "yuv420p", "apng": "rgb24"}[self.kind]
         self._stream.codec_context.time_base = Fraction(self._unit, 1000)
@@ -181,14 +184,16 @@ class AnimationWriter:
         colors = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
         palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
         palette[: len(colors), 1:] = colors
-        return av.VideoFrame.from_ndarray((np.asarray(picture), palette), "pal8")
+        indexed: Any = (np.asarray(picture), palette)
+        return av.VideoFrame.from_ndarray(indexed, "pal8")
 
 
 def animation_size(size: tuple[int, int], suffix: str) -> tuple[int, int]:
     """What size an animation has for frames of `size`: a GIF's longer side is bounded."""
     if suffix != ".gif" or max(size) <= GIF_SIDE:
         return size
-    return tuple(max(1, round(side * GIF_SIDE / max(size))) for side in size)
+    width, height = (max(1, round(side * GIF_SIDE / max(size))) for side in size)
+    return width, height
 
 
 def options(kind: str, plays: int, last_ms: int) -> dict[str, str]:
@@ -226,7 +231,8 @@ def write_animation(
 
     Returns how many were left out for following too soon. The file is whole when this returns.
     """
-    writer, start = None, 0
+    writer: AnimationWriter | None = None
+    start = 0
     ms = about.time_base * 1000
     try:
         for frame in frames:
@@ -239,5 +245,6 @@ def write_animation(
         if writer is not None:
             writer.abort()
         raise
+    assert writer is not None
     writer.close((end - start) * ms)
     return writer.left_out

@@ -142,6 +142,7 @@ def others_of(source, copied: list) -> Iterator[av.Packet]:
 
 def place_of(packet: av.Packet) -> Fraction:
     """When the packet is needed, in seconds."""
+    assert packet.dts is not None and packet.time_base is not None
     return packet.dts * packet.time_base
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -115,7 +116,7 @@ class SegmentStore:
         for rest in self.folder.glob("writing.*"):
             rest.unlink()
         self.segments = [Segment.of(file) for file in segments]
-        self.found = written["found"] if segments else {}
+        self.found = written["found"] if segments and written else {}
 
     def note(self, **found) -> None:
         """Keeps what was found out about the clip for a run that goes on."""
@@ -168,7 +169,7 @@ class SegmentStore:
         """All packets of the segments in order, at their times in the clip, in its unit."""
         for segment in self.segments:
             with av.open(str(segment.file)) as container:
-                (stream,) = container.streams.video
+                stream: Any = container.streams.video[0]
                 for packet in container.demux(stream):
                     if packet.pts is None:
                         continue
@@ -184,7 +185,7 @@ class SegmentStore:
         """When the last frame is shown and for how long; without pixels."""
         segment = self.segments[-1]
         with av.open(str(segment.file)) as container:
-            (stream,) = container.streams.video
+            stream: Any = container.streams.video[0]
             packets = [p for p in container.demux(stream) if p.pts is not None]
             scale = stream.time_base / unit
             at, lasts = round(packets[-1].pts * scale), round(packets[-1].duration * scale)
@@ -194,7 +195,7 @@ class SegmentStore:
         """All frames of the segments."""
         for segment in self.segments:
             with av.open(str(segment.file)) as container:
-                (stream,) = container.streams.video
+                stream: Any = container.streams.video[0]
                 for picture in container.decode(stream):
                     scale = stream.time_base / unit
                     at = round(picture.pts * scale) + segment.start
@@ -212,7 +213,7 @@ class SegmentWriter:
         self._lengths: dict[int, int] = {}
         scale = {"video_track_timescale": str(unit.denominator)}
         self.container = av.open(str(file), "w", options=scale)
-        self._stream = self.container.add_stream(codec.name, options=dict(codec.options))
+        self._stream: Any = self.container.add_stream(codec.name, options=dict(codec.options))
         height, width = first.pixels.shape[:2]
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = codec.form

@@ -23,7 +23,7 @@ class Motion:
     """Where places of one picture lay in the one before, from small copies of both."""
 
     def __init__(self):
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._before: np.ndarray | None = None
 
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -79,6 +79,7 @@ class FrameReuser:
         known = cv2.erode(inside(flow), np.ones((5, 5), np.uint8))
         if (change * known).max() > _UNCHANGED or np.abs(flow).max() > _SLOW:
             return None
+        assert self._drawn is not None
         self._reused += 1
         if not flow.any():
             return self._drawn

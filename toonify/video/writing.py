@@ -64,7 +64,8 @@ def write_film(frames: Iterable[Image.Image], file: Path, fps: int) -> None:
                 stream.options = {"crf": "18"}
             even = frame.convert("RGB").crop((0, 0, stream.width, stream.height))
             container.mux(stream.encode(av.VideoFrame.from_image(even)))
-        container.mux(stream.encode())
+        if stream is not None:
+            container.mux(stream.encode())
 
 
 def write_animation(frames: Iterable[Image.Image], file: Path, fps: int) -> None:
