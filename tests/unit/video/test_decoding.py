@@ -26,12 +26,12 @@ def copied(source, target):
     """The clip read and written again without any drawing; what people are told."""
     clip, suffix = open_video(source), muxing.check_suffix(target)
     told = muxing.check_sound(clip, suffix)
-    with SegmentStore(target, {}) as segments:
+    with SegmentStore(target, {}) as store:
         codec, about = muxing.codec_for(suffix, 10), clip.about
-        for _ in segments.write(clip.frames(), codec, about.time_base, about.colors):
+        for _ in store.write(clip.frames(), codec, about.time_base, about.colors):
             pass
-        told += muxing.join(segments, clip, target, suffix)
-    assert not segments.folder.exists()
+        told += muxing.join(store, clip, target, suffix)
+    assert not store.folder.exists()
     return told
 
 
@@ -107,10 +107,10 @@ def test_colors_come_through_with_their_tags(tmp_path, matrix, full):
     """Each way of coding colors is undone on the way in, and used and said on the way out."""
     colors = Colors(matrix, matrix, matrix, full)
     flat = np.full((64, 96, 3), (200, 60, 30), np.uint8)
-    with SegmentStore(tmp_path / "source.mp4", {}) as segments:
+    with SegmentStore(tmp_path / "source.mp4", {}) as store:
         frames = [segments.Frame(at, 1, flat) for at in range(4)]
-        list(segments.write(frames, segments.h264(5), Fraction(1, 25), colors))
-        segments.segments[0].file.rename(tmp_path / "source.mp4")
+        list(store.write(frames, segments.h264(5), Fraction(1, 25), colors))
+        store.segments[0].file.rename(tmp_path / "source.mp4")
     copied(tmp_path / "source.mp4", tmp_path / "target.mp4")
     for name in ("source.mp4", "target.mp4"):
         clip = open_video(tmp_path / name)
@@ -269,16 +269,16 @@ def test_pieces_of_other_settings_are_not_mixed(tmp_path):
     clip = open_video(make_clip(tmp_path / "source.mp4", sound=None))
 
     def begin(plan, **options):
-        with SegmentStore(tmp_path / "out.mp4", plan, **options) as segments:
-            writing = segments.write(
+        with SegmentStore(tmp_path / "out.mp4", plan, **options) as store:
+            writing = store.write(
                 clip.frames(), segments.h264(30), clip.about.time_base, clip.about.colors
             )
-            segments.note(scale=0.5)
-            before = segments.frames
+            store.note(scale=0.5)
+            before = store.frames
             for _ in range(5):
                 next(writing)
             writing.close()
-            assert segments.found == {"scale": 0.5}
+            assert store.found == {"scale": 0.5}
             raise KeyboardInterrupt(before)
 
     def before(*args, **options):
