@@ -52,7 +52,8 @@ def normals(seeds: Iterable[int], salt: int, *shape: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def accept_old_names(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -42,6 +42,8 @@ class MappingNetwork(nn.Module):
     `w_avg` (w_dim,) is the mean of w, kept by training and used by truncation.
     """
 
+    w_avg: torch.Tensor
+
     def __init__(self, z_dim: int = 512, w_dim: int = 512, layers: int = 8, lr_mul: float = 0.01):
         super().__init__()
         self.layers = layers

@@ -111,7 +111,7 @@ class AnimeGANPipeline(SavingMixin):
         Example:
             >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
             >>> toon = pipe("portrait.jpg", faces="largest", strength=0.8)
-            >>> toon.image.size, toon.drawn_faces
+            >>> toon.image.size, len(toon.faces)
             ((512, 512), 1)
         """
         options = DrawOptions.merge(options, keywords)

@@ -78,7 +78,7 @@ class StyleGANPipeline(SavingMixin):
         self.directions: dict[str, latents.Direction] = {}
         if (base / hub.DIRECTIONS).is_file():
             self.directions = latents.load_directions(base / hub.DIRECTIONS)
-        self._networks: dict[Path, torch.nn.Module] = {}
+        self._networks: dict[str | Path, Any] = {}
         self._engines: collections.OrderedDict[LayerSwap | None, Engine] = collections.OrderedDict()
         self._lock = threading.RLock()
         self.inverter = Inverter(encoder, self.device, self._lock)
@@ -150,10 +150,10 @@ class StyleGANPipeline(SavingMixin):
             ValueError: an option has a wrong value.
         """
         options = PortraitOptions.merge(options, keywords)
-        given = latent if isinstance(latent, (list, tuple)) else [latent] * (latent is not None)
-        self.check_options(options, len(given))
+        several = [] if latent is None else [latent] if isinstance(latent, torch.Tensor) else latent
+        self.check_options(options, len(several))
         swap = swap_for(style, options.blend, options.blend_width, options.shape_from)
-        given = [self.to_w_plus(one) for one in given]
+        given = [self.to_w_plus(one) for one in several]
         for one in given:
             if len(one) != 1:
                 raise ValueError(f"latent has {len(one)} faces: expected one, or a list of such")
@@ -436,7 +436,7 @@ class StyleGANPipeline(SavingMixin):
         """The mean face (D,)."""
         return self.network("base").mapping.w_avg.cpu()
 
-    def network(self, part: str | Path) -> torch.nn.Module:
+    def network(self, part: str | Path) -> Any:
         """The network of a part, "base" or "encoder", or in a toon's folder; loaded once."""
         if part == "encoder":
             return self.inverter.encoder()
@@ -469,7 +469,7 @@ class StyleGANPipeline(SavingMixin):
         key = f"{hub.fingerprint(*files, *NETWORK_CODE)} {swap}" if common else None
         return open_engine(key, lambda: self.generator(swap).synthesis, self.device, shape)
 
-    def generator(self, swap: LayerSwap | None) -> torch.nn.Module:
+    def generator(self, swap: LayerSwap | None) -> Any:
         """The base for None, else base and toon blended, in torch."""
         if swap is None:
             return self.network("base")

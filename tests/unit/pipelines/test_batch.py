@@ -200,7 +200,7 @@ def test_one_photo_is_drawn_by_every_core_and_many_by_one_each(toy_style, monkey
     monkeypatch.setattr(engines, "cores", lambda: 2)
     pipe = AnimeGANPipeline.from_pretrained(toy_style, device="cpu")
     opened = []
-    monkeypatch.setattr(pipe.engine, "spread", lambda: opened.append(1) or pipe.engine)
+    monkeypatch.setattr(pipe.engine, "for_throughput", lambda: opened.append(1) or pipe.engine)
     small = photo.resize((48, 48))
     assert len(list(pipe.map([small], faces="none"))) == 1
     assert opened == []
