@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
-from toonify.video.decoding import open_clip
+from toonify.video.decoding import open_video
 from training.core import records
 from training.data.images import is_picture
 from training.prepare import likeness
@@ -73,7 +73,7 @@ def survey(video, crop_bars: bool) -> tuple[float, tuple[float, float, float, fl
     def small(pixels: np.ndarray) -> np.ndarray:
         return likeness.shrink(pixels, likeness.WORKING_SIDE)
 
-    pictures = [small(pixels) for pixels in video.glances(48)]
+    pictures = [small(pixels) for pixels in video.sample_frames(48)]
     if len(pictures) < 24:
         pictures, wanted = [], 0.0
         for at, pixels in timed_frames(video):
@@ -183,7 +183,7 @@ def read_video(path: Path, collection: Collection, choice: Choice) -> int:
     if record["done"]:
         collection.report(f"{path.name}: read before, {record['taken']} pictures")
         return 0
-    video = open_clip(path)
+    video = open_video(path)
     if "box" not in record:
         record["sharpness"], record["box"] = survey(video, choice.crop_bars)
     collection.record[path.stem] = record
