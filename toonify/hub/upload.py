@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from toonify import hub
 from toonify.hub import saving
@@ -347,8 +348,8 @@ def may_have_committed(error: Exception) -> bool:
     if isinstance(error, json.JSONDecodeError):  # the client reads an error of its card check so
         return False
     try:
-        request = error.response.request if hasattr(error, "response") else error.request
-        return "/commit/" in request.url.path
+        response: Any = getattr(error, "response", error)
+        return "/commit/" in response.request.url.path
     except RuntimeError:  # of an answer cut half-way nobody noted the question
         return True
 

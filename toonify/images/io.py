@@ -271,9 +271,9 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             image = image.convert("RGBA")
             alpha = image.getchannel("A")
         colors = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         srgb = ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(own, srgb, colors.mode, "RGB")
+        transform = ImageCms.buildTransform(embedded, srgb, colors.mode, "RGB")
         if colors.mode == "RGB" and _changes_nothing(transform):
             return image
         colors = transform.apply(colors)

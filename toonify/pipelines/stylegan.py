@@ -170,6 +170,7 @@ class StyleGANPipeline(SavingMixin):
             draw_toon = self.engine(swap) if chosen else None
         portraits = []
         for number, face in enumerate(chosen):
+            assert draw_toon is not None
             share = 0.85 / len(chosen)
             begin = 0.1 + share * number
             with clock(f"invert {number + 1}", begin, f"Finding face {number + 1} in w"):
@@ -440,7 +441,7 @@ class StyleGANPipeline(SavingMixin):
         """The network of a part, "base" or "encoder", or in a toon's folder; loaded once."""
         if part == "encoder":
             return self.inverter.encoder()
-        folder = self.folder if part == "base" else part
+        folder = self._require_folder() if part == "base" else part
         with self._lock:
             if folder not in self._networks:
                 from toonify.models import FACE_MODELS
@@ -462,7 +463,8 @@ class StyleGANPipeline(SavingMixin):
     def open(self, swap: LayerSwap | None) -> Engine:
         """An engine made anew. The common ones are kept on disk, others would fill it."""
         shape = (1, self.num_ws, self._dimensions)
-        files = [hub.weights_file(self.folder), self.folder / hub.CONFIG]
+        folder = self._require_folder()
+        files = [hub.weights_file(folder), folder / hub.CONFIG]
         common = swap is None or swap == swap_for(swap.style)
         if swap is not None:
             files.append(hub.weights_file(hub.resolve_model(swap.style)))

@@ -200,7 +200,8 @@ class ToonGANPipeline(SavingMixin):
         Raises ValueError for what is no latent of this network.
         """
         self.check_styled("load_latent")
-        return latents.load_latent(source, *self.generator.synthesis.shape, self.name)
+        num_ws, w_dim = self.generator.synthesis.shape
+        return latents.load_latent(source, num_ws, w_dim, self.name)
 
     def match_photo(self, photo: str | Path | bytes | Image.Image) -> MatchedFace:
         """Finds a cartoon face with the attributes of the largest face in a photo.

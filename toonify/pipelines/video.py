@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -217,7 +217,7 @@ class Run:
                 scales.append(self.pipeline.drawing_scale(photo, found))
         return float(np.median(scales or sizes or [1.0]))
 
-    def frames(self, meter: FlickerMeter | None) -> Iterator[Frame]:
+    def frames(self, meter: FlickerMeter | None) -> Generator[Frame, None, None]:
         """Reads, draws, steadies and compresses, each ahead of the next on a thread of its own.
 
         Yields every frame that has been compressed.
@@ -290,7 +290,9 @@ class Run:
         least = self.pipeline.least_eye_distance(self.scale) * (FIRM if before else 1.0)
         return frontal_eye_distance(face) * self.scale < least
 
-    def stabilized(self, drawings: Iterator[Drawn], meter: FlickerMeter | None) -> Iterator[Frame]:
+    def stabilized(
+        self, drawings: Iterator[Drawn], meter: FlickerMeter | None
+    ) -> Generator[Frame, None, None]:
         """The frames as they will be seen."""
         stabilizer = Stabilizer() if self.options.stabilize else None
         for drawn in drawings:

@@ -140,7 +140,8 @@ class AnimationWriter:
             str(file), "w", format=self.kind, options=options(self.kind, plays, last_ms)
         )
         codec = {"gif": "gif", "webp": "libwebp_anim", "apng": "apng"}[self.kind]
-        self._stream: Any = self._container.add_stream(codec, rate=1000 // self._unit)
+        stream: Any = self._container.add_stream(codec, rate=1000 // self._unit)
+        self._stream = stream
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = {"gif": "pal8", "webp": "yuv420p", "apng": "rgb24"}[self.kind]
         self._stream.codec_context.time_base = Fraction(self._unit, 1000)

@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 _WAIT_S = 0.1  # how long a step that is to stop may still wait for room
 
 
-def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item]:
+def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
     """The same items in order, made by another thread, at most `depth` before they are wanted.
 
     An error of that thread is raised here, in its place. When this iterator is closed, the thread

@@ -213,7 +213,8 @@ class SegmentWriter:
         self._lengths: dict[int, int] = {}
         scale = {"video_track_timescale": str(unit.denominator)}
         self.container = av.open(str(file), "w", options=scale)
-        self._stream: Any = self.container.add_stream(codec.name, options=dict(codec.options))
+        stream: Any = self.container.add_stream(codec.name, options=dict(codec.options))
+        self._stream = stream
         height, width = first.pixels.shape[:2]
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = codec.form

@@ -1,6 +1,7 @@
 """Keeps a drawn clip steady, and measures how much it flickers."""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import cv2
 import numpy as np
@@ -40,8 +41,8 @@ class Motion:
         if min(now.shape[:2]) < 16:  # too narrow for the flow's patches
             flow = np.zeros((*now.shape[:2], 2), np.float32)
         else:
-            gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before)]
-            flow = self._flow.calc(*gray, None)
+            new, old = (cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (now, before))
+            flow = self._flow.calc(new, old, cast(np.ndarray, None))
         length = np.linalg.norm(flow, axis=2)
         flow *= np.clip(2.0 * length / _STILL - 1.0, 0.0, 1.0)[..., None]
         then, now = (
