@@ -140,8 +140,9 @@ def check_write_access(repo_id: str) -> None:
         with request_timeout(hub.HUB_TIMEOUT):
             user = HfApi().whoami(token)
     except (OSError, httpx2.HTTPError, json.JSONDecodeError) as error:
-        if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
-            raise permission_error(error.response.status_code, repo_id) from error
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        if status in (401, 403):
+            raise permission_error(status, repo_id) from error
         raise ConnectionError(hub.describe_hub_error(error)) from error
     role = user.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
