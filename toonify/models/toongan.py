@@ -113,6 +113,8 @@ class ConditionalMapping(MappingNetwork):
     these, brows moved w a seventeenth as far as hair, and were hardly learned.
     """
 
+    chances: torch.Tensor
+
     def __init__(self, z_dim: int, w_dim: int, layers: int, num_classes: tuple[int, ...]):
         # The learning rate of the rest, as classes must be learned and not only noise be shaped.
         super().__init__(z_dim, w_dim, layers, lr_mul=1.0)
@@ -181,10 +183,11 @@ class ToonGANGenerator(Network):
                 f"num_classes={num_classes}: expected 2 or more of each attribute, and at most"
                 f" z_dim={z_dim} in all"
             )
-        if num_classes:
-            self.mapping = ConditionalMapping(z_dim, w_dim, mapping_layers, tuple(num_classes))
-        else:
-            self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers)
+        self.mapping: MappingNetwork = (
+            ConditionalMapping(z_dim, w_dim, mapping_layers, tuple(num_classes))
+            if num_classes
+            else MappingNetwork(z_dim, w_dim, mapping_layers)
+        )
         self.synthesis = Synthesis(resolution, tuple(channels), w_dim)
         self.num_ws = self.synthesis.shape[0]
         self.resolution = resolution
