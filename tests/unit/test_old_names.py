@@ -7,7 +7,7 @@ import torch
 
 import toonify
 from toonify import hub, latents, models
-from toonify.cli.convert import current_mode
+from toonify.cli.convert import read_mode
 from toonify.models import MODELS, AnimeGANGenerator, DCGANGenerator
 from toonify.pipelines import StyleGANPipeline, ToonGANPipeline
 
@@ -70,5 +70,5 @@ def test_upsampling_modes(old, new, tmp_path, capsys):
     ):
         with pytest.warns(DeprecationWarning, match=f"upsample='{old}' is now '{new}'"):
             assert load().config.upsample == new
-    assert current_mode(None, None, old) == new
+    assert read_mode(None, None, old) == new
     assert f"--upsample {old} is now {new}" in capsys.readouterr().err
