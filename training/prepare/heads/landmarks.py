@@ -66,7 +66,7 @@ def _jaw(face):
     """From ear to ear below the face: the base, seen from its inside."""
     turn = np.linspace(-1, 1, 17)
     s = face.shape
-    bottom = s.chin[1] - s.chin_radius * 0.45
+    bottom = s.chin[1] - s.chin_radius * 0.8
     y = bottom - (bottom - s.ear[1] + 0.05) * np.abs(turn) ** 1.7
     angle = turn * np.radians(95)
     direction = np.stack([np.sin(angle), np.zeros(17), np.cos(angle)], -1)
