@@ -214,7 +214,7 @@ def rusage_unit() -> int:
 
 
 def run(benchmark: Benchmark, rounds: int | None = None) -> dict[str, Figures]:
-    """Runs a benchmark, of `rounds` turns each if told so: figures by case."""
+    """Runs a benchmark, of `rounds` turns each if given: figures by case."""
     with contextlib.ExitStack() as stack:
         workers = []
         for case in benchmark.cases:

@@ -18,7 +18,7 @@ from torch import nn
 from toonify.files import atomic_write
 
 # OpenVINO reports its use to Google Analytics from the moment it is imported, unless this module of
-# its is missing; then it uses a stub of its own. A photo app tells nobody that it runs.
+# its is missing; then it uses a stub of its own. A photo app sends no telemetry.
 cast(dict, sys.modules).setdefault("openvino_telemetry", None)
 
 try:
@@ -334,7 +334,7 @@ def read_blob(core: "openvino.Core", file: Path, settings: dict):
 
 
 def write_blob(file: Path, compiled) -> None:
-    """Keeps the compiled graph; under another name first, so that nobody reads half a file."""
+    """Keeps the compiled graph, written atomically so that no process reads half a file."""
     blob = compiled.export_model().getvalue()
     # A cache that cannot be written costs time at the next start and nothing else.
     with contextlib.suppress(OSError), atomic_write(file) as temporary:

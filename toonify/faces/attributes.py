@@ -171,7 +171,7 @@ def hair_of(face: Measured, skin: np.ndarray, visible: np.ndarray | None) -> np.
 
 
 def read_hair(hair: np.ndarray) -> AttributeReading | None:
-    """Of dark hair only, by its lightness; whether fair hair is there cannot be told."""
+    """Of dark hair only, by its lightness; fair hair cannot be detected so."""
     return beyond(float(hair[0]), DARK_HAIR, math.inf, 20, "dark hair", hexadecimal(hair))
 
 

@@ -50,7 +50,7 @@ def publish(
     `files` are what `plan` gave, if it was asked already.
 
     What an older commit has of another kind of weights, directions or figures goes with it, so
-    that nobody draws with half of the old model.
+    that no one gets half of the old model.
     """
     check_name(repo_id)
     files = plan(folder, repo_id) if files is None else files
@@ -130,7 +130,7 @@ def check_write_access(repo_id: str) -> None:
     """PermissionError if the user's token cannot write to the owner of `repo_id`; one request.
 
     Raises:
-        ConnectionError: the Hub does not answer, so that nobody knows.
+        ConnectionError: the Hub does not answer.
     """
     import httpx2
     from huggingface_hub import HfApi
@@ -351,7 +351,7 @@ def may_have_committed(error: Exception) -> bool:
     try:
         response: Any = getattr(error, "response", error)
         return "/commit/" in response.request.url.path
-    except RuntimeError:  # of an answer cut half-way nobody noted the question
+    except RuntimeError:  # a truncated response has no request
         return True
 
 

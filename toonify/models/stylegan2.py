@@ -65,7 +65,7 @@ def tent(like: torch.Tensor) -> torch.Tensor:
     """The filter [1, 3, 3, 1] along both axes for each channel of `like`: (C, 1, 4, 4), sum 4.
 
     Its sum makes up for the zeros between the pixels of a doubled picture. It is computed, not
-    stored: so no checkpoint has to carry it, and no device has to be told of it.
+    stored: so no checkpoint has to carry it, and it needs no move between devices.
     """
     taps = 1 - (torch.arange(4, dtype=like.dtype, device=like.device) / 2 - 0.75).abs()
     channels = int(like.shape[1])  # else a traced network would shape its filter as it runs

@@ -21,7 +21,7 @@ from toonify.engines import cores
 MAX_WORKERS = 8  # beyond these the detector, which looks at one photo at a time, has no time left
 AHEAD = 2  # photos begun or drawn and not yet asked for, per worker
 HELD_PIXELS = images.MAX_PIXELS  # of those photos together: many take no more memory than one may
-UNKNOWN_PIXELS = 12_000_000  # a photo's, where they can't be told before it is opened
+UNKNOWN_PIXELS = 12_000_000  # a photo's, where they are unknown until it is opened
 
 # What may be wrong with one photo, or with memory and disk while it is drawn. Torch and OpenVINO
 # say that they run out of memory by RuntimeError.
@@ -87,7 +87,7 @@ def draw_all(
 def draw_one(
     draw: Callable, photo, finish: Callable | None, stop: threading.Event
 ) -> Outcome | None:
-    """The outcome of one photo; None if nobody wants it any more."""
+    """The outcome of one photo; None if the caller has stopped."""
     try:
         toon = draw(photo)
         if stop.is_set():

@@ -178,7 +178,7 @@ class StyleGANPipeline(SavingMixin):
                 if number < len(given):
                     found_w = given[number]
                 else:
-                    told = functools.partial(tell_refining, clock.progress, begin, share)
+                    report = functools.partial(tell_refining, clock.progress, begin, share)
                     visible = torch.from_numpy(inside(crop, photo.size, self.compared))
                     # A small base draws less of the face than is looked at.
                     small = self.resolution < inversion.SIDE
@@ -187,7 +187,7 @@ class StyleGANPipeline(SavingMixin):
                         seen.image,
                         options.refine_steps,
                         visible=visible,
-                        progress=told,
+                        progress=report,
                         cancelled=cancelled,
                     )
             with clock(f"draw {number + 1}", begin + 0.8 * share, f"Drawing face {number + 1}"):
@@ -270,7 +270,7 @@ class StyleGANPipeline(SavingMixin):
 
         Without an encoder the steps begin at the mean face. `crop` is square RGB of any size, and
         looked at with 256 px; refinement compares `compared` px, and leaves out where `visible`
-        (compared, compared) is 0. `progress` is told a fraction; when `cancelled()` turns true,
+        (compared, compared) is 0. `progress` gets a fraction; when `cancelled()` turns true,
         what is reached is returned. ValueError for steps below 0, or 0 without an encoder.
         """
         return self.inverter.invert(
@@ -356,7 +356,7 @@ class StyleGANPipeline(SavingMixin):
     def load_latent(self, source: str | Path | bytes) -> torch.Tensor:
         """w+ (1, L, D) from the path or bytes of a `.safetensors` or an older `.npz`.
 
-        The file may come from anybody.
+        The file may come from an untrusted source.
 
         Raises ValueError for what is no latent of this base generator.
         """

@@ -1,4 +1,4 @@
-"""ToonGAN: a seed goes in, a cartoon face that nobody has seen comes out; and faces made of it."""
+"""ToonGAN: a seed goes in, a new cartoon face comes out; also edits, mixes and loops of it."""
 
 import dataclasses
 import hashlib
@@ -195,7 +195,7 @@ class ToonGANPipeline(SavingMixin):
     def load_latent(self, source: str | Path | bytes) -> torch.Tensor:
         """w+ (1, L, D) from the path or bytes of a `.safetensors` or an older `.npz`.
 
-        The file may come from anybody.
+        The file may come from an untrusted source.
 
         Raises ValueError for what is no latent of this network.
         """
@@ -245,7 +245,7 @@ class ToonGANPipeline(SavingMixin):
         # Half way to the mean face lies what is no variant of anything.
         truncation = 1.0 if self.attributes else MATCH_TRUNCATION
         latent = self.edited(self.latents(1, seed, truncation, choices), edits)
-        note = told(bool(found), read, used)
+        note = describe_match(bool(found), read, used)
         return MatchedFace(latent, read, choices, edits, seed, truncation, note)
 
     twin = old_name_of("match_photo")
@@ -267,7 +267,7 @@ class ToonGANPipeline(SavingMixin):
         """Writes the way through all keys and back to the first as .mp4, .gif or .webp.
 
         `keys` are two or more w (K, D) or w+ (K, L, D), or a list of such; the clip has `frames`
-        pictures, `fps` a second, and can be played round and round. `progress` is told a fraction.
+        pictures, `fps` a second, and can be played round and round. `progress` gets a fraction.
         Returns the path; ValueError as `latents.around` and `video.write_video`.
         """
         if not isinstance(keys, torch.Tensor):
@@ -307,7 +307,7 @@ class ToonGANPipeline(SavingMixin):
         return latents.normals(range(seed, seed + n), Z, self.generator.config.z_dim)
 
     def _chosen(self, z: torch.Tensor, choices: Mapping[str, str] | None) -> list[torch.Tensor]:
-        """What else the mapping is told of z (1, D): its variants, some of them replaced."""
+        """The mapping's extra input for z (1, D): its classes, some of them replaced."""
         if not choices:
             return []
         chosen = self.generator.mapping.sample_classes(z)
@@ -398,7 +398,7 @@ def seed_of(photo: Image.Image) -> int:
     return int.from_bytes(digest[:8], "big") % SEEDS_OF_PHOTOS
 
 
-def told(face: bool, read: Mapping[str, AttributeReading], names: Sequence[str]) -> str:
+def describe_match(face: bool, read: Mapping[str, AttributeReading], names: Sequence[str]) -> str:
     """What a twin has of its portrait, which are the readings of these names, and what not."""
     if not face:
         return "No face was found: the photo as a whole chose a face by chance."
@@ -412,7 +412,7 @@ def told(face: bool, read: Mapping[str, AttributeReading], names: Sequence[str])
 def counted(
     pictures: Iterator[Image.Image], count: int, progress: Callable[[float], None]
 ) -> Iterator[Image.Image]:
-    """The same pictures; `progress` is told what part of them was asked for."""
+    """The same images; `progress` gets the share that was consumed."""
     for number, picture in enumerate(pictures, 1):
         yield picture
         progress(number / count)

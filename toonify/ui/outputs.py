@@ -1,4 +1,4 @@
-"""What is made for a visitor: files in folders that nobody can guess, and small images."""
+"""What is made for a visitor: files in folders with unguessable names, and small images."""
 
 import re
 import secrets

@@ -198,7 +198,7 @@ def animation_size(size: tuple[int, int], suffix: str) -> tuple[int, int]:
 
 
 def options(kind: str, plays: int, last_ms: int) -> dict[str, str]:
-    """What the muxer is told: how often it is shown, and how long the last frame."""
+    """Options of the muxer: how often the animation is shown, and how long the last frame."""
     if kind == "gif":
         loop = plays - 1 if plays else 0  # 0 for ever, -1 once
         return {"loop": str(loop or -1 if plays else 0), "final_delay": str(round(last_ms / 10))}

@@ -67,7 +67,7 @@ class Segment:
 
 
 class SegmentStore:
-    """The segments of the clip that will be `target`; a context in which nobody else writes them.
+    """The segments of the video that will be `target`; a context that locks out other writers.
 
     `plan` is what the drawing depends on. Segments of another plan are an error without
     `restart`. With `keep` the folder is left when the context ends by an error.

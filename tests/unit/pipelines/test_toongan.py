@@ -317,11 +317,11 @@ def test_no_face_is_an_answer(pipe):
 
 
 def test_what_is_told_of_a_twin_of_whom_nothing_was_read():
-    assert toongan.told(True, {}, []) == (
+    assert toongan.describe_match(True, {}, []) == (
         "A face by chance: it cannot be moved by what was read (nothing)."
     )
     read = {"smile": AttributeReading(1, 0.9, "a smile")}
-    assert toongan.told(True, read, ["smile"]) == "Taken from the photo: a smile."
+    assert toongan.describe_match(True, read, ["smile"]) == "Taken from the photo: a smile."
 
 
 def test_the_toys_directions_are_what_hub_says_without_torch(toy_faces):

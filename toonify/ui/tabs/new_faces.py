@@ -11,7 +11,7 @@ from toonify.ui.inputs import MAX_EDIT, SEED_DIGITS
 from toonify.ui.outputs import KEEP_S
 
 MAX_SEED = 10**SEED_DIGITS - 1
-# Lanes of their own: slow work elsewhere delays nobody here.
+# Lanes of their own: slow work elsewhere delays no one here.
 SWIFT: events.Options = {"concurrency_id": "faces", "concurrency_limit": 1}
 SLOW: events.Options = {"concurrency_id": "loops", "concurrency_limit": 1}
 HIDDEN: events.Options = {"show_progress": "hidden", **events.PRIVATE}

@@ -3,7 +3,7 @@
     python -m training.prepare.heads OUT --count N [--seed S] [--size 512] [--samples 48]
 
 Heads are sculpted from signed distance fields, groomed with strands and rendered by Blender's
-Cycles; no mesh, texture, photo or hair of anybody else is used. Head i depends on its seed alone:
+Cycles; no mesh, texture, photo or hair from elsewhere is used. Head i depends on its seed alone:
 the same seed gives the same head and the same picture. `attributes.py` says how the attributes are
 balanced, `table.py` which files a head has. Safe to run again and to stop at any time: only heads
 that are not whole are made.
