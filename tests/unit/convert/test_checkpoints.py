@@ -204,7 +204,8 @@ def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path, capsys, which, own
     message = refuse(capsys, place / "paprika.pt", tmp_path / "out" / "it")
     assert time.thread_time() - before < 1
     assert words in message and len(message) < 900
-    assert set(sys.modules) == modules
+    new = set(sys.modules) - modules  # a zip's names are decoded by a codec that loads on first use
+    assert all(name.startswith("encodings.") for name in new)
     assert list_names(tmp_path) == ["in"]
 
 
