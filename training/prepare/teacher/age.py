@@ -5,6 +5,7 @@ import numpy as np
 
 from training.prepare.teacher.face_mesh import EYES
 from training.prepare.teacher.filters import blur, dilate, lab_color
+from training.prepare.teacher.hair import is_gray
 from training.prepare.teacher.shapes import over, sample, spline, taper
 
 RIDGE_WIDTHS = (0.016, 0.028)  # units
@@ -56,7 +57,7 @@ def has_gray_hair(scene) -> bool:
     colors = [scene.hair_lab] if (scene.hair > 0.6).sum() > 0.15 * scene.u**2 else []
     if scene.beard is not None:
         colors.append(np.median(scene.beard.color[scene.beard.mask > 0.5], 0))
-    return any(color[0] > 38 and np.hypot(*color[1:]) < 9 for color in colors)
+    return any(color[0] > 38 and is_gray(color) for color in colors)
 
 
 def fit_line(scene, part: np.ndarray, depth: np.ndarray, shortest: float):

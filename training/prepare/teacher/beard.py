@@ -72,24 +72,28 @@ def find_beard(scene) -> Beard | None:
         "chin": ((y > top[1] + 0.02) | (x > half)) & (y > cheek_line),
     }
     allowed, force, pale = scene.canvas.zeros(), 0.0, False
-    chin_grown = False
-    for name, zone in parts.items():
+    grown = set()
+    for name in ("chin", "moustache", "chin"):  # the chin again: a moustache makes a beard likely
+        zone = parts[name]
         if zone.sum() < 50:
             continue
         colored, white, rough, dull = (
             float(value[zone].mean())
             for value in (evidence.colored, evidence.white, evidence.rough, evidence.dull)
         )
-        if name == "chin":
+        is_white = white > 1.0 and (rough > 0.35 or dull > 0.75) and dull > 0.45
+        if name == "chin" and grown:
+            is_colored = max(colored, white) > 0.6 and rough > 0.25
+            is_white |= is_colored and white > colored
+        elif name == "chin":
             is_colored = colored > 0.62 and rough > 0.25 and colored + rough > 1.15
-            chin_grown = is_colored
-        elif chin_grown:
+        elif grown:
             is_colored = colored > 0.75
         else:  # the shade under a nose is dark, but smooth
             is_colored = colored > 0.95 and rough > (0.75 if scene.tone[0] < 50 else 0.5)
-        is_white = white > 1.0 and (rough > 0.35 or dull > 0.75) and dull > 0.45
         if not is_colored and not is_white:
             continue
+        grown.add(name)
         force = max(force, float(np.clip((colored - 0.40) / 0.85, 0.3, 1)))
         if is_white:
             force = max(force, float(np.clip((white - 0.6) / 0.45, 0.3, 1)))

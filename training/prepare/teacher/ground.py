@@ -21,7 +21,8 @@ def reduced(rgb: np.ndarray, scale: float, paint) -> np.ndarray:
     """`paint` applied to a copy at `scale`, enlarged again."""
     height, width = rgb.shape[:2]
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
-    small = paint(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+    # Crisp edges of a small picture show steps when it is enlarged.
+    small = blur(paint(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), 0.7)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
 
 

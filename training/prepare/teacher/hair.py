@@ -25,6 +25,11 @@ def measure_color(scene) -> np.ndarray:
     return color
 
 
+def is_gray(color) -> bool:
+    """Whether a Lab color is that of gray or white hair; dull brown hair is darker."""
+    return bool(np.hypot(*color[1:]) < np.interp(color[0], [36, 60], [3.5, 8.0]) and color[0] > 30)
+
+
 def run_along(scene) -> np.ndarray:
     """Lab (H, W, 3) of the hair, smeared along its flow at half size."""
     u, hair = scene.u, scene.hair
@@ -108,7 +113,7 @@ def hair_lab(scene, tone, band, detail, run) -> tuple[np.ndarray, float]:
         light = 5 + 0.3 * base * smoothstep(tone, 0.0, 0.2) * (detail > 0.35) + (16 + base) * shine
     local, dyed = local_hue(scene, run)
     ab = (0.5 * (color[1:] * [1.2, 1.3] + 1) + 0.55 * local) * (1 - dyed) + 1.05 * local * dyed
-    if np.hypot(*color[1:]) < 7.5 and color[0] > 30:  # gray
+    if is_gray(color):
         ab = np.array([0.8, 2.0]) * (1 - dyed) + 1.05 * local * dyed
     if color[0] > 50:  # fair hair is not pink
         a = np.minimum(ab[..., 0], 0.45 * np.maximum(ab[..., 1], 0) + 1)

@@ -173,7 +173,8 @@ def first_guess(place: Place, probabilities: np.ndarray, p: np.ndarray, gray) ->
     floor = np.where((d < 0.3) & (y < place.chin + 0.3), 0.05, 0.0)
     low = np.where((y > place.chin + 0.1) & (d > 0.2), 0.25, 0.0)
     low = np.where(skin > 0.2, 0.0, low)
-    return np.argmax(np.stack([np.maximum(skin, floor), np.maximum(clothes, low), hair * 1.1]), 0)
+    hair = hair * np.where((d > 0.1) & (place.x > 0.45), 1.5, 1.1)  # fair ends of long hair
+    return np.argmax(np.stack([np.maximum(skin, floor), np.maximum(clothes, low), hair]), 0)
 
 
 def split_cover(place: Place, hair, clothes, probabilities, best, p):
@@ -185,6 +186,8 @@ def split_cover(place: Place, hair, clothes, probabilities, best, p):
     unsure = (probabilities[SKIN] < 0.8) | (probabilities[HAIR] > 0.12)
     rough = place.texture > place.skin_texture + 3
     extra = scalp & (best == SKIN) & unsure & ((place.unlike_skin > 8) | rough)
+    smooth = place.texture < place.skin_texture + 2
+    extra &= ~(smooth & (place.light > place.skin_lab[0] + 10))  # the shine of a bald head
     extra = place.agree(extra, 0.03, 0.55)
     below = (y > chin + 0.3) | ((y > chin - 0.2) & (x > 1.1))
     unlike = place.unlike_skin > np.where(x > 0.65, 14, 24)
@@ -192,7 +195,7 @@ def split_cover(place: Place, hair, clothes, probabilities, best, p):
     clothes = np.maximum(clothes, more & place.agree(unlike, 0.04))
     shaded = np.min([place.distance(place.skin_lab * k) for k in (1, 0.8, 0.6, 0.45)], 0)
     neck = (x < 0.8) & (y > chin - 0.1) & (y < chin + 0.7)
-    neck &= np.minimum(place.unlike_skin, shaded) < 11
+    neck &= (np.minimum(place.unlike_skin, shaded) < 11) & (probabilities[CLOTHES] < 0.8)
     clothes = clothes * ~place.agree(neck, 0.03)
     pale = (np.hypot(place.lab[..., 1], place.lab[..., 2]) < 14) & (place.light > 34)
     near = cover * (d < 0.9)
@@ -205,8 +208,8 @@ def split_cover(place: Place, hair, clothes, probabilities, best, p):
         cover = 0 * cover
     grown = np.maximum(hair, extra)
     hair = np.maximum(hair, keep_connected(grown, (hair > 0) | extra) * (1 - clothes))
-    patch = clothes * (1 - cover) * (d < 1.3) * (d > 0) * (y < 0.1)  # ribbons, shiny crowns
-    return np.maximum(hair, patch), clothes * (1 - patch), cover
+    patch = clothes * (1 - cover) * (d < 1.3) * (y < 0.1)  # ribbons, shiny crowns, foreheads
+    return np.maximum(hair, patch * (d > 0)), clothes * (1 - patch), cover
 
 
 def clear_brim(place: Place, hair, clothes, cover):

@@ -72,7 +72,9 @@ def face_contrast(portrait: Portrait) -> float:
     if min(right.sum(), (~right).sum()) < 100:
         return 0.5
     ratio = np.median(light[right]) / max(1.0, float(np.median(light[~right])))
-    return float(np.clip(1.6 - 2.0 * abs(np.log(max(ratio, 1e-3))), 0.3, 1))
+    even = np.clip(1.6 - 2.0 * abs(np.log(max(ratio, 1e-3))), 0.3, 1)
+    spread = float(np.percentile(light, 92) - np.percentile(light, 35)) / float(np.median(light))
+    return float(even * np.clip(1.9 - 2.0 * spread, 0.4, 1))
 
 
 def score(portrait: Portrait) -> float:
