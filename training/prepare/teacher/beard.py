@@ -97,7 +97,7 @@ def find_beard(scene) -> Beard | None:
         force = max(force, float(np.clip((colored - 0.40) / 0.85, 0.3, 1)))
         if is_white:
             force = max(force, float(np.clip((white - 0.6) / 0.45, 0.3, 1)))
-        pale = pale or (is_white and white > colored)
+        pale = pale or (is_white and white > max(1.0, colored))
         value = evidence.white if is_white and white >= colored else evidence.colored
         allowed = np.maximum(allowed, value * grows[name])
     return shape_beard(scene, evidence, allowed, force, pale) if allowed.any() else None

@@ -267,7 +267,7 @@ def clean_masks(
     best = first_guess(place, probabilities, p, gray)
     hair = ((best == HAIR) & (p > 0.5)).astype(np.float32)
     hair = keep_connected(hair, (d < 0.35) & (d > -0.4) & (y < chin * 0.8))
-    hair = hair * ~((x < 0.45) & (y > chin - 0.05) & (d < 0.5))  # neck or beard
+    hair = hair * ~((x < 0.6) & (y > chin - 0.15) & (d < 0.4))  # neck or beard
     clothes = ((best == CLOTHES) & (p > 0.5)).astype(np.float32)
     hair, clothes, cover = split_cover(place, hair, clothes, probabilities, best, p)
     if cover.any():

@@ -105,6 +105,12 @@ class Scene:
         self.give_scraps_to_hair(hue)
         self.skin = self.skin * (1 - self.hair)
         self.drop_slivers()
+        # No hair lies about the chin: that is a beard, which is drawn on skin.
+        x, y = np.abs(self.face_x - self.middle), self.face_y
+        chin = smoothstep(0.6 - x, 0, 0.1) * smoothstep(y, 0.7 * self.chin, 0.8 * self.chin)
+        chin = chin * smoothstep(self.chin + 0.35 - y, 0, 0.1) * self.hair
+        self.hair = self.hair - chin
+        self.skin = np.minimum(self.skin + chin, self.person)
 
     def give_scraps_to_hair(self, hair_hue) -> None:
         """Small parts of clothes or skin between hair become hair: shade, ends of strands."""
