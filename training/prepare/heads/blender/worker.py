@@ -33,6 +33,10 @@ def render(folder: Path) -> dict[str, np.ndarray]:
     result, settings = bpy.data.images["Render Result"], scene.render.image_settings
     settings.file_format, settings.color_mode, settings.color_depth = "PNG", "RGB", "8"
     result.save_render(str(folder / "image.png"), scene=scene)
+    # Blender writes dates and times into the file; the same head is to be the same file.
+    with Image.open(folder / "image.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    Image.fromarray(pixels).save(folder / "image.png")
     settings.media_type = "MULTI_LAYER_IMAGE"
     settings.file_format = "OPEN_EXR_MULTILAYER"
     settings.color_depth = "32"
