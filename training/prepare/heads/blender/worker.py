@@ -105,6 +105,10 @@ def make_head(job: dict, threads: int) -> None:
     (folder / "head.json").write_text(json.dumps(head))
 
 
+# What a head may fail with: Blender raises RuntimeError. The parent leaves the head out and says why.
+FAULTS = (RuntimeError, ValueError, OSError, ArithmeticError, LookupError)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1, help="threads of a render (default: 1)")
@@ -114,7 +118,7 @@ def main() -> None:
         error = ""
         try:
             make_head(job, threads)
-        except Exception:
+        except FAULTS:
             error = traceback.format_exc()
         print("\nDONE " + json.dumps({"seed": job["seed"], "error": error}), flush=True)
 
