@@ -105,7 +105,7 @@ def make_head(job: dict, threads: int) -> None:
     (folder / "head.json").write_text(json.dumps(head))
 
 
-# What a head may fail with: Blender raises RuntimeError. The parent leaves the head out and says why.
+# What a head may fail with; Blender raises RuntimeError. The parent skips the head and says why.
 FAULTS = (RuntimeError, ValueError, OSError, ArithmeticError, LookupError)
 
 
