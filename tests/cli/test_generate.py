@@ -152,7 +152,7 @@ def test_public_networks_draw_and_are_neither_mixed_nor_moved(faces, tmp_path, u
         (MemoryError(), "out of memory"),
     ],
 )
-def test_failures_of_new_faces_are_told(faces, monkeypatch, capsys, raised, told):
+def test_failures_of_new_faces_are_reported(faces, monkeypatch, capsys, raised, told):
     def fail(*_, **__):
         raise raised
 
