@@ -207,21 +207,7 @@ def draw_folder(
     MaskNetwork(masks)
     photos = photos_by_name(sources)
     records = {look: read_records(data / look / RECORDS) for look in looks}
-    tasks = []
-    # In a fixed random order, so that a stopped run is a fair sample of the photos.
-    for name, photo in sorted(photos.items(), key=lambda item: crc32(item[0].encode())):
-        missing = tuple(look for look in looks if not is_done(records[look].get(name), data, look))
-        if missing:
-            tasks.append(Job(name, photo, data, missing, masks, min_side, max_side, min_score))
-    discard_unfinished(
-        path
-        for task in tasks
-        for path in (
-            data / "train_photo" / f"{task.name}.png",
-            data / "masks" / f"{task.name}.png",
-            *(drawing_path(data, look, task.name) for look in looks),
-        )
-    )
+    tasks = list_jobs(photos, records, data, masks, (min_side, max_side, min_score))
     counts, reasons = Counts(), {}
     for done in run_jobs(tasks, jobs):
         for look, record in done.items():
@@ -243,6 +229,36 @@ def draw_folder(
     for reason in reasons.values():
         counts.left_out[reason] = counts.left_out.get(reason, 0) + 1
     return counts
+
+
+def list_jobs(
+    photos: dict[str, Picture],
+    records: dict[str, dict[str, dict]],
+    data: Path,
+    masks: Path,
+    limits: tuple[int, int, float],
+) -> list[Job]:
+    """The photos that lack a record, in a fixed random order; deletes their unfinished files.
+
+    The order makes a stopped run a fair sample of the photos.
+    """
+    tasks = []
+    for name, photo in sorted(photos.items(), key=lambda item: crc32(item[0].encode())):
+        missing = tuple(
+            look for look, known in records.items() if not is_done(known.get(name), data, look)
+        )
+        if missing:
+            tasks.append(Job(name, photo, data, missing, masks, *limits))
+    discard_unfinished(
+        path
+        for task in tasks
+        for path in (
+            data / "train_photo" / f"{task.name}.png",
+            data / "masks" / f"{task.name}.png",
+            *(drawing_path(data, look, task.name) for look in records),
+        )
+    )
+    return tasks
 
 
 def is_done(record: dict | None, data: Path, look: str) -> bool:
