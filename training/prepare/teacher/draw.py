@@ -106,7 +106,7 @@ def draw_eyes(scene: Scene, image: np.ndarray) -> np.ndarray:
     dark_lids = float(np.clip((measures.lash - 0.35) / 0.30, 0, 1))
     scene.lash_weight = (0.15 + 0.65 * dark_lids) * (0.3 if scene.beard is not None else 1)
     fair = scene.hair_lab[0] >= 55
-    dark = [14, 9, 8] if scene.look.name == "anime" else [9, 4, 3]
+    dark = [20, 14, -2] if scene.look.name == "anime" else [9, 4, 3]
     scene.lash_color = lab_color([18, 8, 8] if fair and scene.look.name != "comic" else dark)
     for eye, ratio in zip(EYES, scene.ratios, strict=True):
         image = draw_eye(scene, image, eye, ratio)

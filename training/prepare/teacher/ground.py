@@ -1,5 +1,7 @@
 """Backgrounds and clothes in each look's hand, on any part of a photo."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -31,6 +33,48 @@ def kuwahara_twice(rgb: np.ndarray, first: int, second: int) -> np.ndarray:
     return kuwahara(kuwahara(rgb, first), second)
 
 
+@dataclass(frozen=True)
+class Palette:
+    """How a look changes the colors of backgrounds and clothes, in Lab.
+
+    Args:
+        dark, light: L of what is black and white in the photo.
+        chroma: scale of a and b.
+        tint: a and b that are added, most to colorless light places.
+    """
+
+    dark: float
+    light: float
+    chroma: float
+    tint: tuple[float, float]
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        lab = to_lab(rgb)
+        light = np.clip(lab[..., 0] / 100, 0, 1)
+        colorless = np.exp(-np.hypot(lab[..., 1], lab[..., 2]) / 25)
+        lab[..., 0] = self.dark + (self.light - self.dark) * light
+        lab[..., 1:] *= self.chroma
+        weight = (0.35 + 0.65 * colorless) * (0.15 + 0.85 * light)
+        lab[..., 1:] += weight[..., None] * np.array(self.tint, np.float32)
+        return to_rgb(lab)
+
+
+GROUNDS = {
+    "film": Palette(0, 84, 1.05, (-3.0, -4.0)),
+    "series": Palette(6, 92, 1.25, (-9.0, 7.0)),
+    "anime": Palette(40, 101, 1.00, (1.0, -9.0)),
+    "comic": Palette(-6, 98, 1.25, (2.0, 16.0)),
+    "gouache": Palette(22, 90, 0.92, (6.0, 9.0)),
+}
+CLOTHES = {
+    "film": Palette(0, 94, 1.15, (-1.0, -2.0)),
+    "series": Palette(5, 97, 1.30, (-3.0, 3.0)),
+    "anime": Palette(22, 101, 1.25, (1.0, -5.0)),
+    "comic": Palette(0, 99, 1.30, (0.0, 5.0)),
+    "gouache": Palette(14, 92, 1.00, (3.0, 5.0)),
+}
+
+
 def paint_background(rgb: np.ndarray, behind: np.ndarray, name: str, u: float) -> np.ndarray:
     """RGB of the background everywhere, also behind people.
 
@@ -43,20 +87,20 @@ def paint_background(rgb: np.ndarray, behind: np.ndarray, name: str, u: float) -
     weight = blur(behind, 2) ** 2 + np.float32(1e-3)
     if name == "film":
         soft = reduced(rgb, 0.5, lambda small: kuwahara_twice(small, 2, 4))
-        return 0.5 * masked_blur(soft, weight, 0.06 * u) + 0.5 * masked_blur(soft, weight, 0.2 * u)
+        soft = 0.5 * masked_blur(soft, weight, 0.06 * u) + 0.5 * masked_blur(soft, weight, 0.2 * u)
+        return GROUNDS[name](soft)
     filled = masked_blur(rgb, weight, 0.25 * u)
-    filled = rgb * behind[..., None] + filled * (1 - behind[..., None])
+    filled = GROUNDS[name](rgb * behind[..., None] + filled * (1 - behind[..., None]))
     if name == "series":
-        flat = flatten(blur(filled, 0.015 * u), 18, 26, (9, 7))
-        return 0.90 * flat + 0.10 * np.array([0.96, 0.94, 0.90], np.float32)
+        return reduced(filled, 0.6, lambda small: posterize(flatten(small, 16, 30, (9, 9)), 14, 1))
     if name == "anime":
         return paint_watercolor(filled, u)
     if name == "comic":
         flat = flatten(blur(filled, 0.02 * u), 20, 34, (11, 9))
-        lab = to_lab(posterize(flat, 18, 1.25))
-        light = 12 + 0.88 * lab[..., 0]
+        lab = to_lab(posterize(flat, 18, 1.0))
+        light = lab[..., 0]
         amount = 0.08 + 0.5 * smoothstep(-blur(light, 0.1 * u), -90, -30)
-        lab[..., 0] = light * (1 - 0.18 * halftone(light.shape, 1.5 * DOT_GAP * u, amount))
+        lab[..., 0] = light * (1 - 0.22 * halftone(light.shape, 1.5 * DOT_GAP * u, amount))
         return to_rgb(lab)
     return reduced(filled, 0.5, lambda small: kuwahara_twice(small, 3, 5))
 
@@ -72,17 +116,21 @@ def halftone(shape: tuple[int, int], gap: float, amount: np.ndarray) -> np.ndarr
 
 
 def paint_watercolor(rgb: np.ndarray, u: float) -> np.ndarray:
-    """A light painted ground: broad washes with darker rims, clear colors."""
-    wash = reduced(rgb, 1 / 3, lambda small: kuwahara_twice(small, 3, 5))
+    """A light painted ground: broad washes with darker rims, clouds, paper that shines through."""
+    wash = reduced(rgb, 1 / 3, lambda small: kuwahara_twice(small, 4, 6))
     lab = to_lab(wash)
     light = lab[..., 0]
     rim = np.clip(blur(light, 0.05 * u) - blur(light, 0.015 * u), -6, 6)
-    light = 100 * (np.maximum(light, 0) / 100) ** 0.66 - 0.9 * np.abs(rim)  # black stays black
     rng = np.random.default_rng(0)
-    cloud = rng.normal(0, 1, light.shape).astype(np.float32)
-    cloud = blur(cloud, 0.35 * u)
-    lab[..., 0] = light + 1.5 * cloud / (cloud.std() + 1e-6)
-    lab[..., 1:] *= 1.15
+    cloud, grain = (
+        blur(rng.normal(0, 1, light.shape).astype(np.float32), sigma) for sigma in (0.45 * u, 0.8)
+    )
+    cloud, grain = cloud / (cloud.std() + 1e-6), grain / (grain.std() + 1e-6)
+    # Pigment gathers at the rims of a wash; between washes the paper shines through.
+    paper = 0.7 * smoothstep(cloud, -0.2, 1.4) + 0.3 * smoothstep(cloud, 0.55, 0.65)
+    light = light - 1.3 * np.abs(rim) + 0.5 * grain
+    lab[..., 0] = light + (98 - light) * 0.45 * paper
+    lab[..., 1:] *= (1.15 - 0.35 * paper)[..., None]
     return to_rgb(lab)
 
 
@@ -103,16 +151,15 @@ def paint_clothes(rgb: np.ndarray, name: str, u: float) -> np.ndarray:
         u: px of the faces' unit.
     """
     if name in ("film", "gouache"):
-        return reduced(rgb, 0.5, smooth_cloth)
-    flat = flatten(rgb, 14, 24, (7, 5))
+        return CLOTHES[name](reduced(rgb, 0.5, smooth_cloth))
+    flat = CLOTHES[name](flatten(rgb, 14, 24, (7, 5)))
     if name == "series":
-        return posterize(flat, 15, 1.12)
+        return posterize(flat, 15, 1.0)
+    flat = posterize(flat, 22, 1.0)
     if name == "comic":
-        lab = to_lab(posterize(flat, 22, 1.3))
+        lab = to_lab(flat)
         ink = smoothstep(-lab[..., 0], -20, -14)  # dark folds and suits are solid black
         lab[..., 0] = lab[..., 0] * (1 - ink) + 6 * ink
         lab[..., 1:] *= 1 - 0.7 * ink[..., None]
         return to_rgb(lab)
-    lab = to_lab(posterize(flat, 22, 1.25))
-    lab[..., 0] = 100 * (np.maximum(lab[..., 0], 0) / 100) ** 0.82
-    return to_rgb(lab)
+    return flat

@@ -7,6 +7,7 @@ from training.prepare.teacher import hair_kinds
 from training.prepare.teacher.filters import (
     blur,
     blur_along,
+    erode,
     masked_blur,
     smoothstep,
     to_rgb,
@@ -15,19 +16,23 @@ from training.prepare.teacher.locks import draw_locks, point_tips
 
 
 def measure_color(scene) -> np.ndarray:
-    """Lab (3,) of the hair, a little lighter than its median if it is not dark."""
-    inside = scene.hair > 0.6
+    """Lab (3,) of the hair away from its edge, without the cast of a blue background."""
+    inside = erode(scene.hair, 0.06 * scene.u) > 0.9
+    if inside.sum() <= 200:
+        inside = scene.hair > 0.6
     if inside.sum() <= 200:
         return np.array([20.0, 4, 6])
     color = np.median(scene.lab[inside], axis=0).astype(float)
-    if color[0] > 32:
-        color[0] = np.percentile(scene.lab[..., 0][inside], 62)
+    color[2] = np.percentile(scene.lab[..., 2][inside], 60)
+    if np.hypot(*color[1:]) < 11:  # hair is never bluish by itself; dyed hair is more colorful
+        cast = np.clip((2 - color[2]) / 5, 0, 1)
+        color[1:] = color[1:] * (1 - 0.7 * cast) + np.array([0.3, 1.5]) * cast
     return color
 
 
 def is_gray(color) -> bool:
     """Whether a Lab color is that of gray or white hair; dull brown hair is darker."""
-    return bool(np.hypot(*color[1:]) < np.interp(color[0], [36, 60], [3.5, 8.0]) and color[0] > 30)
+    return bool(np.hypot(*color[1:]) < np.interp(color[0], [36, 60], [2.5, 6.0]) and color[0] > 30)
 
 
 def run_along(scene) -> np.ndarray:
@@ -83,11 +88,12 @@ def tone_steps(scene, low: np.ndarray, detail: np.ndarray) -> np.ndarray:
 
 
 def local_hue(scene, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W, 2) the hair's own a, b at each place, and where it differs from the median (dyed)."""
+    """(H, W, 2) the hair's own a, b at each place, and (H, W, 1) where it is dyed."""
     u, hair, color = scene.u, scene.hair, scene.hair_lab
     local = masked_blur(run[..., 1:], hair + 1e-3, 0.25 * u)
     away = np.hypot(local[..., 0] - color[1], local[..., 1] - color[2])
-    dyed = smoothstep(away, 9, 18)[..., None]
+    bare = np.linalg.norm(local - scene.tone[1:].astype(np.float32), axis=-1)
+    dyed = (smoothstep(away, 9, 18) * (bare > 0.5 * away))[..., None]  # skin shines through
     behind = (scene.person < 0.3) & (hair < 0.3)
     if behind.sum() > 2000:  # unless it is the background that shines through
         ground = np.median(scene.lab[behind], 0)[1:]
@@ -104,27 +110,43 @@ def hair_lab(scene, tone, band, detail, run) -> tuple[np.ndarray, float]:
     """Lab (H, W, 3) of the painted hair, and the step between its tones in L."""
     color, name, cel = scene.hair_lab, scene.look.name, scene.look.cel
     step = 5.5 + 0.19 * color[0]
-    base = min(color[0] + 5 * (color[0] > 40) + (7 if name == "anime" else 0), 82)
+    base = color[0]
     glow = 13 + 0.14 * base + 7 * (name == "anime")
     shine = band if cel else band * (0.6 + 0.4 * smoothstep(detail, -0.5, 0.6))
-    light = base * (0.88 + 0.12 * np.clip((base - 22) / 20, 0, 1)) + 1
-    light = light + step * (tone + 0.15) + glow * shine
-    if name == "comic" and color[0] < 32:  # spotted blacks: dark hair is ink with a few lights
-        light = 5 + 0.3 * base * smoothstep(tone, 0.0, 0.2) * (detail > 0.35) + (16 + base) * shine
+    light = base + step * (tone + 0.15) + glow * shine
+    if name == "comic":  # spotted blacks: dark hair is ink with a few lights
+        ink = 5 + 0.3 * base * smoothstep(tone, 0.0, 0.2) * (detail > 0.35) + (16 + base) * shine
+        light = light + (ink - light) * inked(color)
     local, dyed = local_hue(scene, run)
-    ab = (0.5 * (color[1:] * [1.2, 1.3] + 1) + 0.55 * local) * (1 - dyed) + 1.05 * local * dyed
-    if is_gray(color):
-        ab = np.array([0.8, 2.0]) * (1 - dyed) + 1.05 * local * dyed
-    if color[0] > 50:  # fair hair is not pink
-        a = np.minimum(ab[..., 0], 0.45 * np.maximum(ab[..., 1], 0) + 1)
-        ab[..., 0] = np.where(dyed[..., 0] > 0.5, ab[..., 0], a)
+    ab = (0.5 * color[1:] + 0.5 * local) * (1 - dyed) + 1.05 * local * dyed
     ab[..., 0] += 2.0 * np.clip(-tone, 0, 1)
-    if name == "anime":  # clear colors: black is bluish, brown and fair hair are brighter
+    if name == "anime":  # the light on black hair is bluish
         black = 1 - smoothstep(color[0], 16, 30)
-        ab = ab * (1.3 - 0.6 * black) + np.array([2.0, -7.0]) * black
+        ab = ab + np.array([1.0, -9.0]) * black * np.clip(shine, 0, 1)[..., None]
     lab = np.empty((*tone.shape, 3), np.float32)
-    lab[..., 0], lab[..., 1:] = np.clip(light, 4, 96), ab
-    return lab, step
+    lab[..., 0], lab[..., 1:] = np.clip(light, 3, 97), ab
+    return match_color(scene, lab, dyed[..., 0]), step
+
+
+def inked(color) -> float:
+    """How far a comic's hair of this Lab color is solid black, in [0, 1]."""
+    return float(smoothstep(-color[0], -30, -20))
+
+
+def match_color(scene, lab: np.ndarray, dyed: np.ndarray) -> np.ndarray:
+    """Painted hair moved so that its median is the photo's; anime's is lighter and clearer."""
+    name, aim = scene.look.name, scene.hair_lab.copy()
+    inside = (scene.hair > 0.8) & (dyed < 0.5)
+    if inside.sum() < 200:
+        return lab
+    aim[1:] *= 1.2 if name == "anime" else 1.08
+    aim[0] += 5 if name == "anime" else 0
+    offset = aim - np.median(lab[inside], 0)
+    if name == "comic":
+        offset[0] *= 1 - inked(scene.hair_lab)
+    lab += offset.astype(np.float32) * (1 - dyed[..., None])
+    lab[..., 0] = np.clip(lab[..., 0], 3, 97)
+    return lab
 
 
 def paint_hair(scene) -> np.ndarray:
@@ -145,6 +167,6 @@ def paint_hair(scene) -> np.ndarray:
     elif name == "anime":
         image = draw_locks(scene, image, lab, step)
         scene.hair = point_tips(scene)
-    elif name != "comic" or scene.hair_lab[0] >= 32:
+    elif name != "comic" or inked(scene.hair_lab) < 0.5:
         image = hair_kinds.draw_strands(scene, image, lab, step)
     return image

@@ -26,13 +26,13 @@ def ink_color(image: np.ndarray, name: str, u: float) -> np.ndarray:
         return np.broadcast_to(lab_color([7, 3, 0]), image.shape)
     lab = to_lab(blur(image, 0.012 * u))
     if name == "anime":
-        lab[..., 0] = np.minimum(0.45 * lab[..., 0] + 4, 34)
-        lab[..., 1] = 0.75 * lab[..., 1] + 9
-        lab[..., 2] = 0.65 * lab[..., 2] + 4
+        lab[..., 0] = np.minimum(0.45 * lab[..., 0] + 8, 42)
+        lab[..., 1] = 0.8 * lab[..., 1] + 14
+        lab[..., 2] = 0.6 * lab[..., 2] - 2
     else:
-        lab[..., 0] = np.minimum(lab[..., 0] * 0.42, 34)
-        lab[..., 1] += 5
-        lab[..., 2] = 0.9 * lab[..., 2] + 1
+        lab[..., 0] = np.minimum(lab[..., 0] * 0.36, 28)
+        lab[..., 1] = 1.1 * lab[..., 1] + 5
+        lab[..., 2] = 1.1 * lab[..., 2] + 1
     return to_rgb(lab)
 
 

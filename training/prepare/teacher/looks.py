@@ -40,11 +40,11 @@ LOOKS = {
     look.name: look
     for look in (
         # Soft light and rich eyes, as in a 3D animated film.
-        Look("film", 1.55, 0.03, 0.06, 0.66, 0.80, 1.00, 0.16, 0.03, False, 0.0, 6.0),
+        Look("film", 1.55, 0.03, 0.06, 0.66, 0.70, 1.00, 0.16, 0.03, False, 0.0, 6.0),
         # Two-tone skin and colored outlines, as in a western animated series.
-        Look("series", 1.60, 0.03, 0.07, 0.66, 0.76, 0.98, 0.17, 0.04, True, 1.25, 3.0),
+        Look("series", 1.60, 0.03, 0.07, 0.66, 0.70, 0.98, 0.17, 0.04, True, 1.6, 3.0),
         # Tall eyes, tiny nose, pointed locks, thin colored lines, high key.
-        Look("anime", 1.62, 0.05, 0.10, 0.86, 0.60, 0.80, 0.23, 0.05, True, 0.50, 5.0),
+        Look("anime", 1.62, 0.05, 0.10, 0.86, 0.52, 0.80, 0.23, 0.05, True, 0.50, 5.0),
         # Brush ink, spotted blacks, halftone shade.
         Look("comic", 1.42, 0.02, 0.04, 0.58, 0.86, 1.00, 0.10, 0.02, True, 1.5, 0.0),
         # Flat brush shapes, no lines.

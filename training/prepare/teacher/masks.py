@@ -220,6 +220,19 @@ def clear_brim(place: Place, hair, clothes, cover):
     return hair * ~zone, clothes, cover
 
 
+def bare_scalp(place: Place, hair, hair_probability):
+    """Hair without the smooth skin of a bald or high forehead that the network took for hair."""
+    sure = (hair > 0.5) & (hair_probability > 0.8) & (place.outside > 0.05)
+    if sure.sum() < 200:
+        return hair
+    color = np.median(place.lab[sure], 0)
+    to_hair, to_skin = place.distance(color), place.distance(place.skin_lab)
+    smooth = place.texture < place.skin_texture + 2.5
+    bare = (hair > 0.5) & (place.y < place.brow) & (to_skin < 0.6 * to_hair) & smooth
+    bare &= (hair_probability < 0.7) & (place.outside < 0.8)
+    return hair * ~place.agree(bare, 0.05)
+
+
 def clean_hair(place: Place, hair, cover, hair_probability, best, p):
     """Hair with partings closed and without shadows on the neck; and the person without scraps."""
     d, x, y, chin = place.outside, place.x, place.y, place.chin
@@ -229,9 +242,15 @@ def clean_hair(place: Place, hair, cover, hair_probability, best, p):
     side &= (place.unlike_skin > 9) & (p > 0.5) & (hair_probability > 0.25)
     to_hair, to_skin = place.distance(color, 1.0), place.distance(place.skin_lab, 1.0)
     hair = np.maximum(hair, side & (to_hair < 1.2 * to_skin))  # curls on the neck
-    kernel = np.ones((int(0.30 * place.unit) | 1,) * 2, np.uint8)
-    closed = cv2.morphologyEx(np.asarray(hair, np.float32), cv2.MORPH_CLOSE, kernel) > 0.5
-    closed &= (d > 0.03) & (y < place.brow) & (p > 0.5) & (cover < 0.5)
+    hair = bare_scalp(place, hair, hair_probability)
+    closed = np.zeros(hair.shape, bool)
+    for size, above in ((0.30, 0.03), (0.55, 0.12)):
+        disc = cv2.getStructuringElement(
+            cv2.MORPH_ELLIPSE, (int(size * place.unit) | 1, int(size * place.unit) | 1)
+        )
+        whole = cv2.morphologyEx(np.asarray(hair, np.float32), cv2.MORPH_CLOSE, disc) > 0.5
+        closed |= whole & (d > above)
+    closed &= (y < place.brow) & (p > 0.5) & (cover < 0.5)
     hair = np.maximum(hair, closed)
     neck = (y > chin - 0.35) & (x < 1.0) & (d < 0.75)
     weights = np.array([0.8, 1, 1], np.float32)

@@ -94,6 +94,9 @@ class Scene:
         colors = self.lab[raw_hair > 0.6]
         pale = len(colors) > 200 and np.median(colors[:, 0]) > 55
         hair = tidy(raw_hair, u, 0.22, 0.04 if pale else 0.018)
+        # A hairline is a smooth curve.
+        above = smoothstep(-self.face_y, 0.15, 0.4) * blur(dilate(self.oval, 0.3 * u), 0.1 * u)
+        hair = hair + (tidy(raw_hair, u, 0.30, 0.055) - hair) * above
         cover = tidy(self.warp(masks.cover), u, 0.2, 0.025)
         self.person = tidy(np.maximum(self.warp(masks.person), hair), u, 0.3, 0.016)
         self.cover = cover * (1 - hair)

@@ -39,9 +39,9 @@ def skin_lab(base, shade: np.ndarray, name: str) -> np.ndarray:
     room, chroma = min(1, (97 - light) / 14), min(1, light / 62) ** 1.3
     out = np.empty((*shade.shape, 3), np.float32)
     out[..., 0] = light - 24 * gain * dark + 13 * gain * room * bright
-    cool = 4.0 if name == "anime" else 0.0  # an anime shadow is rosy, not brown
-    out[..., 1] = a + ((4 + cool) * dark + 3 * warm - 1.5 * bright) * chroma
-    out[..., 2] = b + ((3.5 - 1.5 * cool) * dark + 3 * warm - 0.5 * bright) * chroma
+    red, yellow = (9.0, -14.0) if name == "anime" else (4.0, 3.5)  # anime shadows are violet
+    out[..., 1] = a + (red * dark + 3 * warm - 1.5 * bright) * chroma
+    out[..., 2] = b + (yellow * dark + 3 * warm - 0.5 * bright) * chroma
     return out
 
 
@@ -81,9 +81,18 @@ def measure_tone(scene) -> None:
     scene.base = np.array([np.median(middle[:, 0]), np.median(middle[:, 1]), yellow])
     low, high = np.percentile(light, [30, 78])
     scene.tone = pixels[(light >= low) & (light <= high)].mean(0)
-    # Where light and shade differ much, the lit part shows the person's color.
-    scene.tone[0] += np.clip(0.8 * (np.percentile(light, 85) - light.mean()) - 2, 0, 5)
-    scene.tone[0] = min(scene.tone[0], light.mean() + 4.5)
+    # Where light and shade differ much, the lit part shows the person's color; shine has less
+    # color than skin in light.
+    chroma = np.hypot(pixels[:, 1], pixels[:, 2])
+    lit = light[chroma > 0.9 * np.median(chroma)]
+    some, most = np.percentile(lit, [85, 95]) - light.mean()
+    aim = light.mean() + np.clip(0.8 * some - 2, 0, 3.5)
+    aim += np.clip(max(1.1 * (some - 11), 0.7 * (most - 15)), 0, 12)
+    near = pixels[np.abs(light - aim) < 5]
+    if len(near) > 100 and aim > scene.tone[0]:
+        scene.tone[1:] = near[:, 1:].mean(0)
+        scene.base[1:] += scene.tone[1:] - middle[:, 1:].mean(0)
+    scene.tone[0] = max(aim, min(scene.tone[0], light.mean() + 3.5))
 
 
 def cast_shadows(scene) -> np.ndarray:
@@ -94,7 +103,7 @@ def cast_shadows(scene) -> np.ndarray:
     jaw = blur(scene.shifted(scene.oval, 0.05 * far, drop), soft)
     jaw = jaw * (1 - blur(scene.oval, 0.012 * u)) * smoothstep(y, scene.chin / 2, 0.8 * scene.chin)
     top = np.maximum(scene.hair, scene.cover)
-    reach = 0.09 if cel else 0.07
+    reach = {"anime": 0.15, "film": 0.07, "gouache": 0.07}.get(name, 0.09)
     hair = blur(scene.shifted(top, 0.03 * far, reach), (0.015 if cel else 0.06) * u)
     hair = np.clip(hair, 0, 1) * (1 - top) * smoothstep(-y, -scene.chin, 0.3 - scene.chin)
     shadow = 0.85 * jaw + (0.75 if cel else 0.45) * hair
@@ -104,6 +113,14 @@ def cast_shadows(scene) -> np.ndarray:
             shadow = shadow + 0.5 * blur(scene.canvas.polygon(wing), 0.05 * u)
     nose = scene.canvas.ellipse(scene.face_point(2, 0, 0.02), 0.11 * u, 0.03 * u, scene.angle)
     return shadow + (0.2 if cel else 0.35) * blur(nose, 0.03 * u)
+
+
+def far_cheek(scene, width: float) -> np.ndarray:
+    """(H, W) a crescent along the far side of the face, from nothing at the temple to `width`."""
+    away = scene.u * scene.side * width * smoothstep(scene.face_y, -0.35, 0.45)
+    columns, rows = (scene.columns - away).astype(np.float32), scene.rows.astype(np.float32)
+    moved = cv2.remap(scene.oval, columns, rows, cv2.INTER_LINEAR)
+    return smoothstep(blur(scene.oval * (1 - moved), 0.012 * scene.u), 0.35, 0.65)
 
 
 def shade_skin(scene) -> np.ndarray:
@@ -118,10 +135,9 @@ def shade_skin(scene) -> np.ndarray:
     photo = np.clip((low - scene.base[0]) / (0.30 * scene.base[0] + 8), -1.3, 1.0)
     face = np.maximum(blur(scene.oval, 0.03 * u), smoothstep(-y, 0.15, 0.5))
     if cel:  # a crisp shadow at the far edge of the face only, never down its middle
-        width = {"anime": 0.09, "comic": 0.22}.get(name, 0.16)
-        edge = scene.shifted(blur(scene.oval, 0.06 * u), scene.side * width, -0.05)
-        edge = np.clip(scene.oval - edge, 0, 1)
-        shade = (np.clip(0.4 * relief, -0.30, 0.4) - 0.60 * edge) * face
+        far = far_cheek(scene, {"anime": 0.07, "comic": 0.24}.get(name, 0.17))
+        shade = np.clip(0.4 * relief, -0.30, 0.4) * face
+        shade = shade + (-0.65 - shade) * far
         shade = shade + (1 - face) * (0.3 * photo - 0.15)
     else:
         own = np.clip(0.48 * relief, -0.62, 0.5) + 0.22 * photo
