@@ -21,7 +21,7 @@ MAY_OPEN = {
     "toonify.images": {"toonify.files"},
     "toonify.video": {"toonify.images", "toonify.files"},
     "toonify.hub": {"toonify.files"},
-    "toonify.faces": {"toonify.images"},
+    "toonify.faces": {f"toonify.{room}" for room in ("images", "models", "engines", "hub")},
     "toonify.pipelines": {*LIBRARY, "toonify.video", "toonify.files"},
     "toonify.convert": {f"toonify.{room}" for room in ("models", "engines", "hub", "files")},
     "toonify.cli": {
@@ -43,6 +43,7 @@ MAY_OPEN = {
     },
     "training.stylegan": {*SHARED, *LIBRARY, "toonify.pipelines", "toonify.files"},
     "training.encoder": {*SHARED, *LIBRARY, "toonify.files"},
+    "training.parser": {*SHARED, *LIBRARY, "toonify.files"},
     "training.toongan": {
         *(*SHARED, "training.prepare", "training.stylegan"),
         *(*LIBRARY, "toonify.pipelines", "toonify.files"),
@@ -53,6 +54,7 @@ MAY_OPEN = {
     "training.train_stylegan": {"training.core", "training.stylegan"},
     "training.train_toongan": {"training.core", "training.toongan"},
     "training.train_encoder": {"training.core", "training.encoder"},
+    "training.train_parser": {"training.core", "training.parser"},
     "training.evaluate": {"training.metrics", "training.animegan", "toonify.images"},
     "training.evaluate_toongan": {"training.metrics", "training.toongan", "toonify.images"},
     "benchmarks": {

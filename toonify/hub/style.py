@@ -39,8 +39,8 @@ OLD_KEYS = {"licence": "license"}  # of style.json, read for one more release
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
 # What a network does: animegan draws photos, stylegan toons from w, stylegan-base faces from w,
-# stylegan-encoder finds w of a face, toongan draws cartoon faces from noise.
-FAMILIES = ("animegan", "stylegan", "stylegan-base", "stylegan-encoder", "toongan")
+# stylegan-encoder finds w of a face, toongan draws cartoon faces from noise, parser finds masks.
+FAMILIES = ("animegan", "stylegan", "stylegan-base", "stylegan-encoder", "toongan", "parser")
 CHOSEN = ("animegan", "stylegan", "toongan")  # the families that users choose styles from
 
 

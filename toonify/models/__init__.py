@@ -6,6 +6,7 @@ from toonify.models.cartoongan import CartoonGANGenerator
 from toonify.models.dcgan import DCGANGenerator
 from toonify.models.encoder import Encoder
 from toonify.models.mobile_stylegan import MobileStyleGAN
+from toonify.models.parser import FaceParser
 from toonify.models.stylegan2 import StyleGAN2Generator
 from toonify.models.toongan import ToonGANGenerator
 
@@ -13,7 +14,13 @@ ANIMEGAN_MODELS = {"animegan": AnimeGANGenerator, "animegan-lite": AnimeGANLiteG
 PHOTO_MODELS = {**ANIMEGAN_MODELS, "cartoongan": CartoonGANGenerator}
 FACE_MODELS = {"stylegan2": StyleGAN2Generator, "mobile-stylegan": MobileStyleGAN}
 NOISE_MODELS = {"toongan": ToonGANGenerator, "toon-generator": DCGANGenerator}
-MODELS = {**PHOTO_MODELS, **FACE_MODELS, **NOISE_MODELS, "encoder": Encoder}
+MODELS = {
+    **PHOTO_MODELS,
+    **FACE_MODELS,
+    **NOISE_MODELS,
+    "encoder": Encoder,
+    "parser": FaceParser,
+}
 
 __all__ = [
     "ANIMEGAN_MODELS",
@@ -26,6 +33,7 @@ __all__ = [
     "CartoonGANGenerator",
     "DCGANGenerator",
     "Encoder",
+    "FaceParser",
     "MobileStyleGAN",
     "StyleGAN2Generator",
     "ToonGANGenerator",

@@ -19,6 +19,7 @@ TEMPLATES = {
     ),
     **dict.fromkeys(("MobileStyleGAN", "StyleGAN2Generator", "Encoder"), "stylegan"),
     **dict.fromkeys(("ToonGANGenerator", "DCGANGenerator"), "toongan"),
+    "FaceParser": "parser",
 }
 FROM_PHOTOS, FROM_NOISE = "image-to-image", "unconditional-image-generation"
 # Template, role -> task on the Hub, tags.
@@ -28,6 +29,7 @@ TAGS = {
     ("stylegan", "base"): (FROM_NOISE, ["stylegan2", "portrait"]),
     ("stylegan", "encoder"): (None, ["stylegan2", "gan-inversion", "portrait"]),
     ("toongan", ""): (FROM_NOISE, ["toongan", "cartoon"]),
+    ("parser", ""): ("image-segmentation", ["face-parsing", "matting", "portrait"]),
 }
 LICENSES = (  # names on the Hub
     *("apache-2.0", "mit", "isc", "bsd-2-clause", "bsd-3-clause", "unlicense", "unknown"),
