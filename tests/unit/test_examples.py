@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 
 # Module -> how many of its functions have an example.
 EXAMPLES = {
@@ -17,14 +18,17 @@ EXAMPLES = {
     "toonify.hub.style": 2,
     "toonify.hub.loading": 1,
     "toonify.pipelines.animegan": 2,
-    "toonify.pipelines.stylegan": 1,
+    "toonify.pipelines.stylegan": 3,
     "toonify.pipelines.toongan": 2,
+    "toonify.pipelines.video": 1,
 }
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples(name, photo_path, tmp_path, monkeypatch, capsys):
     shutil.copy(photo_path, tmp_path / "portrait.jpg")
+    frames = [Image.open(photo_path).resize((96, 96)).rotate(turn) for turn in (0, 3)]
+    frames[0].save(tmp_path / "wave.gif", save_all=True, append_images=frames[1:])
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     finder = doctest.DocTestFinder(exclude_empty=True)

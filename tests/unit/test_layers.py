@@ -1,4 +1,4 @@
-"""The doors between the rooms: imports only point down, and each room opens only those below it."""
+"""The layers of the code: imports only point down, and files and functions stay short."""
 
 import ast
 from pathlib import Path
@@ -162,6 +162,37 @@ def test_no_room_is_called_after_nothing():
 @pytest.mark.parametrize("module", [name for name in SOURCES if name != "app"])
 def test_every_module_says_what_it_is(module):
     assert ast.get_docstring(SOURCES[module]), f"{module} has no docstring"
+
+
+MAX_FILE, MAX_FUNCTION = 500, 60  # lines; a longer one says why in its first sentence
+REASON = "long because"
+
+
+def find_long(tree: ast.Module, lines: int) -> list[str]:
+    """What is longer than allowed and gives no reason: "file", or the name of a function."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    parts: list = [(tree, "file", lines, MAX_FILE)]
+    for node in ast.walk(tree):
+        if isinstance(node, functions):
+            parts.append((node, node.name, node.end_lineno - node.lineno + 1, MAX_FUNCTION))
+    return [
+        name
+        for node, name, length, limit in parts
+        if length > limit and REASON not in (ast.get_docstring(node) or "").partition("\n\n")[0]
+    ]
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_long_files_and_functions_give_a_reason(module):
+    lines = max((getattr(node, "end_lineno", 0) for node in ast.walk(SOURCES[module])), default=0)
+    assert not find_long(SOURCES[module], lines), f"{module}: split it, or say {REASON!r}"
+
+
+def test_the_limits_see_a_long_function():
+    body = "    pass\n" * MAX_FUNCTION
+    assert find_long(ast.parse(f"def draw():\n{body}"), MAX_FILE + 1) == ["file", "draw"]
+    reason = f'    """Draws; {REASON} of its table."""\n'
+    assert not find_long(ast.parse(f"def draw():\n{reason}{body}"), MAX_FILE)
 
 
 def test_the_top_of_training_is_small():

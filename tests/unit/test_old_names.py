@@ -26,6 +26,7 @@ def test_names_of_the_package(old, new):
     [
         (StyleGANPipeline, "imagine", "generate"),
         (StyleGANPipeline, "rows", "to_w_plus"),
+        (StyleGANPipeline, "clip", "save_interpolation"),
         (ToonGANPipeline, "twin", "match_photo"),
         (ToonGANPipeline, "rows", "to_w_plus"),
     ],

@@ -1,10 +1,10 @@
-"""Refines the latent of a face: optimization from the encoder's answer until the picture fits.
+"""Refines the latent of a face by optimization, starting from the encoder's latent.
 
 The projection of StyleGAN2 (Karras et al. 2020, appendix D) started from an encoder (Richardson et
 al. 2021) and measured at 256 px, which takes a small part of the steps and of the time of one that
 starts from the mean face and draws 1024 px. Where a generator has no encoder, the mean face is the
-start nevertheless. The noise maps stay as they are: a latent that leaves likeness to them can be
-neither edited nor drawn as a toon.
+start. The noise maps stay as they are: a latent that relies on them for likeness can be neither
+edited nor drawn as a toon.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 import torch
 import torch.nn.functional as F
 
-SIDE = 256  # px of the pictures that are compared; of a smaller generator all it draws
-LEARNING_RATE = 0.12  # of w in units of its spread
+SIDE = 256  # px of the compared images; smaller if the generator's are
+LEARNING_RATE = 0.12  # of w in units of its standard deviation
 PIXELS, REGULARIZATION = 1.0, 0.01  # weights; the perceptual distance has 1
 FULL_RES_FRACTIONS = (0.0, 1 / 3, 2 / 3)  # of the steps, at which the full image is drawn
-BACKDROP = 0.2  # what a place far from the face counts, beside 1 on it
-STD_SAMPLES = 20_000  # of w, to know its spread
+BACKDROP = 0.2  # weight of pixels far from the face; those on it have 1
+STD_SAMPLES = 20_000  # of w, for its standard deviation
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class PerceptualModel:
 
 
 def side_for(generator) -> int:
-    """Pixels a side at which a generator's pictures are compared with a face."""
+    """Pixels a side at which a generator's images are compared with a face."""
     return min(SIDE, generator.resolution)
 
 
@@ -57,9 +57,9 @@ def check_encoder(settings: Mapping[str, object], generator) -> None:
 
 def make_perceptual_model(generator, perceive) -> PerceptualModel:
     """The perceptual model of a generator that has no encoder."""
-    rows = torch.arange(generator.num_ws, device=generator.mapping.w_avg.device)
-    rows = rows.clamp(max=generator.synthesis.free_layers(side_for(generator)))
-    return PerceptualModel(perceive, rows, std_of_w(generator.mapping, generator.config.z_dim))
+    layers = torch.arange(generator.num_ws, device=generator.mapping.w_avg.device)
+    layers = layers.clamp(max=generator.synthesis.free_layers(side_for(generator)))
+    return PerceptualModel(perceive, layers, std_of_w(generator.mapping, generator.config.z_dim))
 
 
 @torch.no_grad()
@@ -94,8 +94,8 @@ def refine(
             move together and the standard deviation of w.
         steps: optimizer steps, 0 or more.
         side: px at which images are compared; default 256.
-        full_resolution_synthesis: draws w+ at full size, (1, 3, R, R). Three times on the way, what
-            it shows more than `synthesis` is added, so that the full image fits; default: never.
+        full_resolution_synthesis: draws w+ at full size, (1, 3, R, R). The detail that it adds to
+            `synthesis` is measured three times and added; default: never.
         visible: (side, side), 0 where `face` shows nothing to compare with, else 1; default: all.
         progress: called with a fraction before each step.
         cancelled: returns whether to stop; then the w+ reached so far is returned.
@@ -108,56 +108,85 @@ def refine(
     Raises:
         ValueError: steps below 0, or shapes that do not fit.
     """
-    if steps < 0:
-        raise ValueError(f"steps={steps}: expected 0 or more")
-    if start.ndim != 3 or len(start) != 1 or len(face) != 1:
-        raise ValueError(
-            f"start is {tuple(start.shape)} and face {tuple(face.shape)}: expected one w+ (1, L, D)"
-            " and one picture (1, 3, H, W)"
-        )
+    check_start(face, start, steps)
     if not steps:
         return start
-    device = start.device
-    target = F.interpolate(face.float(), size=(side, side), mode="bilinear", antialias=True)
-    target = target.to(device)
-    weight = face_weight(side, device)
-    if visible is not None:
-        weight = weight * visible.to(device)
-    with torch.no_grad():
-        target_features = perceptual_model.perceive(target)
-    rows = perceptual_model.layer_of
-    first = torch.tensor([int((rows == row).nonzero()[0]) for row in range(int(rows.max()) + 1)])
-    origin = start.detach()[:, first]
-    offset = torch.zeros_like(origin, requires_grad=True)  # in units of the spread of w
-    optimizer = torch.optim.Adam([offset], betas=(0.9, 0.99))
-    full_res_steps = (
-        {round(part * steps) for part in FULL_RES_FRACTIONS} if full_resolution_synthesis else set()
-    )
-    more = 0.0
+    target = Target(face, perceptual_model.perceive, side, visible, start.device)
+    descent = Descent(start, generator, perceptual_model, target)
+    full_res_steps = {round(part * steps) for part in FULL_RES_FRACTIONS}
     for step in range(steps):
         if progress:
             progress(step / steps)
         if cancelled and cancelled():
             break
-        optimizer.param_groups[0]["lr"] = learning_rate * ramp(step / steps)
-        w = (origin + offset * perceptual_model.w_std)[:, rows]
-        drawn = generator.synthesis(w, side)
-        if full_resolution_synthesis and step in full_res_steps:
-            with torch.no_grad():
-                more = (
-                    F.interpolate(full_resolution_synthesis(w), size=(side, side), mode="area")
-                    - drawn
-                )
-        drawn = drawn + more
-        parts = distances(drawn, target, perceptual_model.perceive(drawn), target_features, weight)
-        loss = (
-            parts["perceptual"] + PIXELS * parts["pixels"] + REGULARIZATION * offset.square().mean()
-        )
-        (offset.grad,) = torch.autograd.grad(loss, offset)
-        optimizer.step()
+        full = full_resolution_synthesis if step in full_res_steps else None
+        parts = descent.step(learning_rate * ramp(step / steps), full)
         if log is not None:
-            log.append({name: float(part) for name, part in parts.items()})
-    return (origin + offset.detach() * perceptual_model.w_std)[:, rows]
+            log.append({name: float(part.detach()) for name, part in parts.items()})
+    return descent.latent().detach()
+
+
+def check_start(face: torch.Tensor, start: torch.Tensor, steps: int) -> None:
+    """ValueError for arguments with which `refine` cannot start."""
+    if steps < 0:
+        raise ValueError(f"steps={steps}: expected 0 or more")
+    if start.ndim != 3 or len(start) != 1 or len(face) != 1:
+        raise ValueError(
+            f"start is {tuple(start.shape)} and face {tuple(face.shape)}: expected one w+ (1, L, D)"
+            " and one image (1, 3, H, W)"
+        )
+
+
+class Target:
+    """A face to compare images with, at `side` px; its arguments are those of `refine`."""
+
+    def __init__(self, face, perceive, side: int, visible: torch.Tensor | None, device):
+        self.side, self.perceive = side, perceive
+        image = F.interpolate(face.float(), size=(side, side), mode="bilinear", antialias=True)
+        self.image = image.to(device)
+        self.weight = face_weight(side, device)
+        if visible is not None:
+            self.weight = self.weight * visible.to(device)
+        with torch.no_grad():
+            self.features = perceive(self.image)
+
+    def distances(self, drawn: torch.Tensor) -> dict[str, torch.Tensor]:
+        return distances(drawn, self.image, self.perceive(drawn), self.features, self.weight)
+
+
+class Descent:
+    """Moves the layers of a w+ towards a target, in units of the standard deviation of w."""
+
+    def __init__(self, start: torch.Tensor, generator, perceptual_model, target: Target):
+        self.generator, self.target = generator, target
+        self.w_std, self.layer_of = perceptual_model.w_std, perceptual_model.layer_of
+        groups = range(int(self.layer_of.max()) + 1)
+        first = torch.tensor([int((self.layer_of == group).nonzero()[0]) for group in groups])
+        self.origin = start.detach()[:, first]
+        self.offset = torch.zeros_like(self.origin, requires_grad=True)
+        self.optimizer = torch.optim.Adam([self.offset], betas=(0.9, 0.99))
+        self.detail: torch.Tensor | float = 0.0  # what the full image shows more
+
+    def latent(self) -> torch.Tensor:
+        """The w+ reached so far."""
+        return (self.origin + self.offset * self.w_std)[:, self.layer_of]
+
+    def step(self, learning_rate: float, full_resolution_synthesis) -> dict[str, torch.Tensor]:
+        """One step of the optimizer; the distances before it. With `full_resolution_synthesis`,
+        the detail of the full image is measured anew."""
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        w, side = self.latent(), self.target.side
+        drawn = self.generator.synthesis(w, side)
+        if full_resolution_synthesis:
+            with torch.no_grad():
+                full = F.interpolate(full_resolution_synthesis(w), size=(side, side), mode="area")
+                self.detail = full - drawn
+        parts = self.target.distances(drawn + self.detail)
+        pull = REGULARIZATION * self.offset.square().mean()
+        loss = parts["perceptual"] + PIXELS * parts["pixels"] + pull
+        (self.offset.grad,) = torch.autograd.grad(loss, self.offset)
+        self.optimizer.step()
+        return parts
 
 
 def ramp(fraction: float) -> float:

@@ -1,4 +1,4 @@
-"""A clip goes in, the same clip drawn comes out: same times, same sound, no flicker added."""
+"""Draws videos and animations: frame times and sound stay, and no flicker is added."""
 
 import contextlib
 import dataclasses
@@ -29,21 +29,21 @@ SCALE_SAMPLES = 8  # frames that are looked at for the drawing's scale
 WARM = 12  # frames drawn again when a run goes on, so that faces and lines go on where they were
 DETECT_SIDE = 640  # px of the longer side: drawing a frame takes several times as long as a look
 FIRM = 1.15  # how far a face's size must leave a limit before it counts as left
-FORMAT = 1  # part of every plan: raise it when the same options draw another clip
+FORMAT = 1  # part of every plan: raise it when the same options draw another video
 _SAMPLE = 2**20  # bytes at either end of a source by which it is known again
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoOptions(DrawOptions):
-    """How a clip is drawn. A run can only be continued with the same options.
+    """How a video is drawn. A run can only be continued with the same options.
 
     Args:
         stabilize: whether drawings are kept from frame to frame where the source does not change;
             default True.
         side_by_side: whether the source is shown on the left of the drawing; default False.
-        max_height: the largest height in pixels, from 16; larger clips are made smaller. None
+        max_height: the largest height in pixels, from 16; larger videos are scaled down. None
             (default): no limit.
-        crf: quality of films, 0 (best) to 51; default 18, which shows no difference.
+        crf: quality of MP4 files, 0 (best) to 51; default 18, which shows no difference.
     """
 
     stabilize: bool = True
@@ -61,7 +61,7 @@ class VideoOptions(DrawOptions):
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a clip is. `total` is 0 where the file does not say; `seconds_left` then too."""
+    """How far a run is. `total` is 0 where the file does not say; `seconds_left` then too."""
 
     frames: int
     total: int
@@ -74,13 +74,13 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class DrawnVideo:
-    """A drawn clip.
+    """A drawn video.
 
-    `frames` and `seconds` are its length; `done` counts the frames of this run, `fps` how many of
-    them it did a second, all steps included, and `drawn` those that the network drew: the others
-    show the drawing before them. `faces` counts those followed, again after
-    each cut. `damaged` packets of the source could not be read. `flicker` is there if it was asked
-    for. `notes` are for people.
+    `frames` and `seconds` are its length. `done` counts the frames of this run, `fps` the frames a
+    second with all steps included, and `drawn` the frames that the network drew: the others repeat
+    the drawing before them. `faces` counts the tracked faces, again after each cut; `damaged` the
+    packets of the source that could not be read. `flicker` is None unless it was measured. `notes`
+    are messages for the user.
     """
 
     path: Path
@@ -96,7 +96,7 @@ class DrawnVideo:
 
 
 class Cancelled(Exception):
-    """The run was asked to stop; its finished segments are there if they were to be kept."""
+    """The run was cancelled; with `resume`, its finished segments are kept."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def draw_video(
         most_seconds: the longest source accepted, in seconds; default: no limit.
         measure: whether the flicker is measured; default False.
         progress: called after each frame; an error that it raises ends the run.
-        cancelled: asked after each frame whether to stop.
+        cancelled: called after each frame; True stops the run.
 
     Returns:
         What was written, and how.
@@ -143,53 +143,49 @@ def draw_video(
         VideoError: the source is no video, or cannot be written as `target`; a ValueError.
         ValueError: an option is wrong.
         Cancelled: `cancelled` returned True.
+
+    Example:
+        >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
+        >>> video = draw_video(pipe, "wave.gif", "toon.gif", VideoOptions(max_height=64))
+        >>> video.frames, video.path.is_file()
+        (2, True)
     """
     source, target = Path(source), Path(target)
     check_options(pipeline.style, options)
     suffix = check_target(source, target, overwrite)
-    clip = open_video(source, options.max_height)
-    notes = [*clip.notes, *muxing.check_sound(clip, suffix)]
-    if most_seconds is not None and clip.about.seconds > most_seconds:
+    video = open_video(source, options.max_height)
+    notes = [*video.notes, *muxing.check_sound(video, suffix)]
+    if most_seconds is not None and video.about.seconds > most_seconds:
         raise VideoError(too_long(source, most_seconds))
     plan = plan_of(pipeline, source, suffix, options)
     with SegmentStore(target, plan, restart=overwrite or not resume, keep=resume) as store:
-        run = Run(pipeline, clip, store, options, suffix)
+        run = Run(pipeline, video, store, options, suffix, measure, progress)
         run.prepare()
-        done = store.frames
-        pace = Pace(progress, done, clip.about.frames)
-        meter = FlickerMeter() if measure else None
-        with contextlib.closing(run.frames(meter)) as finished:
-            for frame in finished:
-                if most_seconds is not None and run.elapsed(frame) > most_seconds:
-                    raise VideoError(too_long(source, most_seconds))
-                pace.tick()
-                if cancelled():
-                    raise Cancelled(f"{target}: stopped after {store.frames} frames")
+        run.draw_all(cancelled, most_seconds)
         if not store.segments:
             raise VideoError(f"{source}: none of its frames could be read")
         with atomic_write(target, keep_suffix=True) as temporary:
-            notes += muxing.join(store, clip, temporary, suffix)
-        unit = clip.about.time_base
-        last = store.last(unit)
-        return DrawnVideo(
-            target,
-            store.frames,
-            float((last.at + last.duration - store.segments[0].start) * unit),
-            store.frames - done,
-            run.drawings,
-            pace.fps,
-            run.tracks.seen,
-            clip.damaged,
-            meter.flicker if meter else None,
-            tuple(notes),
-        )
+            notes += muxing.join(store, video, temporary, suffix)
+        return run.result(target, tuple(notes))
 
 
 class Run:
-    """One run over a clip: what its steps share."""
+    """One run over a video: what its steps share."""
 
-    def __init__(self, pipeline, clip, store: SegmentStore, options: VideoOptions, suffix: str):
-        self.pipeline, self.clip, self.store, self.options = pipeline, clip, store, options
+    def __init__(
+        self,
+        pipeline,
+        video,
+        store: SegmentStore,
+        options: VideoOptions,
+        suffix: str,
+        measure: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ):
+        self.pipeline, self.video, self.store, self.options = pipeline, video, store, options
+        self.meter = FlickerMeter() if measure else None
+        self.done = store.frames  # by the runs before this one
+        self.pace = Pace(progress, self.done, video.about.frames)
         self.codec = muxing.codec_for(suffix, options.crf)
         self.scale = 1.0
         largest = options.faces == "largest"
@@ -198,18 +194,19 @@ class Run:
         self._start: int | None = None
 
     def prepare(self) -> None:
-        """Settles the scale of all drawings, as the first run did if this one goes on."""
+        """Chooses the scale of all drawings, or reads that of the run that this one continues."""
         if "scale" not in self.store.found:
             self.store.note(scale=self.choose_scale())
         self.scale = self.store.found["scale"]
+        self.pace.start()
 
     def choose_scale(self) -> float:
-        """One scale for the whole clip: that of a frame with the usual largest face.
+        """One scale for the whole video: that of a frame with the usual largest face.
 
         With a scale for each frame, lines would grow and shrink as people move.
         """
         sizes, scales = [], []
-        for pixels in self.clip.sample_frames(SCALE_SAMPLES):
+        for pixels in self.video.sample_frames(SCALE_SAMPLES):
             photo = Image.fromarray(pixels)
             found = [] if self.options.faces == "none" else find_faces(photo)
             sizes.append(self.pipeline.drawing_scale(photo, []))
@@ -217,10 +214,22 @@ class Run:
                 scales.append(self.pipeline.drawing_scale(photo, found))
         return float(np.median(scales or sizes or [1.0]))
 
-    def frames(self, meter: FlickerMeter | None) -> Generator[Frame, None, None]:
-        """Reads, draws, steadies and compresses, each ahead of the next on a thread of its own.
+    def draw_all(self, cancelled: Callable[[], bool], most_seconds: float | None) -> None:
+        """Draws the frames that are missing; the arguments and errors are those of `draw_video`."""
+        with contextlib.closing(self.frames()) as finished:
+            for frame in finished:
+                if most_seconds is not None and self.elapsed(frame) > most_seconds:
+                    raise VideoError(too_long(self.video.path, most_seconds))
+                self.pace.tick()
+                if cancelled():
+                    raise Cancelled(
+                        f"{self.store.target}: stopped after {self.store.frames} frames"
+                    )
 
-        Yields every frame that has been compressed.
+    def frames(self) -> Generator[Frame, None, None]:
+        """Reads, draws, stabilizes and encodes frames, each step in its own thread.
+
+        Yields every frame that has been encoded.
         """
         done = self.store.frames
         with contextlib.ExitStack() as stack:
@@ -230,15 +239,15 @@ class Run:
 
             source = step(self.read(max(0, done - WARM)))
             drawn = step(self.draw(source))
-            steady = stack.enter_context(contextlib.closing(self.stabilized(drawn, meter)))
+            steady = stack.enter_context(contextlib.closing(self.stabilized(drawn)))
             for _ in range(min(done, WARM)):
                 next(steady, None)
-            about = self.clip.about
+            about = self.video.about
             yield from self.store.write(steady, self.codec, about.time_base, about.colors)
 
     def read(self, skip: int) -> Iterator[Frame]:
-        """The clip's frames but for the first ones."""
-        with contextlib.closing(self.clip.frames()) as frames:
+        """The video's frames without the first ones."""
+        with contextlib.closing(self.video.frames()) as frames:
             for number, frame in enumerate(frames):
                 if number >= skip:
                     yield frame
@@ -290,17 +299,15 @@ class Run:
         least = self.pipeline.least_eye_distance(self.scale) * (FIRM if before else 1.0)
         return frontal_eye_distance(face) * self.scale < least
 
-    def stabilized(
-        self, drawings: Iterator[Drawn], meter: FlickerMeter | None
-    ) -> Generator[Frame, None, None]:
+    def stabilized(self, drawings: Iterator[Drawn]) -> Generator[Frame, None, None]:
         """The frames as they will be seen."""
         stabilizer = Stabilizer() if self.options.stabilize else None
         for drawn in drawings:
             source, steady = drawn.frame.pixels, drawn.toon
             if stabilizer is not None:
                 steady = stabilizer(source, drawn.toon, drawn.cut)
-            if meter is not None:
-                meter.add(source, drawn.toon, steady, drawn.cut)
+            if self.meter is not None:
+                self.meter.add(source, drawn.toon, steady, drawn.cut)
             if self.options.side_by_side:
                 steady = np.hstack([source, steady])
             yield dataclasses.replace(drawn.frame, pixels=self.even(steady))
@@ -313,19 +320,40 @@ class Run:
         return pixels[:height, :width]
 
     def elapsed(self, frame: Frame) -> float:
-        """Seconds from the clip's first frame to the end of this one."""
+        """Seconds from the video's first frame to the end of this one."""
         if self._start is None:
             self._start = self.store.segments[0].start if self.store.segments else frame.at
-        return float((frame.at + frame.duration - self._start) * self.clip.about.time_base)
+        return float((frame.at + frame.duration - self._start) * self.video.about.time_base)
+
+    def result(self, path: Path, notes: tuple[str, ...]) -> DrawnVideo:
+        """What the finished run has written to `path`."""
+        store, unit = self.store, self.video.about.time_base
+        last = store.last(unit)
+        return DrawnVideo(
+            path,
+            store.frames,
+            float((last.at + last.duration - store.segments[0].start) * unit),
+            store.frames - self.done,
+            self.drawings,
+            self.pace.fps,
+            self.tracks.seen,
+            self.video.damaged,
+            self.meter.flicker if self.meter else None,
+            notes,
+        )
 
 
 class Pace:
-    """Counts frames and tells how long the rest will take."""
+    """Counts frames and estimates how long the rest will take."""
 
     def __init__(self, progress: Callable[[Progress], None] | None, done: int, total: int):
         self._progress, self._done, self._total = progress, done, total
-        self._begun = time.perf_counter()
         self._drawn = 0
+        self.start()
+
+    def start(self) -> None:
+        """Starts the clock anew."""
+        self._begun = time.perf_counter()
 
     def tick(self) -> None:
         """One frame more."""
@@ -350,16 +378,16 @@ def check_target(source: Path, target: Path, overwrite: bool) -> str:
     """The target's suffix; VideoError where it cannot be the target of this source."""
     suffix = muxing.check_suffix(target)
     if os.path.realpath(source) == os.path.realpath(target):
-        raise VideoError(f"{target} is the source itself, and clips are never replaced")
+        raise VideoError(f"{target} is the source itself: expected another file")
     if target.is_dir():
         raise VideoError(f"{target} is a folder: expected a file")
     if target.exists() and not overwrite:
-        raise VideoError(f"{target} is there already; overwrite replaces it")
+        raise VideoError(f"{target} exists already; overwrite replaces it")
     return suffix
 
 
 def plan_of(pipeline, source: Path, suffix: str, options: VideoOptions) -> dict:
-    """Everything that a clip's drawing depends on, as JSON holds it."""
+    """Everything that the drawn video depends on, ready for JSON."""
     return {
         "format": FORMAT,
         "source": fingerprint(source),
@@ -370,7 +398,7 @@ def plan_of(pipeline, source: Path, suffix: str, options: VideoOptions) -> dict:
 
 
 def fingerprint(file: Path) -> str:
-    """By which a source is known again: its length, and both ends of its content."""
+    """Identifies a source by its length and both ends of its content."""
     size = file.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with open(file, "rb") as content:

@@ -73,8 +73,25 @@ def measure(
             on_faces.add(photo, toon.image, found[0])
         if cells is not None:
             cells.append((sheet_cell(photo), sheet_cell(toon.image)))
+    figures = {"photos": len(pictures)} | summarize(seconds, similarities, edges, chromas, droplets)
+    if portraits:
+        figures |= on_faces.figures()
+    if target:
+        add_style_figures(figures, target, before, after, statistics.mean(similarities))
+        if portraits:
+            figures |= target.distances(before, after)
+    return figures
+
+
+def summarize(
+    seconds: list[float],
+    similarities: list[float],
+    edges: dict[str, list[float]],
+    chromas: list[float],
+    droplets: list[str],
+) -> dict:
+    """The figures of what was measured on each photo and its toon."""
     figures = {
-        "photos": len(pictures),
         "seconds_per_photo": round(statistics.mean(seconds), 3),
         "ssim_luminance_mean": round(statistics.mean(similarities), 3),
         "edge_density": {what: round(statistics.mean(found), 4) for what, found in edges.items()},
@@ -83,18 +100,17 @@ def measure(
     if chromas:
         low, middle, high = np.percentile(chromas, [5, 50, 95]).round(3).tolist()
         figures["chroma_ratio"] = {"median": middle, "p5": low, "p95": high}
-    if portraits:
-        figures |= on_faces.figures()
-    if target:
-        figures["edge_density"]["style"] = round(target.edge_density, 4)
-        figures |= target.style_distance(before, after)
-        ratio = figures["style_distance_mobilenet_v2"]["ratio"]
-        figures["score"] = round(
-            distances.checkpoint_score(ratio, statistics.mean(similarities)), 3
-        )
-        if portraits:
-            figures |= target.distances(before, after)
     return figures
+
+
+def add_style_figures(
+    figures: dict, target: StyleSet, before: ImageSet, after: ImageSet, similarity: float
+) -> None:
+    """Adds how close photos and toons are to a style, and the score of the checkpoint."""
+    figures["edge_density"]["style"] = round(target.edge_density, 4)
+    figures |= target.style_distance(before, after)
+    ratio = figures["style_distance_mobilenet_v2"]["ratio"]
+    figures["score"] = round(distances.checkpoint_score(ratio, similarity), 3)
 
 
 def sheet_cell(picture: Image.Image) -> Image.Image:

@@ -10,7 +10,7 @@ from PIL import Image
 from toonify import faces, hub, images
 from toonify.faces import Face
 from toonify.latents import inversion
-from toonify.pipelines import layer_swap, stylegan
+from toonify.pipelines import face_generator, layer_swap, stylegan
 from toonify.pipelines.stylegan import LayerSwap, StyleGANPipeline
 
 
@@ -259,7 +259,7 @@ def test_progress_goes_forward_to_the_end(pipe, photo, toon_folder):
 def test_blends_are_kept_in_memory_only_a_few_at_a_time(pipe, toon_folder):
     for blend in (8, 16, 64, 128, 256):
         pipe.toon(pipe.sample(1), toon_folder, blend=blend)
-    assert len(pipe._engines) == stylegan.KEPT_ENGINES
+    assert len(pipe._engines) == face_generator.KEPT_ENGINES
     engine = pipe.engine(LayerSwap(str(toon_folder), 256))
     assert engine is pipe.engine(LayerSwap(str(toon_folder), 256))
 
@@ -295,7 +295,7 @@ def test_interpolation_starts_and_ends_at_its_faces(pipe, tmp_path):
     assert len(frames) == 5
     assert frames[0].tobytes() == images.to_pil(pipe.base(start)).tobytes()
     assert frames[-1].tobytes() == images.to_pil(pipe.base(end)).tobytes()
-    with Image.open(pipe.clip(start, end, tmp_path / "way.gif", frames=5)) as clip:
+    with Image.open(pipe.save_interpolation(start, end, tmp_path / "way.gif", frames=5)) as clip:
         assert (clip.n_frames, clip.size) == (5, (256, 256))
 
 

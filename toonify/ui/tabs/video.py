@@ -9,25 +9,31 @@ from toonify.ui.handlers.video import MAX_BYTES, MAX_HEIGHT, VideoHandlers
 LANE: events.Options = {"concurrency_id": "videos", "concurrency_limit": None}
 
 
+def add_source(max_seconds: float) -> gr.Video:
+    """Add the component for the visitor's video and a note of the limits."""
+    video = components.UploadedVideo(
+        label="Your video",
+        sources=["upload", "webcam"],
+        include_audio=True,
+        webcam_options=gr.WebcamOptions(mirror=False),
+        height=300,
+        buttons=[],
+        elem_id="video-source",
+    )
+    components.add_camera_error()
+    gr.Markdown(
+        f"Up to {max_seconds:g} seconds and {MAX_BYTES >> 20} MB. Videos taller than"
+        f" {MAX_HEIGHT} px are scaled down.",
+        elem_id="video-limits",
+    )
+    return video
+
+
 def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
     """Build the tab inside the page."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):
-            video = components.UploadedVideo(
-                label="Your video",
-                sources=["upload", "webcam"],
-                include_audio=True,
-                webcam_options=gr.WebcamOptions(mirror=False),
-                height=300,
-                buttons=[],
-                elem_id="video-source",
-            )
-            components.add_camera_error()
-            gr.Markdown(
-                f"Up to {handlers.max_seconds:g} seconds and {MAX_BYTES >> 20} MB. Videos taller"
-                f" than {MAX_HEIGHT} px are scaled down.",
-                elem_id="video-limits",
-            )
+            video = add_source(handlers.max_seconds)
             with gr.Group(elem_id="video-settings"):
                 style, about = components.add_style(handlers, "video-")
                 quality = components.add_quality(handlers.default_style, "video-")
