@@ -51,10 +51,15 @@ def atomic_write(path: str | os.PathLike, keep_suffix: bool = False) -> Iterator
         mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)  # libraries that write through a file of their own make it private
-        _sync_file(temporary)
-        os.replace(temporary, path)
+        replace_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_file(finished: Path, path: Path) -> None:
+    """Renames a finished file to `path`, on the same disk; what it holds reaches the disk first."""
+    _sync_file(finished)
+    os.replace(finished, path)
     _sync_folder(path.parent)
 
 
@@ -73,28 +78,32 @@ def atomic_folder(folder: str | os.PathLike) -> Iterator[Path]:
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary, replaced = temporary_path(folder), temporary_path(folder)
+    temporary = temporary_path(folder)
     temporary.mkdir()
     try:
-        mode = temporary.stat().st_mode & 0o666
         yield temporary
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                path.chmod(mode)
-                _sync_file(path)
-        if not folder.exists():
-            os.replace(temporary, folder)
-        else:
-            os.replace(folder, replaced)
-            try:
-                os.replace(temporary, folder)
-            except OSError:
-                os.replace(replaced, folder)
-                raise
+        replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if folder.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def replace_folder(finished: Path, folder: Path) -> None:
+    """Renames a finished folder to `folder`, on the same disk, as `atomic_folder` describes."""
+    mode = finished.stat().st_mode & 0o666
+    for path in finished.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
+            _sync_file(path)
+    replaced = temporary_path(folder)
+    if folder.exists():
+        os.replace(folder, replaced)
+    try:
+        os.replace(finished, folder)
+    except OSError:
+        if replaced.exists():
+            os.replace(replaced, folder)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
     _sync_folder(folder.parent)
 
 

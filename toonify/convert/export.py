@@ -5,7 +5,6 @@ and ToonGAN they hold the `synthesis`, which starts from w+. Each file is run at
 not traced with, and kept only if its output matches that of torch.
 """
 
-import os
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from toonify import engines, hub
 from toonify.convert import persistent, stylegan2
 from toonify.convert.checkpoints import CRITIC
 from toonify.convert.formats import PICKLE
-from toonify.files import atomic_write
+from toonify.files import atomic_write, replace_file
 from toonify.models import (
     FACE_MODELS,
     NOISE_MODELS,
@@ -78,7 +77,7 @@ def export(source: str, out: Path) -> str:
             )
         # The .bin first: an .xml without its weights cannot be opened.
         for made in sorted(Path(beside).iterdir(), key=lambda made: made.suffix == ".xml"):
-            os.replace(made, out.with_name(made.name))
+            replace_file(made, out.with_name(made.name))
     sizes = " x ".join(name_free_axes(shape).get(i, str(n)) for i, n in enumerate(shape))
     return f"{name} ({sizes}) -> image; {runtime} differs by {error:.1e} from torch"
 

@@ -17,6 +17,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from filelock import FileLock, Timeout
 
+from toonify.files import replace_file
 from toonify.video.color import tag, to_frame
 from toonify.video.types import Colors, Frame, VideoError
 
@@ -162,7 +163,7 @@ class SegmentStore:
         writer.close()
         number = len(self.segments)
         whole = self.folder / f"{number:06}.{writer.count}.{writer.start}.mp4"
-        writer.file.rename(whole)
+        replace_file(writer.file, whole)
         self.segments.append(Segment.of(whole))
 
     def packets(self, unit: Fraction) -> Iterator[av.Packet]:

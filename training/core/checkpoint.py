@@ -4,7 +4,6 @@ import dataclasses
 import errno
 import json
 import math
-import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from accelerate import Accelerator
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
+from toonify.files import replace_folder
 from training.core import records
 
 LOCK_SECONDS = 5.0  # the processes of a killed run may need a moment to end
@@ -87,8 +87,7 @@ def save_checkpoint(accelerator: Accelerator, run: Path, images: int, keep: int)
         ) from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        shutil.rmtree(complete, ignore_errors=True)
-        os.replace(part, complete)
+        replace_folder(part, complete)
         for old in checkpoints(run)[:-keep]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()

@@ -14,7 +14,6 @@ import hashlib
 import lzma
 import os
 import tarfile
-import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from toonify import images
+from toonify.files import atomic_write
 
 ZIPS = (".zip",)
 COMPRESSED = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -254,12 +254,10 @@ def _decompressed(path: Path) -> Path:
     target = folder / f"{place}-{state}.tar"
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
     most = _BOMB_BYTES + _BOMB_RATIO * path.stat().st_size
-    part = folder / f".{uuid.uuid4().hex}.part"
     bar = tqdm(desc=f"decompressing {path.name}", unit="B", unit_scale=True, leave=False, delay=2)
-    try:
-        with COMPRESSED[path.suffix.lower()](path, "rb") as packed, open(part, "xb") as file, bar:
+    with atomic_write(target) as part, bar:
+        with COMPRESSED[path.suffix.lower()](path, "rb") as packed, open(part, "wb") as file:
             while block := packed.read(2**20):
                 bar.update(len(block))
                 if bar.n > most:
@@ -267,9 +265,6 @@ def _decompressed(path: Path) -> Path:
                 file.write(block)
         for old in folder.glob(f"{place}-*.tar"):
             old.unlink(missing_ok=True)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 
