@@ -10,7 +10,7 @@ NAMES = {
     "faces": "a photo with two faces, end to end; a large one",
     "portrait": "a StyleGAN toon",
     "new_faces": "ToonGAN, one face and 64",
-    "video": "frames of a clip",
+    "video": "frames of a video",
     "train_animegan": "training, AnimeGANv2",
     "train_stylegan": "training, StyleGAN2",
     "train_toongan": "training, ToonGAN",

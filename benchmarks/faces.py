@@ -31,7 +31,7 @@ BASELINE = "baseline: MTCNN, eager PyTorch, fp32"
 
 
 def group_photo(size: tuple[int, int], faces: tuple):
-    """A scene of `size` with portraits laid into it, as a picture."""
+    """A scene of `size` with portraits laid into it, as an image."""
     from PIL import Image
 
     with Image.open(CARDS / "scenes" / "temple.jpg") as scene:

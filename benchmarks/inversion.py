@@ -3,7 +3,7 @@
     python -m benchmarks.inversion PHOTOS --limit 60 --steps 0 30 100 --out runs/inversion
     python -m benchmarks.inversion PHOTOS --limit 8 --steps 0 --from-mean 500 --out runs/against
 
-Each face is aligned, found in w and drawn at full size; picture and face are compared at 256 px:
+Each face is aligned, found in w and drawn at full size; image and face are compared at 256 px:
 `perceptual` is the distance of MobileNet V2 features (stages 1, 3, 6 and 10, ImageNet weights, each
 of unit size on faces), `pixels` the mean absolute difference of values in [-1, 1], both weighted
 towards the face; `landmarks` the mean distance of the detector's five points in percent of the
@@ -30,11 +30,11 @@ from training.core import records
 from training.metrics.contact_sheet import sheet
 
 SIDE = inversion.SIDE
-CELL = 192  # px of a picture on the sheet
+CELL = 192  # px of an image on the sheet
 
 
 class FullSize:
-    """A base generator whose pictures for comparing are drawn at full size first."""
+    """A base generator whose images for comparing are drawn at full size first."""
 
     def __init__(self, base):
         self.base = base

@@ -1,4 +1,4 @@
-"""How alike two pictures are, as arrays with values in [-1, 1]."""
+"""How alike two images are, as arrays with values in [-1, 1]."""
 
 import numpy as np
 

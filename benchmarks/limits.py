@@ -28,7 +28,7 @@ def matmul(dtype: str, side: int = SIDE) -> Workload:
 
 def convolutions(pixels: int):
     """A network of convolutions in a row, and the TFLOP it takes. A row, and the mean at its end,
-    because handing a picture in and out would take as long as one convolution does."""
+    because handing an image in and out would take as long as one convolution does."""
     import torch
     from torch import nn
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.new_faces [--rounds 7] [--json FILE]
 
-Timed is all from the seed to the pictures. Where no network is bundled, its weights are random, as
+Timed is all from the seed to the images. Where no network is bundled, its weights are random, as
 the public network's always are: the time does not depend on them.
 """
 

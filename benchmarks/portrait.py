@@ -51,7 +51,7 @@ def prepare_engine() -> Workload:
 
 
 def compare(figures: dict[str, Figures]) -> None:
-    """Adds how far the engine's picture is from that of torch."""
+    """Adds how far the engine's image is from that of torch."""
     if ENGINE in figures and BASELINE in figures:
         error = largest_error(figures[ENGINE].output, figures[BASELINE].output)
         figures[ENGINE].notes.append(f"largest difference {error:.1e} to eager PyTorch")

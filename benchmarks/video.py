@@ -1,8 +1,8 @@
-"""A clip of 1280x720, in frames/s: a frame-by-frame loop in eager PyTorch beside Toonify.
+"""A video of 1280x720, in frames/s: a frame-by-frame loop in eager PyTorch beside Toonify.
 
     python -m benchmarks.video [--style comic] [--rounds 2] [--json FILE]
 
-The baseline reads with PyAV, draws each frame whole, and writes H.264, once at the clip's size
+The baseline reads with PyAV, draws each frame whole, and writes H.264, once at the video's size
 and once drawing at that of the style's strokes, as Toonify does. Toonify also
 follows faces and stabilizes the frames.
 """
@@ -19,11 +19,11 @@ from toonify import hub
 
 SIZE = (1280, 720)
 FACES = (("random_001", 0.5, 0.1, 0.3), ("random_003", 0.3, 1.0, 0.3))
-STEP = 4  # px that the picture moves a frame
+STEP = 4  # px that the image moves a frame
 
 
 def write_source(file: Path, frames: int, size: tuple[int, int]) -> None:
-    """A clip in which a group photo moves sideways."""
+    """A video in which a group photo moves sideways."""
     from toonify.video import write_video
 
     photo = group_photo((size[0] + STEP * frames, size[1]), FACES)
@@ -60,11 +60,11 @@ def prepare_baseline(
 
 
 def prepare_toonify(style: str, frames: int, size: tuple[int, int], quality: str) -> Workload:
-    """The pipeline's function for clips."""
+    """The pipeline's function for videos."""
     try:
         from toonify.pipelines.video import draw_video
     except ImportError as error:
-        raise Unavailable(f"left out: this Toonify draws no clips ({error.name})") from error
+        raise Unavailable(f"left out: this Toonify draws no videos ({error.name})") from error
     refuse_missing(style, quality)
     from toonify.pipelines.animegan import AnimeGANPipeline
 
@@ -99,7 +99,7 @@ def make_benchmark(
     for quality in hub.QUALITIES:
         draw = partial(prepare_toonify, style, frames // 2 if quick else frames, size, quality)
         cases.append(Case(f"draw_video, {quality}", draw, compiles=True))
-    title = f"A clip of {size[0]}x{size[1]}, style {Path(style).name}"
+    title = f"A video of {size[0]}x{size[1]}, style {Path(style).name}"
     return Benchmark(title, tuple(cases), rounds=1 if quick else 3)
 
 

@@ -30,8 +30,8 @@ else:
     # first wait for each other for ever: one has the table's lock, the other the interpreter's.
     openvino.Type.f32.to_dtype()
 
-IMAGE_SHAPE = (-1, 3, -1, -1)  # any number of pictures of any height and width
-MAX_CONCURRENCY = 4  # concurrent calls of an engine; each takes the memory of a picture
+IMAGE_SHAPE = (-1, 3, -1, -1)  # any number of images of any height and width
+MAX_CONCURRENCY = 4  # concurrent calls of an engine; each takes the memory of an image
 EXAMPLE = (1, 3, 64, 96)  # what a free size is while the network is traced
 # The variables of torchrun and accelerate, Intel MPI and MPICH, Open MPI, MVAPICH.
 LOCAL_RANKS = {

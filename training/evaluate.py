@@ -23,7 +23,7 @@ def parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Names
     source = "folder, .zip or .tar archive, or Hub data set owner/name"
     parser.add_argument("--model", required=True, help="style name, folder or Hub repository")
     parser.add_argument("--photos", required=True, help=f"photos: {source}")
-    parser.add_argument("--style", help=f"style pictures to compare with (default: none): {source}")
+    parser.add_argument("--style", help=f"style images to compare with (default: none): {source}")
     parser.add_argument(
         "--scenes", help=f"photos without people, measured separately (default: none): {source}"
     )

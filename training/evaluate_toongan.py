@@ -3,15 +3,15 @@
     python -m training.evaluate_toongan MODEL [MODEL ...] --data DATA [--sheets FOLDER] [--card]
 
 Every MODEL, a ToonGAN or a public Toon-Generator, draws `--samples` faces of consecutive seeds with
-truncation 1.0, through the same pipeline as the app. They are compared with as many random pictures
-of DATA. The floor compares these with as many other pictures of DATA. So DATA needs twice as many
-pictures as samples; with fewer, the number of samples is reduced and a note says so. The metrics
+truncation 1.0, through the same pipeline as the app. They are compared with as many random images
+of DATA. The floor compares these with as many other images of DATA. So DATA needs twice as many
+images as samples; with fewer, the number of samples is reduced and a note says so. The metrics
 are explained in `training.metrics.distances` and `training.metrics.precision_recall`; each carries
 its extractor's name. Ratios are the first model's distances divided by those of the others.
 
 `--sheets` writes the faces of 64 seeds (`NAME_samples.jpg`) and 32 faces beside their three nearest
-pictures of DATA by features and by pixels (`NAME_neighbors.jpg`); use the model's training data.
-Features of all pictures are kept in memory: 100 MB for 10,000 pictures of 1,280 values.
+images of DATA by features and by pixels (`NAME_neighbors.jpg`); use the model's training data.
+Features of all images are kept in memory: 100 MB for 10,000 images of 1,280 values.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m training.evaluate_toongan", description=__doc__.split("\n")[0]
     )
     parser.add_argument("model", nargs="+", metavar="MODEL", help="folder or name of a generator")
-    parser.add_argument("--data", required=True, help="folder, .zip or .tar archive of pictures")
+    parser.add_argument("--data", required=True, help="folder, .zip or .tar archive of images")
     parser.add_argument(
         "--samples", type=int, default=10_000, help="faces of each model (default: 10000)"
     )
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--seed",
         type=int,
         default=0,
-        help="seed of the first face, and random seed of the choice of pictures (default: 0)",
+        help="seed of the first face, and random seed of the choice of images (default: 0)",
     )
     feature_extractors.add_options(parser)
     parser.add_argument(

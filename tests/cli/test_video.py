@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def toy(monkeypatch):
-    """The pipeline of every style turns pictures into negatives; the shapes it was given."""
+    """The pipeline of every style turns images into negatives; the shapes it was given."""
     draw, shapes = pipeline(lambda batch: -batch, STYLE)
     opened = {"from_pretrained": staticmethod(lambda style, device, quality: draw)}
     monkeypatch.setattr(animegan, "AnimeGANPipeline", type("Opened", (), opened))
@@ -33,7 +33,7 @@ def run(*words):
     return cli.main(["video", *map(str, words)])
 
 
-def test_a_clip_is_drawn_and_summed_up(tmp_path, clip, toy, capsys):
+def test_a_video_is_drawn_and_summed_up(tmp_path, clip, toy, capsys):
     target = tmp_path / "out.mp4"
     assert run(clip, target, "--measure", "--max-height", 48, "--no-stabilize") == 0
     assert times_of(target) == times_of(clip) and set(toy) == {(1, 3, 48, 72)}
@@ -86,11 +86,11 @@ def test_usage_errors(tmp_path, monkeypatch, clip, unopened, usage, words, messa
     assert message in usage("video", *words)
 
 
-def test_what_is_no_clip_is_a_failure(tmp_path, unopened, capsys):
+def test_what_is_no_video_is_a_failure(tmp_path, unopened, capsys):
     source = tmp_path / "text.mp4"
     source.write_text("no film at all")
     assert run(source, tmp_path / "out.mp4") == 1
-    assert "text.mp4: not a clip that can be read" in capsys.readouterr().err
+    assert "text.mp4: not a video that can be read" in capsys.readouterr().err
 
 
 def test_a_wrong_style_is_a_usage_error(tmp_path, clip, usage):

@@ -175,7 +175,7 @@ def test_the_second_tab_draws_a_portrait_and_follows_a_slider(visit, site):
     page.wait_for_function("document.querySelectorAll('#strip img').length === 2")
 
 
-def test_a_clip_is_drawn_with_progress_and_played(visit, monkeypatch, tmp_path):
+def test_a_video_is_drawn_with_progress_and_played(visit, monkeypatch, tmp_path):
     draw, seen = toy_app.ToyPipeline.draw, threading.Event()
 
     def slow(self, *args):

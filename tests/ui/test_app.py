@@ -192,7 +192,7 @@ def test_a_face_style_without_faces_is_refused(handlers):
         handlers.show(str(PORTRAIT), "mask", "none")
 
 
-def test_no_photo_and_no_picture_are_refused_in_words(handlers, tmp_path):
+def test_no_photo_and_no_image_are_refused_in_words(handlers, tmp_path):
     with pytest.raises(gr.Error, match="Choose a photo"):
         handlers.show(None, "toy")
     text = tmp_path / "text.jpg"
@@ -555,7 +555,7 @@ def test_hostile_faces_do_not_come_through_the_server(http, file):
         {"path": "me.mp4", "url": "data:video/mp4;base64,AAAA", "meta": FILE},
     ],
 )
-def test_hostile_clips_do_not_come_through_the_server(http, file):
+def test_hostile_videos_do_not_come_through_the_server(http, file):
     event = http.post("/call/clip", json={"data": [file, "toy"]}).json()["event_id"]
     answer = http.get(f"/call/clip/{event}").text
     assert "event: error" in answer and "passwd" not in answer
@@ -716,7 +716,7 @@ def test_the_browser_is_not_told_to_keep_what_was_drawn(http):
     assert http.get("/runs").status_code == 404
 
 
-def test_where_gpus_are_lent_clips_are_shorter_and_no_camera_runs(monkeypatch):
+def test_where_gpus_are_lent_videos_are_shorter_and_no_camera_runs(monkeypatch):
     assert app.CAMERA is not None and app.VIDEOS.max_seconds == video.MAX_SECONDS
     monkeypatch.setenv("SPACES_ZERO_GPU", "1")
     lent = runpy.run_path(app.__file__)

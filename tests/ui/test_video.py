@@ -1,4 +1,4 @@
-"""The tab of clips: its handlers as plain functions, and its name in the API."""
+"""The tab of videos: its handlers as plain functions, and its name in the API."""
 
 import threading
 import time
@@ -78,7 +78,7 @@ def in_background(function, *args):
     return thread, answers
 
 
-def test_a_clip_is_drawn_with_its_times_and_sound(handlers, toys, me, cache, heard):
+def test_a_video_is_drawn_with_its_times_and_sound(handlers, toys, me, cache, heard):
     film, download, report = handlers.show(me, *WANTED, asking("a"))
     assert Path(film).name == "me-toy.mp4" and Path(film).is_relative_to(cache)
     assert times_of(film) == times_of(me) and sound_of(film) == sound_of(me)
@@ -90,7 +90,7 @@ def test_a_clip_is_drawn_with_its_times_and_sound(handlers, toys, me, cache, hea
     assert handlers.jobs == {}
 
 
-def test_options_reach_the_clip(handlers, toys, me):
+def test_options_reach_the_video(handlers, toys, me):
     film = handlers.toonify(me, "toy", "fast", "none", True)
     assert pictures_of(Path(film))[0].shape == (64, 192, 3)
     assert toys.fast["toy"].drawn and not toys.made
@@ -117,7 +117,7 @@ def test_what_cannot_be_drawn_is_refused_before_anybody_waits(handlers, toys, me
     assert not toys.made
 
 
-def test_a_clip_that_does_not_say_how_long_it_is_is_stopped_there(handlers, toys, me, cache):
+def test_a_video_that_does_not_say_how_long_it_is_is_stopped_there(handlers, toys, me, cache):
     """A camera's recording has no length in its header."""
     handlers.check = lambda source: None
     handlers.max_seconds = 0.1
@@ -141,7 +141,7 @@ def test_stop_ends_the_work_and_leaves_nothing(handlers, toys, me, cache, gate, 
     assert not kept(cache) and handlers.jobs == {}
 
 
-def test_clips_wait_for_each_other_and_only_a_few(handlers, toys, me, cache, gate, heard):
+def test_videos_wait_for_each_other_and_only_a_few(handlers, toys, me, cache, gate, heard):
     first, _ = in_background(handlers.show, me, *WANTED, asking("0"))
     assert gate.reached.wait(30)
     others = []
@@ -182,7 +182,7 @@ def test_work_ends_with_its_time(handlers, me, cache, monkeypatch):
     assert not kept(cache)
 
 
-def test_photos_are_drawn_while_a_clip_is(cache, toys, me, gate, tmp_path):
+def test_photos_are_drawn_while_a_video_is(cache, toys, me, gate, tmp_path):
     with toy_app.served(toys) as url:
         client = Client(url, verbose=False, download_files=tmp_path / "client")
         clip = client.submit(handle_file(me), "toy", faces="none", api_name="/clip")

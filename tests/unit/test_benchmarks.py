@@ -267,13 +267,13 @@ def test_limits_report_their_amounts():
     limits.conv_openvino("f32", 8).run()
 
 
-def test_clips_are_left_out_where_there_is_no_module_for_them(monkeypatch):
+def test_videos_are_left_out_where_there_is_no_module_for_them(monkeypatch):
     monkeypatch.setitem(sys.modules, "toonify.pipelines.video", None)
-    with pytest.raises(Unavailable, match="draws no clips"):
+    with pytest.raises(Unavailable, match="draws no videos"):
         video.prepare_toonify("comic", 2, (64, 48), "best")
 
 
-def test_the_baseline_draws_a_clip(toy_style):
+def test_the_baseline_draws_a_video(toy_style):
     for short_side in (0, 24):
         workload = video.prepare_baseline(str(toy_style), 2, (64, 48), short_side)
         workload.run()

@@ -1,4 +1,4 @@
-"""Engines: the same picture as eager torch, at any size, and a start that builds nothing twice."""
+"""Engines: the same image as eager torch, at any size, and a start that builds nothing twice."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def refuse():
     [(name, "tf1") for name in ANIMEGAN_MODELS]
     + [("animegan", "align_corners"), ("animegan", "half_pixel"), ("cartoongan", None)],
 )
-def test_same_picture_as_torch_at_every_size(cache, name, upsample):
+def test_same_image_as_torch_at_every_size(cache, name, upsample):
     network = toy(PHOTO_MODELS[name], **({"upsample": upsample} if upsample else {}))
     engine = engines.open_engine(f"{name} {upsample}", lambda: network, "cpu")
     for shape in [(1, 3, 64, 48), (2, 3, 40, 32), (1, 3, 32, 104)]:
@@ -51,7 +51,7 @@ def test_same_picture_as_torch_at_every_size(cache, name, upsample):
             expected = network(batch)
         drawn = engine(batch)
         assert drawn.dtype == torch.float32 and drawn.shape == batch.shape
-        assert expected.std() > 0.1  # else any gray picture would do
+        assert expected.std() > 0.1  # else any gray image would do
         assert (drawn - expected).abs().mean() <= 0.01
 
 
@@ -116,7 +116,7 @@ def _raise(error):
     raise error
 
 
-def test_threads_get_their_own_pictures(cache):
+def test_threads_get_their_own_images(cache):
     engine = engines.open_engine("key", dot, "cpu")
     batches = [torch.rand(1, 3, 32 + 8 * i, 48) * 2 - 1 for i in range(4)]
     expected = [engine(batch) for batch in batches]
@@ -178,8 +178,8 @@ def test_cores_follow_a_containers_quota(monkeypatch):
         assert engines.cores() == expected
 
 
-def test_other_inputs_than_pictures(cache):
-    """A latent of a fixed shape in, a picture out; without a key nothing is written."""
+def test_other_inputs_than_images(cache):
+    """A latent of a fixed shape in, an image out; without a key nothing is written."""
     torch.manual_seed(3)
     network = torch.nn.Sequential(torch.nn.Linear(8, 12), torch.nn.Unflatten(2, (3, 2, 2))).eval()
     engine = engines.open_engine(None, lambda: network, "cpu", (1, 5, 8))

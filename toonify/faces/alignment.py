@@ -119,7 +119,7 @@ def _mask(
     feather: float,
     band: slice = slice(None),
 ) -> np.ndarray:
-    """Weights of the drawing, of a band of the rows of a picture of size (width, height).
+    """Weights of the drawing, of a band of the rows of an image of size (width, height).
 
     1 inside, 0 at and beyond the crop's edge, smooth between.
     """

@@ -98,7 +98,7 @@ def _candidates(view: mtcnn.View, smallest: int) -> list[Face]:
     """Faces in a view, with points that hold at the border too.
 
     The detector stretches a face that the border cuts until the part it sees is a whole one. With
-    a gray margin around the picture it does not.
+    a gray margin around the image it does not.
     """
     faces = _said(view, smallest)
     beyond = [face for face in faces if _reaches_out(face.box, view.size)]

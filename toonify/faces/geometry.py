@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-_FINER = 1.25  # how much finer than the drawn picture a source is left
+_FINER = 1.25  # how much finer than the drawn image a source is left
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Face:
 
     box: (x0, y0, x1, y1); it may reach over the photo's border.
     points: (5, 2): left eye, right eye, nose, left and right corner of the mouth, as they lie in
-        the picture when the head is upright (the left eye is the one on the left of the picture),
+        the image when the head is upright (the left eye is the one on the left of the image),
         whatever way the head is turned.
     score: the detector's certainty, 0 to 1.
     """
@@ -127,14 +127,14 @@ def ffhq_matrix(points: np.ndarray, size: int) -> np.ndarray:
 
 
 def scaled_matrix(matrix: np.ndarray, factor: float) -> np.ndarray:
-    """The same map to a picture `factor` times as large."""
+    """The same map to an image `factor` times as large."""
     scaled = matrix * factor
     scaled[:, 2] += (factor - 1.0) / 2
     return scaled
 
 
 def offset_matrix(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
-    """The same map for a picture that begins at (x, y)."""
+    """The same map for an image that begins at (x, y)."""
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ np.array([x, y], np.float64)
     return moved
@@ -174,7 +174,7 @@ def cut(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 def warp(pixels: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Draw a picture of size (width, height) by looking up pixel p at `to_source` @ p in pixels.
+    """Draw an image of size (width, height) by looking up pixel p at `to_source` @ p in pixels.
 
     A source that comes out smaller is first scaled down with a Lanczos filter to a little above
     the drawn resolution: nothing aliases, and hardly any detail is lost on the way there and back.

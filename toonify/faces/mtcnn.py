@@ -2,8 +2,8 @@
 
 Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
 Networks". Networks, thresholds and scales are those of facenet-pytorch, and `find` says of a
-picture what its `MTCNN.detect` says. Only the way there is shorter: whatever a network is shown is
-a mean over windows of the picture, and a table of sums gives any of them from four numbers.
+image what its `MTCNN.detect` says. Only the way there is shorter: whatever a network is shown is
+a mean over windows of the image, and a table of sums gives any of them from four numbers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _lock = threading.Lock()
 
 
 class View:
-    """A picture to be looked at, uint8 RGB (H, W, 3), and the same rotated without another copy."""
+    """An image to be looked at, uint8 RGB (H, W, 3), and the same rotated without another copy."""
 
     def __init__(self, pixels: np.ndarray):
         self.pixels = pixels
@@ -56,7 +56,7 @@ class View:
         return view
 
     def means(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Boxes (N, 4) of whole pixels in the picture, scaled to size (h, w): float32 (N, h, w, 3).
+        """Boxes (N, 4) of whole pixels in the image, scaled to size (h, w): float32 (N, h, w, 3).
 
         As torch scales by mode "area": each number is the mean of all pixels that it touches.
         """
@@ -159,7 +159,7 @@ def refine_candidates(
 
 
 def run_network(network: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A network's scores (N, ...) of pictures (N, h, w, 3) from 0 to 255, which it changes, and
+    """A network's scores (N, ...) of images (N, h, w, 3) from 0 to 255, which it changes, and
     its other answers (N, ..., 4 or 14)."""
     import torch
 
@@ -172,7 +172,7 @@ def run_network(network: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 @functools.cache
 def load_network(name: str) -> Callable:
-    """One of the three networks: pictures (N, 3, h, w) -> all that its heads say (N, ..., 6 or 16).
+    """One of the three networks: images (N, 3, h, w) -> all that its heads say (N, ..., 6 or 16).
 
     The package that has the weights stays closed: it opens torchvision, which takes seconds. In
     torch's own order of channels the pools take longer than all else together.

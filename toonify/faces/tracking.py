@@ -1,4 +1,4 @@
-"""Follows faces through a clip, so that what is drawn of them neither jumps nor pops."""
+"""Follows faces through a video, so that what is drawn of them neither jumps nor pops."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Track:
 
 
 class FaceTracks:
-    """The faces of a clip, frame by frame.
+    """The faces of a video, frame by frame.
 
     `detect` finds the faces of a frame, largest first, and is asked at every `EVERY`-th frame and
     after a cut. In between points follow what is seen around them. `wants` says of a face and of
@@ -120,7 +120,7 @@ def correct(face: Face, seen: Face) -> Face:
 def follow(face: Face, before: np.ndarray, now: np.ndarray, scale: float) -> Face:
     """The face moved, turned and scaled as what is around its points was (Lucas and Kanade).
 
-    The pictures are gray and `scale` times as large as the frame. Where nothing can be follow,
+    The images are gray and `scale` times as large as the frame. Where nothing can be follow,
     the face stays.
     """
     x0, y0, x1, y1 = np.array(face.box) * scale

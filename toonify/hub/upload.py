@@ -64,7 +64,7 @@ def plan(folder: str | Path, repo_id: str = "") -> dict[str, Path | bytes]:
     """What would be published of a model's folder: path in the repository -> file or content.
 
     That is config.json, weights, style.json, metrics.json, training.json, directions, README.md (if
-    there is none it is made of the others, and names `repo_id`), and the pictures beside them, in
+    there is none it is made of the others, and names `repo_id`), and the images beside them, in
     samples/ and in pictures/. Nothing is sent.
 
     Raises:
@@ -101,7 +101,7 @@ def require_statements(file: Path, license: str, data: str) -> None:
         )
     if re.search(r"(^|[\s,(])(~?/|[A-Za-z]:\\)\w", data):
         raise ValueError(
-            f'{file}: "data" is {data!r}, a place on this machine; say what the pictures are,'
+            f'{file}: "data" is {data!r}, a place on this machine; say what the images are,'
             " whose, and what that allows"
         )
 

@@ -28,7 +28,7 @@ SAVES = {
 
 
 class ImageError(ValueError):
-    """A picture is refused; the text says what was found and what was expected, for people."""
+    """An image is refused; the text says what was found and what was expected, for people."""
 
 
 def accepted_formats() -> tuple[str, ...]:
@@ -50,10 +50,10 @@ _MAGIC = (
     (b"PK\x03\x04", "a ZIP archive or office document"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (b"\xff\x0a", "a JPEG XL image"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
 )

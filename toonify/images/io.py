@@ -1,7 +1,7 @@
-"""The one door for pixels: photos come in safely, pictures go out cleanly.
+"""The one door for pixels: photos come in safely, images go out cleanly.
 
-Outside a picture is an upright RGB `PIL.Image`; inside it is a float tensor, NCHW, in [-1, 1].
-`load` takes whatever people upload and either gives that picture or raises an `ImageError` whose
+Outside an image is an upright RGB `PIL.Image`; inside it is a float tensor, NCHW, in [-1, 1].
+`load` takes whatever people upload and either gives that image or raises an `ImageError` whose
 text is meant for them. It never decodes before it knows the format and the number of pixels, and
 changes no global setting of Pillow.
 """
@@ -160,7 +160,7 @@ def save(
         encoded = _encoded(clean, form, quality)
     except (OSError, ValueError, struct.error) as error:
         size = f"{image.width}x{image.height}"
-        raise ImageError(f"{form} cannot hold a picture of {size} pixels: {error}") from error
+        raise ImageError(f"{form} cannot hold an image of {size} pixels: {error}") from error
     with atomic_write(path) as part:
         part.write_bytes(encoded.getbuffer())
     return path

@@ -14,11 +14,11 @@ _WARP_LIMIT = 32_766  # sides that OpenCV's remap can address
 
 
 def morph(photo: Image.Image, toon: Image.Image, strength: float) -> Image.Image:
-    """The picture a part of the way from photo to toon; 0 is the photo and 1 the toon, exactly.
+    """The image a part of the way from photo to toon; 0 is the photo and 1 the toon, exactly.
 
     A drawing moves features (larger eyes, slimmer jaw), so a plain cross-fade shows them twice.
     Here both are first bent towards the shape in between, along the optical flow from one to the
-    other (Kroeger et al. 2016), and then mixed. Pictures with a side above 32766 pixels are only
+    other (Kroeger et al. 2016), and then mixed. Images with a side above 32766 pixels are only
     mixed.
 
     Raises:
@@ -57,7 +57,7 @@ def warp(pixels: np.ndarray, flow: np.ndarray, top: int) -> np.ndarray:
 
 
 def _flows(photo: np.ndarray, toon: np.ndarray) -> np.ndarray:
-    """Small field (h, w, 4) in pixels of the full picture.
+    """Small field (h, w, 4) in pixels of the full image.
 
     The first two channels say where in the toon a place of the photo lies, the others where in the
     photo a place of the toon lies.

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def fit_size(width: int, height: int, side: int) -> tuple[int, int]:
-    """The size of a picture whose longer side is reduced to at most `side`, never below 1 px."""
+    """The size of an image whose longer side is reduced to at most `side`, never below 1 px."""
     scale = min(1.0, side / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 

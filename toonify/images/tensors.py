@@ -41,17 +41,17 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
 
 
 def grid(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
-    """RGB pictures of one size side by side, in rows of `columns`, None: about as many as rows.
+    """RGB images of one size side by side, in rows of `columns`, None: about as many as rows.
 
-    What the last row lacks is white. Raises ValueError for no picture, several sizes, or fewer
+    What the last row lacks is white. Raises ValueError for no image, several sizes, or fewer
     columns than 1.
     """
     if not pictures:
-        raise ValueError("pictures: there is none; expected one or more")
+        raise ValueError("images: there is none; expected one or more")
     width, height = pictures[0].size
     for number, picture in enumerate(pictures, 1):
         if picture.size != (width, height):
-            raise ValueError(f"picture {number} is {picture.size}, expected {(width, height)}")
+            raise ValueError(f"image {number} is {picture.size}, expected {(width, height)}")
     if columns is None:
         columns = math.ceil(len(pictures) ** 0.5)
     if columns < 1:

@@ -22,7 +22,7 @@ _MAX_SIDE = 32_766  # that OpenCV's remap can address
 _BAND_PIXELS = 2_000_000
 _FINE = 32  # places per pixel that remap knows; moves are rounded to them
 
-# Pixels are those of the enlarged picture, levels those of 0 to 255.
+# Pixels are those of the enlarged image, levels those of 0 to 255.
 _STRENGTH = 1.6  # of the pull: more makes edges sharper than they were drawn, and lines thicker
 _EDGE = 1.2  # half the width of an edge after one step, in pixels
 _REACH = 1.3  # pixels from an edge at which its pull is greatest
@@ -37,7 +37,7 @@ def upscale(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
     """An RGB drawing at another size (width, height) of the same shape, with sharp contours.
 
     Every color lies between those that the drawing has within 2 pixels of the place. Enlargements
-    below `NEAR` and pictures with a side above 32766 pixels are resized by Lanczos' filter.
+    below `NEAR` and images with a side above 32766 pixels are resized by Lanczos' filter.
     """
     growth = max(size[0] / drawing.width, size[1] / drawing.height)
     if growth < NEAR or max(size) > _MAX_SIDE:
@@ -95,7 +95,7 @@ def _enlarged(source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _step(source: np.ndarray, size: tuple[int, int], growth: float) -> np.ndarray:
-    """A uint8 picture (h, w, 3) enlarged to size; what lay on an edge comes from beside it."""
+    """A uint8 image (h, w, 3) enlarged to size; what lay on an edge comes from beside it."""
     width, height = size
     result = np.empty((height, width, 3), np.uint8)
     for top, bottom, above, below in _bands(size, _MARGIN):
@@ -122,7 +122,7 @@ def _bands(size: tuple[int, int], margin: int) -> Iterator[tuple[int, int, int, 
 def _places(
     source: np.ndarray, size: tuple[int, int], top: int = 0, bottom: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where in a picture the pixels of it at another size lie: x and y of rows top to bottom."""
+    """Where in an image the pixels of it at another size lie: x and y of rows top to bottom."""
     width, height = size
     x = (np.arange(width) + 0.5) * source.shape[1] / width - 0.5
     y = (np.arange(height)[top:bottom] + 0.5) * source.shape[0] / height - 0.5
@@ -170,7 +170,7 @@ def _along_lines(rows: np.ndarray, growth: float) -> tuple[np.ndarray, np.ndarra
 
 
 def _away_from_edges(rows: np.ndarray, growth: float) -> tuple[np.ndarray, np.ndarray]:
-    """Moves that make the edges of a uint8 picture, just enlarged, as steep as they were."""
+    """Moves that make the edges of a uint8 image, just enlarged, as steep as they were."""
     strength = _STRENGTH * (growth**2 - 1.0)
     xx, _, yy = _structure(rows)
     edges = cv2.GaussianBlur(np.sqrt(xx + yy), (11, 11), _EDGE)

@@ -11,7 +11,7 @@ from toonify.models.network import Network
 
 
 def norm(channels: int) -> nn.InstanceNorm2d:
-    """Each channel of a picture for itself, with a gain and a bias."""
+    """Each channel of an image for itself, with a gain and a bias."""
     return nn.InstanceNorm2d(channels, eps=1e-9, affine=True)
 
 

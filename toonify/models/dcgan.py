@@ -16,7 +16,7 @@ class DCGANGenerator(Network):
     R is 128 with six widths and doubles with each more. As published it has 114,974,339 parameters
     and takes 2.44 GMAC a face. Its quirks are kept:
 
-    - the first layer pads a single pixel: 12 of its 16 taps never reach the picture, nor learn;
+    - the first layer pads a single pixel: 12 of its 16 taps never reach the image, nor learn;
     - every convolution has a bias, which the batch norm after it takes off again;
     - all parameters start from N(0, 0.02), the batch norms' gains too.
     """

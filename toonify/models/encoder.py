@@ -2,7 +2,7 @@
 
 After pSp (Richardson et al., "Encoding in style", CVPR 2021): features of several sizes, and one
 offset from the mean face a row of w+. The backbone is MobileNet V2 (Sandler et al., CVPR 2018),
-whose first stages keep their ImageNet weights, so that they can compare pictures too. Faces are
+whose first stages keep their ImageNet weights, so that they can compare images too. Faces are
 aligned, so much of w is linear in what these stages see, place by place: `regression` starts as
 that, in low rank, and a convolutional path adds the rest.
 """
@@ -17,7 +17,7 @@ from torch import nn
 from toonify.models.network import Network
 
 FROZEN = 10  # the last stage of the backbone that keeps its ImageNet weights
-PERCEPTUAL = (1, 3, 6, 10)  # stages that pictures are compared at: 1/2, 1/4, 1/8, 1/16 of the side
+PERCEPTUAL = (1, 3, 6, 10)  # stages that images are compared at: 1/2, 1/4, 1/8, 1/16 of the side
 COARSE, MIDDLE, DEEP = 6, 13, 17  # stages that w+ is read from: 1/8, 1/16, 1/32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -84,7 +84,7 @@ class Encoder(Network):
         return seen
 
     def perceive(self, face) -> list[torch.Tensor]:
-        """Features to compare pictures by, each stage of unit mean absolute size on faces."""
+        """Features to compare images by, each stage of unit mean absolute size on faces."""
         return [x * unit for x, unit in zip(self.look(face).values(), self.unit, strict=True)]
 
     def encode(self, seen: dict[int, torch.Tensor]):

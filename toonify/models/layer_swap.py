@@ -1,7 +1,7 @@
 """Layer swapping: the shapes of one generator with the textures of another tuned from it.
 
 Pinkney and Adler, "Resolution dependent GAN interpolation for controllable image synthesis between
-domains", NeurIPS workshop 2020. Layers that draw small pictures decide on shape, those that draw
+domains", NeurIPS workshop 2020. Layers that draw small images decide on shape, those that draw
 large ones on texture.
 """
 

@@ -17,7 +17,7 @@ NOISE = ("const", "random", "none")
 
 
 def inverse_haar(bands: torch.Tensor) -> torch.Tensor:
-    """Bands (N, 4C, H, W) -> picture (N, C, 2H, 2W).
+    """Bands (N, 4C, H, W) -> image (N, C, 2H, 2W).
 
     The first C channels are the low band, the rest (C, 3) the details. The transform is orthogonal:
     it keeps the sum of squares.
@@ -50,7 +50,7 @@ class Style(nn.Module):
 
 
 class Noise(nn.Module):
-    """A fixed picture of noise (1, 1, R, R), its strength folded in, added to every channel."""
+    """A fixed image of noise (1, 1, R, R), its strength folded in, added to every channel."""
 
     def __init__(self, resolution: int):
         super().__init__()
@@ -130,7 +130,7 @@ class ImageHead(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """w+ (N, num_ws, w_dim) -> pictures (N, 3, R, R), about [-1, 1], not clipped.
+    """w+ (N, num_ws, w_dim) -> images (N, 3, R, R), about [-1, 1], not clipped.
 
     The rows of w+: one for the start, three a block (up, conv0, conv1), the last for the image
     head. R is the full resolution or that of one of the `heads`, which stop early and cost less.
@@ -156,7 +156,7 @@ class Synthesis(nn.Module):
         return 0 if side == 4 else 3 * self.blocks.index(side) + 1
 
     def free_layers(self, side: int) -> int:
-        """How many rows of w+ a picture of `side` px tells apart; of those after, it reads one.
+        """How many rows of w+ an image of `side` px tells apart; of those after, it reads one.
 
         ValueError for a size of which there are no features.
         """
@@ -176,7 +176,7 @@ class Synthesis(nn.Module):
         return getattr(self, f"rgb{side}")(x, ws[:, -1])
 
     def window(self, ws, top: int, left: int, side: int, noise: str = "const"):
-        """Pictures (N, 3, side, side): what the full ones show from pixel (top, left) on.
+        """Images (N, 3, side, side): what the full ones show from pixel (top, left) on.
 
         Only the features of an eighth of the size are drawn whole, so that training on details is
         cheap. All three numbers are multiples of 8.
@@ -209,10 +209,10 @@ class Synthesis(nn.Module):
 
 
 class MobileStyleGAN(Network):
-    """z (N, 512) -> w (N, 512) -> picture (N, 3, 1024, 1024), about [-1, 1].
+    """z (N, 512) -> w (N, 512) -> image (N, 3, 1024, 1024), about [-1, 1].
 
-    `channels` are those at 4, 8, ... px; the picture is twice as large as the last of them.
-    `heads` are the smaller sizes at which a picture can be drawn too.
+    `channels` are those at 4, 8, ... px; the image is twice as large as the last of them.
+    `heads` are the smaller sizes at which an image can be drawn too.
     """
 
     @register_to_config
@@ -231,6 +231,6 @@ class MobileStyleGAN(Network):
         self.resolution = self.synthesis.resolution
 
     def forward(self, z, truncation: float = 1.0, noise: str = "const"):
-        """Pictures of noise z; `truncation` 1 keeps w, 0 gives the mean face."""
+        """Images of noise z; `truncation` 1 keeps w, 0 gives the mean face."""
         w = self.mapping.w_avg.lerp(self.mapping(z), truncation)
         return self.synthesis(w[:, None].expand(-1, self.num_ws, -1), noise=noise)

@@ -1,4 +1,4 @@
-"""StyleGAN2: noise -> w -> picture.
+"""StyleGAN2: noise -> w -> image.
 
 Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020, and the half
 precision of "Training generative adversarial networks with limited data", NeurIPS 2020. Written
@@ -64,7 +64,7 @@ class MappingNetwork(nn.Module):
 def tent(like: torch.Tensor) -> torch.Tensor:
     """The filter [1, 3, 3, 1] along both axes for each channel of `like`: (C, 1, 4, 4), sum 4.
 
-    Its sum makes up for the zeros between the pixels of a doubled picture. It is computed, not
+    Its sum makes up for the zeros between the pixels of a doubled image. It is computed, not
     stored: so no checkpoint has to carry it, and it needs no move between devices.
     """
     taps = 1 - (torch.arange(4, dtype=like.dtype, device=like.device) / 2 - 0.75).abs()
@@ -75,7 +75,7 @@ def tent(like: torch.Tensor) -> torch.Tensor:
 def double(image: torch.Tensor) -> torch.Tensor:
     """Twice the height and width, (N, C, H, W) -> (N, C, 2H, 2W), by the filter [1, 3, 3, 1].
 
-    Outside the picture lies zero, so the outermost pixels of a flat picture are 3/4 of it.
+    Outside the image lies zero, so the outermost pixels of a flat image are 3/4 of it.
     """
     return F.conv_transpose2d(image, tent(image), stride=2, padding=1, groups=image.shape[1])
 
@@ -167,7 +167,7 @@ class StyledConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Features (N, C, R, R) -> their part of the picture (N, 3, R, R), at least float32.
+    """Features (N, C, R, R) -> their part of the image (N, 3, R, R), at least float32.
 
     A modulated 1x1 convolution without demodulation; its equalized learning rate, 1 / sqrt(C),
     scales the style.
@@ -188,7 +188,7 @@ class ToRGB(nn.Module):
 
 
 class Start(nn.Module):
-    """Two rows of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and picture (N, 3, 4, 4)."""
+    """Two rows of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and image (N, 3, 4, 4)."""
 
     def __init__(self, channels, w_dim, limit=None):
         super().__init__()
@@ -203,7 +203,7 @@ class Start(nn.Module):
 
 
 class Block(nn.Module):
-    """Features, picture and three rows of w+ -> features and picture twice as large."""
+    """Features, image and three rows of w+ -> features and image twice as large."""
 
     def __init__(self, inputs, outputs, resolution, w_dim, limit=None):
         super().__init__()
@@ -218,12 +218,12 @@ class Block(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """w+ (N, num_ws, w_dim) -> pictures (N, 3, R, R), about [-1, 1], not clipped.
+    """w+ (N, num_ws, w_dim) -> images (N, 3, R, R), about [-1, 1], not clipped.
 
     The rows of w+: one for each convolution and one for the last image head; every other head
     reads the row of the convolution after it. Drawn at one of the `heads`, smaller than R, it stops
-    early: the picture so far is about the full one, made smaller. Runs in autocast's type if that
-    is on, else in the parameters'; styles and the picture are at least float32.
+    early: the image so far is about the full one, made smaller. Runs in autocast's type if that
+    is on, else in the parameters'; styles and the image are at least float32.
     """
 
     def __init__(self, resolution, w_dim, channel_base, channel_max, limit=None):
@@ -245,7 +245,7 @@ class Synthesis(nn.Module):
         return 0 if side == 4 else 2 * self.sizes.index(side) + 1
 
     def free_layers(self, side: int) -> int:
-        """How many rows of w+ a picture of `side` px tells apart; of those after, it reads one.
+        """How many rows of w+ an image of `side` px tells apart; of those after, it reads one.
 
         ValueError for a size that it cannot draw.
         """
@@ -274,7 +274,7 @@ class Synthesis(nn.Module):
 
 
 class StyleGAN2Generator(Network):
-    """z (N, z_dim) -> w (N, w_dim) -> pictures (N, 3, R, R), about [-1, 1], not clipped.
+    """z (N, z_dim) -> w (N, w_dim) -> images (N, 3, R, R), about [-1, 1], not clipped.
 
     R is 32, 64, ... 1024. Features at r pixels have min(channel_base / r, channel_max) channels:
     the paper's networks have a `channel_base` of 32768, smaller ones 16384. `conv_clamp`, 256 in
@@ -304,7 +304,7 @@ class StyleGAN2Generator(Network):
         self.resolution = resolution
 
     def forward(self, z, truncation: float = 1.0, cutoff: int | None = None, noise: str = "const"):
-        """Pictures of noise z; `truncation` 1 keeps w, 0 gives the mean face.
+        """Images of noise z; `truncation` 1 keeps w, 0 gives the mean face.
 
         Only the first `cutoff` rows of w+ are truncated, None: all of them.
         """

@@ -18,7 +18,7 @@ RESOLUTIONS = (64, 128, 256)
 
 
 def double(x: torch.Tensor) -> torch.Tensor:
-    """Twice the height and width, (N, C, H, W) -> (N, C, 2H, 2W); a flat picture stays as it is."""
+    """Twice the height and width, (N, C, H, W) -> (N, C, 2H, 2W); a flat image stays as it is."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
@@ -39,7 +39,7 @@ class StyledConv(nn.Module):
 
 
 class Start(nn.Module):
-    """Two layers of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and picture (N, 3, 4, 4)."""
+    """Two layers of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and image (N, 3, 4, 4)."""
 
     def __init__(self, channels: int, w_dim: int):
         super().__init__()
@@ -53,7 +53,7 @@ class Start(nn.Module):
 
 
 class Block(nn.Module):
-    """Features, picture and three layers of w+ -> features and picture twice as large."""
+    """Features, image and three layers of w+ -> features and image twice as large."""
 
     def __init__(self, inputs: int, outputs: int, w_dim: int):
         super().__init__()
@@ -67,10 +67,10 @@ class Block(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """w+ (N, num_ws, w_dim) -> pictures (N, 3, R, R), about [-1, 1], not clipped.
+    """w+ (N, num_ws, w_dim) -> images (N, 3, R, R), about [-1, 1], not clipped.
 
     The layers of w+ and the types are StyleGAN2's: one for each convolution and one for the last
-    image head; autocast's type if that is on, and the picture at least float32.
+    image head; autocast's type if that is on, and the image at least float32.
     """
 
     def __init__(self, resolution: int, channels: tuple[int, ...], w_dim: int):
@@ -151,7 +151,7 @@ class ConditionalMapping(MappingNetwork):
 class ToonGANGenerator(Network):
     """z (N, z_dim) -> w (N, w_dim) -> cartoon faces (N, 3, R, R), about [-1, 1], not clipped.
 
-    R is 64, 128 or 256; `channels` are those at 4, 8, ... px, of which a smaller picture leaves the
+    R is 64, 128 or 256; `channels` are those at 4, 8, ... px, of which a smaller image leaves the
     last out. Mixing styles means mixing layers of w+ (N, num_ws, w_dim) and calling `synthesis`.
     `num_classes` are the numbers of classes of the attributes: see `ConditionalMapping`.
 

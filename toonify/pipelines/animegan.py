@@ -277,7 +277,7 @@ def padded(side: int, patch: int = 1) -> int:
 
 
 def reflect_to(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """The pictures continued below and to the right by reflection, as often as it takes."""
+    """The images continued below and to the right by reflection, as often as it takes."""
 
     def mirrored(length, target):
         period = max(1, 2 * (length - 1))

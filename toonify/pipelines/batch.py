@@ -49,7 +49,7 @@ def draw_all(
 
     `draw(photo)` draws one; it is called from several threads. `finish(photo, toon)` is called
     there too, and what it returns takes the toon's place: to write a file there is to overlap that
-    as well, and keeps no picture in memory. An error of `FAILURES` is the outcome of its photo;
+    as well, and keeps no image in memory. An error of `FAILURES` is the outcome of its photo;
     any other ends all.
 
     At most `AHEAD` photos per worker are begun and not yet asked for, with `HELD_PIXELS` together

@@ -96,7 +96,7 @@ class Inverter:
     def perceptual_model(self, base: Any):
         """What leads a refinement: the encoder, or what does without one.
 
-        The bundled encoder's first half, which has never seen a generator, compares the pictures.
+        The bundled encoder's first half, which has never seen a generator, compares the images.
         """
         if self.folder is not None:
             return self.encoder()

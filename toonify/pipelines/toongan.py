@@ -250,10 +250,10 @@ class ToonGANPipeline(SavingMixin):
 
     twin = old_name_of("match_photo")
 
-    # pictures -------------------------------------------------------------------------------
+    # images -------------------------------------------------------------------------------
 
     def draw(self, w: torch.Tensor) -> list[Image.Image]:
-        """RGB pictures of w (N, D) or w+ (N, L, D)."""
+        """RGB images of w (N, D) or w+ (N, L, D)."""
         return list(self._pictures(self.to_w_plus(w)))
 
     def loop(
@@ -266,8 +266,8 @@ class ToonGANPipeline(SavingMixin):
     ) -> Path:
         """Writes the way through all keys and back to the first as .mp4, .gif or .webp.
 
-        `keys` are two or more w (K, D) or w+ (K, L, D), or a list of such; the clip has `frames`
-        pictures, `fps` a second, and can be played round and round. `progress` gets a fraction.
+        `keys` are two or more w (K, D) or w+ (K, L, D), or a list of such; the video has `frames`
+        images, `fps` a second, and can be played round and round. `progress` gets a fraction.
         Returns the path; ValueError as `latents.around` and `video.write_video`.
         """
         if not isinstance(keys, torch.Tensor):
@@ -277,7 +277,7 @@ class ToonGANPipeline(SavingMixin):
         return write_video(counted(pictures, frames, progress) if progress else pictures, path, fps)
 
     def grid(self, pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
-        """The pictures side by side, in rows of `columns`: see `images.grid`."""
+        """The images side by side, in rows of `columns`: see `images.grid`."""
         return images.grid(pictures, columns)
 
     # rooms below ----------------------------------------------------------------------------
@@ -294,7 +294,7 @@ class ToonGANPipeline(SavingMixin):
 
     @property
     def engine(self) -> Engine:
-        """What draws pictures (N, 3, R, R) of w+ (N, L, D), or of noise (N, D) if there is no w."""
+        """What draws images (N, 3, R, R) of w+ (N, L, D), or of noise (N, D) if there is no w."""
         with self._lock:
             if self._engine is None:
                 network, shape = self.generator, (-1, self.generator.config.z_dim)
@@ -339,7 +339,7 @@ class ToonGANPipeline(SavingMixin):
             )
 
     def _pictures(self, inputs: torch.Tensor) -> Iterator[Image.Image]:
-        """Pictures of what the engine takes, a few at a time."""
+        """Images of what the engine takes, a few at a time."""
         for batch in inputs.split(BATCH):
             yield from map(images.to_pil, self.engine(batch))
 

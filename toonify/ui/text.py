@@ -42,7 +42,7 @@ def describe_style(style: Style | None) -> str:
 
 
 def describe_result(seconds: float, size: tuple[int, int]) -> str:
-    """Say how long a picture took and how large it is, (width, height) in px."""
+    """Say how long an image took and how large it is, (width, height) in px."""
     return f"Done in {seconds:.1f} s · {format_size(size)}"
 
 

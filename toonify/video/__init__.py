@@ -1,4 +1,4 @@
-"""Clips: read with their exact times, kept steady, and written whole or not at all."""
+"""Videos: read with their exact times, kept steady, and written whole or not at all."""
 
 from toonify.video.writing import CLIPS, write_video
 

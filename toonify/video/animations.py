@@ -36,7 +36,7 @@ def is_animation(path: Path) -> bool:
 
 
 class Animation:
-    """An animated picture, read as `reading.Film` reads films: see there."""
+    """An animated image, read as `reading.Film` reads films: see there."""
 
     def __init__(self, path: Path, max_height: int | None = None):
         self.path = path
@@ -46,7 +46,7 @@ class Animation:
             self._first = int(getattr(image, "default_image", False))
             count = getattr(image, "n_frames", 1) - self._first
             if count < 2:
-                raise VideoError(f"{path}: a picture that does not move; expected a clip")
+                raise VideoError(f"{path}: a still image; expected a video or an animation")
             self._size = fitted(image.size, max_height)
             plays = plays_of(image)
             lengths = [length(image)]
@@ -228,7 +228,7 @@ def set_end(file: Path, end_ms: int) -> None:
 def write_animation(
     frames: Iterable[Frame], file: Path, suffix: str, about: About, end: int, last: int
 ) -> int:
-    """Writes all frames; their clip ends at `end`, and its last frame lasts `last`, in its unit.
+    """Writes all frames; their video ends at `end`, and its last frame lasts `last`, in its unit.
 
     Returns how many were left out for following too soon. The file is whole when this returns.
     """

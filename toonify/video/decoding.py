@@ -45,15 +45,15 @@ def open_file(path: str | os.PathLike):
     except (av.FFmpegError, OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise VideoError(
-            f"{path}: not a clip that can be read ({why}); expected {EXPECTED}"
+            f"{path}: not a video that can be read ({why}); expected {EXPECTED}"
         ) from None
 
 
 def open_video(path: str | os.PathLike, max_height: int | None = None) -> "Film | Animation":
-    """The clip in a file, its frames made smaller to be at most `max_height` high.
+    """The video in a file, its frames made smaller to be at most `max_height` high.
 
     The first frame has been decoded when this returns.
-    Raises VideoError for what is not a clip, with a reason for people.
+    Raises VideoError for what is not a video, with a reason for people.
     """
     path = Path(path)
     if not path.is_file():
@@ -159,13 +159,13 @@ class Film:
 
     def _nothing_decoded(self, stream) -> str:
         if stream.codec_context.codec_tag in ("encv", "drmi"):
-            return "its pictures are encrypted; expected a clip without copy protection"
+            return "its images are encrypted; expected a video without copy protection"
         if self.damaged:
             return f"none of its {self.damaged} packets can be decoded; is it encrypted or damaged?"
-        return "there is no picture in it; expected at least one"
+        return "it has no images; expected at least one"
 
     def _time(self, picture, before: Frame | None) -> int:
-        """When the picture is shown, later than the one before even if the file says otherwise."""
+        """When the image is shown, later than the one before even if the file says otherwise."""
         if before is None:
             return (picture.pts or 0) * self._base.numerator
         if picture.pts is None:
@@ -205,7 +205,7 @@ def pictures_of(container, path):
 
 
 def square(picture, stream) -> tuple[int, int]:
-    """Width and height of a stored picture once its pixels are square."""
+    """Width and height of a stored image once its pixels are square."""
     shape = stream.sample_aspect_ratio or Fraction(1)
     if not Fraction(1, 4) < shape < 4:  # nonsense
         shape = Fraction(1)

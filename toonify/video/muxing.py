@@ -1,4 +1,4 @@
-"""Joins the segments of a clip into its file, with the source's sound bit for bit."""
+"""Joins the segments of a video into its file, with the source's sound bit for bit."""
 
 import heapq
 import io
@@ -15,7 +15,7 @@ from toonify.video.decoding import Film, open_file
 from toonify.video.segments import LOSSLESS, Codec, SegmentStore, h264, vp9
 from toonify.video.types import About, VideoError
 
-# Suffix -> container's name and its codec of pictures.
+# Suffix -> container's name and its codec of images.
 FILMS = {
     ".mp4": ("mp4", h264),
     ".m4v": ("mp4", h264),
@@ -29,12 +29,12 @@ _MAX_TICKS = 2**31 - 1
 
 
 def codec_for(suffix: str, crf: int) -> Codec:
-    """How pictures are compressed on their way into a file with this suffix."""
+    """How images are compressed on their way into a file with this suffix."""
     return LOSSLESS if suffix in ANIMATIONS else FILMS[suffix][1](crf)
 
 
 def check_suffix(path: Path) -> str:
-    """The suffix in small letters; VideoError where no clip can be written under that name."""
+    """The suffix in small letters; VideoError where no video can be written under that name."""
     suffix = path.suffix.lower()
     if suffix not in CLIPS:
         raise VideoError(f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(CLIPS)}")
@@ -81,7 +81,7 @@ def holds(suffix: str, stream) -> bool:
 
 
 def join(store: SegmentStore, clip, file: Path, suffix: str) -> list[str]:
-    """Writes the whole clip into `file`; returns what people should know."""
+    """Writes the whole video into `file`; returns what people should know."""
     if suffix in ANIMATIONS:
         unit, last = clip.about.time_base, store.last(clip.about.time_base)
         end = last.at + last.duration

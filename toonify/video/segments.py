@@ -1,4 +1,4 @@
-"""A clip in the making: finished segments in a folder beside it, so that a killed run can go on.
+"""A video in the making: finished segments in a folder beside it, so that a killed run can go on.
 
 A segment is a small film of its own. It is written under another name and renamed when it is whole;
 its name says everything that joining it needs: `NUMBER.FRAMES.START.mp4`.
@@ -27,7 +27,7 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Codec:
-    """How pictures are compressed: FFmpeg's encoder, pixel format and options."""
+    """How images are compressed: FFmpeg's encoder, pixel format and options."""
 
     name: str
     form: str
@@ -55,7 +55,7 @@ LOSSLESS = Codec("libx264rgb", "rgb24", (("qp", "0"), ("bf", "0"), ("preset", "u
 
 @dataclass(frozen=True)
 class Segment:
-    """A finished segment: its file, frames, and the time of its first in the clip's unit."""
+    """A finished segment: its file, frames, and the time of its first in the video's unit."""
 
     file: Path
     frames: int
@@ -80,7 +80,7 @@ class SegmentStore:
         self.target = target
         self._plan, self._restart, self._keep = plan, restart, keep
         self._lock = FileLock(self.folder / "lock")
-        self.found: dict = {}  # what was found out about the clip, kept for the next run
+        self.found: dict = {}  # what was found out about the video, kept for the next run
         self.segments: list[Segment] = []
 
     def __enter__(self) -> "SegmentStore":
@@ -107,7 +107,7 @@ class SegmentStore:
         if segments and (written is None or written["plan"] != self._plan):
             if not self._restart:
                 raise VideoError(
-                    f"{self.folder} holds the beginning of this clip as drawn with other settings"
+                    f"{self.folder} holds the beginning of this video as drawn with other settings"
                     " or from another file: the same command as then goes on; --overwrite begins"
                     " again"
                 )
@@ -120,7 +120,7 @@ class SegmentStore:
         self.found = written["found"] if segments and written else {}
 
     def note(self, **found) -> None:
-        """Keeps what was found out about the clip for a run that goes on."""
+        """Keeps what was found out about the video for a run that goes on."""
         self.found |= found
         temporary = self.folder / "writing.json"
         temporary.write_text(json.dumps({"plan": self._plan, "found": self.found}))
@@ -167,7 +167,7 @@ class SegmentStore:
         self.segments.append(Segment.of(whole))
 
     def packets(self, unit: Fraction) -> Iterator[av.Packet]:
-        """All packets of the segments in order, at their times in the clip, in its unit."""
+        """All packets of the segments in order, at their times in the video, in its unit."""
         for segment in self.segments:
             with av.open(str(segment.file)) as container:
                 stream: Any = container.streams.video[0]

@@ -1,4 +1,4 @@
-"""Keeps a drawn clip steady, and measures how much it flickers."""
+"""Keeps a drawn video steady, and measures how much it flickers."""
 
 from dataclasses import dataclass, field
 from typing import cast
@@ -9,26 +9,26 @@ import numpy as np
 from toonify.images.resize import enlarge, shrink
 
 _SIDE = 480  # px of the longer side at which motion is measured
-_TEMPORAL_WEIGHT = 0.75  # how much of the last picture stays where nothing changes
+_TEMPORAL_WEIGHT = 0.75  # how much of the last image stays where nothing changes
 _ALIKE = 5.0  # gray levels by which a place may differ and still be the same
 _STILL = 0.25  # px at that size below which motion is noise
 MAX_REUSED = 2  # frames for which a drawing serves, after its own, where nothing happens
 _UNCHANGED = 8.0  # levels, after a blur: more is an event, less is noise
 _SLOW = 3.0  # px at that size that carried drawings may be moved
-_MARGIN = 10  # levels by which the last picture may leave the range of the new one
+_MARGIN = 10  # levels by which the last image may leave the range of the new one
 _CUT_CHANGE, _CUT_LOST = 18.0, 0.5  # see is_cut
 _FOLLOWED = 0.01  # of the longer side: motion that is still slow
 
 
 class Motion:
-    """Where places of one picture lay in the one before, from small copies of both."""
+    """Where places of one image lay in the one before, from small copies of both."""
 
     def __init__(self):
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._before: np.ndarray | None = None
 
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """From the last picture to this one, uint8 RGB (H, W, 3); None for the first."""
+        """From the last image to this one, uint8 RGB (H, W, 3); None for the first."""
         small = shrink(pixels, _SIDE)
         before, self._before = self._before, small
         if before is None or before.shape != small.shape:
@@ -141,7 +141,7 @@ class Scenes:
 
 
 def is_cut(before: np.ndarray, now: np.ndarray) -> bool:
-    """Whether two small pictures, uint8 RGB, are of different scenes.
+    """Whether two small images, uint8 RGB, are of different scenes.
 
     A flash or fade changes levels and keeps what is where; a moving camera keeps levels. A cut
     changes both.
@@ -162,7 +162,7 @@ class Flicker:
 
     Frames are compared along the source's motion, and only where that is slow and the source
     agrees with itself: what changes there is noise or flicker. `source` is the source's own,
-    `drawn` that of the drawings as they came, `steady` that of the finished clip.
+    `drawn` that of the drawings as they came, `steady` that of the finished video.
     """
 
     source: float = 0.0
@@ -171,14 +171,16 @@ class Flicker:
 
     @property
     def ratio(self) -> float:
-        """The finished clip's flicker against the source's. Of a source without noise, a cartoon or
-        a screen, it says little: that changes by hundredths of a level."""
+        """The finished video's flicker relative to the source's.
+
+        It says little for a source without noise, such as a cartoon or a screen recording.
+        """
         return ratio(self.steady, self.source)
 
 
 @dataclass
 class FlickerMeter:
-    """Adds up the flicker of a clip frame by frame."""
+    """Adds up the flicker of a video frame by frame."""
 
     motion: Motion = field(default_factory=Motion)
     sums: np.ndarray = field(default_factory=lambda: np.zeros(3))
@@ -217,7 +219,7 @@ def ratio(one: float, other: float) -> float:
 
 
 def remap(pixels: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """The picture in which every place shows what lies at it + flow (H, W, 2)."""
+    """The image in which every place shows what lies at it + flow (H, W, 2)."""
     height, width = flow.shape[:2]
     x = flow[..., 0] + np.arange(width, dtype=np.float32)
     y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
@@ -225,7 +227,7 @@ def remap(pixels: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def inside(flow: np.ndarray) -> np.ndarray:
-    """Float32 (h, w): 1 where the flow leads to a place within the picture, else 0."""
+    """Float32 (h, w): 1 where the flow leads to a place within the image, else 0."""
     height, width = flow.shape[:2]
     x = flow[..., 0] + np.arange(width, dtype=np.float32)
     y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]

@@ -1,4 +1,4 @@
-"""What a clip is made of, whatever file it comes from."""
+"""What a video is made of, whatever file it comes from."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +11,7 @@ PQ, HLG = 16, 18
 
 
 class VideoError(ValueError):
-    """The file cannot be used as a clip; the text is for people."""
+    """The file cannot be used as a video; the text is for people."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Colors:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One upright picture of a clip.
+    """One upright image of a video.
 
-    `at` and `duration` are whole numbers of the clip's `time_base`; `pixels` are uint8 RGB
+    `at` and `duration` are whole numbers of the video's `time_base`; `pixels` are uint8 RGB
     (H, W, 3) with square pixels.
     """
 
@@ -44,7 +44,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a clip before it is read.
+    """What is known of a video before it is read.
 
     size: (width, height) of its upright frames.
     time_base: 1 / n seconds, the unit of all times.

@@ -1,4 +1,4 @@
-"""Writes clips: pictures in, a film or an animated picture out, whole or not at all."""
+"""Writes videos: images in, a film or an animated image out, whole or not at all."""
 
 import os
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ GIF_SIDE = 512  # px; larger GIFs are tens of megabytes
 
 
 def write_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24) -> Path:
-    """Writes RGB pictures of one size as .mp4 (H.264), .gif or .webp, and returns the path.
+    """Writes RGB images of one size as .mp4 (H.264), .gif or .webp, and returns the path.
 
     The frames are taken one after the other; of a film none is kept. A GIF is at most 512 px wide
-    and high and repeats for ever, as WebP does. An existing file is replaced by a whole clip only.
+    and high and repeats for ever, as WebP does. An existing file is replaced by a whole video only.
 
     Raises:
         ValueError: another suffix, fps outside of 1 to 60, no frame, or frames of several sizes.
@@ -44,10 +44,10 @@ def checked(frames: Iterable[Image.Image]) -> Iterable[Image.Image]:
         if frame.size != size:
             raise ValueError(f"frame {count} is {frame.size}, expected {size} as the first")
         if count > MAX_FRAMES:
-            raise ValueError(f"more than {MAX_FRAMES} frames: expected a shorter clip")
+            raise ValueError(f"more than {MAX_FRAMES} frames: expected a shorter video")
         yield frame
     if not count:
-        raise ValueError("a clip of no frame: expected at least one")
+        raise ValueError("no frame: expected at least one")
 
 
 def write_film(frames: Iterable[Image.Image], file: Path, fps: int) -> None:

@@ -190,7 +190,7 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     "hayao": published("Hayao", 1.5, 2.5, 15.0, 1.0, (1.2, 1.2, 1.2, 0.8)),
     "shinkai": published("Shinkai", 1.2, 2.0, 10.0, 1.0, (1.7, 1.7, 1.7, 1.0)),
     "paprika": published("Paprika", 2.0, 0.6, 50.0, 0.1, (1.0, 1.0, 1.0, 0.005)),
-    # Any pictures of a style, no pairs; features calibrated, bundled network, one laptop.
+    # Any images of a style, no pairs; features calibrated, bundled network, one laptop.
     "unpaired": AnimeGANSettings(),
     # A look of `training/prepare/cartoon_filter.py`.
     "comic": dataclasses.replace(PAIRED, style="comic"),

@@ -187,7 +187,7 @@ class AnimeGANDataset(Dataset):
         portraits = open_pictures(photos or data / "train_photo", "photos", smallest=MIN_SIDE)
         views = open_pictures(scenes, "scenes", smallest=MIN_SIDE) if scenes else []
         place = pictures or data / style / "style"
-        self.styles = open_pictures(place, "style pictures", smallest=MIN_SIDE)
+        self.styles = open_pictures(place, "style images", smallest=MIN_SIDE)
         self.smooth = self.find_smooth(data / style, pictures, smooth)
         self.smooth_mode = smooth
         check_min_images(photos or data / "train_photo", [*portraits, *views], place, self.styles)
@@ -215,22 +215,22 @@ class AnimeGANDataset(Dataset):
         advice = f"run `{command}`, or train with --smooth computed"
         copies = []
         if place.is_dir() and any(place.iterdir()):
-            copies = open_pictures(place, "smoothed style pictures", smallest=MIN_SIDE)
+            copies = open_pictures(place, "smoothed style images", smallest=MIN_SIDE)
         if not copies:
-            raise ValueError(f"{place}: the style pictures have no edge-smoothed copies; {advice}")
+            raise ValueError(f"{place}: the style images have no edge-smoothed copies; {advice}")
         if mode == "independent":
             return copies
         match = match_by_name(copies)
         missing = [p.name for p in self.styles if match(p) is None]
         if missing:
             raise ValueError(
-                f"{place}: {len(missing)} of {len(self.styles)} style pictures have no "
+                f"{place}: {len(missing)} of {len(self.styles)} style images have no "
                 f"edge-smoothed copy ({missing[0]} for one); {advice}"
             )
         unlike = [p.name for p in self.styles if differs(match(p), p)]
         if unlike:
             raise ValueError(
-                f"{place}: {len(unlike)} copies differ from their style pictures in size or "
+                f"{place}: {len(unlike)} copies differ from their style images in size or "
                 f"transparency ({unlike[0]} for one); delete the folder and {advice}"
             )
         return [match(p) for p in self.styles]
@@ -373,7 +373,7 @@ class AnimeGANDataset(Dataset):
 
 
 def match_by_name(pictures: list[Picture]):
-    """Returns match(other): the picture with its name, else the only one with its stem, or None."""
+    """Returns match(other): the image with its name, else the only one with its stem, or None."""
     by_name = {p.name: p for p in pictures}
     by_stem: dict[str, list[Picture]] = {}
     for picture in pictures:
@@ -402,7 +402,7 @@ def check_min_images(
     photos_from, photos: list[Picture], styles_from, styles: list[Picture]
 ) -> None:
     """ValueError for fewer than two images of a kind; a warning for fewer than `MIN_IMAGES`."""
-    kinds = ((photos_from, photos, "photos"), (styles_from, styles, "style pictures"))
+    kinds = ((photos_from, photos, "photos"), (styles_from, styles, "style images"))
     for source, pictures, what in kinds:
         if len(pictures) < 2:
             raise ValueError(

@@ -182,7 +182,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[Path, list]]:
     target = None
     if options.style:
         networks = feature_extractors.open_from_options(options)
-        style = open_pictures(options.style, "style pictures", limit=STYLE_PICTURES)
+        style = open_pictures(options.style, "style images", limit=STYLE_PICTURES)
         target = StyleSet(style, networks)
     sheets = {file: [] for file in (options.sheet, options.scenes_sheet) if file}
     figures = {

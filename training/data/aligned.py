@@ -1,4 +1,4 @@
-"""Aligned pictures to train a generator on, and pairs of a latent and its drawing."""
+"""Aligned images to train a generator on, and pairs of a latent and its drawing."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -25,12 +25,12 @@ def seeded_normal(seeds: torch.Tensor, salt: int, *shape: int) -> torch.Tensor:
 
 
 def pixels(picture: Picture, side: int) -> torch.Tensor:
-    """The middle of a picture as uint8 (3, side, side)."""
+    """The middle of an image as uint8 (3, side, side)."""
     return torch.from_numpy(np.array(square(picture.load(), side))).permute(2, 0, 1)
 
 
 class SquareCache:
-    """Pictures as squares of one side, kept once decoded as long as they fit into `max_bytes`."""
+    """Images as squares of one side, kept once decoded as long as they fit into `max_bytes`."""
 
     def __init__(self, side: int, max_bytes: int = 2**30):
         self.side = side
@@ -73,11 +73,11 @@ def order(epoch: int, count: int, seed: int) -> np.ndarray:
 class AlignedDataset(Dataset):
     """Draw i: {"real": uint8 (3, side, side), "seed": int}; it depends on `seed` and i alone.
 
-    Each epoch shows every picture once, in an order of its own. `mirror` turns half of them over.
+    Each epoch shows every image once, in an order of its own. `mirror` turns half of them over.
     """
 
     def __init__(self, data: str, side: int, length: int, seed: int = 0, mirror: bool = True):
-        self.pictures = open_pictures(data, "aligned pictures", smallest=min(side, 64))
+        self.pictures = open_pictures(data, "aligned images", smallest=min(side, 64))
         self.squares = SquareCache(side)
         self.length, self.seed, self.mirror = length, seed, mirror
 
@@ -85,7 +85,7 @@ class AlignedDataset(Dataset):
         return self.length
 
     def place(self, index: int) -> int:
-        """Which picture draw `index` shows."""
+        """Which image draw `index` shows."""
         return shuffled(index, len(self.pictures), self.seed)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:

@@ -1,7 +1,7 @@
-"""Pictures of a data set on the Hub: its files, or image columns streamed through `datasets`.
+"""Images of a data set on the Hub: its files, or image columns streamed through `datasets`.
 
 `owner/name` is looked up once. The commit that it had then is noted in the cache and used from
-then on, without a question to the Hub: a run that is resumed sees the pictures it began with. To
+then on, without a question to the Hub: a run that is resumed sees the images it began with. To
 follow the Hub, name a newer commit, as `owner/name@revision`, or delete the note.
 """
 
@@ -28,13 +28,13 @@ from training.data.images import (
 )
 
 TIMEOUT = 20.0  # seconds for the one question
-MOST = 20_000  # pictures taken of a data set when no limit is given
+MOST = 20_000  # images taken of a data set when no limit is given
 DOWNLOADS = 8  # files at a time
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a data set holds at one commit: paths of pictures, archives and parquet files."""
+    """What a data set holds at one commit: paths of images, archives and parquet files."""
 
     commit: str
     pictures: list[str]
@@ -43,14 +43,14 @@ class Listing:
 
 
 def hub_pictures(source: str, what: str, limit: int) -> tuple[list[Picture], list[str]]:
-    """The pictures of a data set, fetched where they are not here yet; and why others are not.
+    """The images of a data set, fetched where they are not here yet; and why others are not.
 
-    Plain pictures come as the files they are, evenly spread over the data set if there are more
+    Plain images come as the files they are, evenly spread over the data set if there are more
     than `limit` (0: 20,000); then zip and tar archives, one by one, until there are enough. What
     only lies in parquet files is streamed in its order through the library `datasets`, to the
     cache, where an interrupted transfer goes on.
 
-    Raises ValueError (no such data set, revision or column; no pictures; `datasets` missing),
+    Raises ValueError (no such data set, revision or column; no images; `datasets` missing),
     PermissionError (a login is needed) or ConnectionError (needed, and the Hub is away).
     """
     parts = HUB_DATASET.fullmatch(source).groupdict()
@@ -61,7 +61,7 @@ def hub_pictures(source: str, what: str, limit: int) -> tuple[list[Picture], lis
     begun = folder_of(repo) / listing.commit  # streamed before: so it stays, whatever is installed
     if column or not files or (listing.parquet and (_datasets() or begun.exists())):
         return streamed_pictures(source, repo, listing.commit, column, most), []
-    # The library `datasets` is not here: a few pictures beside the parquet files are seldom it.
+    # The library `datasets` is not here: a few images beside the parquet files are seldom it.
     refused = [f"{name} needs `pip install datasets`" for name in listing.parquet]
     chosen = spread(listing.pictures, most)
     found = [
@@ -181,9 +181,9 @@ def asked(source: str, repo: str, question):
 def streamed_pictures(
     source: str, repo: str, commit: str, column: str | None, limit: int
 ) -> list[Picture]:
-    """The first `limit` pictures of an image column, streamed into the cache.
+    """The first `limit` images of an image column, streamed into the cache.
 
-    Beside the pictures lies pictures.jsonl, one line a row; an interrupted transfer goes on after
+    Beside the images lies pictures.jsonl, one line a row; an interrupted transfer goes on after
     its last one.
     """
     from filelock import FileLock
@@ -197,7 +197,7 @@ def streamed_pictures(
         if len(have) < limit and not (rows and rows[-1].get("done")):
             if not _datasets():
                 raise ValueError(
-                    f"{source}: the data set holds no picture files and no zip or tar archives; "
+                    f"{source}: the data set holds no image files and no zip or tar archives; "
                     "to read its tables, `pip install datasets`"
                 )
             records.write_text("".join(json.dumps(row) + "\n" for row in rows), index)
@@ -212,7 +212,7 @@ def streamed_pictures(
 def copy_rows(
     source: str, repo: str, commit: str, column: str | None, folder: Path, rows: list, most: int
 ) -> list[dict]:
-    """Streams up to `most` more pictures into `folder`, after `rows`; returns their lines."""
+    """Streams up to `most` more images into `folder`, after `rows`; returns their lines."""
     import datasets
     from huggingface_hub import constants
 
@@ -257,18 +257,18 @@ def copy_rows(
 
 
 def only_column(source: str, of_images: list[str], row: dict) -> str:
-    """The column that holds the pictures; ValueError if that is not clear."""
+    """The column that holds the images; ValueError if that is not clear."""
     columns = of_images or [n for n, v in row.items() if isinstance(v, dict) and "bytes" in v]
     if len(columns) != 1:
         raise ValueError(
-            f"{source}: columns with pictures are {', '.join(columns) or 'none'}, of "
+            f"{source}: columns with images are {', '.join(columns) or 'none'}, of "
             f"{', '.join(row)}; name one: {source}#COLUMN"
         )
     return columns[0]
 
 
 def embedded(value) -> tuple[bytes, str]:
-    """The bytes of a picture in a cell, and its path; b"" if there are none.
+    """The bytes of an image in a cell, and its path; b"" if there are none.
 
     A path alone is not followed: it could name any file of this machine.
     """
@@ -299,5 +299,5 @@ def _datasets() -> bool:
 
 
 def folder_of(repo: str) -> Path:
-    """Where notes and streamed pictures of a data set are kept."""
+    """Where notes and streamed images of a data set are kept."""
     return cache_folder() / repo.replace("/", "--")

@@ -1,4 +1,4 @@
-"""A picture that can be opened later, in a folder or in place in a zip or tar archive.
+"""An image that can be opened later, in a folder or in place in a zip or tar archive.
 
 Archives are read in place: no member is ever written to a path that the archive names, and a
 member's declared size is checked before it is read. A compressed tar has no random access, so it
@@ -37,13 +37,13 @@ _DAMAGED = (
     *(KeyError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 _UNPACKERS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
-# Pictures hardly shrink when packed: a tar that grows beyond this is a bomb.
+# Images hardly shrink when packed: a tar that grows beyond this is a bomb.
 _BOMB_BYTES, _BOMB_RATIO = 2**30, 100
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that can be opened, here or in another process.
+    """An image that can be opened, here or in another process.
 
     `name` is its path below the source, without suffix, with forward slashes. `file` is its file,
     or the archive it lies in: as `member` of a zip, or as `length` bytes from `start` of a tar.
@@ -64,9 +64,9 @@ class Picture:
         return self.name.rpartition("/")[2]
 
     def load(self, alpha: bool = False) -> Image.Image:
-        """The picture as `images.load` gives it: upright RGB, or RGBA if `alpha` and transparent.
+        """The image as `images.load` gives it: upright RGB, or RGBA if `alpha` and transparent.
 
-        Raises images.ImageError, which names the picture, if it cannot be read any more.
+        Raises images.ImageError, which names the image, if it cannot be read any more.
         """
         if not self.member and self.length < 0:
             return images.load(self.file, alpha=alpha)
@@ -109,7 +109,7 @@ def square(image: Image.Image, px: int, share: float = 1.0) -> Image.Image:
 
 
 def shown(picture: Picture) -> str:
-    """What to call a picture in a message: no control characters."""
+    """What to call an image in a message: no control characters."""
     name = PurePosixPath(picture.member).name or (picture.stem if picture.length >= 0 else "")
     name = name or picture.file.name
     return name if name.isprintable() else repr(name)
@@ -119,13 +119,13 @@ def shown(picture: Picture) -> str:
 
 
 def folder_pictures(folder: Path) -> list[Picture]:
-    """Everything below a folder that is called like a picture, in the order of the paths."""
+    """Everything below a folder that is called like an image, in the order of the paths."""
     paths = ((path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*")))
     return [Picture(without_suffix(inner), path) for path, inner in paths if is_picture(inner)]
 
 
 def is_picture(path: str) -> bool:
-    """Whether a path, with forward slashes, is called like a picture; not so what macOS adds."""
+    """Whether a path, with forward slashes, is called like an image; not so what macOS adds."""
     parts = PurePosixPath(path).parts
     junk = "__MACOSX" in parts or (parts and parts[-1].startswith("._"))
     return not junk and PurePosixPath(path).suffix.lower() in images.EXTENSIONS
@@ -140,9 +140,9 @@ def without_suffix(path: str) -> str:
 
 
 def archive_pictures(path: Path) -> tuple[list[Picture], list[str]]:
-    """The pictures of a zip or tar archive in the order of their paths, and why others are not.
+    """The images of a zip or tar archive in the order of their paths, and why others are not.
 
-    Raises ValueError if it is damaged, or grows like no archive of pictures does.
+    Raises ValueError if it is damaged, or grows like no archive of images does.
     """
     try:
         members = _zip_members if path.name.lower().endswith(ZIPS) else _tar_members
@@ -175,7 +175,7 @@ def archive_pictures(path: Path) -> tuple[list[Picture], list[str]]:
 
 
 def _harmless(part: str) -> bool:
-    """Whether a part of a member's path may be part of a picture's name."""
+    """Whether a part of a member's path may be part of an image's name."""
     return part not in ("", ".", "..") and not part.endswith(":")
 
 

@@ -1,4 +1,4 @@
-"""Pictures to train on, wherever they lie: a folder, an archive, a data set on the Hub."""
+"""Images to train on, wherever they lie: a folder, an archive, a data set on the Hub."""
 
 import os
 import warnings
@@ -18,7 +18,7 @@ EXPECTED = "a folder, a .zip or .tar(.gz) archive, or a Hub data set owner/name"
 
 
 def find_pictures(source: str | Path, what: str, limit: int = 0) -> tuple[list[Picture], list[str]]:
-    """The pictures of a source, unread, in the order of their paths; and why others are left out.
+    """The images of a source, unread, in the order of their paths; and why others are left out.
 
     Arguments and errors are those of `open_pictures`, but that an empty source is no error.
     `limit` bounds what is fetched of a data set on the Hub.
@@ -45,7 +45,7 @@ def photos_by_name(sources: Iterable[str | Path]) -> dict[str, Picture]:
     A name is the path below its source, without suffix, its parts joined by `_`.
 
     Raises:
-        ValueError: a source is not there or holds no picture, or two pictures share a name.
+        ValueError: a source is not there or holds no image, or two images share a name.
     """
     named: dict[str, Picture] = {}
     for source in sources:
@@ -70,9 +70,9 @@ def photos_by_name(sources: Iterable[str | Path]) -> dict[str, Picture]:
 def open_pictures(
     source: str | Path, what: str, *, smallest: int = 64, limit: int = 0
 ) -> list[Picture]:
-    """The readable pictures of a source, in the order of their paths.
+    """The readable images of a source, in the order of their paths.
 
-    Every picture is decoded once to see that it is whole. Those that are unreadable, smaller than
+    Every image is decoded once to see that it is whole. Those that are unreadable, smaller than
     `smallest` px, or called like an earlier one (but for the suffix) are left out, and one warning
     says so.
 
@@ -80,12 +80,12 @@ def open_pictures(
         source: a folder (with folders in it, at will); a .zip, .tar, .tar.gz or .tgz file; or, as
             text when there is no such path, a data set on the Hub: "owner/name", with "@revision"
             and "#column" at will (see training.data.hub).
-        what: what to call the pictures in messages, in the plural.
+        what: what to call the images in messages, in the plural.
         smallest: the least short side, in px.
-        limit: at most this many pictures, spread evenly over the source; 0 is all of them.
+        limit: at most this many images, spread evenly over the source; 0 is all of them.
 
     Raises:
-        ValueError: there is no such source, it is damaged, or no picture in it can be used.
+        ValueError: there is no such source, it is damaged, or no image in it can be used.
         PermissionError: the data set needs a login.
         ConnectionError: the data set is not on this machine and the Hub is away.
     """
@@ -113,7 +113,7 @@ def open_pictures(
 
 
 def _checked(pictures: list[Picture], what: str, smallest: int) -> tuple[list[Picture], list[str]]:
-    """The pictures that can be decoded and are large enough, with their sizes; and why not."""
+    """The images that can be decoded and are large enough, with their sizes; and why not."""
 
     def check(picture: Picture) -> Picture | str:
         try:
@@ -133,7 +133,7 @@ def _checked(pictures: list[Picture], what: str, smallest: int) -> tuple[list[Pi
 
 
 def _other_files(source: str | Path) -> str:
-    """What a folder without pictures holds instead, for the message."""
+    """What a folder without images holds instead, for the message."""
     path = Path(source).expanduser()
     files = sorted(p for p in path.rglob("*") if p.is_file())[:1000] if path.is_dir() else []
     archives = [p for p in files if p.name.lower().endswith(ARCHIVES)]

@@ -161,7 +161,7 @@ class EncoderObjective:
         records.write_bytes(save(tensors, metadata), file)
 
     def to_tensors(self, pictures) -> list[torch.Tensor]:
-        """Squares (1, 3, SIDE, SIDE) of pictures in [-1, 1] on the device."""
+        """Squares (1, 3, SIDE, SIDE) of images in [-1, 1] on the device."""
         found = [pixels(picture, SIDE)[None].to(self.device) for picture in pictures]
         return [one.float() / 127.5 - 1 for one in found]
 

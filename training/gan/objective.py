@@ -148,7 +148,7 @@ class NoiseObjective:
         s = self.settings
         style = {
             "title": s.title or folder.parent.name.replace("_", " ").capitalize(),
-            "description": f"Trained on {images_seen:,} pictures.",
+            "description": f"Trained on {images_seen:,} images.",
             "scope": "face",
             "family": self.family,
             "license": s.license,

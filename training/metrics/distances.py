@@ -93,7 +93,7 @@ def kernel_inception_distance(
     """
     n, m = len(ours), len(theirs)
     if min(n, m) < 3:
-        raise ValueError(f"sets of {n} and {m} pictures: expected at least 3 in each")
+        raise ValueError(f"sets of {n} and {m} images: expected at least 3 in each")
     if max(n, m) <= subset:
         return kernel_estimate(ours, theirs)
     rng = np.random.default_rng(seed)
@@ -148,7 +148,7 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     """
     if min(len(ours), len(theirs)) < 2:
         raise ValueError(
-            f"sets of {len(ours)} and {len(theirs)} pictures: expected at least 2 in each"
+            f"sets of {len(ours)} and {len(theirs)} images: expected at least 2 in each"
         )
     means, roots = [], []
     for rows in (np.asarray(ours, np.float64), np.asarray(theirs, np.float64)):
@@ -202,7 +202,7 @@ class StyleScore:
     ):
         if not photos or not style:
             raise ValueError(
-                f"{len(photos)} photos and {len(style)} style pictures: expected at least one each"
+                f"{len(photos)} photos and {len(style)} style images: expected at least one each"
             )
         self.features = features or MobileNetV2Features(STAGES)
         assert set(STAGES) <= set(self.features.stages), self.features.stages

@@ -51,7 +51,7 @@ def compare(real: np.ndarray, generated: np.ndarray, k: int = K) -> dict[str, fl
     """
     if min(len(real), len(generated)) <= k:
         raise ValueError(
-            f"sets of {len(real)} and {len(generated)} pictures: expected more than {k} in each"
+            f"sets of {len(real)} and {len(generated)} images: expected more than {k} in each"
         )
     middle = real.mean(0)  # for precision
     real, generated = real - middle, generated - middle

@@ -79,7 +79,7 @@ class StyleSet:
         """Frechet and kernel distances through each extractor, named after it."""
         fewest = min(len(photos.small), len(self.images.small))
         if fewest < 3:
-            note = f"{fewest} pictures are too few for Frechet and kernel distances, which need 3"
+            note = f"{fewest} images are too few for Frechet and kernel distances, which need 3"
             return {"notes": [note]}
         figures, notes = {}, []
         sets = {"photos": self.embed(photos), "drawings": self.embed(toons)}
@@ -95,7 +95,7 @@ class StyleSet:
             if fewest < MIN_FOR_FRECHET:
                 notes.append(
                     f"{frechet} is biased upwards: it compares {len(ours)} photos and {len(theirs)}"
-                    f" style pictures in {network.dimensions} dimensions. Compare it only with"
+                    f" style images in {network.dimensions} dimensions. Compare it only with"
                     f" values of equal numbers. {kernel} has no such bias."
                 )
         return {**figures, "notes": notes} if notes else figures

@@ -1,1 +1,1 @@
-"""Commands that make training data out of pictures."""
+"""Commands that make training data out of images."""

@@ -155,7 +155,7 @@ def describe(crop: face_room.Crop) -> dict:
 
 
 def source_of(picture: Picture) -> str:
-    """The file of a picture, with its name in an archive."""
+    """The file of an image, with its name in an archive."""
     inside = picture.member or (picture.name if picture.length >= 0 else "")
     return f"{picture.file}:{inside}" if inside else str(picture.file)
 

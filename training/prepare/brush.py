@@ -1,4 +1,4 @@
-"""Paints a picture as if with broad brushes: patches of one color, stretched along the shapes.
+"""Paints an image as if with broad brushes: patches of one color, stretched along the shapes.
 
 Papari, Petkov, Campisi, "Artistic edge and corner enhancing smoothing", 2007: each pixel becomes a
 mean over the least varying of eight sectors around it, which flattens texture into dabs and keeps
@@ -59,7 +59,7 @@ def dabs(picture: np.ndarray, radius: float, sharpness: float = 8.0) -> np.ndarr
 
 
 def flow_of(picture: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Tangents of the larger shapes of a picture in [0, 255]; see `edge_flow`."""
+    """Tangents of the larger shapes of an image in [0, 255]; see `edge_flow`."""
     gray = cv2.cvtColor(np.clip(picture, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     return edge_flow(cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 1.5 * unit), 3 * unit)
 
@@ -71,7 +71,7 @@ def paint(
     unit: float,
     brushes: Brushes | None = None,
 ) -> np.ndarray:
-    """A picture as a painting of the same size; uint8 RGB (H, W, 3) -> uint8.
+    """An image as a painting of the same size; uint8 RGB (H, W, 3) -> uint8.
 
     `protect` (H, W) in [0, 1] is painted finely (eyes, mouths); `calm` (H, W) somewhat (skin).
     `unit`: px per px at a short side of 320.

@@ -7,9 +7,9 @@ attribute is drawn evenly and independently of the others. Face i depends on the
 alone. The command writes
 
 - `OUT/images/000/000123.png`: RGB squares of `--px`, a thousand to a folder;
-- `OUT/attributes.csv`: one row a picture; `none` is a part that is absent or hidden, an empty cell
-  an attribute that the picture's style does not have;
-- `OUT/LICENSES.md`: who drew the styles and under which licenses; keep it with the pictures;
+- `OUT/attributes.csv`: one row an image; `none` is a part that is absent or hidden, an empty cell
+  an attribute that the image's style does not have;
+- `OUT/LICENSES.md`: who drew the styles and under which licenses; keep it with the images;
 - `OUT/data.json`: the settings;
 - `OUT/README.md`: the card of the data set.
 
@@ -132,14 +132,14 @@ def crop_cartoon_set(
     Args:
         source: folder or archive; see `cartoon_set.read_cartoon_set`.
         folder: where the set is written.
-        px: side of the pictures, 16 to 1024 px.
-        crop: share of the side that is kept, 0.2 to 1. The published pictures have a wide margin:
+        px: side of the images, 16 to 1024 px.
+        crop: share of the side that is kept, 0.2 to 1. The published images have a wide margin:
             0.8 keeps nearly all hair, 1 keeps the margin.
-        count: number of pictures, the first ones; None for all.
+        count: number of images, the first ones; None for all.
         processes: number of processes that crop.
 
     Returns:
-        The number of pictures written by this run.
+        The number of images written by this run.
 
     Raises:
         ValueError: a setting cannot be used, or the source is not Cartoon Set.
@@ -166,7 +166,7 @@ def _crop_picture(px: int, share: float, picture: Picture) -> Image.Image:
 
 
 def file_of(index: int) -> str:
-    """Where picture `index` lies below the folder of its set."""
+    """Where image `index` lies below the folder of its set."""
     return f"images/{index // 1000:03d}/{index:06d}.png"
 
 
@@ -182,9 +182,9 @@ def _check(count: int, px: int, processes: int) -> None:
 def _write_set(
     folder: Path, settings: dict, licenses: dict, rows: list[dict], draw_one, items, processes: int
 ) -> int:
-    """Writes settings, licenses, missing pictures and table; returns the number of new pictures.
+    """Writes settings, licenses, missing images and table; returns the number of new images.
 
-    `draw_one(item)` gives the picture of each of `items`.
+    `draw_one(item)` gives the image of each of `items`.
     """
     with _lock(folder):
         _write_settings(folder, settings, len(rows))
@@ -237,7 +237,7 @@ def _write_settings(folder: Path, settings: dict, count: int) -> None:
         raise ValueError(f"{folder}: made with other settings ({said[:300]}); take another folder")
     if known.get("count", 0) > count:
         raise ValueError(
-            f"--count {count}: {folder} is a set of {known['count']} pictures; expected as many or "
+            f"--count {count}: {folder} is a set of {known['count']} images; expected as many or "
             "more, or another folder"
         )
     records.write({"count": count, "settings": settings}, folder / "data.json")
@@ -277,8 +277,8 @@ def _license_text(licenses: dict[str, dict[str, str]]) -> str:
     lines = [
         "# Licenses",
         "",
-        "The pictures are made of the parts of the styles below, put together by chance, colored",
-        "and cropped. Where a license asks for credit, it goes with the pictures.",
+        "The images are made of the parts of the styles below, put together by chance, colored",
+        "and cropped. Where a license asks for credit, it goes with the images.",
     ]
     for style, said in licenses.items():
         lines += ["", f"## {style}", ""]
@@ -296,7 +296,7 @@ def _write_table(rows: list[dict], folder: Path) -> None:
 
 
 def read_attributes(folder: str | Path) -> tuple[list[str], dict[str, list]]:
-    """Names of the attributes of a set, and its table: column -> one value for each picture.
+    """Names of the attributes of a set, and its table: column -> one value for each image.
 
     The table also has the columns `file` (below the folder), `style` and `seed`. Columns of whole
     numbers come back as such.
@@ -325,7 +325,7 @@ def read_attributes(folder: str | Path) -> tuple[list[str], dict[str, list]]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("out", type=Path, help="folder for the pictures and their table")
+    parser.add_argument("out", type=Path, help="folder for the images and their table")
     parser.add_argument(
         "--style",
         action="append",
@@ -334,9 +334,9 @@ def main(arguments: list[str] | None = None) -> None:
         f"{', '.join(PORTRAITS)}",
     )
     parser.add_argument(
-        "--count", type=int, help="number of pictures (default: 10000, or all of Cartoon Set)"
+        "--count", type=int, help="number of images (default: 10000, or all of Cartoon Set)"
     )
-    parser.add_argument("--px", type=int, default=128, help="side of a picture (default: 128)")
+    parser.add_argument("--px", type=int, default=128, help="side of an image (default: 128)")
     parser.add_argument("--background", choices=BACKGROUNDS, help="background (default: white)")
     parser.add_argument("--seed", type=int, help="random seed of the faces (default: 0)")
     parser.add_argument("--processes", type=int, default=2, help="drawing processes (default: 2)")
@@ -348,7 +348,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--cartoon-set", metavar="SOURCE", help="Cartoon Set to crop instead: folder, zip or tar"
     )
     parser.add_argument(
-        "--crop", type=float, help="share of Cartoon Set's pictures that is kept (default: 0.8)"
+        "--crop", type=float, help="share of Cartoon Set's images that is kept (default: 0.8)"
     )
     options = parser.parse_args(arguments)
     if options.any_licence:
@@ -379,7 +379,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"{options.out}: {error.strerror or error}; run again to continue")
-    print(f"{new} pictures written to {options.out}; their attributes are in attributes.csv")
+    print(f"{new} images written to {options.out}; their attributes are in attributes.csv")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def draw_folder(
         sources: folders, archives, Hub data sets or files of photos.
         data: folder for `train_photo/`, `LOOK/style/` and `faces.json`.
         look: a key of `LOOKS`.
-        short_side: short side in px of the pictures written.
+        short_side: short side in px of the images written.
         report: called with a line of text for each unreadable photo.
         tints: share of photos with faces that are also drawn tinted, as NAME_tinted; 0 to 1.
 
@@ -136,14 +136,14 @@ def draw_generated(
 ) -> int:
     """Draws faces of a generator and their toons into `data`.
 
-    Face i depends on `seed` and i alone. Pictures without a detected face are left out.
+    Face i depends on `seed` and i alone. Images without a detected face are left out.
 
     Args:
         generator: name or folder of a generator of faces.
         data: folder for `train_photo/`, `LOOK/style/`, `w/` and `faces.json`.
         look: a key of `LOOKS`.
         count: number of faces.
-        short_side: short side in px of the pictures written.
+        short_side: short side in px of the images written.
         seed: random seed of the faces.
         truncation: bounds between which truncation is drawn evenly.
 
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--short-side",
         type=int,
         default=448,
-        help="short side of the pictures in px (default: 448)",
+        help="short side of the images in px (default: 448)",
     )
     parser.add_argument("--generator", help="generator whose faces are drawn instead of photos")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Reads Google's Cartoon Set as it is distributed: pictures and the attributes beside them."""
+"""Reads Google's Cartoon Set as it is distributed: images and the attributes beside them."""
 
 import csv
 import io
@@ -18,24 +18,24 @@ LICENSE = {
     "source": "https://google.github.io/cartoonset/",
     "license": "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
 }
-_LARGEST_ROWS = 2**16  # bytes of a picture's attributes; genuine ones have about 400
+_LARGEST_ROWS = 2**16  # bytes of an image's attributes; genuine ones have about 400
 
 
 def read_cartoon_set(source: str | Path) -> tuple[list[Picture], dict[str, list[int]]]:
-    """Pictures of Google's Cartoon Set, unread, and their attributes: name -> index of a variant.
+    """Images of Google's Cartoon Set, unread, and their attributes: name -> index of a variant.
 
     `source`: a folder, zip or tar(.gz) with `csX.png` and, beside each, `csX.csv`, whose rows are
-    name, index of the variant, number of variants. `Picture.load` lays the picture over white.
+    name, index of the variant, number of variants. `Picture.load` lays the image over white.
 
     Raises:
-        ValueError: it is not there, holds no such pictures, or attributes are missing or broken.
+        ValueError: it is not there, holds no such images, or attributes are missing or broken.
     """
-    found, refused = find_pictures(source, "Cartoon Set pictures")
+    found, refused = find_pictures(source, "Cartoon Set images")
     if refused:
         raise ValueError(f"{source}: {refused[0]}")
     pictures = [picture for picture in found if picture.stem.startswith("cs")]
     if not pictures:
-        raise ValueError(f"{source}: expected pictures called cs*.png, found none")
+        raise ValueError(f"{source}: expected images called cs*.png, found none")
     read, table, first = _reader_beside(pictures), {}, None
     for picture in tqdm(pictures, "reading attributes", unit="picture", leave=False, delay=2):
         rows = _attribute_rows(read(picture), f"{source}: {picture.stem}.csv")
@@ -52,9 +52,9 @@ def read_cartoon_set(source: str | Path) -> tuple[list[Picture], dict[str, list[
 
 
 def _reader_beside(pictures: list[Picture]) -> Callable[[Picture], bytes]:
-    """A function that gives the CSV file beside a picture, empty if there is none."""
+    """A function that gives the CSV file beside an image, empty if there is none."""
     file = pictures[0].file
-    if pictures[0].length >= 0:  # a tar: the picture knows only where it lies itself
+    if pictures[0].length >= 0:  # a tar: the image knows only where it lies itself
         with tarfile.open(file, "r:") as archive:
             places = {
                 "/".join(part for part in member.name.split("/") if part not in ("", ".", "..")): (

@@ -329,7 +329,7 @@ def describe(style: str, options: dict) -> dict[str, str]:
     return row | {"background_color": options["backgroundColor"][0]}
 
 
-# Pictures ---------------------------------------------------------------------------------------
+# Images ---------------------------------------------------------------------------------------
 
 
 def draw(settings: Settings, index: int) -> Image.Image:

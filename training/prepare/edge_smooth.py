@@ -1,4 +1,4 @@
-"""Blurs the edges of style pictures: negative examples that teach the discriminator crisp edges.
+"""Blurs the edges of style images: negative examples that teach the discriminator crisp edges.
 
     python -m training.prepare.edge_smooth DATA/STYLE [--pictures SOURCE]
 
@@ -7,7 +7,7 @@ under the same names. The command can be run again: only what is missing is writ
 kept.
 
 Chen et al., "CartoonGAN", CVPR 2018, section 3.2, as AnimeGANv2 implements it: Canny edges of the
-gray picture (100, 200), dilated by 5x5, inside which every channel is replaced by its 5x5 binomial
+gray image (100, 200), dilated by 5x5, inside which every channel is replaced by its 5x5 binomial
 blur.
 """
 
@@ -26,7 +26,7 @@ BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
 def smooth_edges(picture: np.ndarray) -> np.ndarray:
-    """The picture with its edges blurred; uint8 RGB (H, W, 3) or RGBA (H, W, 4) -> same shape.
+    """The image with its edges blurred; uint8 RGB (H, W, 3) or RGBA (H, W, 4) -> same shape.
 
     The outline of a cut-out is an edge too: its alpha is blurred, and its colors weighted by alpha.
     Composited on a plain background, the result equals the blurred composite. Colors of fully
@@ -56,29 +56,29 @@ def near_edges(*layers: np.ndarray) -> np.ndarray:
 
 
 def blur(picture: np.ndarray) -> np.ndarray:
-    """The 5x5 binomial blur of a float32 picture, mirrored at its edge."""
+    """The 5x5 binomial blur of a float32 image, mirrored at its edge."""
     return cv2.sepFilter2D(picture, -1, BINOMIAL, BINOMIAL, borderType=cv2.BORDER_REFLECT_101)
 
 
 def smooth_folder(style: Path, report=tqdm.write, pictures: str | Path = "") -> tuple[int, int]:
-    """Writes the blurred copy of every style picture under its name, folders included.
+    """Writes the blurred copy of every style image under its name, folders included.
 
     Args:
         style: the style's folder, in which `smooth/` is written.
-        report: called with a line of text for each unreadable picture.
-        pictures: source of the pictures; "" for `style/style`.
+        report: called with a line of text for each unreadable image.
+        pictures: source of the images; "" for `style/style`.
 
     Returns:
-        Numbers of pictures written by this run and of unreadable pictures.
+        Numbers of images written by this run and of unreadable images.
 
     Raises:
-        ValueError: there are no pictures.
+        ValueError: there are no images.
     """
     source = pictures or style / "style"
     if not pictures and not source.is_dir():
         raise ValueError(f"{style}: expected a folder that contains style/")
     written = refused = 0
-    found = open_pictures(source, "style pictures", smallest=1)
+    found = open_pictures(source, "style images", smallest=1)
     for picture in tqdm(found, desc="smoothing edges", unit="picture"):
         target = style / "smooth" / f"{picture.name}.png"
         if target.exists():
@@ -100,14 +100,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--pictures",
         default="",
-        help="folder, .zip, .tar(.gz) or Hub data set of style pictures (default: STYLE/style)",
+        help="folder, .zip, .tar(.gz) or Hub data set of style images (default: STYLE/style)",
     )
     options = parser.parse_args(arguments)
     try:
         written, refused = smooth_folder(options.style, tqdm.write, options.pictures)
     except (ValueError, PermissionError, ConnectionError) as error:
         parser.error(str(error))
-    print(f"{written} pictures written to {options.style / 'smooth'}, {refused} refused")
+    print(f"{written} images written to {options.style / 'smooth'}, {refused} refused")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from toonify.hub import cards
 
 SIZES = ("n<1K", 1_000), ("1K<n<10K", 10_000), ("10K<n<100K", 100_000), ("100K<n<1M", 1_000_000)
 KINDS = ["unconditional-image-generation", "image-classification"]
-# Configurations of the Hub's viewer: the pictures, and what is in each.
+# Configurations of the Hub's viewer: the images, and what is in each.
 CONFIGS = [
     {"config_name": "images", "data_files": "images/*/*.png", "default": True},
     {"config_name": "attributes", "data_files": "attributes.csv"},

@@ -1,4 +1,4 @@
-"""Computes the flow of edges in a picture, and smooths values along it.
+"""Computes the flow of edges in an image, and smooths values along it.
 
 Kang et al., "Coherent line drawing", 2007; structure tensor as in Kyprianidis and Döllner, 2008.
 """

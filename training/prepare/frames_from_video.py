@@ -1,14 +1,14 @@
-"""Extracts style pictures from videos: a few sharp frames of each scene, without near duplicates.
+"""Extracts style images from videos: a few sharp frames of each scene, without near duplicates.
 
     python -m training.prepare.frames_from_video VIDEO.mkv SERIES/ DATA/STYLE/style --crop-bars
 
-A scene ends at a cut, at a blank frame, or where a dissolve or pan settles on another picture. The
+A scene ends at a cut, at a blank frame, or where a dissolve or pan settles on another image. The
 sharpest steady frames of each scene are saved as `VIDEO_00083500ms.png`: the video's name and the
 time in it. Blank frames, frames that are blurred compared with the rest of the video, and frames
-similar to a picture in the folder, whichever video it came from, are left out.
+similar to an image in the folder, whichever video it came from, are left out.
 
 The command can be stopped and run again: `frames.json` in the folder records how far each video has
-been read. Pictures that you delete stay deleted; delete `frames.json` too to read everything again.
+been read. Images that you delete stay deleted; delete `frames.json` too to read everything again.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SUFFIXES = (
 RECORD = "frames.json"
 REASONS = {
     "blurred": "blurred",
-    "alike": "similar to pictures in the folder",
+    "alike": "similar to images in the folder",
     "limit": "beyond --max-frames",
 }
 FULL_FRAME = (0.0, 0.0, 1.0, 1.0)
@@ -111,7 +111,7 @@ def resize(pixels: np.ndarray, short_side: int) -> Image.Image:
 
 
 class Collection:
-    """The folder of pictures: their fingerprints, and how far each video has been read.
+    """The folder of images: their fingerprints, and how far each video has been read.
 
     Raises:
         ValueError: `frames.json` cannot be read.
@@ -123,11 +123,11 @@ class Collection:
         self.record = records.read(folder / RECORD)
 
     def album(self, stem: str, start: float) -> likeness.Album:
-        """All pictures except those of this video from `start` on, which are chosen again."""
+        """All images except those of this video from `start` on, which are chosen again."""
         if self.marks is None:
             self.marks = {}
             paths = [path for path in sorted(self.folder.glob("*")) if is_picture(path.name)]
-            for path in tqdm(paths, desc="existing pictures", unit="picture", disable=None):
+            for path in tqdm(paths, desc="existing images", unit="picture", disable=None):
                 try:
                     self.marks[path.name] = likeness.fingerprint(np.asarray(images.load(path)))
                 except images.ImageError as error:
@@ -141,7 +141,7 @@ class Collection:
         return album
 
     def put(self, name: str, picture: Image.Image, album: likeness.Album) -> bool:
-        """Writes a picture unless it exists; returns whether it was written."""
+        """Writes an image unless it exists; returns whether it was written."""
         path = self.folder / name
         missing = not path.exists()
         if missing:
@@ -154,13 +154,13 @@ class Collection:
         """What is recorded of a video, a new record if there is none with these settings.
 
         Raises:
-            ValueError: the folder holds pictures of another video of this name.
+            ValueError: the folder holds images of another video of this name.
         """
         size, settings = path.stat().st_size, asdict(choice)
         record = self.record.get(path.stem)
         if record and record["bytes"] != size:
             raise ValueError(
-                f"{path}: {self.folder} holds pictures of another video called {path.stem}; "
+                f"{path}: {self.folder} holds images of another video called {path.stem}; "
                 "rename one of them, or write into another folder"
             )
         if not record or record["settings"] != settings:
@@ -173,15 +173,15 @@ class Collection:
 
 
 def read_video(path: Path, collection: Collection, choice: Choice) -> int:
-    """Extracts the pictures of one video from where it was left; returns how many were written.
+    """Extracts the images of one video from where it was left; returns how many were written.
 
     Raises:
-        ValueError: the file is not a readable video, or the folder holds pictures of another
+        ValueError: the file is not a readable video, or the folder holds images of another
             video of this name.
     """
     record = collection.progress(path, choice)
     if record["done"]:
-        collection.report(f"{path.name}: read before, {record['taken']} pictures")
+        collection.report(f"{path.name}: read before, {record['taken']} images")
         return 0
     video = open_video(path)
     if "box" not in record:
@@ -234,7 +234,7 @@ def _report(path: Path, video, record: dict, seen: float, choice: Choice, report
         )
     left_out = [f"{number} {REASONS[why]}" for why, number in sorted(record["left_out"].items())]
     report(
-        f"{path.name}: {record['taken']} pictures of {record['scenes']} "
+        f"{path.name}: {record['taken']} images of {record['scenes']} "
         f"{'intervals' if choice.every else 'scenes'}"
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
@@ -260,7 +260,7 @@ def list_videos(sources: Iterable[Path]) -> list[Path]:
             other = by_stem.setdefault(path.stem, path)
             if other.resolve() != path.resolve():
                 raise ValueError(
-                    f"{path} and {other}: pictures of both would be called {path.stem}_...; "
+                    f"{path} and {other}: images of both would be called {path.stem}_...; "
                     "rename one, or write them into two folders"
                 )
     return list(by_stem.values())
@@ -269,16 +269,16 @@ def list_videos(sources: Iterable[Path]) -> list[Path]:
 def frames_from_videos(
     sources: list[Path], folder: Path, choice: Choice, report=print
 ) -> tuple[int, int]:
-    """Extracts pictures of every video into `folder`.
+    """Extracts images of every video into `folder`.
 
     Args:
         sources: video files, or folders of them.
-        folder: where pictures and `frames.json` are written.
+        folder: where images and `frames.json` are written.
         choice: which frames are extracted.
         report: called with a line of text for each video.
 
     Returns:
-        Numbers of pictures written by this run and of videos that could not be read.
+        Numbers of images written by this run and of videos that could not be read.
 
     Raises:
         ValueError: a source does not exist, or none of the videos can be read.
@@ -300,7 +300,7 @@ def frames_from_videos(
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("videos", type=Path, nargs="+", help="video files or folders of them")
-    parser.add_argument("out", type=Path, help="folder for the pictures")
+    parser.add_argument("out", type=Path, help="folder for the images")
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument("--every", type=float, metavar="SECONDS", help="interval with one frame each")
     pace.add_argument("--per-scene", type=int, metavar="N", help="frames per scene (default: 2)")
@@ -345,7 +345,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"{options.out}: {error.strerror or error}; run again to continue")
-    print(f"{written} pictures written to {options.out}, {refused} videos refused")
+    print(f"{written} images written to {options.out}, {refused} videos refused")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Measures of pictures: similarity, sharpness, blankness and borders.
+"""Measures of images: similarity, sharpness, blankness and borders.
 
-Pictures are uint8 RGB arrays (H, W, 3) of any size. Measures use a small copy, so that a video
-frame and its saved, scaled picture give the same values. (The perceptual hashes of the package
-imagehash confuse pictures of one layout, and need SciPy.)
+Images are uint8 RGB arrays (H, W, 3) of any size. Measures use a small copy, so that a video
+frame and its saved, scaled image give the same values. (The perceptual hashes of the package
+imagehash confuse images of one layout, and need SciPy.)
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import cv2
 import numpy as np
 
 WORKING_SIDE = 288  # px of the short side at which sharpness is measured
-BLURRED = 0.45  # share of the typical sharpness below which a picture is blurred
+BLURRED = 0.45  # share of the typical sharpness below which an image is blurred
 _THUMB = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """Identifies a picture, whatever its size, compression and exposure.
+    """Identifies an image, whatever its size, compression and exposure.
 
     bits: difference hash, 64 bits: whether each cell of an 8x9 grid is brighter than its left
         neighbor (Krawetz, "Kind of like that", 2013). Steps smaller than a share of the contrast
         do not count, so that the noise of a plain sky does not matter.
-    thumb: (768,) float32, the 16x16 RGB thumbnail divided by its mean. It tells apart pictures of
+    thumb: (768,) float32, the 16x16 RGB thumbnail divided by its mean. It tells apart images of
         one layout, such as two people before the same backdrop.
     """
 
@@ -33,7 +33,7 @@ class Fingerprint:
 
 
 def fingerprint(picture: np.ndarray) -> Fingerprint:
-    """The fingerprint of a picture."""
+    """The fingerprint of an image."""
     small = shrink(picture, WORKING_SIDE).astype(np.float32)
     cells = cv2.resize(_gray(small), (9, 8), interpolation=cv2.INTER_AREA)
     rises = np.diff(cells, axis=1) > max(1.0, 0.04 * float(cells.std()))
@@ -43,7 +43,7 @@ def fingerprint(picture: np.ndarray) -> Fingerprint:
 
 
 def alike(one: Fingerprint, other: Fingerprint, bits: int = 10, apart: float = 0.25) -> bool:
-    """Whether two pictures are similar.
+    """Whether two images are similar.
 
     The defaults accept copies that were recompressed, blurred, scaled, darkened, or cropped or
     shifted by 2 %; 14 bits and 0.45 also accept shifts of 4 % and small movements.
@@ -59,7 +59,7 @@ def alike(one: Fingerprint, other: Fingerprint, bits: int = 10, apart: float = 0
 
 
 class Album:
-    """Finds the similar ones among the fingerprints of many named pictures."""
+    """Finds the similar ones among the fingerprints of many named images."""
 
     def __init__(self):
         self.names: list[str] = []
@@ -77,7 +77,7 @@ class Album:
         self.names.append(name)
 
     def alike(self, mark: Fingerprint, bits: int = 10, apart: float = 0.25) -> list[str]:
-        """Names of the pictures like this one, in the order in which they were added."""
+        """Names of the images like this one, in the order in which they were added."""
         near = np.flatnonzero(np.bitwise_count(self._bits[: len(self)] ^ mark.bits) <= bits)
         seen = (Fingerprint(self._bits[i], self._thumbs[i].astype(np.float32)) for i in near)
         return [
@@ -107,13 +107,13 @@ def detail(picture: np.ndarray) -> float:
 
 
 def is_blank(picture: np.ndarray) -> bool:
-    """Whether a picture is nearly black or nearly of one color."""
+    """Whether an image is nearly black or nearly of one color."""
     gray = _gray(shrink(picture, 96))
     return bool(np.percentile(gray, 99) < 40 or gray.std() < 6)
 
 
 def is_gray(picture: np.ndarray) -> bool:
-    """Whether a picture is gray: mean spread of its channels below 4 levels."""
+    """Whether an image is gray: mean spread of its channels below 4 levels."""
     small = shrink(picture, 96)
     return bool((small.max(axis=2).astype(int) - small.min(axis=2)).mean() < 4)
 
@@ -126,7 +126,7 @@ def edge_density(picture: np.ndarray) -> float:
 def plain_borders(picture: np.ndarray, tolerance: int = 12) -> tuple[int, int, int, int]:
     """Widths in px (left, top, right, bottom) of borders of one color, such as letterbox bars.
 
-    Each side is measured on its own; a side without a border has 0. A picture of one color is all
+    Each side is measured on its own; a side without a border has 0. An image of one color is all
     border: (W, H, 0, 0).
     """
     height, width = picture.shape[:2]
@@ -147,14 +147,14 @@ def _plain_ends(picture: np.ndarray, tolerance: int) -> tuple[int, int]:
         # Codecs leave a few stray pixels in a bar: 1 % of a row may be off.
         lit = np.flatnonzero(share > 0.01)
         first = int(lit[0]) if len(lit) else len(rows)
-        # A bar ends in a straight line. Where the picture begins little by little it is a sky.
+        # A bar ends in a straight line. Where the image begins little by little it is a sky.
         ends_straight = not len(lit) or share[first : first + 3 + len(rows) // 100].max() > 0.25
         ends.append(first if ends_straight else 0)
     return ends[0], ends[1]
 
 
 def shrink(picture: np.ndarray, short_side: int) -> np.ndarray:
-    """The picture with a short side of at most `short_side` px; smaller ones as they are."""
+    """The image with a short side of at most `short_side` px; smaller ones as they are."""
     scale = short_side / min(picture.shape[:2])
     if scale >= 1:
         return picture

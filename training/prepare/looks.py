@@ -25,7 +25,7 @@ class Look:
     jaw: float = 0.13  # share of the distance to the mid line that the jaw moves in
     passes: int = 4  # bilateral passes
     color_sigma: float = 22.0  # levels of 255 that the flattening treats as one tone
-    detail_in_features: float = 0.6  # share of the unflattened picture kept in eyes, brows, mouth
+    detail_in_features: float = 0.6  # share of the unflattened image kept in eyes, brows, mouth
     tone_step: float = 20.0  # CIELAB L between two flat tones
     tone_steepness: float = 9.0  # steepness of the step; larger is harder
     tone_detail: float = 0.4  # share of the remaining light detail that is kept
@@ -56,7 +56,7 @@ LOOKS = {
         eyes=1.3, tone_step=14.0, tone_steepness=6.0, ink=0.6, ink_threshold=1.8, skin_ink=0.2
     ),
     "caricature": Look(eyes=1.8, nose=1.25, mouth=1.15, jaw=0.2),
-    # Picture-book people: large clean eyes, slim jaws, even tones, hardly a line.
+    # Image-book people: large clean eyes, slim jaws, even tones, hardly a line.
     "storybook": Look(
         **dict(eyes=1.55, nose=0.78, mouth=0.9, jaw=0.17, passes=5, color_sigma=24.0),
         **dict(detail_in_features=0.75, tone_step=16.0, tone_steepness=6.0, skin_tone_share=0.5),
@@ -108,12 +108,12 @@ class FaceFrame:
         self.frontal = float(np.clip(1.25 - turned, 0.25, 1.0))
 
     def place(self, point) -> np.ndarray:
-        """A point of the picture (px) in the face's frame."""
+        """A point of the image (px) in the face's frame."""
         offset = np.asarray(point) - self.origin
         return np.array([offset @ self.axis, offset @ self.down]) / self.unit
 
     def grid(self, shape) -> tuple[np.ndarray, np.ndarray]:
-        """Frame coordinates of every pixel of a picture (H, W): two float32 arrays (H, W)."""
+        """Frame coordinates of every pixel of an image (H, W): two float32 arrays (H, W)."""
         rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
         columns -= self.origin[0]
         rows -= self.origin[1]
@@ -316,7 +316,7 @@ def draw(photo: Image.Image, points: list[np.ndarray], look: Look = LOOKS["comic
     """The cartoon of an upright RGB photo, same size.
 
     `points`: five (x, y) in px of the photo for each face; none is fine (a scene: no warp).
-    Line width and tones are made for a short side of 320 px and grow with the picture.
+    Line width and tones are made for a short side of 320 px and grow with the image.
     """
     picture = np.asarray(photo)
     unit = min(photo.size) / 320

@@ -27,7 +27,7 @@ class Look:
 
     @classmethod
     def of(cls, picture: np.ndarray) -> "Look":
-        """The look of a small picture, uint8 RGB of about 48 px."""
+        """The look of a small image, uint8 RGB of about 48 px."""
         counts = [np.bincount(picture[..., c].ravel() >> 4, minlength=16) for c in range(3)]
         gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         structure = cv2.resize(gray, (24, 24), interpolation=cv2.INTER_AREA)
@@ -37,7 +37,7 @@ class Look:
         return cls(colors.astype(np.float32), structure - light, light)
 
     def change(self, other: "Look") -> float:
-        """0 for the same picture, up to 1.4; a change of light alone is hardly any.
+        """0 for the same image, up to 1.4; a change of light alone is hardly any.
 
         The geometric mean of the share of pixels that change color and of the lost correlation of
         structures. A fade changes colors only, a moving camera structure only, a cut both.
@@ -45,7 +45,7 @@ class Look:
         colors = float(np.abs(self.colors - other.colors).sum()) / 2
         spread = float(self.structure.std() * other.structure.std())
         covariance = float((self.structure * other.structure).mean())
-        flat = 16.0  # (4 levels)^2: a flatter picture has no structure to lose
+        flat = 16.0  # (4 levels)^2: a flatter image has no structure to lose
         lost = 1.0 - (covariance + flat) / (spread + flat)
         return math.sqrt(colors * max(0.0, lost))
 
@@ -54,7 +54,7 @@ class CutFinder:
     """Finds the first frame of each scene, a frame at a time.
 
     A cut is a change that is large in itself and compared with the last second. A dissolve or pan
-    ends a scene once the picture has settled far from where the scene began. Nothing from before
+    ends a scene once the image has settled far from where the scene began. Nothing from before
     the scene's start is used, so that reading can resume at any scene. (PySceneDetect finds cuts
     and fades but no dissolves, and installs a second OpenCV beside the headless one.)
     """
@@ -84,7 +84,7 @@ class CutFinder:
         return False
 
     def is_steady(self, at: float, look: Look) -> bool:
-        """Whether the picture has hardly changed for `REST` seconds, and is not fading."""
+        """Whether the image has hardly changed for `REST` seconds, and is not fading."""
         before = [earlier for when, earlier, _ in self.recent if when <= at - REST]
         if not before or abs(look.light - before[-1].light) > 0.06 * look.light + 1.0:
             return False
@@ -163,7 +163,7 @@ def find_scenes(
         every: length in seconds of intervals to use instead of scenes; 0 uses scenes.
         per_scene: how many frames of a scene are kept.
         box: the part of each frame that is used; see `crop`.
-        album: pictures that no frame may be similar to.
+        album: images that no frame may be similar to.
         blurred: `likeness.sharpness` below which a frame is refused.
 
     Returns:
@@ -203,7 +203,7 @@ def find_scenes(
 
 
 def crop(picture: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """The part of a picture (H, W, 3) within a box given as shares of its sides."""
+    """The part of an image (H, W, 3) within a box given as shares of its sides."""
     height, width = picture.shape[:2]
     x0, x1 = math.ceil(box[0] * width), math.floor(box[2] * width)
     y0, y1 = math.ceil(box[1] * height), math.floor(box[3] * height)

@@ -3,7 +3,7 @@
     python -m training.prepare.style_pairs photos scenes data --styles comic anime --crops 4000
 
 writes `data/train_photo/NAME.png` and `data/STYLE/style/NAME.png`. The generators normalize
-over the whole picture, so training uses each pair whole. The command can be stopped and run again:
+over the whole image, so training uses each pair whole. The command can be stopped and run again:
 only what is missing is drawn.
 """
 

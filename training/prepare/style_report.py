@@ -1,11 +1,11 @@
-"""Reports whether a set of style pictures is good enough to train on, and what to fix.
+"""Reports whether a set of style images is good enough to train on, and what to fix.
 
     python -m training.prepare.style_report DATA/STYLE --photos DATA/train_photo --sheet sheet.png
 
 The set is a style's folder (with style/ and smooth/ in it), or a folder, archive or Hub data set of
-pictures. The command prints figures and a verdict, each sentence with the command that helps.
+images. The command prints figures and a verdict, each sentence with the command that helps.
 Nothing is changed. The published AnimeGANv2 sets (Hayao, Shinkai, Paprika) have 1,752, 1,445 and
-1,284 pictures of 256 px.
+1,284 images of 256 px.
 """
 
 import argparse
@@ -33,47 +33,47 @@ LEVELS = ("good", "note", "fix")
 FRAMES = "python -m training.prepare.frames_from_video VIDEO OUT"
 PUBLISHED = "published sets have 1,284 to 1,752"
 
-# Figure -> (share of pictures tolerated, what is wrong, what is good, the command that helps).
+# Figure -> (share of images tolerated, what is wrong, what is good, the command that helps).
 PICTURE_RULES = {
     "unreadable": (
         0.0,
         "cannot be read and are skipped. Delete them or export them again",
-        "Every picture can be read.",
+        "Every image can be read.",
         "",
     ),
     "small": (
         0.05,
         f"are smaller than {MIN_SIDE} px: enlarging them teaches blur. Use larger ones",
-        f"All pictures have a short side of {MIN_SIDE} px or more.",
+        f"All images have a short side of {MIN_SIDE} px or more.",
         "",
     ),
     "blurred": (
         0.05,
         "are blurred: the discriminator learns the blur as style. Delete them",
-        "No picture is blurred.",
+        "No image is blurred.",
         f"{FRAMES} --min-sharpness 0.6",
     ),
     "bordered": (
         0.03,
         "have bars or a plain margin, which is learned as part of the style. Crop them",
-        "No picture has bars or margins.",
+        "No image has bars or margins.",
         f"{FRAMES} --crop-bars",
     ),
     "blank": (
         0.02,
         "are near black or of one color, and teach nothing. Delete them",
-        "No picture is blank.",
+        "No image is blank.",
         "",
     ),
 }
-# Fewest different pictures -> level and sentence.
+# Fewest different images -> level and sentence.
 COUNT_RULES = (
     (1000, "good", "is a good number"),
     (300, "note", "is enough to begin with; more make the style hold on other photos"),
     (
         100,
         "fix",
-        "is few: textures and lines can be learned, but motifs of single pictures appear in the "
+        "is few: textures and lines can be learned, but motifs of single images appear in the "
         "output. Find more, or stop early and choose the checkpoint by its figures",
     ),
     (
@@ -87,7 +87,7 @@ COUNT_RULES = (
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is kept of one picture. Colors are of its opaque pixels, 0 to 255."""
+    """What is kept of one image. Colors are of its opaque pixels, 0 to 255."""
 
     name: str
     size: tuple[int, int]
@@ -115,7 +115,7 @@ class Finding:
 
 
 def measure(name: str, picture: Image.Image) -> Measured:
-    """Measures a picture, RGB or, if it has transparency, RGBA."""
+    """Measures an image, RGB or, if it has transparency, RGBA."""
     transparent = picture.mode == "RGBA"
     flat = Image.new("RGB", picture.size, "white")
     flat.paste(picture, mask=picture.getchannel("A") if transparent else None)
@@ -146,7 +146,7 @@ def measure(name: str, picture: Image.Image) -> Measured:
 
 
 def list_pictures(source: str | Path, what: str) -> list[Picture]:
-    """Pictures of a source, unread; ValueError if there are none."""
+    """Images of a source, unread; ValueError if there are none."""
     found, _ = find_pictures(source, what)
     if not found:
         raise ValueError(f"{source}: contains no {what}; expected {', '.join(images.EXTENSIONS)}")
@@ -154,7 +154,7 @@ def list_pictures(source: str | Path, what: str) -> list[Picture]:
 
 
 def measure_all(pictures: list[Picture], what: str) -> tuple[list[Measured], list[str]]:
-    """Measures of the readable pictures, and why the others cannot be read."""
+    """Measures of the readable images, and why the others cannot be read."""
     measured, unreadable = [], []
     for picture in tqdm(pictures, desc=f"measuring {what}", unit="picture"):
         try:
@@ -165,9 +165,9 @@ def measure_all(pictures: list[Picture], what: str) -> tuple[list[Measured], lis
 
 
 def find_duplicates(measured: list[Measured]) -> tuple[list[list[str]], list[list[str]]]:
-    """Names of identical and of similar pictures (identical ones too), in groups of two and more.
+    """Names of identical and of similar images (identical ones too), in groups of two and more.
 
-    A group of similar pictures gathers around its first one.
+    A group of similar images gathers around its first one.
     """
     album, same, similar = likeness.Album(), {}, {}
     for picture in measured:
@@ -180,7 +180,7 @@ def find_duplicates(measured: list[Measured]) -> tuple[list[list[str]], list[lis
 
 
 def face_share(pictures: list[Picture], sample: int, what: str) -> float | None:
-    """Share of an even sample of the pictures in which a face is detected; None for no sample."""
+    """Share of an even sample of the images in which a face is detected; None for no sample."""
     found = []
     for picture in tqdm(spread(pictures, sample) if sample else [], desc=f"faces in {what}"):
         try:
@@ -253,14 +253,14 @@ def verdict(found: dict, source: str) -> list[Finding]:
 def _judge_number(found: dict) -> list[Finding]:
     different = found["different"]
     level, says = next((level, says) for least, level, says in COUNT_RULES if different >= least)
-    count = Finding(level, "count", f"{different} different pictures {says} ({PUBLISHED}).", FRAMES)
+    count = Finding(level, "count", f"{different} different images {says} ({PUBLISHED}).", FRAMES)
     if not found["similar"]:
-        return [count, Finding("good", "duplicates", "No picture is there twice.")]
+        return [count, Finding("good", "duplicates", "No image occurs twice.")]
     extra = found["count"] - different
     same = sum(len(group) - 1 for group in found["same"])
     examples = "; ".join(" = ".join(group[:3]) for group in found["similar"][:3])
     says = (
-        f"{extra} pictures are similar to another one, {same} of them identical ({examples}). "
+        f"{extra} images are similar to another one, {same} of them identical ({examples}). "
         "Keep one of each group; --json FILE lists all."
     )
     return [count, Finding("fix" if extra > 0.02 * found["count"] else "note", "duplicates", says)]
@@ -274,7 +274,7 @@ def _judge_pictures(found: dict) -> list[Finding]:
             findings.append(Finding("good", about, good))
             continue
         level = "fix" if len(names) > tolerated * total else "note"
-        says = f"{len(names)} of {total} pictures {bad} ({', '.join(names[:3])})."
+        says = f"{len(names)} of {total} images {bad} ({', '.join(names[:3])})."
         findings.append(Finding(level, about, says, command))
     return findings
 
@@ -286,7 +286,7 @@ def _judge_color(found: dict) -> list[Finding]:
         says = "The set is black and white; photos keep colors only as far as the color loss does."
         findings.append(Finding("note", "gray", says))
     elif gray > 0.05:
-        says = f"{gray:.0%} of the pictures are gray: colors fade in the output. Leave them out."
+        says = f"{gray:.0%} of the images are gray: colors fade in the output. Leave them out."
         findings.append(Finding("fix", "gray", says))
     text = ", ".join(f"{k.upper()} {v:+.1f}" for k, v in found["color_shift"].items())
     strongest = max(abs(value) for value in found["color_shift"].values())
@@ -300,14 +300,14 @@ def _judge_color(found: dict) -> list[Finding]:
     level, says = "good", "Brightness varies well"
     if not 70 <= mean <= 190:
         level = "fix"
-        says = f"The pictures are very {'dark' if mean < 70 else 'bright'}; mix in others"
+        says = f"The images are very {'dark' if mean < 70 else 'bright'}; mix in others"
     elif count > 1 and spread_ < 12:
-        level, says = "note", "All pictures are about equally bright; mix in day and night"
+        level, says = "note", "All images are about equally bright; mix in day and night"
     says = f"{says} (mean {mean:.0f}, spread {spread_:.0f} of 255 levels)."
     findings.append(Finding(level, "brightness", says))
     if found["transparent"]:
         says = (
-            f"{len(found['transparent'])} of {count} pictures are cut-outs; training lays them on "
+            f"{len(found['transparent'])} of {count} images are cut-outs; training lays them on "
             "painted backgrounds."
         )
         findings.append(Finding("note", "transparent", says))
@@ -323,12 +323,12 @@ def _judge_content(found: dict) -> list[Finding]:
             level, says = "note", "raise the content weight if features are lost"
         elif ratio > 1.6:
             level, says = "note", "raise the total variation weight if skin gets scratches"
-        says = f"The pictures have {ratio:.2f} times the edges of the photos: {says}."
+        says = f"The images have {ratio:.2f} times the edges of the photos: {says}."
         findings.append(Finding(level, "edge_density", says))
     faces, photos = found["face_share"], found["photo_face_share"]
     if faces is None:
         return findings
-    says, command = f"Faces were detected in {faces:.0%} of the pictures", ""
+    says, command = f"Faces were detected in {faces:.0%} of the images", ""
     if photos is not None and photos - faces > 0.4:
         says += f", but in {photos:.0%} of the photos: add people, or train from pairs"
         command = "python -m training.prepare.cartoon_filter PHOTOS DATA"
@@ -341,9 +341,9 @@ def _judge_smooth(found: dict, source: str) -> list[Finding]:
     if missing is None:
         return []
     if not missing:
-        return [Finding("good", "without_smooth", "Every picture has its edge-smoothed copy.")]
+        return [Finding("good", "without_smooth", "Every image has its edge-smoothed copy.")]
     says = (
-        f"{len(missing)} of {found['count']} pictures have no edge-smoothed copy, such as "
+        f"{len(missing)} of {found['count']} images have no edge-smoothed copy, such as "
         f"{missing[0]}. Make them, or train with --smooth computed."
     )
     command = f"python -m training.prepare.edge_smooth {source}"
@@ -351,7 +351,7 @@ def _judge_smooth(found: dict, source: str) -> list[Finding]:
 
 
 def draw_sheet(measured: list[Measured], found: dict, number: int = 60) -> Image.Image:
-    """A contact sheet, RGB: faulty pictures first, labeled, then an even sample of the others."""
+    """A contact sheet, RGB: faulty images first, labeled, then an even sample of the others."""
     labels: dict[str, list[str]] = {}
     for about in ("small", "gray", "blank", "blurred", "bordered"):
         for name in found[about]:
@@ -379,25 +379,25 @@ def report_on(
     """Measures and judges a style set.
 
     Args:
-        source: a style's folder, or a folder, archive or Hub data set of pictures.
+        source: a style's folder, or a folder, archive or Hub data set of images.
         photos_source: the photos to compare with, likewise; "" for none.
-        sample: number of pictures in which faces are detected; 0 for none.
+        sample: number of images in which faces are detected; 0 for none.
 
     Returns:
-        Figures, verdict, and the measures of each picture.
+        Figures, verdict, and the measures of each image.
 
     Raises:
-        ValueError: the source does not exist or has no readable picture.
+        ValueError: the source does not exist or has no readable image.
     """
     folder, smooth, others = Path(source), None, {}
     if (folder / "style").is_dir():
         smooth, folder = folder / "smooth", folder / "style"
     elif folder.is_dir() and folder.name == "style":
         smooth, source = folder.parent / "smooth", str(folder.parent)
-    pictures = list_pictures(source if smooth is None else folder, "style pictures")
-    measured, unreadable = measure_all(pictures, "style pictures")
+    pictures = list_pictures(source if smooth is None else folder, "style images")
+    measured, unreadable = measure_all(pictures, "style images")
     if not measured:
-        raise ValueError(f"{source}: none of {len(pictures)} pictures can be read: {unreadable[0]}")
+        raise ValueError(f"{source}: none of {len(pictures)} images can be read: {unreadable[0]}")
     if smooth is not None:
         copies = {p.name for p in folder_pictures(smooth)} if smooth.is_dir() else set()
         others["without_smooth"] = [m.name for m in measured if m.name not in copies]
@@ -406,7 +406,7 @@ def report_on(
         readable = measure_all(spread(photos, 200), "photos")[0]
         others["photo_edge_density"] = median_edges(readable) if readable else None
         others["photo_face_share"] = face_share(photos, sample, "photos")
-    others["face_share"] = face_share(pictures, sample, "style pictures")
+    others["face_share"] = face_share(pictures, sample, "style images")
     found = compute_figures(measured, unreadable, **others)
     return found, verdict(found, source), measured
 
@@ -446,7 +446,7 @@ def main(arguments: list[str] | None = None) -> None:
         type=int,
         default=40,
         metavar="N",
-        help="number of pictures in which faces are detected, 0 for none (default: 40)",
+        help="number of images in which faces are detected, 0 for none (default: 40)",
     )
     parser.add_argument("--strict", action="store_true", help="exit status 1 if a fix is needed")
     options = parser.parse_args(arguments)

@@ -6,7 +6,7 @@ writes the layout that `training/train_animegan.py` reads: `DATA/train_photo/NAM
 `DATA/TOON/style/NAME.png` and `DATA/faces.json`. Half of the pairs are a face's aligned square,
 rotated, shifted and scaled. The others show one to three people, cut out (GrabCut, Rother et al.,
 2004) and pasted on a scene or a painted background, so that the network learns whole photos too.
-Both pictures get the same light; only the photo gets noise, blur and compression. Generating a face
+Both images get the same light; only the photo gets noise, blur and compression. Generating a face
 costs most, so each is shown in a few pairs (`--views`). The command can be stopped and run again:
 only what is missing is drawn.
 """
@@ -36,8 +36,8 @@ from training.prepare.looks import LOOKS, draw
 
 TRUNCATION = (0.5, 1.0)
 FACE_PX = 512  # side of a face's square before it is pasted
-PEOPLE = (0.72, 0.2, 0.08)  # shares of pictures with one, two and three people
-OWN_GROUND = 0.5  # share of pictures of one person that keep the background of the square
+PEOPLE = (0.72, 0.2, 0.08)  # shares of images with one, two and three people
+OWN_GROUND = 0.5  # share of images of one person that keep the background of the square
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class People:
         self.draw = lru_cache(len(PEOPLE))(self.draw)  # of this object: freed with it
 
     def draw(self, index: int) -> Person | None:
-        """Person `index`; None if no face is found in the base's picture."""
+        """Person `index`; None if no face is found in the base's image."""
         w = drawn_latent(self.base, self.seed, index, *TRUNCATION)
         ws = w[:, None].repeat(1, self.base.num_ws, 1)
         squares = [
@@ -137,7 +137,7 @@ def random_place(
     else:
         room = side / count
         width = room * rng.uniform(0.9, 1.5) * (1.0 if count > 1 else 0.8)
-        # Shoulders end at the picture's lower edge, or below it.
+        # Shoulders end at the image's lower edge, or below it.
         low = max(side - width / 2, side * rng.uniform(0.45, 0.7))
         center = (room * (number + rng.uniform(0.4, 0.6)), low)
     return place(rng, width, center)
@@ -158,7 +158,7 @@ def paste(canvas: np.ndarray, square: np.ndarray, alpha, matrix: np.ndarray) -> 
 
 
 def relight(pictures: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """Pictures of one size in the same new light: exposure, tint, and falloff to one side."""
+    """Images of one size in the same new light: exposure, tint, and falloff to one side."""
     height, width = pictures[0].shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     angle = rng.uniform(0, 2 * np.pi)
@@ -211,12 +211,12 @@ def draw_pair(
         index: number of the pair.
         people: draws the people.
         scenes: photos for backgrounds; may be empty.
-        side: side of the pictures in px.
+        side: side of the images in px.
         look: name of the look in which backgrounds are drawn.
         views: number of consecutive pairs that show the same people.
 
     Returns:
-        (photo, toon, points of each face), pictures uint8 (side, side, 3); None if the base drew
+        (photo, toon, points of each face), images uint8 (side, side, 3); None if the base drew
         no face.
     """
     rng = np.random.default_rng([people.seed, index, 7])
@@ -268,7 +268,7 @@ def draw_pairs(
         base: name or folder of the generator of faces.
         toon: name or folder of the toon generator.
         count: number of pairs.
-        side: side of the pictures in px.
+        side: side of the images in px.
         swap: resolution in px below which layers are the toon's and above which they are the
             base's (see `layer_swap`); 0 for all the toon's.
         scenes: source of photos for backgrounds; "" for painted ones.
@@ -280,7 +280,7 @@ def draw_pairs(
         The number of pairs drawn by this run.
 
     Raises:
-        ValueError: a generator does not exist, or `scenes` has no pictures.
+        ValueError: a generator does not exist, or `scenes` has no images.
     """
     backgrounds = open_pictures(scenes, "scenes") if scenes else []
     style = Path(toon).name
@@ -344,7 +344,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="look of the backgrounds (default: storybook)",
     )
     parser.add_argument(
-        "--pair-px", type=int, default=512, help="side of the pictures in px (default: 512)"
+        "--pair-px", type=int, default=512, help="side of the images in px (default: 512)"
     )
     parser.add_argument(
         "--views",

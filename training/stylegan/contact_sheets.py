@@ -17,7 +17,7 @@ from toonify import images
 from toonify.pipelines.stylegan import BASE, StyleGANPipeline
 from training.metrics.contact_sheet import sheet
 
-CELL = 256  # px of a picture
+CELL = 256  # px of an image
 SIDES = (4, 8, 16, 32, 64, 128, 256, 1024)
 SHAPES = ("toon", "base")
 BLENDED = 3  # faces on the sheet of blends

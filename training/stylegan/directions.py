@@ -113,7 +113,7 @@ def measure(pixels: np.ndarray, points: np.ndarray) -> dict[str, float]:
 
 
 def draw(network: nn.Module, ws: torch.Tensor) -> list[np.ndarray]:
-    """w+ (N, L, D) -> RGB pictures, uint8 (256, 256, 3)."""
+    """w+ (N, L, D) -> RGB images, uint8 (256, 256, 3)."""
     with torch.inference_mode():
         return [
             np.asarray(images.to_pil(network.synthesis(w[None], SIDE).clamp(-1, 1)[0])) for w in ws

@@ -1,7 +1,7 @@
 """Classifies the attributes of cartoon faces, trained on a data set's table.
 
 The classifier is a ridge regression, in closed form, from the features of MobileNetV2's sixth stage
-in 8x8 cells of a picture of 128 px to one score for each variant of each column. Trained on 1,600
+in 8x8 cells of an image of 128 px to one score for each variant of each column. Trained on 1,600
 faces of DiceBear's toon-head, it gets 99 to 100 % of hair, mouths, eyes, beards and colors right.
 """
 
@@ -20,19 +20,19 @@ from training.data.images import square
 
 SIDE, STAGE, FIELDS = 128, 6, 8
 PENALTY = 0.01  # of the ridge, in mean squared lengths of a standardized row
-HELD_OUT = 0.2  # share of the pictures
-CHUNK = 16  # pictures in a batch
+HELD_OUT = 0.2  # share of the images
+CHUNK = 16  # images in a batch
 
 
 class Features:
-    """Extracts features of pictures: rows (n, features) float32."""
+    """Extracts features of images: rows (n, features) float32."""
 
     def __init__(self, device: torch.device | str = "cpu"):
         self.features = MobileNetV2Features((STAGE,)).to(device)
 
     @torch.inference_mode()
     def __call__(self, pictures: Iterable[Image.Image]) -> torch.Tensor:
-        """Features of pictures of any size, in batches."""
+        """Features of images of any size, in batches."""
         rows, pictures = [], iter(pictures)
         while part := list(islice(pictures, CHUNK)):
             seen = torch.cat([images.to_tensor(square(picture, SIDE)) for picture in part])
@@ -45,7 +45,7 @@ class Features:
 class AttributeClassifier:
     """Scores every variant of every column; the largest score of a column is the prediction.
 
-    variants: column -> its variants, in the order of their scores. "" is the variant of pictures
+    variants: column -> its variants, in the order of their scores. "" is the variant of images
         without this attribute, as in a set of several styles.
     weight: (features + 1, scores); the last row is the bias.
     """
@@ -73,7 +73,7 @@ class AttributeClassifier:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pictures kept out of training: rows of the table (n,), scores, true variants.
+    """Images kept out of training: rows of the table (n,), scores, true variants.
 
     truth: column -> index of the variant in the table (n,).
     """
@@ -98,25 +98,25 @@ def variants_of(table: dict[str, list], columns: Iterable[str]) -> dict[str, lis
 
 
 def train(seen: torch.Tensor, table: dict[str, list], columns: Iterable[str], seed: int = 0):
-    """Trains a classifier; a fifth of the pictures is held out.
+    """Trains a classifier; a fifth of the images is held out.
 
     Args:
         seen: features (n, features).
-        table: column -> value of each picture.
+        table: column -> value of each image.
         columns: columns to learn; those of one variant are left out.
-        seed: random seed of the held-out pictures.
+        seed: random seed of the held-out images.
 
     Returns:
-        The classifier and the held-out pictures.
+        The classifier and the held-out images.
 
     Raises:
-        ValueError: no column is left, or there are fewer than 10 pictures.
+        ValueError: no column is left, or there are fewer than 10 images.
     """
     variants = variants_of(table, columns)
     if not variants:
         raise ValueError("no column of the table has more than one value; nothing can be learned")
     if len(seen) < 10:
-        raise ValueError(f"{len(seen)} pictures; expected at least 10 to learn attributes from")
+        raise ValueError(f"{len(seen)} images; expected at least 10 to learn attributes from")
     truth = {
         column: torch.tensor([among.index(value) for value in table[column]])
         for column, among in variants.items()

@@ -2,7 +2,7 @@
 
     python -m training.toongan.directions MODEL --data DATA --out FILE [--samples 4000] [--seed 0]
 
-DATA is a set of `training.prepare.cartoon_faces`: pictures and their table. A classifier is trained
+DATA is a set of `training.prepare.cartoon_faces`: images and their table. A classifier is trained
 on it (`training.toongan.attribute_classifier`) and predicts the attributes of faces of random w. A
 direction is how w changes with a trait while all other traits stay the same. It is tried on other
 faces: it is applied to the layers of w+ that change the other traits least, and scaled so that
@@ -14,7 +14,7 @@ The traits are those of `training.toongan.traits`, or of `--trait`. FILE is safe
 `toonify.latents.load_directions` reads: save it beside the weights as `directions.safetensors`.
 `--sheet FOLDER` draws each direction on a few faces.
 
-`--combinations [COLUMN ...]` counts faces with combinations of attributes that no picture of DATA
+`--combinations [COLUMN ...]` counts faces with combinations of attributes that no image of DATA
 has: see `training.toongan.novelty`.
 """
 
@@ -93,9 +93,9 @@ class ToonClassifier:
 def train_classifier(
     data: Path, count: int, seed: int, features: Features
 ) -> tuple[AttributeClassifier, HeldOut, dict[str, list]]:
-    """Trains a classifier on up to `count` pictures.
+    """Trains a classifier on up to `count` images.
 
-    Returns the classifier, its held-out pictures (by row of the table), and the whole table.
+    Returns the classifier, its held-out images (by row of the table), and the whole table.
     """
     names, table = read_attributes(data)
     chosen = np.random.default_rng(seed).permutation(len(table["file"]))[:count]
@@ -267,7 +267,7 @@ def make(
     Args:
         pipe, data, out: the generator, the folder with attributes.csv, the file to write.
         traits: the traits by name.
-        samples, pictures: numbers of generated faces and of pictures to learn from.
+        samples, pictures: numbers of generated faces and of images to learn from.
         seed: seed of the first face.
         requested: whether a trait that the data lack is an error.
         sheet: folder for sheets; None for none.
@@ -318,7 +318,7 @@ def accuracy_lines(
 ) -> list[str]:
     """Lines with the accuracy of each column and the ordered pairs of each trait."""
     return [
-        "accuracy on held-out pictures:",
+        "accuracy on held-out images:",
         *(f"  {column}: {held.accuracy(classifier, column):.3f}" for column in classifier.variants),
         "held-out pairs in the right order:",
         *(f"  {name}: {share:.3f}" for name, share in shares.items()),
@@ -342,7 +342,7 @@ def table_of(moved: dict[str, dict[str, float]], found: dict[str, latents.Direct
 def examples(
     count: novelty.Count, pipe: ToonGANPipeline, data: Path, seed: int, most: int = 32
 ) -> Image.Image:
-    """Four pairs a row: a face with a new combination, and the picture with the nearest one."""
+    """Four pairs a row: a face with a new combination, and the image with the nearest one."""
     pairs: list[Image.Image] = []
     for face, file in list(zip(count.new, count.nearest, strict=True))[:most]:
         pairs += [*pipe(1, seed + int(face)), images.load(data / file)]
@@ -365,7 +365,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--pictures",
         type=int,
         default=6000,
-        help="pictures of DATA to train the classifier on (default: 6000)",
+        help="images of DATA to train the classifier on (default: 6000)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the first face (default: 0)")
     parser.add_argument(

@@ -21,14 +21,14 @@ from training.metrics.feature_extractors import Extractor
 from training.metrics.report import set_distances, significant
 
 SHEET_SAMPLES, COLUMNS = 64, 8  # on the sheet of samples
-NEIGHBORS = 32  # samples whose nearest pictures are shown
+NEIGHBORS = 32  # samples whose nearest images are shown
 NEAR_PX = 64  # side of the squares that are compared by pixels
-CHUNK = 16  # pictures that are in memory at once
+CHUNK = 16  # images that are in memory at once
 MIN_SAMPLES = precision_recall.K + 1  # samples that can be measured
 
 
 class FeatureSet:
-    """The features of a set of pictures: extractor's name -> rows (n, dimensions)."""
+    """The features of a set of images: extractor's name -> rows (n, dimensions)."""
 
     def __init__(self, networks: list[Extractor]):
         self.networks = networks
@@ -54,7 +54,7 @@ def pixel_rows(pictures: list[Image.Image]) -> np.ndarray:
 
 
 class Samples:
-    """A model's samples, of which the features and the first few pictures are kept."""
+    """A model's samples, of which the features and the first few images are kept."""
 
     def __init__(self, label: str, pipe: ToonGANPipeline, seed: int, count: int, networks):
         self.engine = pipe.engine.name
@@ -73,7 +73,7 @@ class Samples:
 def extract_data(
     pictures: list[Picture], side: int, networks: list[Extractor], models: Iterable[Samples]
 ) -> FeatureSet:
-    """Extracts the features of each picture, `side` px wide, and finds neighbors of samples."""
+    """Extracts the features of each image, `side` px wide, and finds neighbors of samples."""
     features = FeatureSet(networks)
     with tqdm(desc="measuring the data", total=len(pictures), unit="picture") as bar:
         for start in range(0, len(pictures), CHUNK):
@@ -90,7 +90,7 @@ def extract_data(
 def compare(
     real: FeatureSet, generated: FeatureSet, count: int, first: int = 0
 ) -> dict[str, float]:
-    """Metrics of `count` generated pictures from `first` on, named after their extractors."""
+    """Metrics of `count` generated images from `first` on, named after their extractors."""
     figures = {}
     for network in real.networks:
         ours = generated.rows(network.name, first, first + count)
@@ -128,7 +128,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[str, Image.Image]]
     count = min(options.samples, len(found) // 2)
     if count < MIN_SAMPLES:
         raise ValueError(
-            f"--data {options.data}: {len(found)} pictures; expected {2 * MIN_SAMPLES} or more"
+            f"--data {options.data}: {len(found)} images; expected {2 * MIN_SAMPLES} or more"
         )
     # Shuffled: styles may alternate in a data set.
     order = np.random.default_rng(options.seed).permutation(len(found))
@@ -166,12 +166,12 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, dict[str, Image.Image]]
 def notes(options: argparse.Namespace, count: int, found: int, networks) -> list[str]:
     """Notes for readers of the metrics."""
     found_notes = [
-        f"All metrics are over {count:,} samples and {count:,} pictures, the floor over as many"
-        " other pictures. Do not compare Frechet distances of other counts with these."
+        f"All metrics are over {count:,} samples and {count:,} images, the floor over as many"
+        " other images. Do not compare Frechet distances of other counts with these."
     ]
     if count < options.samples:
         found_notes.append(
-            f"--samples {options.samples}: --data has {found:,} pictures, expected"
+            f"--samples {options.samples}: --data has {found:,} images, expected"
             f" {2 * options.samples:,}."
         )
     few = [network.name for network in networks if count <= network.dimensions]

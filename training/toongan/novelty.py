@@ -1,8 +1,8 @@
-"""Counts generated faces with combinations of attributes that no training picture has.
+"""Counts generated faces with combinations of attributes that no training image has.
 
 A generator that memorizes its data has none. One misclassified attribute makes a combination look
 new, so only confident faces count: those above the margin at which all columns of 99 % of held-out
-pictures are classified correctly.
+images are classified correctly.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ import torch
 from toonify import hub
 from training.toongan.attribute_classifier import AttributeClassifier, HeldOut
 
-MIN_ACCURACY = 0.95  # on held-out pictures, of the columns used by default
-MIN_PRECISION = 0.99  # on held-out pictures as confident as a face that counts
+MIN_ACCURACY = 0.95  # on held-out images, of the columns used by default
+MIN_PRECISION = 0.99  # on held-out images as confident as a face that counts
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Count:
 
     columns: the columns that are combined.
     faces: number of faces, of which `confident` were classified confidently.
-    new: indices of confident faces whose combination no picture has.
-    nearest: for each of them, the file of the picture that differs in the fewest columns.
-    mistaken: share of confident held-out pictures that would count as new by misclassification.
-    unique: share of held-out pictures whose combination no other picture has.
+    new: indices of confident faces whose combination no image has.
+    nearest: for each of them, the file of the image that differs in the fewest columns.
+    mistaken: share of confident held-out images that would count as new by misclassification.
+    unique: share of held-out images whose combination no other image has.
     """
 
     columns: list[str]
@@ -43,9 +43,9 @@ class Count:
         return (
             f"combinations of {', '.join(self.columns)}: {self.confident} of {self.faces} faces"
             f" are classified confidently, {len(self.new)} of these ({share:.1f} %) have a"
-            f" combination that no picture has. {100 * self.mistaken:.1f} % of held-out pictures"
+            f" combination that no image has. {100 * self.mistaken:.1f} % of held-out images"
             " would count as new by misclassification;"
-            f" {100 * self.unique:.1f} % have a combination that no other picture has"
+            f" {100 * self.unique:.1f} % have a combination that no other image has"
         )
 
 
@@ -118,7 +118,7 @@ def margin(
 def confidence_threshold(
     columns: list[str], classifier: AttributeClassifier, held: HeldOut
 ) -> float:
-    """The least margin at which enough held-out pictures are right; inf if there is none."""
+    """The least margin at which enough held-out images are right; inf if there is none."""
     right = torch.stack([held.is_correct(classifier, column) for column in columns]).all(0)
     margins, order = margin(columns, classifier, held.scores).sort(descending=True)
     shares = right[order].double().cumsum(0) / torch.arange(1, len(order) + 1)

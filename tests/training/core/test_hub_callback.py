@@ -93,9 +93,7 @@ def training(door: str, out: Path, data: Path, *more: str, **changes) -> dict:
 
 
 @pytest.mark.parametrize("family", ["animegan", "stylegan", "toongan"])
-def test_trained_pushed_and_pulled_it_draws_the_same_picture(
-    family, server, client, data, tmp_path
-):
+def test_trained_pushed_and_pulled_it_draws_the_same_image(family, server, client, data, tmp_path):
     repo, out = f"owner/{family}", tmp_path / "run"
     pushing = dict(push_to_hub=repo, push_every_images=8, push_private="true", **SAID)
     if family == "toongan":

@@ -21,7 +21,7 @@ def test_variation_of_a_ramp_is_half_its_squared_gradient():
     assert animegan_losses.total_variation(ramp).item() == pytest.approx(0.01 / 2, rel=1e-5)
 
 
-def test_equal_pictures_have_equal_color(picture):
+def test_equal_images_have_equal_color(picture):
     assert animegan_losses.color(picture, picture) == 0
 
 
@@ -44,7 +44,7 @@ def test_chroma_ignores_light(picture):
     assert animegan_losses.chroma(picture, losses.gray(picture)) > 0.05
 
 
-def test_gray_of_gray_is_itself_and_of_a_picture_has_equal_channels(picture):
+def test_gray_of_gray_is_itself_and_of_an_image_has_equal_channels(picture):
     gray = losses.gray(picture)
     assert torch.allclose(losses.gray(gray), gray, atol=1e-6)
     assert torch.equal(gray[:, 0], gray[:, 2])

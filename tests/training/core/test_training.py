@@ -1,4 +1,4 @@
-"""Training of AnimeGANv2 at toy size: the real classes, a dozen small pictures, a few steps."""
+"""Training of AnimeGANv2 at toy size: the real classes, a dozen small images, a few steps."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Pictures to train on: folders, archives and data sets of the Hub, and the draws made of them."""
+"""Images to train on: folders, archives and data sets of the Hub, and the draws made of them."""
 
 import errno
 import gzip
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:only .* fewer than 50")
 
 
 def noise(seed, width=80, height=72, mode="RGB") -> Image.Image:
-    """A blotchy picture; as RGBA it is a disc whose hidden pixels are pure green."""
+    """A blotchy image; as RGBA it is a disc whose hidden pixels are pure green."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 200, (height // 8, width // 8, 3), np.uint8)
     picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -88,7 +88,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    """Path -> file of six pictures, in an order that sorting must change."""
+    """Path -> file of six images, in an order that sorting must change."""
     names = ["b/c.png", "a-1.png", "a.PNG", "b-x/c1.png", "9.png", "10.JPG"]
     return {
         name: encoded(noise(i), "JPEG" if name.endswith("JPG") else "PNG")
@@ -99,7 +99,7 @@ def files() -> dict[str, bytes]:
 # Sources --------------------------------------------------------------------------------------
 
 
-def test_folder_zip_and_tars_hold_the_same_pictures(files, tmp_path):
+def test_folder_zip_and_tars_hold_the_same_images(files, tmp_path):
     places = [write(tmp_path / "folder", files), write_zip(tmp_path / "pictures.ZIP", files)]
     for ending in ("tar", "tar.gz", "tgz"):
         mode = "w" if ending == "tar" else "w:gz"
@@ -127,13 +127,13 @@ def test_compressed_tar_is_decompressed_once_and_again_when_it_changes(
     assert len(list(pictures.cache_folder().rglob("*.tar"))) == 1
 
 
-def test_unusable_pictures_are_reported_once_and_left_out(tmp_path):
+def test_unusable_images_are_reported_once_and_left_out(tmp_path):
     odd = {
         "gray16.png": encoded(Image.fromarray(np.full((70, 70), 30_000, np.uint16))),
         "cmyk.jpg": encoded(noise(1).convert("CMYK"), "JPEG"),
         "palette.gif": encoded(noise(2).quantize(8), "GIF"),
         "clear.png": encoded(noise(3, mode="RGBA")),
-        "text.jpg": b"no picture",
+        "text.jpg": b"no image",
         "cut.png": encoded(noise(4))[:900],
         "tiny.png": encoded(noise(5, 63, 80)),
         "same.jpg": encoded(noise(6), "JPEG"),
@@ -144,16 +144,16 @@ def test_unusable_pictures_are_reported_once_and_left_out(tmp_path):
     }
     for place in (write(tmp_path / "odd", odd), write_zip(tmp_path / "odd.zip", odd)):
         with pytest.warns(UserWarning) as warned:
-            found = open_pictures(place, "style pictures")
+            found = open_pictures(place, "style images")
         (message,) = (str(warning.message) for warning in warned)
-        assert "4 of 9 style pictures left out" in message
+        assert "4 of 9 style images left out" in message
         for name in ("same.png has the name of same.jpg", "tiny.png is 63x80", "text", "cut"):
             assert name in message
         assert [p.name for p in found] == ["clear", "cmyk", "gray16", "palette", "same"]
         assert [p.transparent for p in found] == [True, False, False, False, False]
 
 
-def test_sources_without_pictures_say_what_to_do(files, tmp_path):
+def test_sources_without_images_say_what_to_do(files, tmp_path):
     write_zip(write(tmp_path / "packed", {"a.heic": b""}) / "all.zip", files)
     (tmp_path / "broken.zip").write_bytes(b"PK\3\4 no more")
     (tmp_path / "broken.tgz").write_bytes(gzip.compress(bytes(5000))[:-9])
@@ -440,7 +440,7 @@ def test_one_of_several_image_columns_must_be_named(table, monkeypatch):
     listing = hub_datasets.Listing("c" * 40, [], [], ["train.parquet"])
     monkeypatch.setattr(hub_datasets, "look_up", lambda *a: listing)
     table.stream = FakeStream(rows, {"red": FakeImage(), "blue": FakeImage()})
-    with pytest.raises(ValueError, match=r"columns with pictures are red, blue.*me/two#COLUMN"):
+    with pytest.raises(ValueError, match=r"columns with images are red, blue.*me/two#COLUMN"):
         open_pictures("me/two", "photos")
     found = open_pictures("me/two#blue", "photos")
     assert [p.load().getpixel((0, 0)) for p in found] == [(0, 0, 255)] * 2
@@ -467,7 +467,7 @@ def test_alpha_is_kept_when_asked_for(tmp_path):
     images.save(loaded, tmp_path / "flat.jpg", alpha=True)
 
 
-def test_smoothed_cutout_on_a_ground_is_the_smoothed_picture_of_both():
+def test_smoothed_cutout_on_a_ground_is_the_smoothed_image_of_both():
     cutout = np.asarray(noise(3, mode="RGBA"))
     smoothed = edge_smooth.smooth_edges(cutout)
     alpha = cutout[..., 3]
@@ -507,7 +507,7 @@ def test_smooth_command_takes_folders_in_folders_archives_and_alpha(tmp_path, ca
     assert {p.file: p.file.stat().st_mtime_ns for p in copies} == before
     archive = write_zip(tmp_path / "art.zip", files)
     edge_smooth.main([str(tmp_path / "other"), "--pictures", str(archive)])
-    assert capsys.readouterr().out.count("2 pictures written") == 2
+    assert capsys.readouterr().out.count("2 images written") == 2
     for ours in open_pictures(tmp_path / "other" / "smooth", "copies"):
         assert ours.load(alpha=True) == next(p for p in copies if p.name == ours.name).load(True)
 
@@ -528,7 +528,7 @@ def test_painted_grounds_are_colored_and_never_flat():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Five photos and four opaque style pictures with smoothed copies, faces for some photos."""
+    """Five photos and four opaque style images with smoothed copies, faces for some photos."""
     folder = tmp_path_factory.mktemp("data")
     for i in range(5):
         images.save(noise(i), folder / "train_photo" / f"{i}.png")
@@ -593,7 +593,7 @@ def test_computed_smoothing_is_that_of_the_command(style, data):
     assert differ > 4
 
 
-def test_smooth_pictures_are_needed_unless_computed(data, tmp_path):
+def test_smooth_images_are_needed_unless_computed(data, tmp_path):
     style = str(data / "toy" / "style")
     for how in ("paired", "independent"):
         with pytest.raises(ValueError, match=r"edge_smooth .*absent --pictures .*--smooth comp"):
@@ -628,7 +628,7 @@ def test_cutouts_lie_on_one_painted_ground_in_style_and_smooth(data):
     for index in range(6):
         draw = draws[index]
         style, smooth = (draw[k].permute(1, 2, 0).numpy().astype(int) for k in ("style", "smooth"))
-        # Hidden pixels of the pictures are pure green; it never shows.
+        # Hidden pixels of the images are pure green; it never shows.
         assert not ((style[..., 1] > 240) & (style[..., 0] < 15) & (style[..., 2] < 15)).any()
         corners = np.s_[[0, 0, -1, -1], [0, -1, 0, -1]]
         assert np.array_equal(style[corners], smooth[corners])
@@ -636,7 +636,7 @@ def test_cutouts_lie_on_one_painted_ground_in_style_and_smooth(data):
         assert not np.array_equal(style, smooth)
     assert len({ground.tobytes() for ground in grounds}) == len(grounds)
     shown = [d["style"].numpy().min(axis=(1, 2)) for d in map(draws.__getitem__, range(6))]
-    assert np.min(shown) < 30  # some of the picture itself
+    assert np.min(shown) < 30  # some of the image itself
 
 
 def test_style_shift_takes_the_cast_out_of_opaque_pixels(tmp_path, data):
@@ -651,19 +651,19 @@ def test_style_shift_takes_the_cast_out_of_opaque_pixels(tmp_path, data):
     shift = np.array(make(data).style_shift())
     pixels = np.stack([p.load() for p in make(data).styles]).reshape(-1, 3) + shift
     assert abs(shift.sum()) < 1e-9
-    assert np.ptp(pixels.mean(axis=0)) < 1e-9  # shifted pictures have equal channel means
+    assert np.ptp(pixels.mean(axis=0)) < 1e-9  # shifted images have equal channel means
 
 
-def test_too_few_pictures_are_refused_and_few_are_warned_of(data, tmp_path):
+def test_too_few_images_are_refused_and_few_are_warned_of(data, tmp_path):
     images.save(noise(1), tmp_path / "one" / "1.png")
     with pytest.raises(ValueError, match="one: holds 1 of the photos; expected at least 2"):
         make(data, photos=str(tmp_path / "one"))
-    with pytest.raises(ValueError, match="one: holds 1 of the style pictures"):
+    with pytest.raises(ValueError, match="one: holds 1 of the style images"):
         make(data, pictures=str(tmp_path / "one"), smooth="computed")
     with pytest.warns(UserWarning) as warned:
         make(data)
     (message,) = (str(warning.message) for warning in warned)
-    assert "only 5 photos" in message and "4 style pictures" in message
+    assert "only 5 photos" in message and "4 style images" in message
 
 
 def test_the_public_layout_is_read_as_it_is_distributed(tmp_path):
@@ -690,22 +690,22 @@ def test_data_faults_are_explained(data, tmp_path):
 
     with pytest.raises(ValueError, match="train_photo: expected a folder of photos"):
         draws(tmp_path)
-    with pytest.raises(ValueError, match="style: expected a folder of style pictures"):
+    with pytest.raises(ValueError, match="style: expected a folder of style images"):
         draws(data, "absent")
     for name in ("train_photo", "toy/style"):
         for i in range(2):
             images.save(Image.new("RGB", (80, 80)), tmp_path / name / f"{i}.png")
     with pytest.raises(ValueError, match=r"training\.prepare\.edge_smooth"):
         draws(tmp_path)
-    (tmp_path / "train_photo" / "text.jpg").write_text("no picture")
+    (tmp_path / "train_photo" / "text.jpg").write_text("no image")
     images.save(Image.new("RGB", (8, 8)), tmp_path / "train_photo" / "tiny.png")
     edge_smooth.smooth_folder(tmp_path / "toy")
     with pytest.warns(UserWarning, match="2 of 4 photos left out"):
         draws(tmp_path)
 
 
-def test_large_pictures_are_scaled_down_with_their_faces_and_pairs(tmp_path, monkeypatch):
-    """A white dot on the face's points is found there after the picture was scaled."""
+def test_large_images_are_scaled_down_with_their_faces_and_pairs(tmp_path, monkeypatch):
+    """A white dot on the face's points is found there after the image was scaled."""
     monkeypatch.setattr("training.animegan.dataset.MAX_SIDE", 100)
     picture = np.zeros((160, 200, 3), np.uint8)
     cv2.circle(picture, (150, 40), 5, (255, 255, 255), -1)

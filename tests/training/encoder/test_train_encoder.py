@@ -372,7 +372,7 @@ def test_rates_rise_then_fall_and_go_by_the_size_of_the_linear_path(make):
     ("changes", "told"),
     [
         ({"photos": ""}, "--photos: expected aligned faces"),
-        ({"photos": "/nowhere/at/all"}, "/nowhere/at/all: expected a folder of aligned pictures"),
+        ({"photos": "/nowhere/at/all"}, "/nowhere/at/all: expected a folder of aligned images"),
         ({"base": "no-such-base"}, "--base no-such-base"),
         ({"base": "portrait-encoder"}, "expected one of StyleGAN2Generator, MobileStyleGAN"),
         ({"start_from": "portrait-encoder"}, r"23 layers of 512, and --base .* 14 of 16"),

@@ -26,7 +26,7 @@ def pictures():
 
 @pytest.fixture
 def smooth():
-    """One picture of 32 px without fine detail, in float64."""
+    """One image of 32 px without fine detail, in float64."""
     coarse = torch.rand(1, 3, 5, 5, generator=torch.manual_seed(0), dtype=torch.float64)
     return F.interpolate(coarse, size=32, mode="bicubic", align_corners=True)
 
@@ -89,7 +89,7 @@ def test_strength_zero_is_the_identity(pictures, name):
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_each_changes_the_picture_and_more_with_more_strength(pictures, name):
+def test_each_changes_the_image_and_more_with_more_strength(pictures, name):
     much = (augment(pictures, 1.0, SEEDS, only(name)) - pictures).abs().mean()
     little = (augment(pictures, 1.0, SEEDS, only(name, 0.05)) - pictures).abs().mean()
     assert much > 0.01
@@ -144,7 +144,7 @@ def test_gates_open_with_probability_p(p):
     assert turned.double().mean().item() == pytest.approx(p, abs=0.05)
 
 
-def test_non_square_pictures_go_through_all_but_quarter_turns():
+def test_non_square_images_go_through_all_but_quarter_turns():
     wide = torch.rand(6, 3, 10, 16, generator=torch.manual_seed(0))
     table = {name: on for name, on in AUGMENTATIONS["full"].items() if name != "rotate90"}
     drawn = augment(wide, 1.0, SEEDS, table)
@@ -197,7 +197,7 @@ def test_whole_pixels_move_a_dot():
     assert drawn.nonzero()[:, [0, 2, 3]].unique(dim=0).tolist() == [[0, 10, 8], [1, 7, 11]]
 
 
-def test_moved_pictures_are_mirrored_at_the_border():
+def test_moved_images_are_mirrored_at_the_border():
     ramp = torch.arange(6.0).expand(1, 3, 6, 6)
     none = torch.zeros(1, dtype=torch.long)
     drawn = gan_ada.blit(ramp, none, none, none, torch.tensor([2]))
@@ -242,7 +242,7 @@ def test_warp_by_whole_pixels_moves_right_and_down(smooth):
 
 
 @pytest.mark.parametrize("name", gan_ada.GEOMETRY)
-def test_geometry_leaves_no_border_on_a_flat_picture(name):
+def test_geometry_leaves_no_border_on_a_flat_image(name):
     flat = torch.full((6, 3, 16, 16), 0.5)
     assert (augment(flat, 1.0, SEEDS, only(name, 3.0)) - flat).abs().max() < 1e-4
 
@@ -294,8 +294,8 @@ def test_brightness_adds_and_contrast_multiplies(pictures):
 # Corruption.
 
 
-def test_octaves_sum_to_the_identity_and_only_the_lowest_keeps_flat_pictures():
-    for length in (5, 16):  # also where the filters are longer than the picture
+def test_octaves_sum_to_the_identity_and_only_the_lowest_keeps_flat_images():
+    for length in (5, 16):  # also where the filters are longer than the image
         bands = gan_ada.octaves(length)
         assert torch.allclose(bands.sum(0), torch.eye(length).double(), atol=1e-9)
         kept = bands.sum(2)
@@ -359,7 +359,7 @@ def test_r1_sees_through_a_flip_and_trains_through_everything(pictures):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_each_policy_changes_pictures_and_has_two_derivatives(pictures, name):
+def test_each_policy_changes_images_and_has_two_derivatives(pictures, name):
     assert not torch.allclose(diff_augment(pictures, SEEDS, (name,)), pictures, atol=0.01)
     assert twice_differentiable(lambda x: diff_augment(x, SEEDS[:2], (name,)), 2, 3, 8, 8)
 

@@ -42,7 +42,7 @@ def test_only_the_heads_learn_and_nothing_else_can_be_told_to(discriminator):
     assert {"features", "across", "down", "heads"} <= kept  # a resumed run has the same mixing
 
 
-def test_every_scale_scores_places_and_sees_the_picture(discriminator):
+def test_every_scale_scores_places_and_sees_the_image(discriminator):
     picture = (torch.rand(2, 3, 64, 64) * 2 - 1).requires_grad_()
     scores = discriminator(picture)
     # From 32, 16, 8, 4 and 2 px: heads that end at 8 px have 5 x 5 places, smaller ones their own.
@@ -103,7 +103,7 @@ def test_the_first_images_are_reconstructed_and_the_others_sampled():
     assert ws.shape == expected_ws.shape and set(parts) == {
         *("reconstruction", "prior", "moments", "latent_nll", "diversity")
     }
-    # What is reconstructed follows the real picture, and no other picture of the batch does.
+    # What is reconstructed follows the real image, and no other image of the batch does.
     batch["real"][0] = 1 - batch["real"][0]
     again, _, _ = G(batch)
     assert not torch.allclose(again[0], picture[0], atol=1e-4)
@@ -111,7 +111,7 @@ def test_the_first_images_are_reconstructed_and_the_others_sampled():
 
 
 def test_losses_of_reconstruction():
-    """Codes that are the prior's cost no nats; the distance is that of pictures and features."""
+    """Codes that are the prior's cost no nats; the distance is that of images and features."""
     G = toy()
     batch = drawn_from(3, 3, G.generator.num_ws)
     out = G.encoder.out

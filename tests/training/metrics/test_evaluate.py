@@ -20,7 +20,7 @@ from training.metrics import report as figures_of
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory, photo):
-    """Folders: three photos of faces, three style pictures, one scene."""
+    """Folders: three photos of faces, three style images, one scene."""
     folder = tmp_path_factory.mktemp("pictures")
     small = photo.resize((288, 288))
     views = {
@@ -129,7 +129,7 @@ def test_wrong_options_are_refused(options, words, toy_style, places, refusal):
     assert words in refusal(evaluate.main, *photos, *options)
 
 
-def test_a_folder_without_pictures_is_refused(toy_style, tmp_path, refusal):
+def test_a_folder_without_images_is_refused(toy_style, tmp_path, refusal):
     assert "no photos" in refusal(evaluate.main, "--model", toy_style, "--photos", tmp_path)
 
 

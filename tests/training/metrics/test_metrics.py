@@ -1,4 +1,4 @@
-"""Figures about drawings have known values for pictures made for the purpose."""
+"""Figures about drawings have known values for images made for the purpose."""
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ FACE = Face(
 )
 
 
-def test_similarity_is_one_for_the_same_and_falls_with_noise_and_with_another_picture(photo):
+def test_similarity_is_one_for_the_same_and_falls_with_noise_and_with_another_image(photo):
     assert image_metrics.ssim(photo, photo) == pytest.approx(1, abs=1e-6)
     noise = np.random.default_rng(0).normal(0, 25, (photo.height, photo.width, 3))
     noisy = Image.fromarray(np.clip(np.asarray(photo) + noise, 0, 255).astype(np.uint8))
@@ -77,7 +77,7 @@ def test_frechet_distance_has_its_known_values():
     assert distances.frechet_distance(rows, wider) == pytest.approx(rows.var(0, ddof=1).sum())
 
 
-def test_frechet_distance_with_fewer_pictures_than_dimensions():
+def test_frechet_distance_with_fewer_images_than_dimensions():
     rng = np.random.default_rng(0)
     few, others = rng.normal(size=(5, 40)), rng.normal(size=(7, 40))
     turned, _ = np.linalg.qr(rng.normal(size=(40, 40)))
@@ -131,7 +131,7 @@ def test_large_sets_are_compared_in_subsets_of_the_same_mean():
     ("distance", "rows"),
     [(distances.frechet_distance, 1), (distances.kernel_inception_distance, 2)],
 )
-def test_too_few_pictures_for_a_distance_are_an_error(distance, rows):
+def test_too_few_images_for_a_distance_are_an_error(distance, rows):
     with pytest.raises(ValueError, match="expected at least"):
         distance(np.zeros((rows, 4)), np.zeros((9, 4)))
 
@@ -148,7 +148,7 @@ def test_the_score_is_best_for_drawings_in_the_style(photo):
     def gray(picture):
         return Image.new("RGB", picture.size, "gray")
 
-    with pytest.raises(ValueError, match="0 style pictures"):
+    with pytest.raises(ValueError, match="0 style images"):
         distances.StyleScore([photo], [])
     score = distances.StyleScore([photo], [posterize(photo)], crops=20)
     untouched, drawn, lost = (score.score(draw) for draw in (lambda p: p, posterize, gray))
@@ -173,7 +173,7 @@ def test_features_of_a_training_run_give_the_same_score(photo):
     assert ours == pytest.approx(distances.StyleScore([photo], style, crops=10).before, rel=1e-3)
 
 
-# One picture, or a photo and its drawing -------------------------------------------------------
+# One image, or a photo and its drawing -------------------------------------------------------
 
 
 def test_edges_of_a_square_are_its_outline():
@@ -234,7 +234,7 @@ def test_roughness_compares_the_drawing_with_the_photo_where_that_is_smooth():
     assert image_metrics.skin_roughness(rougher, photo, FACE) == []
 
 
-def test_skin_outside_of_the_picture_is_not_measured():
+def test_skin_outside_of_the_image_is_not_measured():
     turned = Face(box=FACE.box, points=FACE.points - [26, 0], score=1.0)
     detail = image_metrics.skin_detail(skin_with(np.zeros((90, 80))), turned)
     assert np.isnan(detail).tolist() == [True, False, False]

@@ -42,7 +42,7 @@ def contents(folder):
 # Drawn faces ------------------------------------------------------------------------------------
 
 
-def test_a_set_is_pictures_table_licenses_and_settings(dicebear, tmp_path):
+def test_a_set_is_images_table_licenses_and_settings(dicebear, tmp_path):
     assert draw_faces(TOY, tmp_path, 6) == 6
     made = contents(tmp_path)
     pictures = [f"images/000/{index:06d}.png" for index in range(6)]
@@ -195,7 +195,7 @@ def test_other_settings_and_a_smaller_count_are_refused(dicebear, tmp_path):
     draw_faces(TOY, tmp_path, 2)
     with pytest.raises(ValueError, match=r"other settings \(px 32\)"):
         draw_faces(Settings((STYLE,), px=64, background="pastel"), tmp_path, 2)
-    with pytest.raises(ValueError, match="a set of 2 pictures"):
+    with pytest.raises(ValueError, match="a set of 2 images"):
         draw_faces(TOY, tmp_path, 1)
 
 
@@ -235,7 +235,7 @@ ROWS = [("face_shape", 7), ("facial_hair", 15), ("hair", 111), ("eye_color", 5)]
 
 
 def cartoon(number: int) -> tuple[str, Image.Image, str]:
-    """A stand-in for a picture of Cartoon Set: name, RGBA disc in an empty margin, attributes."""
+    """A stand-in for an image of Cartoon Set: name, RGBA disc in an empty margin, attributes."""
     picture = Image.new("RGBA", (100, 100))
     disc = Image.new("L", (100, 100))
     disc.paste(255, (30, 30, 70, 70))
@@ -291,7 +291,7 @@ def test_cartoon_set_is_cropped_into_a_set(cartoons, tmp_path, capsys, refusal):
     out = tmp_path / "out"
     arguments = [str(out), "--cartoon-set", str(cartoons), "--px", "20", "--processes", "1"]
     cartoon_faces.main([*arguments, "--crop", "0.4"])
-    assert "5 pictures written" in capsys.readouterr().out
+    assert "5 images written" in capsys.readouterr().out
     names, table = read_attributes(out)
     assert names == [name for name, _ in ROWS] and table["facial_hair"] == [0, 2, 4, 1, 3]
     assert table["seed"][1] == "cs1002" and set(table["style"]) == {"cartoon-set"}
@@ -302,7 +302,7 @@ def test_cartoon_set_is_cropped_into_a_set(cartoons, tmp_path, capsys, refusal):
     before = contents(out)
     (out / table["file"][3]).unlink()
     cartoon_faces.main([*arguments, "--crop", "0.4"])
-    assert "1 pictures written" in capsys.readouterr().out and contents(out) == before
+    assert "1 images written" in capsys.readouterr().out and contents(out) == before
     assert "other settings (crop 0.4)" in refusal(cartoon_faces.main, *arguments)
 
 
@@ -324,14 +324,14 @@ def test_broken_attributes_are_refused(cartoons, kind, rows):
         read_cartoon_set(packed(cartoons, kind))
 
 
-def test_other_attributes_and_no_pictures_are_refused(cartoons, tmp_path):
+def test_other_attributes_and_no_images_are_refused(cartoons, tmp_path):
     (cartoons / "0" / "cs1002.csv").write_text('"hair", 1, 111\n')
     with pytest.raises(ValueError, match=r"cs1002.csv has other attributes"):
         read_cartoon_set(cartoons)
     shutil.rmtree(cartoons / "0")
     shutil.rmtree(cartoons / "1")
     Image.new("RGB", (64, 64)).save(cartoons / "photo.png")
-    with pytest.raises(ValueError, match=r"expected pictures called cs\*\.png"):
+    with pytest.raises(ValueError, match=r"expected images called cs\*\.png"):
         read_cartoon_set(cartoons)
     with pytest.raises(ValueError, match="does not exist"):
         read_cartoon_set(tmp_path / "nowhere")

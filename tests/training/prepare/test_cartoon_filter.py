@@ -75,7 +75,7 @@ def test_paint_keeps_plain_color_and_what_is_protected():
 
 def test_folders_become_pairs_once_and_a_second_look_beside_them(tmp_path, monkeypatch, portrait):
     images.save(portrait[0], tmp_path / "photos" / "deep" / "one.jpg")
-    (tmp_path / "photos" / "broken.jpg").write_text("no picture")
+    (tmp_path / "photos" / "broken.jpg").write_text("no image")
     data = tmp_path / "data"
     notes = []
     photos = [tmp_path / "photos"]

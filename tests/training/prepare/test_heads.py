@@ -23,7 +23,7 @@ FORWARD = np.array([[0, 0, 1.0], [0, 0, 1.0]])
 
 
 def points_of(seed, **changes):
-    """Landmarks in px of a 512 px picture, by name."""
+    """Landmarks in px of a 512 px image, by name."""
     drawn = replace(sample_attributes(seed), **changes)
     face = Face(sample_shape(drawn))
     bend, brow = Bend(face, drawn), sample_brow(face, drawn)

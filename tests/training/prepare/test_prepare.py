@@ -1,4 +1,4 @@
-"""Style pictures out of films, aligned faces, and the report on a style set."""
+"""Style images out of films, aligned faces, and the report on a style set."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ WIDTH, HEIGHT, FPS = 160, 120, 12
 
 
 def drawing(seed: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    """A picture of flat shapes with crisp edges, different for every seed; uint8 RGB."""
+    """An image of flat shapes with crisp edges, different for every seed; uint8 RGB."""
     rng = np.random.default_rng(seed)
     picture = np.full((height, width, 3), rng.integers(60, 256, 3), np.uint8)
     for _ in range(25):
@@ -114,7 +114,7 @@ def test_a_changed_copy_is_alike(change):
     assert likeness.alike(likeness.fingerprint(one), likeness.fingerprint(copy))
 
 
-def test_other_pictures_are_not_alike_and_the_album_agrees():
+def test_other_images_are_not_alike_and_the_album_agrees():
     marks = [likeness.fingerprint(drawing(seed)) for seed in range(80)]
     album = likeness.Album()
     for index, mark in enumerate(marks):
@@ -151,11 +151,11 @@ def test_plain_borders():
     assert likeness.plain_borders(sky)[1] == 0, "a sky over a hill"
 
 
-def test_blank_pictures():
+def test_blank_images():
     assert likeness.is_blank(np.zeros((50, 50, 3), np.uint8))
     assert likeness.is_blank(np.full((50, 50, 3), 230, np.uint8))
     assert not likeness.is_blank(drawing(1))
-    assert not likeness.is_blank(drawing(1) // 3), "a night scene is a picture"
+    assert not likeness.is_blank(drawing(1) // 3), "a night scene is an image"
 
 
 # Films ------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_every_scene_once_and_no_two_alike(taken):
         album.add(name, mark)
         assert pixels.mean() > 0.9 * min(drawing(seed).mean() for seed in (1, 2, 3)), "not faded"
     assert json.loads((folder / "frames.json").read_text())["film"]["scenes"] == 4
-    assert any("1 similar to pictures" in text for text in said), said
+    assert any("1 similar to images" in text for text in said), said
 
 
 def test_a_second_run_writes_nothing(film, taken, tmp_path, capsys):
@@ -181,7 +181,7 @@ def test_a_second_run_writes_nothing(film, taken, tmp_path, capsys):
     shutil.copytree(taken[0], tmp_path, dirs_exist_ok=True)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
     frames_from_video.main(arguments)
-    assert "0 pictures written" in capsys.readouterr().out
+    assert "0 images written" in capsys.readouterr().out
     (tmp_path / "frames.json").unlink()  # with the record lost, names alone must do
     frames_from_video.main(arguments)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")} == before
@@ -234,7 +234,7 @@ def test_a_film_under_another_name_gives_nothing_and_another_of_its_name_is_refu
 
 @pytest.fixture
 def take(tmp_path):
-    """take(frames, folder, **choice): encodes frames once; times in ms and sizes of pictures."""
+    """take(frames, folder, **choice): encodes frames once; times in ms and sizes of images."""
 
     def take(frames, folder="out", film=None, **choice):
         path = tmp_path / "f.mp4"
@@ -373,7 +373,7 @@ def test_options_out_of_range_are_named(film, tmp_path, refusal, option):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory, photo_path):
-    """The portrait, two of it side by side in a folder, and a picture without a face."""
+    """The portrait, two of it side by side in a folder, and an image without a face."""
     folder = tmp_path_factory.mktemp("photos")
     face = images.load(photo_path).crop((100, 0, 356, 256))
     images.save(face, folder / "one.png")
@@ -433,7 +433,7 @@ def test_faces_that_would_be_enlarged_are_refused(photo_path, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):
-    """DATA/STYLE with one picture of every fault among twenty-four good ones."""
+    """DATA/STYLE with one image of every fault among twenty-four good ones."""
     folder = tmp_path_factory.mktemp("data") / "toon"
     for seed in range(24):
         picture = Image.fromarray(drawing(seed, 256, 256))
@@ -487,7 +487,7 @@ def test_numbers_duplicates_and_missing_copies(report, style):
 @pytest.mark.parametrize(
     ("number", "level"), [(99, "fix"), (100, "fix"), (300, "note"), (1000, "good"), (1500, "good")]
 )
-def test_what_a_number_of_pictures_means(report, number, level):
+def test_what_a_number_of_images_means(report, number, level):
     found = {**report[0], "count": number, "different": number, "similar": []}
     (said,) = [f for f in style_report.verdict(found, "style") if f.about == "count"]
     assert said.level == level and str(number) in said.says and "1,284 to 1,752" in said.says
@@ -522,6 +522,6 @@ def test_command_prints_a_verdict_and_writes_json_and_sheet(style, tmp_path, cap
     assert stopped.value.code == 1
 
 
-def test_a_folder_without_pictures_is_an_error(tmp_path, refusal):
+def test_a_folder_without_images_is_an_error(tmp_path, refusal):
     for source in (tmp_path, tmp_path / "nowhere"):
         assert str(source) in refusal(style_report.main, source)

@@ -86,7 +86,7 @@ def test_a_person_is_separated_from_a_plain_background():
 
 @pytest.fixture
 def generators(tmp_path) -> tuple[Path, Path]:
-    """Two toy generators whose pictures hold no face."""
+    """Two toy generators whose images hold no face."""
     from toonify.models import MobileStyleGAN
 
     folders = tmp_path / "base", tmp_path / "toon"
@@ -97,9 +97,7 @@ def generators(tmp_path) -> tuple[Path, Path]:
     return folders
 
 
-def test_pictures_without_a_face_are_left_out_and_not_drawn_again(
-    generators, tmp_path, monkeypatch
-):
+def test_images_without_a_face_are_left_out_and_not_drawn_again(generators, tmp_path, monkeypatch):
     base, toon = map(str, generators)
     drawn = toon_pairs.draw_pairs(tmp_path / "pairs", base, toon, count=2, side=64)
     assert drawn == 0 and not (tmp_path / "pairs" / "train_photo").exists()

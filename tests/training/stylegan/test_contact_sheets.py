@@ -11,7 +11,7 @@ from training.metrics.contact_sheet import sheet
 from training.stylegan import contact_sheets
 
 
-def test_pictures_stand_in_their_cells():
+def test_images_stand_in_their_cells():
     red, blue = Image.new("RGB", (40, 40), "red"), Image.new("RGB", (20, 40), "blue")
     page = sheet([[red, blue], [red]], 20)
     assert page.size == (40, 40)

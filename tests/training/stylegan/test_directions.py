@@ -49,7 +49,7 @@ def test_size_and_place_of_a_face_do_not_matter():
     assert [small[name] for name in lengths] == pytest.approx([whole[name] for name in lengths])
 
 
-def test_points_outside_of_the_picture_still_give_numbers():
+def test_points_outside_of_the_image_still_give_numbers():
     for shift in (-300, 300):
         said = directions.measure(drawn(), POINTS + shift)
         assert np.isfinite(list(said.values())).all()
@@ -144,7 +144,7 @@ def test_what_does_not_fit_the_model_is_told(tmp_path):
             directions.make(toy_faces(), tmp_path / "out", 3, 0, judged_file=file)
 
 
-def test_pictures_without_a_face_are_left_out(monkeypatch):
+def test_images_without_a_face_are_left_out(monkeypatch):
     monkeypatch.setattr(directions, "look", lambda pixels: None)
     with pytest.raises(ValueError, match="0 faces"):
         directions.collect(toy_faces(), 4, 0)

@@ -204,7 +204,7 @@ def test_mobile_stylegan_learns_from_a_folder(base, faces, tmp_path):
     new = trained.G.generator.state_dict()
     moved = {key for key, value in new.items() if not torch.equal(value, old[key])}
     assert not any(key.startswith("mapping") for key in moved)
-    # At 32 px the last block that draws 32 from 16 px; the rest waits for larger pictures.
+    # At 32 px the last block that draws 32 from 16 px; the rest waits for larger images.
     assert {key.split(".")[1] for key in moved} == {"start", "b8", "b16", "rgb32"}
 
 
@@ -369,7 +369,7 @@ def test_dry_run_touches_nothing(tmp_path, capsys):
 
 
 def test_two_processes_with_half_the_batch_follow_one(faces, tmp_path):
-    """What looks at a process's own first pictures is left out: deviations, shares of a batch."""
+    """What looks at a process's own first images is left out: deviations, shares of a batch."""
     outs = [tmp_path / "one", tmp_path / "two"]
     toy = TOY | dict(mbstd_group=1, noise="none", max_images=80, save_every_images=80, lr_g=1e-4)
     toy |= dict(lr_d=1e-4, path_share=1.0, augment_p=0.2)

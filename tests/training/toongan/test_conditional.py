@@ -100,7 +100,7 @@ def test_variants_that_do_not_fit_z_are_named(variants):
         ToonGANGenerator(resolution=64, z_dim=8, num_classes=variants)
 
 
-def test_the_table_says_what_a_picture_shows(data):
+def test_the_table_says_what_an_image_shows(data):
     table = AttributeTable(data, 8)
     assert table.classes == {"color": ["blue", "gray", "red"], "shade": ["dark", "none"]}
     assert table.num_classes == (3, 2)
@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_answered_with_words(data, tmp_path):
             settings(data, **changes)
 
 
-def test_a_picture_without_a_row_is_named(data):
+def test_an_image_without_a_row_is_named(data):
     images.save(Image.new("RGB", (64, 64)), data / "images" / "new.png")
     with pytest.raises(ValueError, match="row for the image images/new"):
         create_objective(settings(data), torch.device("cpu"))

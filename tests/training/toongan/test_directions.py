@@ -185,8 +185,8 @@ def test_the_usual_traits_fit_the_styles_they_are_made_for():
 # Reading ----------------------------------------------------------------------------------------
 
 
-def test_what_the_table_says_is_read_off_the_pictures(data):
-    """Through the real network, which is told apart what 96 pictures show."""
+def test_what_the_table_says_is_read_off_the_images(data):
+    """Through the real network, which is told apart what 96 images show."""
     classifier, held, table = toon_directions.train_classifier(
         data, 120, 0, attribute_classifier.Features()
     )
@@ -202,7 +202,7 @@ def test_what_the_table_says_is_read_off_the_pictures(data):
     assert set(kept) == set(TOY_TRAITS) and min(shares.values()) > 0.95 and not notes
 
 
-def test_a_trait_of_several_styles_is_read_from_the_column_that_a_picture_has():
+def test_a_trait_of_several_styles_is_read_from_the_column_that_an_image_has():
     variants = {"hair": ["", "long01", "short01"], "rear_hair": ["", "longWavy", "none"]}
     classifier = attribute_classifier.AttributeClassifier(variants, torch.zeros(1, 6))
     scores = torch.eye(3)[[0, 0, 1, 2]], torch.eye(3)[[1, 2, 0, 0]]
@@ -243,7 +243,7 @@ def test_what_nothing_can_be_learned_from_is_refused():
     rows = torch.zeros(20, 4)
     with pytest.raises(ValueError, match="no column of the table has more than one value"):
         attribute_classifier.train(rows, {"hat": ["cap"] * 20}, ["hat"])
-    with pytest.raises(ValueError, match="9 pictures; expected at least 10"):
+    with pytest.raises(ValueError, match="9 images; expected at least 10"):
         attribute_classifier.train(rows[:9], {"hat": ["cap", "none"] * 4 + ["cap"]}, ["hat"])
     with pytest.raises(ValueError, match="column hut: expected one of hat"):
         attribute_classifier.AttributeClassifier({"hat": ["a", "b"]}, rows).column_scores(
@@ -328,7 +328,7 @@ def test_a_direction_that_does_not_move_its_trait_is_left_out(quick, data, tmp_p
 
 
 def test_only_new_combinations_count(tmp_path, quick):
-    """A data set without bowlers over fair skin; its pictures, and two faces that it has not."""
+    """A data set without bowlers over fair skin; its images, and two faces that it has not."""
     data = write_data(tmp_path / "data", 160)
     rows = table_rows(data)
     kept = [row for row in rows[1:] if (row[3], row[5]) != (SKINS[3], "bowler")]
@@ -350,7 +350,7 @@ def test_only_new_combinations_count(tmp_path, quick):
         there = [table[column][at] for column in ("skin_color", "glasses", "hat")]
         wanted = [SKINS[3], glasses, "bowler"]
         assert sum(a != b for a, b in zip(there, wanted, strict=True)) == 1
-    assert "2 of these (66.7 %) have a combination that no picture" in count.describe()
+    assert "2 of these (66.7 %) have a combination that no image" in count.describe()
 
 
 def test_faces_between_two_variants_do_not_count():
@@ -375,7 +375,7 @@ def test_columns_to_combine_are_checked(quick, data):
         novelty.select_columns(["hat"], classifier, held)
 
 
-def test_examples_are_drawn_beside_the_nearest_picture(quick, tmp_path):
+def test_examples_are_drawn_beside_the_nearest_image(quick, tmp_path):
     data = write_data(tmp_path / "data", 120, hats=("none", "cap"))
     whole = write_data(tmp_path / "whole", 8)  # so that the classifier knows of bowlers
     rows = [table_rows(folder) for folder in (data, whole)]

@@ -41,7 +41,7 @@ def toy_extractor(monkeypatch):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder of 21 pictures of 72 px, no two alike."""
+    """A folder of 21 images of 72 px, no two alike."""
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for number in range(21):
         picture = Image.new("RGB", (72, 72), tuple(rng.integers(0, 255, 3).tolist()))
@@ -119,7 +119,7 @@ def test_blocks_make_no_difference(monkeypatch):
 
 
 def test_sets_without_neighbors_are_refused():
-    with pytest.raises(ValueError, match="sets of 3 and 60 pictures: expected more than 3"):
+    with pytest.raises(ValueError, match="sets of 3 and 60 images: expected more than 3"):
         precision_recall.compare(rows(3), rows())
 
 
@@ -144,7 +144,7 @@ def test_places_that_no_row_takes_are_marked():
 
 
 class Memoriser:
-    """A generator that draws the pictures of its data, in another order."""
+    """A generator that draws the images of its data, in another order."""
 
     def __init__(self, pictures):
         self.pictures = pictures
@@ -160,7 +160,7 @@ def test_a_memoriser_is_found_beside_itself(data):
     loaded = [picture.load().resize((64, 64)) for picture in pictures[::-1]]
     drawn = evaluation.Samples("memoriser", Memoriser(loaded), 2, 8, networks)
     real = evaluation.extract_data(pictures, 64, networks, [drawn])
-    itself = np.arange(18, 10, -1)  # seed 2 is the last picture but two
+    itself = np.arange(18, 10, -1)  # seed 2 is the last image but two
     for nearest in drawn.nearest:
         assert np.array_equal(nearest.indices[:, 0], itself)
     assert len(real.rows("colors")) == 21
@@ -191,8 +191,8 @@ def test_all_is_measured_drawn_and_written_into_the_card(models, data, tmp_path,
         ratio = found["ours"][name] / found["theirs"][name]
         assert report["ratios"]["theirs"][name] == pytest.approx(ratio, rel=1e-3)
     assert found["ours"]["parameters"] > 0 and found["ours"]["engine"]
-    assert "over 10 samples and 10 pictures" in report["notes"][0]
-    assert "real pictures" in said and "ours over theirs: fd_colors" in said
+    assert "over 10 samples and 10 images" in report["notes"][0]
+    assert "real images" in said and "ours over theirs: fd_colors" in said
     sheets = {path.name: images.load(path).size for path in (tmp_path / "sheets").iterdir()}
     samples, neighbors = (8 * 64, 2 * 64), (18 * 64, 5 * 64)
     assert sheets == {
@@ -213,10 +213,10 @@ def test_all_is_measured_drawn_and_written_into_the_card(models, data, tmp_path,
 def test_a_small_data_set_makes_all_counts_smaller_and_says_so(models, data, capsys):
     report, said = run(capsys, models / "theirs", "--data", data, "--samples", 50, "--seed", 1)
     assert report["samples"] == 10 and "ratios" not in report
-    assert "note: --samples 50: --data has 21 pictures, expected 100." in said
+    assert "note: --samples 50: --data has 21 images, expected 100." in said
 
 
-def test_floor_and_models_meet_the_same_pictures(data):
+def test_floor_and_models_meet_the_same_images(data):
     """A generator of the other half of the data gets what the floor gets."""
     networks = [feature_extractors.open_extractor("colors")]
     pictures = folder_pictures(data)
@@ -263,8 +263,8 @@ def test_models_that_cannot_be_compared_are_refused(models, data, toy_style, tmp
         assert words in said, said
 
 
-def test_too_few_pictures_are_refused(models, data, tmp_path, capsys):
+def test_too_few_images_are_refused(models, data, tmp_path, capsys):
     for number in range(7):
         shutil.copy(data / f"{number:02d}.png", tmp_path)
     said = refused(capsys, models / "theirs", "--data", tmp_path)
-    assert f"--data {tmp_path}: 7 pictures; expected 8 or more" in said
+    assert f"--data {tmp_path}: 7 images; expected 8 or more" in said

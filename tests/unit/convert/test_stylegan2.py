@@ -184,7 +184,7 @@ def convolved(x, weight, style, up):
 
 
 def drawn_by_nvlabs(state, z, truncation):
-    """Pictures read from NVlabs' names, with constant noise."""
+    """Images read from NVlabs' names, with constant noise."""
     w = mapped(
         z, [(state[f"mapping.fc{i}.weight"], state[f"mapping.fc{i}.bias"]) for i in range(3)]
     )
@@ -210,7 +210,7 @@ def drawn_by_nvlabs(state, z, truncation):
 
 
 def drawn_by_rosinality(state, z, mean, truncation):
-    """Pictures read from rosinality's names, layer by layer as they are listed there."""
+    """Images read from rosinality's names, layer by layer as they are listed there."""
     w = mapped(z, [(state[f"style.{i}.weight"], state[f"style.{i}.bias"]) for i in (1, 2, 3)])
     w = mean + truncation * (w - mean)
 
@@ -262,7 +262,7 @@ def same(one, other) -> bool:
 
 
 def near(one, other) -> bool:
-    """To a hundred thousandth of how much the picture varies."""
+    """To a hundred thousandth of how much the image varies."""
     return (one - other).abs().max() < 1e-5 * other.std()
 
 

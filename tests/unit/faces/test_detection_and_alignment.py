@@ -66,7 +66,7 @@ def test_odd_sizes_have_no_face(size):
 
 
 @pytest.mark.parametrize("color", ["black", "white", "gray"])
-def test_flat_pictures_have_no_face(color):
+def test_flat_images_have_no_face(color):
     assert detect(Image.new("RGB", (300, 200), color)) == []
 
 

@@ -1,4 +1,4 @@
-"""The cascade says what facenet-pytorch's MTCNN says, of any picture, in bounded memory."""
+"""The cascade says what facenet-pytorch's MTCNN says, of any image, in bounded memory."""
 
 import json
 import subprocess
@@ -137,7 +137,7 @@ def test_means_are_torchs_area_scaling_however_the_view_is_turned(quarter_turns)
         assert np.allclose(mean, area, atol=1e-3)
 
 
-def test_a_turned_view_shows_the_faces_of_the_turned_picture():
+def test_a_turned_view_shows_the_faces_of_the_turned_image():
     picture = pixels(FACES[0])
     lying = np.ascontiguousarray(np.rot90(picture, -1))
     for ours, whole in zip(find(View(lying).rotated(1), 40), find(View(picture), 40), strict=True):
@@ -168,7 +168,7 @@ def test_a_box_inside_a_better_one_goes():
 
 @pytest.mark.parametrize("shape", [(1, 1), (11, 300), (12, 12), (20, 20), (21, 500)])
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_empty_and_tiny_pictures_have_no_faces(shape, value):
+def test_empty_and_tiny_images_have_no_faces(shape, value):
     boxes, points, scores = find(View(np.full((*shape, 3), value, np.uint8)), 20)
     assert (boxes.shape, points.shape, scores.shape) == ((0, 4), (0, 5, 2), (0,))
 

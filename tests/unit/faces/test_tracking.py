@@ -1,4 +1,4 @@
-"""Faces in clips: follow without jumps, coming and going softly, chosen without toggling."""
+"""Faces in videos: follow without jumps, coming and going softly, chosen without toggling."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ SIZE = (320, 200)
 
 
 def view(x=0.0, y=0.0):
-    """A picture full of marks, moved by (x, y)."""
+    """An image full of marks, moved by (x, y)."""
     rng = np.random.default_rng(0)
     marks = cv2.GaussianBlur(rng.integers(0, 255, (300, 420, 3), np.uint8), (0, 0), 2)
     marks = cv2.normalize(marks, None, 0, 255, cv2.NORM_MINMAX)
@@ -39,7 +39,7 @@ def eyes(track):
     return track.face.points[:2].mean(axis=0)
 
 
-def test_a_face_follows_the_picture_between_looks():
+def test_a_face_follows_the_image_between_looks():
     detector = Detector(face(120, 80, 40))
     tracks = FaceTracks(detector)
     for number in range(EVERY):
@@ -124,7 +124,7 @@ def test_a_face_is_asked_about_with_what_was_decided_before():
     assert asked == [False, True]
 
 
-def test_a_face_that_leaves_the_picture_is_given_up():
+def test_a_face_that_leaves_the_image_is_given_up():
     tracks = FaceTracks(Detector(face(300, 80, 40)))
     tracks.update(view())
     for number in range(1, EVERY):

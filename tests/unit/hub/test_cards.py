@@ -137,11 +137,11 @@ def test_skin_tones_stand_in_the_card_and_few_faces_are_said_to_be_few():
     assert section.count("too few faces for a conclusion") == 2  # medium 15, dark 7
 
 
-def test_pictures_beside_the_weights_are_shown(mine):
+def test_images_beside_the_weights_are_shown(mine):
     image = Image.new("RGB", (8, 8))
     for name in ("before_after.png", "samples/one.jpg"):
         images.save(image, mine / name)
-    (mine / "notes.txt").write_text("no picture")
+    (mine / "notes.txt").write_text("no image")
     text = cards.make_card(mine)
     assert [item["output"]["url"] for item in front_of(text)["widget"]] == [
         "before_after.png",

@@ -15,7 +15,7 @@ from toonify.hub import upload
 
 HALF = "diffusion_pytorch_model.fp16.safetensors"
 FULL = "diffusion_pytorch_model.safetensors"
-PNG = b"\x89PNG\r\n\x1a\n and a picture"
+PNG = b"\x89PNG\r\n\x1a\n and an image"
 
 # A process that publishes, or opens what was published.
 CLIENT = """
@@ -78,7 +78,7 @@ def model(toy_style, tmp_path) -> Path:
     (folder / "metrics.json").write_text('{"figures": {}}')
     (folder / "samples").mkdir()
     (folder / "samples" / "a.png").write_bytes(PNG)
-    (folder / "samples" / "notes.txt").write_text("not a picture")
+    (folder / "samples" / "notes.txt").write_text("not an image")
     for name in ("pytorch_model.bin", "code.py", ".env"):
         (folder / name).write_bytes(b"secret")
     return folder

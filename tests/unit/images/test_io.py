@@ -153,7 +153,7 @@ def test_embedded_profile_becomes_srgb():
     )
 
 
-def test_profile_of_a_deep_gray_does_not_clip_it():
+def test_profile_of_a_deep_gray_does_not_clamp_it():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     wide = Image.fromarray(np.arange(0, 65536, 257, dtype=np.uint16)[None])
     gray = np.asarray(images.load(encoded(wide, "PNG", icc_profile=srgb)))[0, :, 0]
@@ -277,7 +277,7 @@ def test_save_replaces_only_when_done(tmp_path, monkeypatch):
     assert images.load(path).size == (3, 3)
 
 
-def test_a_picture_of_noise_is_saved_as_jpeg(tmp_path):
+def test_an_image_of_noise_is_saved_as_jpeg(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     for quality in (75, 90, 95):
         images.save(Image.fromarray(pixels), tmp_path / "noise.jpg", quality)
@@ -320,8 +320,8 @@ def test_a_grid_fills_its_rows_and_leaves_the_rest_white():
 @pytest.mark.parametrize(
     "sizes, columns, words",
     [
-        ([], None, "pictures: there is none"),
-        ([(6, 4), (4, 6)], None, r"picture 2 is \(4, 6\), expected \(6, 4\)"),
+        ([], None, "images: there is none"),
+        ([(6, 4), (4, 6)], None, r"image 2 is \(4, 6\), expected \(6, 4\)"),
         ([(6, 4)], 0, "columns=0: expected 1 or more"),
     ],
 )

@@ -50,7 +50,7 @@ def test_it_comes_in_smoothly():
     assert 0 < gone[0] < gone[1] < gone[2] < error(toon, photo).mean()
 
 
-def test_unrelated_pictures_do_not_tear():
+def test_unrelated_images_do_not_tear():
     """Where no flow can be trusted, what is left is the cross-fade."""
     photo = Image.fromarray(np.asarray(head(10))[::-1].copy())
     toon = Image.new("RGB", photo.size, (90, 120, 60))

@@ -121,7 +121,7 @@ def test_bands_leave_no_trace(photo, monkeypatch):
 
 
 def test_24_megapixels_fit_into_little_memory():
-    """Above what the imports take: 72 MB for the picture, 23 for the step before, and bands."""
+    """Above what the imports take: 72 MB for the image, 23 for the step before, and bands."""
     script = """
 import resource
 from PIL import Image

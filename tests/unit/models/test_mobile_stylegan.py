@@ -34,7 +34,7 @@ def toy(seed: int = 0) -> MobileStyleGAN:
 def test_inverse_haar_is_orthogonal_and_places_its_pixels():
     matrix = torch.tensor(HAAR)
     assert torch.equal(matrix @ matrix.T, torch.eye(4))
-    bands = torch.zeros(1, 8, 1, 1)  # two pictures: low bands 0 and 1, then three details of each
+    bands = torch.zeros(1, 8, 1, 1)  # two images: low bands 0 and 1, then three details of each
     bands[0, 1] = 2.0  # low band of the second
     bands[0, 2] = 4.0  # first detail of the first: rows differ
     first, second = inverse_haar(bands)[0]
@@ -58,7 +58,7 @@ def test_sizes_rows_and_heads():
         network.synthesis(ws, noise="loud")
 
 
-def test_each_row_of_w_steers_something_and_small_pictures_ignore_later_rows():
+def test_each_row_of_w_steers_something_and_small_images_ignore_later_rows():
     network = toy()
     ws = torch.randn(1, network.num_ws, 16, requires_grad=True)
     network.synthesis(ws).square().sum().backward()
@@ -93,7 +93,7 @@ def test_every_weight_gets_a_gradient_and_noise_is_fixed():
 
 
 @pytest.mark.parametrize("side", [16, 32, 64])
-def test_a_picture_reads_its_free_rows_and_the_last(side):
+def test_an_image_reads_its_free_rows_and_the_last(side):
     network = toy()
     ws = torch.randn(1, network.num_ws, 16, requires_grad=True)
     network.synthesis(ws, side).square().sum().backward()
@@ -244,7 +244,7 @@ class TestWheel:
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (8, 24), (32, 0), (16, 32)])
-def test_a_window_shows_what_the_whole_picture_shows_there(corner):
+def test_a_window_shows_what_the_whole_image_shows_there(corner):
     network = MobileStyleGAN(**TOY | {"channels": (16, 16, 16, 8, 8), "heads": ()}).eval()
     for noise in (m for m in network.synthesis.modules() if hasattr(m, "map")):
         torch.nn.init.normal_(noise.map)  # so that it matters where a window lies

@@ -110,7 +110,7 @@ def test_smallest_size_works(name):
     assert network(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
 
 
-def test_lite_on_patches_draws_whole_pictures_from_fewer_pixels():
+def test_lite_on_patches_draws_whole_images_from_fewer_pixels():
     torch.manual_seed(0)
     network = AnimeGANLiteGenerator(width=4, depth=1, patch=2, edge_kernel=3).eval()
     assert (network.multiple, network.smallest) == (16, 64)
@@ -143,7 +143,7 @@ def test_lite_with_two_levels_thinks_at_a_quarter_with_half_the_parameters():
 
 
 @pytest.mark.parametrize("name", NOISE_MODELS)
-def test_noise_becomes_a_picture_that_every_parameter_shapes(name):
+def test_noise_becomes_an_image_that_every_parameter_shapes(name):
     torch.manual_seed(0)
     network = MODELS[name](z_dim=6, **TOYS[name]).eval()
     for parameter in network.parameters():  # some start so small that nothing comes through

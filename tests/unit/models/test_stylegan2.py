@@ -122,7 +122,7 @@ def test_a_convolution_that_doubles_is_zeros_between_pixels_then_two_filters():
     )
 
 
-def test_doubling_keeps_a_flat_picture_flat_and_the_sum():
+def test_doubling_keeps_a_flat_image_flat_and_the_sum():
     doubled = double(torch.full((1, 3, 5, 6), 0.7))
     assert doubled.shape == (1, 3, 10, 12)
     assert torch.allclose(doubled[..., 1:-1, 1:-1], torch.tensor(0.7))
@@ -312,7 +312,7 @@ def test_saved_and_loaded_it_draws_the_same(tmp_path):
 
 
 @torch.inference_mode()
-def test_a_small_picture_is_the_large_one_without_what_its_other_layers_add():
+def test_a_small_image_is_the_large_one_without_what_its_other_layers_add():
     network = toy()
     ws = torch.randn(2, network.num_ws, 8)
     small = network.synthesis(ws, 8)
@@ -328,7 +328,7 @@ def test_a_small_picture_is_the_large_one_without_what_its_other_layers_add():
 
 
 @pytest.mark.parametrize("side", [4, 8, 16, 32])
-def test_a_picture_reads_its_free_rows_and_one_more(side):
+def test_an_image_reads_its_free_rows_and_one_more(side):
     network = toy()
     ws = torch.randn(1, network.num_ws, 8, requires_grad=True)
     network.synthesis(ws, side).square().sum().backward()

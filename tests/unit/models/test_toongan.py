@@ -27,7 +27,7 @@ def toy(**config) -> ToonGANGenerator:
 
 
 def seed_toy() -> DCGANGenerator:
-    """The public network at toy width, whose batch norms have seen pictures."""
+    """The public network at toy width, whose batch norms have seen images."""
     torch.manual_seed(0)
     network = DCGANGenerator(**DCGAN_TOY)
     for parameter in network.parameters():

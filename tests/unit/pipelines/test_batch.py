@@ -243,7 +243,7 @@ def start(
 
 
 def sizes(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file of a folder, hidden ones too, and the picture's size in it."""
+    """Every file of a folder, hidden ones too, and the image's size in it."""
     return {path.name: images.load(path).size for path in folder.iterdir()}
 
 

@@ -226,8 +226,8 @@ def test_refinement_comes_nearer_reports_and_can_be_stopped(pipe, photo):
         inversion.refine(target, start, base, encoder, -1)
 
 
-def test_refinement_fits_the_full_picture_and_not_its_small_head(pipe):
-    """The head misses a tint that the full picture has."""
+def test_refinement_fits_the_full_image_and_not_its_small_head(pipe):
+    """The head misses a tint that the full image has."""
     base, encoder = pipe.network("base"), pipe.network("encoder")
     start = pipe.w_avg.expand(1, pipe.num_ws, -1)
     tint = torch.tensor([0.3, -0.2, 0.0]).view(1, 3, 1, 1)

@@ -28,7 +28,7 @@ def toy(resolution: int = 64, **config) -> StyleGAN2Generator:
         if key.endswith("noise_strength"):
             parameter.data.fill_(0.2)
         if key.endswith("torgb.weight"):
-            parameter.data.mul_(0.4)  # most of the picture within -1 and 1
+            parameter.data.mul_(0.4)  # most of the image within -1 and 1
     network.mapping.w_avg.copy_(network.mapping(torch.randn(500, 12)).mean(0))
     return network
 

@@ -33,7 +33,7 @@ def content(pictures) -> list[bytes]:
 
 
 @pytest.mark.parametrize("which", ["pipe", "plain"])
-def test_a_picture_belongs_to_its_seed_alone(which, request, monkeypatch):
+def test_an_image_belongs_to_its_seed_alone(which, request, monkeypatch):
     pipe = request.getfixturevalue(which)
     seed = MAX_SEED - 8
     many = pipe(5, seed)

@@ -1,4 +1,4 @@
-"""A clip drawn as a whole: its times and sound, what is left by a run that ends early, and how."""
+"""A video drawn as a whole: its times and sound, what is left by a run that ends early, and how."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def clip(tmp_path):
 
 
 def negative():
-    """A pipeline that turns pictures into negatives, and the shapes it was given."""
+    """A pipeline that turns images into negatives, and the shapes it was given."""
     return pipeline(lambda batch: -batch)
 
 
@@ -46,7 +46,7 @@ def off(one, other):
     return np.abs(one.astype(int) - other).mean()
 
 
-def test_a_clip_is_drawn_with_its_times_and_sound(tmp_path, clip):
+def test_a_video_is_drawn_with_its_times_and_sound(tmp_path, clip):
     draw, shapes = negative()
     told = []
     target = tmp_path / "new" / "out.mp4"
@@ -70,7 +70,7 @@ def test_a_clip_is_drawn_with_its_times_and_sound(tmp_path, clip):
     assert [path.name for path in target.parent.iterdir()] == ["out.mp4"]
 
 
-def test_faces_of_clips_get_drawings_by_the_rule_of_photos(tmp_path, clip, faceless):
+def test_faces_of_videos_get_drawings_by_the_rule_of_photos(tmp_path, clip, faceless):
     """Drawn at a quarter of its size, a face is coarse that would be large enough otherwise."""
     style = Style("small", "Small", eye_distance=(6.0, 24.0), short_side=SIZE[1] / 4)
     draw, shapes = pipeline(lambda batch: -batch, style)
@@ -164,7 +164,7 @@ def test_a_small_face_is_drawn_on_its_own_in_every_frame(tmp_path, clip, faceles
     assert len(shapes) == 10
 
 
-def test_one_scale_for_the_whole_clip(tmp_path, clip, faceless):
+def test_one_scale_for_the_whole_video(tmp_path, clip, faceless):
     """A face nearer than lines are drawn for makes all drawings smaller, by the same."""
     faceless.append(face(48, 24, 220))
     draw, shapes = negative()
@@ -239,7 +239,7 @@ def test_a_cancelled_run_stops_its_threads(tmp_path, clip):
     assert draw_video(negative()[0], clip, tmp_path / "out.mp4").done == 6
 
 
-def test_an_error_while_joining_leaves_the_old_clip(tmp_path, clip, monkeypatch):
+def test_an_error_while_joining_leaves_the_old_video(tmp_path, clip, monkeypatch):
     target = tmp_path / "out.mp4"
     target.write_bytes(b"old")
 

@@ -1,4 +1,4 @@
-"""Clips in and out: exact times, the sound bit for bit, and nothing but local films is opened."""
+"""Videos in and out: exact times, the sound bit for bit, and nothing but local films is opened."""
 
 from fractions import Fraction
 
@@ -23,7 +23,7 @@ def small_pieces(monkeypatch):
 
 
 def copied(source, target):
-    """The clip read and written again without any drawing; what people are told."""
+    """The video read and written again without any drawing; what people are told."""
     clip, suffix = open_video(source), muxing.check_suffix(target)
     told = muxing.check_sound(clip, suffix)
     with SegmentStore(target, {}) as store:
@@ -91,7 +91,7 @@ def test_a_film_on_its_side_is_put_upright(tmp_path):
     assert open_video(tmp_path / "target.mp4").about.size == SIZE[::-1]
 
 
-def test_pixels_are_made_square_and_a_high_clip_smaller(tmp_path):
+def test_pixels_are_made_square_and_a_high_video_smaller(tmp_path):
     def wide(stream):
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
 
@@ -151,11 +151,11 @@ def test_damaged_packets_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nwhole.mp4\n#EXT-X-ENDLIST\n", "not a clip"),
-        ("list.mp4", b"ffconcat version 1.0\nfile whole.mp4\n", "not a clip"),
-        ("text.mp4", b"no film at all", "not a clip"),
-        ("empty.mp4", b"", "not a clip"),
-        ("sdp.mp4", b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n", "not a clip"),
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nwhole.mp4\n#EXT-X-ENDLIST\n", "not a video"),
+        ("list.mp4", b"ffconcat version 1.0\nfile whole.mp4\n", "not a video"),
+        ("text.mp4", b"no film at all", "not a video"),
+        ("empty.mp4", b"", "not a video"),
+        ("sdp.mp4", b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n", "not a video"),
     ],
 )
 def test_what_is_no_film_of_its_own_is_refused(tmp_path, monkeypatch, name, content, words):
@@ -173,7 +173,7 @@ def test_names_are_never_addresses(tmp_path, monkeypatch):
             open_video(name)
 
 
-def test_sound_alone_and_still_pictures_are_no_clips(tmp_path):
+def test_sound_alone_and_still_images_are_no_videos(tmp_path):
     import av
 
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
@@ -185,7 +185,7 @@ def test_sound_alone_and_still_pictures_are_no_clips(tmp_path):
     with pytest.raises(VideoError, match="no moving pictures"):
         open_video(tmp_path / "sound.mp4")
     Image.new("RGB", (8, 8)).save(tmp_path / "still.gif")
-    with pytest.raises(VideoError, match="does not move"):
+    with pytest.raises(VideoError, match="a still image"):
         open_video(tmp_path / "still.gif")
 
 
@@ -213,7 +213,7 @@ def animation(path, loop=0):
 
 @pytest.mark.parametrize("into", [".gif", ".webp", ".png"])
 @pytest.mark.parametrize("source", [".gif", ".webp", ".png"])
-def test_animations_keep_their_delays_and_pictures(tmp_path, source, into):
+def test_animations_keep_their_delays_and_images(tmp_path, source, into):
     path = animation(tmp_path / f"source{source}")
     copied(path, tmp_path / f"target{into}")
     expected = [(0, 50), (50, 200), (250, 70), (320, 330)]
@@ -297,7 +297,7 @@ def test_pieces_of_other_settings_are_not_mixed(tmp_path):
     assert not folder.exists()
 
 
-def test_two_runs_do_not_write_one_clip(tmp_path):
+def test_two_runs_do_not_write_one_video(tmp_path):
     with (
         SegmentStore(tmp_path / "out.mp4", {}),
         pytest.raises(VideoError, match="another run"),

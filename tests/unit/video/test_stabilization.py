@@ -9,7 +9,7 @@ SHAPE = (72, 128, 3)
 
 
 def scene(seed=0):
-    """A smooth colored picture with edges, uint8 RGB."""
+    """A smooth colored image with edges, uint8 RGB."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     rng = np.random.default_rng(seed)
     a, b, c = rng.uniform(4, 12, 3)
@@ -30,7 +30,7 @@ def flicker(sources, drawings, steady=None):
     return meter.flicker
 
 
-def test_still_pictures_do_not_flicker():
+def test_still_images_do_not_flicker():
     still = [scene()] * 3
     assert flicker(still, still).source == flicker(still, still).drawn == 0
     assert flicker(still, still).ratio == 0

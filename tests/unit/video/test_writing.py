@@ -1,4 +1,4 @@
-"""Clips: what is written is read back, and nothing half-written stays."""
+"""Videos: what is written is read back, and nothing half-written stays."""
 
 import av
 import pytest
@@ -48,13 +48,13 @@ def test_a_film_has_its_frames_in_order_at_their_rate(tmp_path):
         ([*frames(), *frames((32, 32))], "clip.mp4", 24, r"frame 5 is \(32, 32\)"),
     ],
 )
-def test_what_is_no_clip_is_refused_and_leaves_nothing(tmp_path, pictures, name, fps, words):
+def test_what_is_no_video_is_refused_and_leaves_nothing(tmp_path, pictures, name, fps, words):
     with pytest.raises(ValueError, match=words):
         write_video(pictures, tmp_path / name, fps)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_broken_clip_leaves_the_old_one(tmp_path):
+def test_a_broken_video_leaves_the_old_one(tmp_path):
     path = write_video(frames(), tmp_path / "clip.gif")
     before = path.read_bytes()
 

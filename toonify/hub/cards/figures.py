@@ -27,7 +27,7 @@ def list_results(report: dict) -> list[EvalResult]:
 
     if "models" in figures:
         task, source = "unconditional-image-generation", read_option("--data")
-        count = f"{figures['samples']:,} pictures"
+        count = f"{figures['samples']:,} images"
         first = next(iter(figures["models"].values()))
         found = {key: value for key, value in first.items() if is_distance(key)}
     else:
@@ -82,11 +82,7 @@ def photo_block(report: dict) -> str:
     figures = report["figures"]
     lines = [
         f"Measured on {report['date']} on {figures['photos']} photos"
-        + (
-            f" and {figures['style_pictures']} style pictures"
-            if "style_pictures" in figures
-            else ""
-        )
+        + (f" and {figures['style_pictures']} style images" if "style_pictures" in figures else "")
         + f": `{report['command']}`",
         "",
         "| portraits | |" if "scenes" in figures else "| | |",
@@ -181,7 +177,7 @@ def format_cells(report: dict) -> tuple[list[str], dict[str, list[str]]]:
         kind, _, extractor = key.partition("_")
         title = TITLES.get(kind, kind)
         titles.append(f"{title} ({extractor})" if several else title)
-    rows = {**report["models"], "real pictures": report["floor"]}
+    rows = {**report["models"], "real images": report["floor"]}
     return titles, {name: [f"{figures[key]:.4g}" for key in keys] for name, figures in rows.items()}
 
 

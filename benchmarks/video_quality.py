@@ -1,8 +1,9 @@
-"""Frames a second of a clip beside a loop that draws frame by frame in eager float32, in one run.
+"""Frames a second of a video beside a loop that draws frame by frame in eager float32, in one run.
 
-    python -m benchmarks.clip [--quality best] [--seconds 30] [--source CLIP] [--eager-frames 4]
+    python -m benchmarks.video_quality [--quality best] [--seconds 30] [--source VIDEO]
+        [--eager-frames 4]
 
-Without `--source` a 720p clip is made: a slow pan over a photo with sensor noise, and a tone. The
+Without `--source` a 720p video is made: a slow pan over a photo with sensor noise, and a tone. The
 loop decodes, draws with the whole network in eager PyTorch, and encodes, on as many threads, at the
 size that the style draws at. The report also has the flicker before and after stabilization,
 whether times and sound are those of the source, and how memory grows.
@@ -31,15 +32,15 @@ PHOTO = Path(__file__).parents[1] / "hub_cards" / "faces" / "astronaut.jpg"
 SIZE, RATE, NOISE = (1280, 720), Fraction(30000, 1001), 5.0
 
 
-def make_clip(path: Path, seconds: float) -> None:
+def make_video(path: Path, seconds: float) -> None:
     """A slow pan over a photo, with noise and sound, as a camera would compress it."""
     width, height = SIZE
     photo = np.asarray(Image.open(PHOTO).convert("RGB").resize((1600, 1600)))
     random = np.random.default_rng(0)
-    with av.open(str(path), "w") as clip:
-        film = clip.add_stream("libx264", rate=RATE, options={"crf": "20"})
+    with av.open(str(path), "w") as video:
+        film = video.add_stream("libx264", rate=RATE, options={"crf": "20"})
         film.width, film.height, film.pix_fmt = width, height, "yuv420p"
-        voice = clip.add_stream("aac", rate=48000, layout="mono")
+        voice = video.add_stream("aac", rate=48000, layout="mono")
         count = round(seconds * RATE)
         for number in range(count):
             there = 100 * (1 - np.cos(number / 150))
@@ -48,15 +49,15 @@ def make_clip(path: Path, seconds: float) -> None:
             seen += random.normal(0, NOISE, seen.shape)
             frame = av.VideoFrame.from_ndarray(np.clip(seen, 0, 255).astype(np.uint8), "rgb24")
             frame.pts, frame.time_base = number, 1 / RATE
-            clip.mux(film.encode(frame))
+            video.mux(film.encode(frame))
             for block in range(number * 1602 // 1024, (number + 1) * 1602 // 1024):
                 tone = (8000 * np.sin(np.arange(block * 1024, block * 1024 + 1024) / 15))[None]
                 sound = av.AudioFrame.from_ndarray(tone.astype(np.int16), "s16", layout="mono")
                 sound.sample_rate, sound.pts = 48000, block * 1024
                 sound.time_base = Fraction(1, 48000)
-                clip.mux(voice.encode(sound))
-        clip.mux(film.encode())
-        clip.mux(voice.encode())
+                video.mux(voice.encode(sound))
+        video.mux(film.encode())
+        video.mux(voice.encode())
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,12 @@ def clocks() -> tuple[float, float]:
 def eager_loop(source: Path, target: Path, short_side: int | None, frames: int) -> Spent:
     """What the eager loop takes; its first frame is not counted."""
     network = load_generator(hub.resolve_model(hub.DEFAULT_STYLE)).eval()
-    with av.open(str(source)) as clip, av.open(str(target), "w") as out, torch.inference_mode():
-        film = out.add_stream("libx264", rate=clip.streams.video[0].average_rate)
-        pictures = clip.streams.video[0]
+    with av.open(str(source)) as video, av.open(str(target), "w") as out, torch.inference_mode():
+        film = out.add_stream("libx264", rate=video.streams.video[0].average_rate)
+        pictures = video.streams.video[0]
         film.width, film.height, film.pix_fmt = pictures.width, pictures.height, "yuv420p"
         begun, done = (), -1
-        for _, frame in zip(range(frames + 1), clip.decode(video=0), strict=False):
+        for _, frame in zip(range(frames + 1), video.decode(video=0), strict=False):
             photo = frame.to_image()
             scale = short_side / min(photo.size) if short_side else 1.0
             small = photo.resize([round(side * scale) // 8 * 8 for side in photo.size])
@@ -99,10 +100,10 @@ def eager_loop(source: Path, target: Path, short_side: int | None, frames: int) 
 
 def packets(path: Path, kind: str) -> list[tuple]:
     """When the packets of a stream are shown, and the bytes of those of sound."""
-    with av.open(str(path)) as clip:
+    with av.open(str(path)) as video:
         return sorted(
             (p.pts * p.time_base, p.duration * p.time_base, bytes(p) if kind == "audio" else b"")
-            for p in clip.demux(getattr(clip.streams, kind))
+            for p in video.demux(getattr(video.streams, kind))
             if p.pts is not None
         )
 
@@ -120,13 +121,13 @@ def main() -> None:
     parser.add_argument("--eager-frames", type=int, default=4)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--quality", default="best", choices=hub.QUALITIES)
-    parser.add_argument("--full-size", action="store_true", help="a loop at the clip's size too")
+    parser.add_argument("--full-size", action="store_true", help="a loop at the video's size too")
     parser.add_argument("--draw-all", action="store_true", help="without stabilizing")
     options = parser.parse_args()
     source, target = options.source, options.work / "benchmark-drawn.mp4"
     if source is None:
-        source = options.work / "benchmark-clip.mp4"
-        make_clip(source, options.seconds)
+        source = options.work / "benchmark-video.mp4"
+        make_video(source, options.seconds)
     pipeline = AnimeGANPipeline.from_pretrained(device="cpu", quality=options.quality)
     pipeline.draw(Image.new("RGB", SIZE), 0.5)  # warms up
 
@@ -135,8 +136,8 @@ def main() -> None:
         return draw_video(pipeline, source, target, chosen, overwrite=True, resume=False, **more)
 
     memory, begun = [], clocks()
-    clip = draw(progress=lambda progress: memory.append(resident()))
-    spent = Spent.since(begun, clip.frames)
+    video = draw(progress=lambda progress: memory.append(resident()))
+    spent = Spent.since(begun, video.frames)
     loops = {"same size": int(pipeline.style.short_side) or None}
     loops |= {"full size": None} if options.full_size else {}
     eager = {
@@ -147,8 +148,8 @@ def main() -> None:
     measured = draw(measure=True)
     third = len(memory) // 3
     found = {
-        "frames": clip.frames,
-        "drawn": clip.drawn,
+        "frames": video.frames,
+        "drawn": video.drawn,
         "quality": options.quality,
         "Toonify": asdict(spent),
         "eager": {name: asdict(found) for name, found in eager.items()},
