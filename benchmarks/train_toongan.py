@@ -25,7 +25,7 @@ PRESET = TOONGAN_PRESETS["laptop"]
 
 
 def train_baseline(batch: int, steps: int, resolution: int) -> float:
-    """Seconds a step of the game, written as most people would; fp32."""
+    """Seconds per adversarial step of a plain implementation in fp32."""
     torch.manual_seed(0)
     toongan.modulated_conv2d = partial(stylegan2.modulated_conv2d, grouped=True)
     s = PRESET

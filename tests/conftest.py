@@ -135,8 +135,11 @@ def toy_faces(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("faces")
     network.save_pretrained(folder)
     (folder / "style.json").write_text(json.dumps({"title": "Toy faces", "family": "toongan"}))
-    about = {name: json.dumps({"rows": rows, "label": name.title()}) for name, rows in ROWS.items()}
-    vectors = {name: torch.randn(8) for name in ROWS}
+    about = {
+        name: json.dumps({"layers": layers, "label": name.title()})
+        for name, layers in LAYERS.items()
+    }
+    vectors = {name: torch.randn(8) for name in LAYERS}
     save_file(vectors, folder / "directions.safetensors", about)
     return folder
 
@@ -161,7 +164,7 @@ def choosing_faces(tmp_path_factory) -> Path:
 
 
 CHOICES = {"mouth": ["laugh", "sad", "wideOpen"], "hair_color": ["#2c1b18", "#d6b370"]}
-ROWS = {"smile": [0, 9], "glasses": [2, 4]}  # of w+ that the toy's directions move
+LAYERS = {"smile": [0, 9], "glasses": [2, 4]}  # of w+ that the toy's directions move
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_public_networks_draw_and_are_neither_mixed_nor_moved(faces, tmp_path, u
 
 
 @pytest.mark.parametrize(
-    "raised, told",
+    "raised, reported",
     [
         (ConnectionError("style='a/b': the Hub does not answer"), "the Hub does not answer"),
         (OSError(28, "No space left on device", "g.png"), "g.png: No space left on device"),
@@ -152,11 +152,11 @@ def test_public_networks_draw_and_are_neither_mixed_nor_moved(faces, tmp_path, u
         (MemoryError(), "out of memory"),
     ],
 )
-def test_failures_of_new_faces_are_reported(faces, monkeypatch, capsys, raised, told):
+def test_failures_of_new_faces_are_reported(faces, monkeypatch, capsys, raised, reported):
     def fail(*_, **__):
         raise raised
 
     monkeypatch.setattr(toongan.ToonGANPipeline, "__call__", fail)
     assert generate("-o", "g.png", *faces) == 1
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err
     assert files(".") == []

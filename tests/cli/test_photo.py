@@ -184,7 +184,7 @@ def test_half_a_launch_is_a_usage_error(folder, unopened, monkeypatch, usage):
     assert "WORLD_SIZE is set and RANK is not" in usage("photo", "photos", "-o", "toons")
 
 
-# What people are told --------------------------------------------------------------------------
+# Messages ---------------------------------------------------------------------------------------
 
 
 def test_one_broken_photo_does_not_stop_the_rest(folder, inverter, capsys):
@@ -206,7 +206,7 @@ def test_disk_that_refuses_is_told_for_each(folder, inverter, capsys):
     assert files("toons") == ["a.jpg", "b.png", "deep"]
 
 
-def test_network_out_of_memory_is_told_for_each(folder, inverter, monkeypatch, capsys):
+def test_network_out_of_memory_is_reported_for_each(folder, inverter, monkeypatch, capsys):
     def fail(self, photo, **options):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory\nstack...")
 
@@ -442,19 +442,21 @@ def test_odd_inputs_each_give_a_drawing_or_a_reason(tmp_path, toy_style):
     command = process("photo", *paths, "-o", tmp_path / "toons", "--style", toy_style)
     out, err = command.communicate(timeout=300)
     assert "Traceback" not in err
-    told = dict(line.removeprefix("failed: ").split(": ", 1) for line in err.splitlines() if line)
+    failures = dict(
+        line.removeprefix("failed: ").split(": ", 1) for line in err.splitlines() if line
+    )
     assert command.returncode == 1
     drawn = {path.name for path in (tmp_path / "toons").iterdir()}
     for name, (path, expected) in inputs.items():
         if expected == "refused":
-            assert len(told.pop(str(path))) > 15, name
+            assert len(failures.pop(str(path))) > 15, name
             continue
-        assert str(path) not in told, told.get(str(path))
+        assert str(path) not in failures, failures.get(str(path))
         stem = path.stem
         results = [n for n in drawn if Path(n).stem == stem or n.startswith(f"{stem}-")]
         size = images.load(path).size
         assert size in {Image.open(tmp_path / "toons" / n).size for n in results}, name
-    assert told == {}
+    assert failures == {}
     assert len(drawn) == sum(expected == "ok" for _, expected in inputs.values())
     assert out.endswith("failed\n")
 

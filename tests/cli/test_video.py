@@ -1,4 +1,4 @@
-"""`python -m toonify video`: what is drawn, what is left alone, and what people are told."""
+"""`python -m toonify video`: what is drawn, what is left alone, and the messages."""
 
 import subprocess
 import sys
@@ -99,7 +99,7 @@ def test_a_wrong_style_is_a_usage_error(tmp_path, clip, usage):
 
 
 @pytest.mark.parametrize(
-    "raised, status, told",
+    "raised, status, reported",
     [
         (MemoryError(), 1, "out of memory"),
         (RuntimeError("no room\nat all"), 1, "python -m toonify: no room\n"),
@@ -107,13 +107,13 @@ def test_a_wrong_style_is_a_usage_error(tmp_path, clip, usage):
         (KeyboardInterrupt(), 130, "the same command continues from here"),
     ],
 )
-def test_failures_are_told(tmp_path, monkeypatch, clip, toy, capsys, raised, status, told):
+def test_failures_are_reported(tmp_path, monkeypatch, clip, toy, capsys, raised, status, reported):
     def fail(*_, **__):
         raise raised
 
     monkeypatch.setattr(video, "draw_video", fail)
     assert run(clip, tmp_path / "out.mp4") == status
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err
 
 
 def test_a_wrong_path_is_told_before_torch_is_loaded(tmp_path):

@@ -49,7 +49,7 @@ def faces(cache, toys):
 
 @pytest.fixture
 def messages(monkeypatch):
-    """What visitors are told in passing: [(kind, text)]."""
+    """Messages shown to visitors: [(kind, text)]."""
     said = []
     monkeypatch.setattr(gr, "Info", lambda text: said.append(("info", text)))
     monkeypatch.setattr(gr, "Warning", lambda text: said.append(("warning", text)))
@@ -415,7 +415,7 @@ def test_somebody_who_does_not_exist_comes_back_by_number(faces, toys):
 
 def test_directions_are_read_without_torch(tmp_path, monkeypatch):
     assert hub.directions(tmp_path) == {}
-    about = {"smile": json.dumps({"rows": [0, 3], "label": "Smile"})}
+    about = {"smile": json.dumps({"layers": [0, 3], "label": "Smile"})}
     header = {
         "__metadata__": about,
         "smile": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]},

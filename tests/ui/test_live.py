@@ -292,10 +292,10 @@ class Camera:
         """Collects the drawings' widths, and whatever ends the event."""
         with self.http.stream("GET", f"/queue/data?session_hash={self.session}") as answer:
             for line in answer.iter_lines():
-                told = json.loads(line.removeprefix("data: ")) if line else {}
-                if told.get("msg") in ("process_streaming", "process_completed"):
-                    output = told["output"]
-                    done = told["msg"] == "process_completed"
+                event = json.loads(line.removeprefix("data: ")) if line else {}
+                if event.get("msg") in ("process_streaming", "process_completed"):
+                    output = event["output"]
+                    done = event["msg"] == "process_completed"
                     drawing = (output.get("data") or [None])[0]
                     if drawing and not done:
                         self.drawn.append(picture(drawing["url"]).width)

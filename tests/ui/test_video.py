@@ -49,7 +49,7 @@ def gate(monkeypatch):
 
 @pytest.fixture
 def heard(monkeypatch):
-    """What visitors are told of the progress: [(fraction, text)]."""
+    """The progress shown to visitors: [(fraction, text)]."""
     said = []
     monkeypatch.setattr(inputs, "track_progress", lambda: lambda *progress: said.append(progress))
     return said
@@ -127,8 +127,8 @@ def test_a_video_that_does_not_say_how_long_it_is_is_stopped_there(handlers, toy
 
 
 def test_stop_ends_the_work_and_leaves_nothing(handlers, toys, me, cache, gate, monkeypatch):
-    told = []
-    monkeypatch.setattr(gr, "Info", told.append)
+    reported = []
+    monkeypatch.setattr(gr, "Info", reported.append)
     thread, answers = in_background(handlers.show, me, *WANTED, asking("a"))
     assert gate.reached.wait(30)
     assert handlers.begin().visible
@@ -136,7 +136,7 @@ def test_stop_ends_the_work_and_leaves_nothing(handlers, toys, me, cache, gate, 
     assert not handlers.stop(asking("a")).interactive
     gate.opened.set()
     thread.join(30)
-    assert answers == [handlers.clear()] and "Nothing was saved" in told[0]
+    assert answers == [handlers.clear()] and "Nothing was saved" in reported[0]
     assert len(toys.made["toy"].drawn) < 10
     assert not kept(cache) and handlers.jobs == {}
 

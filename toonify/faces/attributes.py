@@ -14,7 +14,7 @@ tell:
     smile        68 / 72  94 %     smiles 45 of 46, none 19 of 22
 
 Which readings to leave out was settled after a look at both halves, so expect a little less of new
-portraits. A beard is not read: of those said to wear one, every second did not.
+portraits. Beards are not read: half of the detections were wrong.
 """
 
 import math

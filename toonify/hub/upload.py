@@ -314,8 +314,8 @@ class Push:
             if status in (401, 402, 403):
                 raise permission_error(status, self.repo_id) from error
             if status not in (408, 429) and status < 500:
-                said = error.server_message or f"HTTP {status}"
-                raise ValueError(f"{self.url}: the Hub rejected the commit: {said}") from error
+                reason = error.server_message or f"HTTP {status}"
+                raise ValueError(f"{self.url}: the Hub rejected the commit: {reason}") from error
             fault = f"the Hub answered HTTP {status}"
         elif isinstance(error, httpx2.TransportError):
             fault = f"the Hub does not answer ({type(error).__name__})"

@@ -66,26 +66,26 @@ def save_latent(path: str | Path, w: torch.Tensor, model: str) -> None:
 
 
 def load_latent(
-    source: str | Path | bytes, rows: int, dimensions: int, model: str | None = None
+    source: str | Path | bytes, num_ws: int, dimensions: int, model: str | None = None
 ) -> torch.Tensor:
     """Reads one latent. Sizes, names and types are checked first, as the file can be hostile.
 
     Args:
         source: path or bytes of a `.safetensors` file or of an older `.npz`. Its tensor `w` may be
             (D,), (1, D), (L, D) or (1, L, D), of any float type.
-        rows: L, the layers of w+.
+        num_ws: L, the number of layers of w+.
         dimensions: D.
         model: name of the model that the latent must belong to, if the file names one.
 
     Returns:
-        w+ (1, rows, dimensions) in float32.
+        w+ (1, num_ws, dimensions) in float32.
 
     Raises:
         ValueError: the file is damaged, holds something else, or belongs to another model.
     """
     at = "latent" if isinstance(source, bytes) else f"latent={str(source)!r}"
     content = _read(source, at)
-    shapes = [(dimensions,), (1, dimensions), (rows, dimensions), (1, rows, dimensions)]
+    shapes = [(dimensions,), (1, dimensions), (num_ws, dimensions), (1, num_ws, dimensions)]
     zipped = content.startswith(b"PK") or at.endswith(f"{OLD_SUFFIX}'")
     w, owner = (_read_npz if zipped else _read_safetensors)(content, at, shapes)
     if model is not None and owner is not None and owner != model:
@@ -94,7 +94,7 @@ def load_latent(
         raise ValueError(f"{at}: w holds values that are not finite numbers")
     if w.abs().max() > _MAX_VALUE:
         raise ValueError(f"{at}: w holds {w.abs().max():.3g}; expected at most {_MAX_VALUE:g}")
-    return w.float().reshape(1, -1, dimensions).expand(1, rows, dimensions).clone()
+    return w.float().reshape(1, -1, dimensions).expand(1, num_ws, dimensions).clone()
 
 
 def latent_path(folder: str | Path, name: str) -> Path:
@@ -108,7 +108,7 @@ def load_directions(file: str | Path) -> dict[str, Direction]:
 
     Args:
         file: safetensors with a tensor (D,) for each direction, and metadata for its name, as JSON:
-            {"rows": [first, last], "label": "..."}.
+            {"layers": [first, last], "label": "..."}; older files have "rows" for "layers".
 
     Returns:
         Name -> direction.

@@ -1,9 +1,9 @@
 """Photo of a face -> w+ of a generator, in one pass; its frozen first half is a perceptual network.
 
 After pSp (Richardson et al., "Encoding in style", CVPR 2021): features of several sizes, and one
-offset from the mean face a row of w+. The backbone is MobileNet V2 (Sandler et al., CVPR 2018),
-whose first stages keep their ImageNet weights, so that they can compare images too. Faces are
-aligned, so much of w is linear in what these stages see, place by place: `regression` starts as
+offset from the mean face for each layer of w+. The backbone is MobileNet V2 (Sandler et al., CVPR
+2018), whose first stages keep their ImageNet weights, so that they can compare images too. Faces
+are aligned, so much of w is linear in what these stages see, place by place: `regression` starts as
 that, in low rank, and a convolutional path adds the rest.
 """
 

@@ -33,7 +33,7 @@ def side_of(layer: str) -> int:
 
 
 def layers_between(network: Generator, low: int, high: int | None = None) -> tuple[int, int]:
-    """The first and the last row of w+ that steer features of `low` to `high` px.
+    """The first and the last layer of w+ that steer features of `low` to `high` px.
 
     A `high` of None is no limit, and nor is one beyond the network's size. ValueError for a `low`
     that no layer has.

@@ -102,7 +102,7 @@ class SeparableConv(nn.Module):
 class Block(nn.Module):
     """Doubles the side by an inverse Haar transform, then two separable convolutions."""
 
-    rows = 3  # of w+
+    layers = 3  # of w+
 
     def __init__(self, inputs: int, outputs: int, resolution: int, w_dim: int):
         super().__init__()
@@ -132,7 +132,7 @@ class ImageHead(nn.Module):
 class Synthesis(nn.Module):
     """w+ (N, num_ws, w_dim) -> images (N, 3, R, R), about [-1, 1], not clipped.
 
-    The rows of w+: one for the start, three a block (up, conv0, conv1), the last for the image
+    The layers of w+: one for the start, three a block (up, conv0, conv1), the last for the image
     head. R is the full resolution or that of one of the `heads`, which stop early and cost less.
     """
 
@@ -150,13 +150,13 @@ class Synthesis(nn.Module):
         self.num_ws = 3 * len(self.blocks) + 2
 
     def first_layer(self, side: int) -> int:
-        """The first row of w+ that steers features of `side` px; ValueError for another size."""
+        """The first layer of w+ that steers features of `side` px; ValueError for another size."""
         if side not in (4, *self.blocks):
             raise ValueError(f"side={side}: expected one of {(4, *self.blocks)}")
         return 0 if side == 4 else 3 * self.blocks.index(side) + 1
 
     def free_layers(self, side: int) -> int:
-        """How many rows of w+ an image of `side` px tells apart; of those after, it reads one.
+        """The number of layers of w+ with effects of their own on an image of `side` px.
 
         ValueError for a size of which there are no features.
         """
@@ -192,17 +192,17 @@ class Synthesis(nn.Module):
         x = self.start(ws[:, 0], noise)
         fine = []
         for i, block in enumerate(self.blocks):
-            rows = ws[:, 3 * i + 1 : 3 * i + 4]
+            layers = ws[:, 3 * i + 1 : 3 * i + 4]
             if block <= coarse:
-                x = getattr(self, f"b{block}")(x, rows, noise)
+                x = getattr(self, f"b{block}")(x, layers, noise)
             else:
-                fine.append((block, rows))
+                fine.append((block, layers))
         # What lies over the window's border reaches 12 px in; two features are 16 px.
         a, b = max(0, top // 8 - 2), max(0, left // 8 - 2)
         x = x[..., a : (top + side) // 8 + 2, b : (left + side) // 8 + 2]
-        for block, rows in fine:
+        for block, layers in fine:
             scale = block // coarse
-            x = getattr(self, f"b{block}")(x, rows, noise, a * scale, b * scale)
+            x = getattr(self, f"b{block}")(x, layers, noise, a * scale, b * scale)
         image = getattr(self, f"rgb{self.resolution}")(x, ws[:, -1])
         row, column = top - 8 * a, left - 8 * b
         return image[..., row : row + side, column : column + side]

@@ -188,7 +188,7 @@ class ToRGB(nn.Module):
 
 
 class Start(nn.Module):
-    """Two rows of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and image (N, 3, 4, 4)."""
+    """Two layers of w+ (N, 2, w_dim) -> features (N, C, 4, 4) and image (N, 3, 4, 4)."""
 
     def __init__(self, channels, w_dim, limit=None):
         super().__init__()
@@ -203,7 +203,7 @@ class Start(nn.Module):
 
 
 class Block(nn.Module):
-    """Features, image and three rows of w+ -> features and image twice as large."""
+    """Features, image and three layers of w+ -> features and image twice as large."""
 
     def __init__(self, inputs, outputs, resolution, w_dim, limit=None):
         super().__init__()
@@ -220,10 +220,10 @@ class Block(nn.Module):
 class Synthesis(nn.Module):
     """w+ (N, num_ws, w_dim) -> images (N, 3, R, R), about [-1, 1], not clipped.
 
-    The rows of w+: one for each convolution and one for the last image head; every other head
-    reads the row of the convolution after it. Drawn at one of the `heads`, smaller than R, it stops
-    early: the image so far is about the full one, made smaller. Runs in autocast's type if that
-    is on, else in the parameters'; styles and the image are at least float32.
+    The layers of w+: one for each convolution and one for the last image head; every other head
+    reads the layer of the convolution after it. Drawn at one of the `heads`, smaller than R, it
+    stops early: the image so far is about the full one, made smaller. Runs in autocast's type if
+    that is on, else in the parameters'; styles and the image are at least float32.
     """
 
     def __init__(self, resolution, w_dim, channel_base, channel_max, limit=None):
@@ -239,13 +239,13 @@ class Synthesis(nn.Module):
             inputs = outputs
 
     def first_layer(self, side: int) -> int:
-        """The first row of w+ that steers features of `side` px; ValueError for another size."""
+        """The first layer of w+ that steers features of `side` px; ValueError for another size."""
         if side not in (4, *self.sizes):
             raise ValueError(f"side={side}: expected one of {(4, *self.sizes)}")
         return 0 if side == 4 else 2 * self.sizes.index(side) + 1
 
     def free_layers(self, side: int) -> int:
-        """How many rows of w+ an image of `side` px tells apart; of those after, it reads one.
+        """The number of layers of w+ with effects of their own on an image of `side` px.
 
         ValueError for a size that it cannot draw.
         """
@@ -268,8 +268,8 @@ class Synthesis(nn.Module):
             for i, side in enumerate(self.sizes):
                 if side > drawn:
                     break
-                rows = ws[:, 2 * i + 1 : 2 * i + 4]
-                x, image = getattr(self, f"b{side}")(x, image, rows, noise)
+                layers = ws[:, 2 * i + 1 : 2 * i + 4]
+                x, image = getattr(self, f"b{side}")(x, image, layers, noise)
         return image
 
 
@@ -278,7 +278,7 @@ class StyleGAN2Generator(Network):
 
     R is 32, 64, ... 1024. Features at r pixels have min(channel_base / r, channel_max) channels:
     the paper's networks have a `channel_base` of 32768, smaller ones 16384. `conv_clamp`, 256 in
-    networks trained in half precision, bounds the features. Mixing styles means mixing rows of w+
+    networks trained in half precision, bounds the features. Mixing styles means mixing layers of w+
     (N, num_ws, w_dim) and calling `synthesis`.
     """
 
@@ -306,12 +306,12 @@ class StyleGAN2Generator(Network):
     def forward(self, z, truncation: float = 1.0, cutoff: int | None = None, noise: str = "const"):
         """Images of noise z; `truncation` 1 keeps w, 0 gives the mean face.
 
-        Only the first `cutoff` rows of w+ are truncated, None: all of them.
+        Only the first `cutoff` layers of w+ are truncated, None: all of them.
         """
-        rows = self.num_ws if cutoff is None else cutoff
-        if not 0 <= rows <= self.num_ws:
+        layers = self.num_ws if cutoff is None else cutoff
+        if not 0 <= layers <= self.num_ws:
             raise ValueError(f"cutoff={cutoff}: expected 0 to {self.num_ws}")
         w = self.mapping(z)
         near = self.mapping.w_avg.to(w.dtype).lerp(w, truncation)
-        ws = torch.stack([near] * rows + [w] * (self.num_ws - rows), 1)
+        ws = torch.stack([near] * layers + [w] * (self.num_ws - layers), 1)
         return self.synthesis(ws, noise=noise)

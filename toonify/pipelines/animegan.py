@@ -23,8 +23,8 @@ from toonify.pipelines.options import DrawOptions
 
 MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of memory
 FINE_SCALE = 1 / 3  # a photo drawn smaller than this has detail for faces of their own
-# Of height and width, and px a side: those of the lite generator on single pixels, which are right
-# for the full one too; a network that works on patches takes so many times as many.
+# Of height and width, and px a side: those of the fast generator on single pixels also suit the
+# full one; a network that works on patches takes that many times more.
 MULTIPLE, MIN_SIDE = 8, 32
 NETWORK_CODE = Path(__file__).parents[1] / "models" / "animegan.py"
 
@@ -228,7 +228,7 @@ class AnimeGANPipeline(SavingMixin):
 
 
 class Clock:
-    """Times the steps of one photo and tells `progress` when each begins."""
+    """Times the steps of one photo and reports to `progress` when each begins."""
 
     def __init__(self, progress: Callable[[float, str], None] | None):
         self.seconds: dict[str, float] = {}

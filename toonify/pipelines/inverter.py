@@ -47,9 +47,9 @@ class Inverter:
             return
         from toonify.models import Encoder
 
-        _, said = hub.read_config(self.folder / hub.CONFIG, {"encoder": Encoder})
+        _, config = hub.read_config(self.folder / hub.CONFIG, {"encoder": Encoder})
         try:
-            inversion.check_encoder(said, base)
+            inversion.check_encoder(config, base)
         except ValueError as error:
             raise ValueError(f"encoder={str(self.folder)!r}: {error}") from error
 

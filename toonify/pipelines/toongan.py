@@ -22,7 +22,7 @@ from toonify.video import write_video
 BATCH = 32  # faces drawn at once, in about 200 MB at 128 px
 MAX_SEED = 2**62
 MAX_FACES = 4096  # in one call
-Z = 0  # what tells the noise of a face from other numbers drawn of its seed
+Z = 0  # separates the noise of a face from other random numbers of its seed
 SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 MATCH_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
 MATCH_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain

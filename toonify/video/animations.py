@@ -105,18 +105,18 @@ class Animation:
 
 def length(image: Image.Image) -> Fraction:
     """Milliseconds for which the frame that an image stands at is shown."""
-    said = Fraction(image.info.get("duration") or 0).limit_denominator(65535)
-    if (image.format == "GIF" and said <= 10) or said <= 0:
+    delay = Fraction(image.info.get("duration") or 0).limit_denominator(65535)
+    if (image.format == "GIF" and delay <= 10) or delay <= 0:
         return Fraction(_DEFAULT_MS)
-    return said
+    return delay
 
 
 def plays_of(image: Image.Image) -> int:
     """How often an animation is shown, 0 for ever."""
-    said = image.info.get("loop")
+    loops = image.info.get("loop")
     if image.format == "GIF":  # which counts repetitions, and says nothing for a single show
-        return 1 if said is None else said + 1 if said else 0
-    return said or 0
+        return 1 if loops is None else loops + 1 if loops else 0
+    return loops or 0
 
 
 class AnimationWriter:

@@ -180,8 +180,8 @@ class Film:
         """
         if self._end is not None and self._end > at:
             return self._end - at
-        said = (picture.duration or 0) * self._base.numerator if self._end is None else 0
-        return said or max(1, round(1 / self.about.rate / self.about.time_base))
+        duration = (picture.duration or 0) * self._base.numerator if self._end is None else 0
+        return duration or max(1, round(1 / self.about.rate / self.about.time_base))
 
     def _pixels(self, picture) -> np.ndarray:
         pixels = to_pixels(picture, self._scaler, self._stored, self.colors)

@@ -70,7 +70,7 @@ def usable(streams) -> list:
 
 
 def holds(suffix: str, stream) -> bool:
-    """Whether a file with this suffix takes the stream's packets as they are: its header tells."""
+    """Whether a file with this suffix takes the stream's packets as they are, by a trial."""
     try:
         with av.open(io.BytesIO(), "w", format=FILMS[suffix][0]) as trial:
             trial.add_stream_from_template(stream)

@@ -238,7 +238,7 @@ class SegmentWriter:
 
     def _mux(self, packets) -> None:
         for packet in packets:
-            # Encoders pass no length on; of the last frame nothing else tells it.
+            # Encoders drop the duration, and the last frame's is not known otherwise.
             at = round(packet.pts * packet.time_base / self._unit)
             packet.duration = round(self._lengths.pop(at) * self._unit / packet.time_base)
             self.container.mux(packet)

@@ -73,8 +73,8 @@ class Picture:
         try:
             return images.load(self.read(images.MAX_BYTES + 1), alpha=alpha)
         except images.ImageError as error:
-            said = str(error).removeprefix("The file")
-            raise images.ImageError(self.name + said if said != str(error) else said) from error
+            fault = str(error).removeprefix("The file")
+            raise images.ImageError(self.name + fault if fault != str(error) else fault) from error
 
     def read(self, limit: int = -1) -> bytes:
         """Up to `limit` bytes of its file (all, if negative), so that `images.load` takes it."""

@@ -233,8 +233,8 @@ def _write_settings(folder: Path, settings: dict, count: int) -> None:
     before = json.loads(json.dumps(known.get("settings", settings)).replace("colours", "colors"))
     if before != settings:
         other = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
-        said = ", ".join(f"{name} {before.get(name)}" for name in other)
-        raise ValueError(f"{folder}: made with other settings ({said[:300]}); take another folder")
+        old = ", ".join(f"{name} {before.get(name)}" for name in other)
+        raise ValueError(f"{folder}: made with other settings ({old[:300]}); take another folder")
     if known.get("count", 0) > count:
         raise ValueError(
             f"--count {count}: {folder} is a set of {known['count']} images; expected as many or "
@@ -264,7 +264,7 @@ def _run_in_processes(task: Callable, items: list, processes: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the one that started it is killed, which nothing else tells it."""
+    """Ends this process when the one that started it was killed."""
 
     def wait() -> None:
         multiprocessing.parent_process().join()
@@ -280,9 +280,9 @@ def _license_text(licenses: dict[str, dict[str, str]]) -> str:
         "The images are made of the parts of the styles below, put together by chance, colored",
         "and cropped. Where a license asks for credit, it goes with the images.",
     ]
-    for style, said in licenses.items():
+    for style, terms in licenses.items():
         lines += ["", f"## {style}", ""]
-        lines += [f"- {name}: {' '.join(text.split())}" for name, text in said.items()]
+        lines += [f"- {name}: {' '.join(text.split())}" for name, text in terms.items()]
     return "\n".join(lines) + "\n"
 
 

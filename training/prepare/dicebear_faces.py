@@ -170,8 +170,8 @@ def license_of(style: str) -> dict[str, str]:
     parts = {name: meta.get(key, {}) for name, key in keys.items()}
     found = {"title": parts["source"].get("name", style)}
     for name, part in parts.items():
-        said = [part[key] for key in ("name", "url") if part.get(key)]
-        found[name] = ", ".join(said) or "not stated"
+        stated = [part[key] for key in ("name", "url") if part.get(key)]
+        found[name] = ", ".join(stated) or "not stated"
     return found
 
 

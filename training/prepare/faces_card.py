@@ -28,7 +28,7 @@ def card(
     `settings` are those of data.json, `licenses` what the styles' package states of each, and
     `rows` those of attributes.csv; `any_license` that they were drawn whatever the license.
     """
-    names = {said["license"].partition(", http")[0] for said in licenses.values()}
+    names = {terms["license"].partition(", http")[0] for terms in licenses.values()}
     known = {cards.read_license(name)["license"] for name in names}
     size = next((size for size, end in SIZES if count < end), "1M<n<10M")
     values = {name: set() for row in rows for name in row if name not in ("file", "style", "seed")}

@@ -24,7 +24,7 @@ class Fingerprint:
     bits: difference hash, 64 bits: whether each cell of an 8x9 grid is brighter than its left
         neighbor (Krawetz, "Kind of like that", 2013). Steps smaller than a share of the contrast
         do not count, so that the noise of a plain sky does not matter.
-    thumb: (768,) float32, the 16x16 RGB thumbnail divided by its mean. It tells apart images of
+    thumb: (768,) float32, the 16x16 RGB thumbnail divided by its mean. It distinguishes images of
         one layout, such as two people before the same backdrop.
     """
 

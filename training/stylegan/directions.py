@@ -12,7 +12,7 @@ FILE is safetensors: a tensor (D,) for each name, and metadata that `load_direct
 `--measured FILE.npz` stores the measurements and reuses them. `--sheet FOLDER` draws each direction
 on a few faces.
 
-No simple measurement tells a face's age, so age is learned only with `--judged FILE.npz`, made by a
+No simple measurement gives a face's age, so age is learned only with `--judged FILE.npz`, made by a
 person: `w` (N, D) and `age` (N,), such as -2 for a child to 2 for an old face. Any other trait may
 be judged too. `training/stylegan/judged_age.npz` has 560 faces of the bundled base, judged by one
 person.
@@ -140,10 +140,10 @@ def collect(network: nn.Module, count: int, seed: int) -> tuple[torch.Tensor, di
     """w (N, D) of detected faces, N at most `count`, and measurement -> values (N,)."""
     kept, rows = [], []
     for w in tqdm(sample_w(network, count, seed), desc="measuring faces", unit="face"):
-        said = look(draw(network, latents.expand(w[None], network.num_ws))[0])
-        if said is not None:
+        values = look(draw(network, latents.expand(w[None], network.num_ws))[0])
+        if values is not None:
             kept.append(w)
-            rows.append(said)
+            rows.append(values)
     if len(rows) < 3:
         raise ValueError(f"{len(rows)} faces detected in {count} images; expected a model of faces")
     columns = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
@@ -180,7 +180,7 @@ def learn(
     w: torch.Tensor,
     measured: dict[str, torch.Tensor],
     traits: dict[str, Trait],
-    rows: dict[str, tuple[int, int]],
+    layers: dict[str, tuple[int, int]],
     judged: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> dict[str, latents.Direction]:
     """Learns directions.
@@ -189,7 +189,7 @@ def learn(
         w: samples (N, D).
         measured: measurement -> values (N,).
         traits: the traits by name.
-        rows: first and last layer of w+ that each direction applies to.
+        layers: first and last layer of w+ that each direction applies to.
         judged: trait -> other samples w (M, D) and values (M,), judged by a person.
 
     Returns:
@@ -207,7 +207,7 @@ def learn(
             continue
         others = [normals[other] for other in trait.keep if other in normals]
         vector, scale = latents.fit_direction(*sample, others)
-        directions[name] = latents.Direction(name, trait.label, vector * scale, rows[name])
+        directions[name] = latents.Direction(name, trait.label, vector * scale, layers[name])
     return directions
 
 
@@ -217,10 +217,9 @@ def effect(
     """Mean change of the signal by amount 1 over faces w (N, D), in standard deviations."""
     moved = []
     for face in latents.expand(w, network.num_ws):
+        layers = direction.layers
         ends = [
-            look(
-                draw(network, latents.edit(face[None], direction.vector, amount, direction.rows))[0]
-            )
+            look(draw(network, latents.edit(face[None], direction.vector, amount, layers))[0])
             for amount in (-1.0, 1.0)
         ]
         if None not in ends:
@@ -237,7 +236,7 @@ def scaled(direction: latents.Direction, moved: float) -> latents.Direction:
     if not moved > 0:
         return direction
     vector = direction.vector / min(max(moved, 1 / 1.5), 3.0)
-    return latents.Direction(direction.name, direction.label, vector, direction.rows)
+    return latents.Direction(direction.name, direction.label, vector, direction.layers)
 
 
 def save(directions: Sequence[latents.Direction], file: Path) -> None:
@@ -245,7 +244,7 @@ def save(directions: Sequence[latents.Direction], file: Path) -> None:
     from safetensors.torch import save_file
 
     about = {
-        direction.name: json.dumps({"rows": list(direction.rows), "label": direction.label})
+        direction.name: json.dumps({"layers": list(direction.layers), "label": direction.label})
         for direction in directions
     }
     tensors = {direction.name: direction.vector.half().contiguous() for direction in directions}
@@ -266,7 +265,7 @@ def sheet(
     rows = []
     for face in ws:
         moved = [
-            latents.edit(face[None], direction.vector, float(amount), direction.rows)
+            latents.edit(face[None], direction.vector, float(amount), direction.layers)
             for amount in SHEET_AMOUNTS
         ]
         rows.append([next(iter(draw(one))) for one in moved])
@@ -323,7 +322,7 @@ def make(
     """
     if network.resolution < SIDE:
         raise ValueError(f"model draws {network.resolution} px; expected at least {SIDE}")
-    rows = {name: layers_between(network, *trait.sides) for name, trait in TRAITS.items()}
+    layers = {name: layers_between(network, *trait.sides) for name, trait in TRAITS.items()}
     dimensions = network.config.w_dim
     judged = read_judged(judged_file, dimensions) if judged_file else {}
     if measured_file and measured_file.exists():
@@ -333,7 +332,7 @@ def make(
         w, measured = collect(network, count, seed)
         if measured_file:
             np.savez(measured_file, w=w.numpy(), **{k: v.numpy() for k, v in measured.items()})
-    directions = learn(w, measured, TRAITS, rows, judged)
+    directions = learn(w, measured, TRAITS, layers, judged)
     fresh = sample_w(network, TRIAL_FACES, seed + 1)
     effects = {}
     for name, direction in directions.items():

@@ -78,7 +78,7 @@ class ToonClassifier:
     def moved(self, ws: torch.Tensor, direction: latents.Direction) -> dict[str, float]:
         """Mean change of each trait by amount 1 over faces w+ (n, L, D), in standard deviations."""
         low, high = (
-            self.scores(latents.edit(ws, direction.vector, amount, direction.rows))
+            self.scores(latents.edit(ws, direction.vector, amount, direction.layers))
             for amount in (-1.0, 1.0)
         )
         return {
@@ -207,8 +207,8 @@ def fit(
 def ranges(pipe: ToonGANPipeline) -> list[tuple[int, int]]:
     """All layers of w+, then the coarse and the fine ones of each split."""
     last = pipe.generator.num_ws - 1
-    rows = [pipe.generator.first_layer(side) for side in SPLITS]
-    return [(0, last), *(part for row in rows for part in ((0, row - 1), (row, last)))]
+    firsts = [pipe.generator.first_layer(side) for side in SPLITS]
+    return [(0, last), *(part for first in firsts for part in ((0, first - 1), (first, last)))]
 
 
 def settle(
@@ -216,8 +216,8 @@ def settle(
 ) -> latents.Direction:
     """The direction in the layers that change other traits least, scaled to one deviation."""
     own, tried = direction.name, []
-    for rows in ranges(toons.pipe):
-        part = latents.Direction(own, direction.label, direction.vector, rows)
+    for layers in ranges(toons.pipe):
+        part = latents.Direction(own, direction.label, direction.vector, layers)
         moved = toons.moved(ws, part)
         others = math.hypot(*(size for name, size in moved.items() if name != own))
         tried.append((part, moved[own], others / max(moved[own], 1e-9)))
@@ -334,7 +334,7 @@ def table_of(moved: dict[str, dict[str, float]], found: dict[str, latents.Direct
     ]
     for name, sizes in moved.items():
         cells = "".join(f"{sizes[other]:>{max(wide, 8)}.2f}" for other in moved)
-        first, last = found[name].rows
+        first, last = found[name].layers
         lines.append(f"{name:<{wide}}{cells}  {first} to {last}")
     return lines
 

@@ -212,8 +212,8 @@ def as_text(report: dict) -> str:
     lines = [line("", titles), *(line(name, values) for name, values in rows.items())]
     name = next(iter(report["models"]))
     for other, found in report.get("ratios", {}).items():
-        said = ", ".join(f"{key} {value:.3g}" for key, value in found.items())
-        lines.append(f"{name} over {other}: {said}")
+        ratios = ", ".join(f"{key} {value:.3g}" for key, value in found.items())
+        lines.append(f"{name} over {other}: {ratios}")
     return "\n".join(lines)
 
 

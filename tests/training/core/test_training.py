@@ -86,12 +86,12 @@ def test_a_run_that_is_told_to_stop_saves_at_once_and_goes_on_as_if_it_never_had
     objective.validate = lambda G: pytest.fail("the checkpoint waits for scores")
     learn = objective.generator
 
-    def told(D, drawn, batch, seen):
+    def recording(D, drawn, batch, seen):
         if seen == 8:
             signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
         return learn(D, drawn, batch, seen)
 
-    objective.generator = told
+    objective.generator = recording
     assert trainer.train(objective, chosen).images == 10
     assert checkpoint.checkpoints(tmp_path / "b")[-1].name == f"{10:09d}"
     resumed = run(chosen, resume=True)
@@ -151,8 +151,8 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     for crop in crops[:2]:
         drawn = images.load(pairs / "toy" / "style" / crop.name)
         with torch.no_grad():
-            told = images.to_pil(network(images.to_tensor(images.load(crop))))
-        assert np.abs(np.asarray(drawn, int) - np.asarray(told, int)).mean() < 2
+            expected = images.to_pil(network(images.to_tensor(images.load(crop))))
+        assert np.abs(np.asarray(drawn, int) - np.asarray(expected, int)).mean() < 2
     crops[0].unlink()
     assert style_pairs.draw_crops([photos], pairs, [str(toy_style)], **options) == 0
     again = images.load(crops[0]).tobytes()
@@ -168,8 +168,8 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     assert crops[1].read_bytes() == before
     drawn = images.load(pairs / "toy" / "style" / crops[1].name)
     with torch.no_grad():
-        told = images.to_pil(network(images.to_tensor(images.load(crops[1]))))
-    assert np.abs(np.asarray(drawn, int) - np.asarray(told, int)).mean() < 2
+        expected = images.to_pil(network(images.to_tensor(images.load(crops[1]))))
+    assert np.abs(np.asarray(drawn, int) - np.asarray(expected, int)).mean() < 2
 
     toy = dict(
         data=str(pairs), style="toy", out=str(tmp_path / "run"), batch=2,
@@ -289,7 +289,7 @@ def test_calibrated_features_have_unit_size():
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "message"),
     [
         ("--batch", "many", "--batch many"),
         ("--batch", "0", "--batch 0"),
@@ -301,11 +301,11 @@ def test_calibrated_features_have_unit_size():
         ("--batch", "3.5", "--batch 3.5"),
     ],
 )
-def test_wrong_options_are_named(option, value, told, tmp_path, capsys):
+def test_wrong_options_are_named(option, value, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--preset", "comic", "--out", str(tmp_path / "run"), option, value])
     assert stopped.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -226,7 +226,9 @@ def test_a_stylegan2_gets_an_encoder_too(faces, tmp_path):
     folder = tmp_path / "base"
     StyleGAN2Generator(64, 16, 16, 2, 512, 16).save_pretrained(folder)
     trained = run(settings(faces, folder, tmp_path / "run", free_layers=16))
-    assert trained.G.config.free_layers == 9  # of ten rows each is told from the others at 64 px
+    assert (
+        trained.G.config.free_layers == 9
+    )  # of ten layers, each has an effect of its own at 64 px
     (tmp_path / "run" / "model").rename(folder / "encoder")
     pipe = StyleGANPipeline.from_pretrained(folder, device="cpu")
     first, second = (pipe.invert(images.to_pil(face)) for face in trained.sample_faces[:2])
@@ -369,7 +371,7 @@ def test_rates_rise_then_fall_and_go_by_the_size_of_the_linear_path(make):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"photos": ""}, "--photos: expected aligned faces"),
         ({"photos": "/nowhere/at/all"}, "/nowhere/at/all: expected a folder of aligned images"),
@@ -391,14 +393,16 @@ def test_rates_rise_then_fall_and_go_by_the_size_of_the_linear_path(make):
         ({"resume": None}, "--resume: no checkpoint in"),
     ],
 )
-def test_wrong_options_are_answered_with_words(changes, told, make, tmp_path, capsys, monkeypatch):
+def test_wrong_options_are_refused_with_a_message(
+    changes, message, make, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
     monkeypatch.setattr(encoder_objective, "fit_ridge", lambda *_, **__: pytest.fail("fitted"))
     with pytest.raises(SystemExit) as stopped:
         main(options(make(), changes))
     assert stopped.value.code == 2
     said = capsys.readouterr().err
-    assert re.search(told, said.replace("\n", " ")), said
+    assert re.search(message, said.replace("\n", " ")), said
     assert not (tmp_path / "run").exists()
 
 

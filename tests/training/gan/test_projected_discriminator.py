@@ -165,7 +165,7 @@ def test_codes_as_a_whole_are_pulled_towards_z():
     noise = torch.randn(20_000, 4)
     spread = MomentMatching(4, rate=1.0)
     assert spread(noise, update=False).item() == pytest.approx(0, abs=1e-3)
-    assert torch.equal(spread.moments, torch.eye(4))  # it only follows where it is told to
+    assert torch.equal(spread.moments, torch.eye(4))  # it only follows when asked
     wide = noise * torch.tensor([3.0, 1, 1, 1])
     assert spread(wide, update=False).item() == pytest.approx(
         (9 - 1 - 2 * math.log(3)) / 2, rel=0.02

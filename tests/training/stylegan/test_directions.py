@@ -76,7 +76,7 @@ def test_planted_traits_become_directions_with_a_unit_effect():
     one, both = found["one"], found["both"]
     assert one.vector[0] == pytest.approx(1, abs=0.15) and one.vector[1:].abs().max() < 0.15
     assert both.vector.argmax() == 1 and abs(both.vector @ one.vector) < 0.05
-    assert found["judged"].vector.argmax() == 5 and both.rows == (1, 3)
+    assert found["judged"].vector.argmax() == 5 and both.layers == (1, 3)
     signal = directions.Signal(traits["one"], measured)
     assert float(signal(measured).std()) == pytest.approx(1)
 
@@ -125,7 +125,7 @@ def test_the_whole_way_writes_directions_that_load(tmp_path, looked):
         first = latents.load_directions(out)
         directions.make(toy_faces(), out, 30, 0, kept, tmp_path / "judged.npz")
     assert set(effects) == {"smile"} and set(first) == {"smile", "age"}
-    assert first["smile"].rows == (3, 6) and first["smile"].label == "Smile"
+    assert first["smile"].layers == (3, 6) and first["smile"].label == "Smile"
     assert {file.name for file in (tmp_path / "sheets").iterdir()} == {"smile.png", "age.png"}
     assert torch.equal(latents.load_directions(out)["age"].vector, first["age"].vector)
 
@@ -167,4 +167,4 @@ def test_the_bundled_base_moves_the_rows_that_its_directions_name():
         network = MobileStyleGAN()
     rows = {n: layers_between(network, *t.sides) for n, t in directions.TRAITS.items() if t.written}
     bundled = latents.load_directions(hub.BUNDLED / hub.DEFAULT_BASE / hub.DIRECTIONS)
-    assert rows == {name: direction.rows for name, direction in bundled.items()}
+    assert rows == {name: direction.layers for name, direction in bundled.items()}

@@ -186,7 +186,7 @@ def test_the_usual_traits_fit_the_styles_they_are_made_for():
 
 
 def test_what_the_table_says_is_read_off_the_images(data):
-    """Through the real network, which is told apart what 96 images show."""
+    """Through the real network, which learns from 96 images."""
     classifier, held, table = toon_directions.train_classifier(
         data, 120, 0, attribute_classifier.Features()
     )
@@ -303,7 +303,7 @@ def test_rows_that_move_less_else_are_taken(quick, data):
     ):
         direction = latents.Direction(name, name, vector, (0, 9))
         settled = toon_directions.settle(readings, ws, direction)
-        assert settled.rows in rows
+        assert settled.layers in rows
     assert toon_directions.ranges(faces) == [(0, 9), (0, 2), (3, 9), (0, 4), (5, 9)]
 
 

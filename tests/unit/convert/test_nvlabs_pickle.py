@@ -116,7 +116,7 @@ def module(state, arrays=True):
 
 
 def clamped(network, limit):
-    """The network whose layers are told where to stop, as NVlabs tell each of them."""
+    """The network whose layers have a clamp, as NVlabs' have."""
     for layer in network.modules():
         layer.conv_clamp = limit
     return network
@@ -391,10 +391,12 @@ def test_a_hostile_pickle_is_refused_and_runs_nothing(which, canary, own_heap):
     data = HOSTILE[which]
     data = data if isinstance(data, bytes) else data(canary)
     before, modules = time.thread_time(), set(sys.modules)
-    with pytest.raises(ValueError, match="pickle: expected a pickle of plain values, but ") as told:
+    with pytest.raises(
+        ValueError, match="pickle: expected a pickle of plain values, but "
+    ) as raised:
         read(data)
     assert time.thread_time() - before < 1
-    assert len(str(told.value)) < 400
+    assert len(str(raised.value)) < 400
     new = set(sys.modules) - modules
     assert all(name.startswith("torch.utils.serialization") for name in new)  # torch.load's own
 

@@ -311,14 +311,14 @@ def test_every_size_goes_there_and_back():
     for resolution, base in ((32, 256), (256, 1024), (1024, 2048)):
         sizes = {"resolution": resolution, "channel_base": base, "channel_max": 16}
         torch.manual_seed(0)
-        told = sizes | {"z_dim": 4, "w_dim": 4, "mapping_layers": 2}
-        state = StyleGAN2Generator(**told).state_dict()
+        expected = sizes | {"z_dim": 4, "w_dim": 4, "mapping_layers": 2}
+        state = StyleGAN2Generator(**expected).state_dict()
         config, back = from_nvlabs(to_nvlabs(state))
-        assert config == told
+        assert config == expected
         assert same(back, state)
         mean = state["mapping.w_avg"]
         config, back = from_rosinality(to_rosinality(state), latent_avg=mean)
-        assert config == told
+        assert config == expected
         assert same(back, state)
         state = StyleGAN2Discriminator(**sizes).state_dict()
         for there, here in ((to_nvlabs, from_nvlabs), (to_rosinality, from_rosinality)):

@@ -21,7 +21,7 @@ def view(x=0.0, y=0.0):
 
 
 class Detector:
-    """Finds the faces it is told, off by some pixels; `calls` counts its looks."""
+    """Finds the given faces, off by some pixels; `calls` counts the calls."""
 
     def __init__(self, *faces, error=0.0):
         self.faces, self.error, self.calls = list(faces), error, 0

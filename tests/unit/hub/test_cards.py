@@ -106,7 +106,7 @@ def test_a_trained_folder_says_how_it_was_trained(trained, tmp_path):
         assert "Trained on 8 images" in text and "| `batch` | 4 |" in text
         assert "## Environmental cost" in text
         everything = text + (folder / hub.TRAINING).read_text() + (folder / hub.STYLE).read_text()
-        assert str(folder.parents[1]) not in everything, f"{name} tells a folder of this machine"
+        assert str(folder.parents[1]) not in everything, f"{name} names a folder of this machine"
     assert front_of(cards.make_card(trained["heads"]))["license"] == "cc0-1.0"
     assert "license of these weights is unknown" in cards.make_card(trained["mine"])
 

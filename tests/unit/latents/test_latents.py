@@ -1,4 +1,4 @@
-"""Latents move as told, planted directions are found again, and hostile files are refused."""
+"""Latents move as asked, planted directions are found again, and hostile files are refused."""
 
 import contextlib
 import io
@@ -375,9 +375,9 @@ def test_directions_are_read_with_their_rows(tmp_path):
     [
         (unit(), None, "metadata"),
         (unit(), "no json", "metadata"),
-        (unit(), '{"rows": 4, "label": "Smile"}', "metadata"),
-        (unit(), '{"rows": [3, 1], "label": "Smile"}', "layers"),
-        (unit(), '{"rows": [0, 1.5], "label": "Smile"}', "layers"),
+        (unit(), '{"layers": 4, "label": "Smile"}', "metadata"),
+        (unit(), '{"layers": [3, 1], "label": "Smile"}', "layers"),
+        (unit(), '{"layers": [0, 1.5], "label": "Smile"}', "layers"),
         (unit()[None], '{"rows": [0, 1], "label": "Smile"}', r"\(D\)"),
         (unit() / 0, '{"rows": [0, 1], "label": "Smile"}', "finite"),
     ],

@@ -58,7 +58,7 @@ def test_sizes_rows_and_heads():
         network.synthesis(ws, noise="loud")
 
 
-def test_each_row_of_w_steers_something_and_small_images_ignore_later_rows():
+def test_each_layer_of_w_steers_something_and_small_images_ignore_later_ones():
     network = toy()
     ws = torch.randn(1, network.num_ws, 16, requires_grad=True)
     network.synthesis(ws).square().sum().backward()
@@ -93,7 +93,7 @@ def test_every_weight_gets_a_gradient_and_noise_is_fixed():
 
 
 @pytest.mark.parametrize("side", [16, 32, 64])
-def test_an_image_reads_its_free_rows_and_the_last(side):
+def test_an_image_reads_its_free_layers_and_the_last(side):
     network = toy()
     ws = torch.randn(1, network.num_ws, 16, requires_grad=True)
     network.synthesis(ws, side).square().sum().backward()

@@ -328,7 +328,7 @@ def test_a_small_image_is_the_large_one_without_what_its_other_layers_add():
 
 
 @pytest.mark.parametrize("side", [4, 8, 16, 32])
-def test_an_image_reads_its_free_rows_and_one_more(side):
+def test_an_image_reads_its_free_layers_and_one_more(side):
     network = toy()
     ws = torch.randn(1, network.num_ws, 8, requires_grad=True)
     network.synthesis(ws, side).square().sum().backward()

@@ -64,15 +64,15 @@ def difference(a, b):
 
 def test_toy_style_draws_the_portrait(toy_style, photo, photo_path):
     draw = AnimeGANPipeline.from_pretrained(toy_style, device="cpu")
-    told = []
-    toon = draw(photo_path, progress=lambda fraction, text: told.append((fraction, text)))
+    reported = []
+    toon = draw(photo_path, progress=lambda fraction, text: reported.append((fraction, text)))
     assert isinstance(toon, Toon) and toon.image.size == photo.size and toon.image.mode == "RGB"
     assert difference(toon.image, photo).mean() > 5
     assert len(toon.faces) == 1 and toon.drawn_faces == 0  # 41 px between the eyes need no help
     assert set(toon.seconds) == {"load", "detect", "draw", "faces", "blend"}
     assert all(seconds >= 0 for seconds in toon.seconds.values())
-    fractions = [fraction for fraction, _ in told]
-    assert fractions == sorted(fractions) and fractions[0] == 0.0 and told[-1] == (1.0, "Done")
+    fractions = [fraction for fraction, _ in reported]
+    assert fractions == sorted(fractions) and fractions[0] == 0.0 and reported[-1] == (1.0, "Done")
     assert draw.style.title == "Toy" and draw.engine.name.startswith(("openvino", "torch"))
 
 
@@ -118,7 +118,7 @@ def test_every_kind_of_source_gives_the_same_drawing(toy_style, photo, tmp_path)
 
 
 def test_warm_start_imports_no_model_and_writes_no_home(toy_style, tmp_path):
-    """The second process finds the compiled graph; nobody is told that it runs."""
+    """The second process finds the compiled graph and prints nothing."""
     script = """
 import json, sys
 from toonify import AnimeGANPipeline

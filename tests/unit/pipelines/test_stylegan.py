@@ -197,13 +197,13 @@ def test_refinement_comes_nearer_reports_and_can_be_stopped(pipe, photo):
     start = pipe.invert(crop.image)
     torch.manual_seed(4)
     target = base.synthesis(start + torch.randn(1, pipe.num_ws, 16), 256)  # within its reach
-    log, told = [], []
+    log, reported = [], []
     refined = inversion.refine(
-        target, start, base, encoder, 30, progress=told.append, learning_rate=0.3, log=log
+        target, start, base, encoder, 30, progress=reported.append, learning_rate=0.3, log=log
     )
     assert refined.shape == start.shape
     assert log[-1]["pixels"] < 0.7 * log[0]["pixels"]
-    assert told == sorted(told) and told[0] == 0 and len(told) == 30
+    assert reported == sorted(reported) and reported[0] == 0 and len(reported) == 30
     free = encoder.config.free_layers
     assert torch.equal(refined[:, free], refined[:, -1])  # rows beyond the encoder's move together
     stopped = []
@@ -239,9 +239,9 @@ def test_refinement_fits_the_full_image_and_not_its_small_head(pipe):
     target = whole(start + torch.randn(1, pipe.num_ws, 16))
     ways = [
         inversion.refine(
-            target, start, base, encoder, 24, full_resolution_synthesis=told, learning_rate=0.3
+            target, start, base, encoder, 24, full_resolution_synthesis=full, learning_rate=0.3
         )
-        for told in (None, whole)
+        for full in (None, whole)
     ]
     with torch.no_grad():
         head, full = (float((whole(ws) - target).abs().mean()) for ws in ways)
@@ -249,11 +249,11 @@ def test_refinement_fits_the_full_image_and_not_its_small_head(pipe):
 
 
 def test_progress_goes_forward_to_the_end(pipe, photo, toon_folder):
-    told = []
-    pipe(photo, toon_folder, refine_steps=2, progress=lambda *said: told.append(said))
-    fractions = [fraction for fraction, _ in told]
+    reported = []
+    pipe(photo, toon_folder, refine_steps=2, progress=lambda *said: reported.append(said))
+    fractions = [fraction for fraction, _ in reported]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
-    assert "Refining the likeness" in {text for _, text in told}
+    assert "Refining the likeness" in {text for _, text in reported}
 
 
 def test_blends_are_kept_in_memory_only_a_few_at_a_time(pipe, toon_folder):

@@ -168,10 +168,10 @@ def test_mixing_takes_coarse_rows_of_one_and_fine_rows_of_the_other(pipe):
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
 def test_a_loop_is_written_whole_and_tells_how_far_it_is(pipe, tmp_path, suffix):
-    told = []
+    reported = []
     path = tmp_path / f"loop{suffix}"
-    assert pipe.loop(pipe.latents(3), path, frames=12, fps=6, progress=told.append) == path
-    assert told == pytest.approx([number / 12 for number in range(1, 13)])
+    assert pipe.loop(pipe.latents(3), path, frames=12, fps=6, progress=reported.append) == path
+    assert reported == pytest.approx([number / 12 for number in range(1, 13)])
     if suffix != ".mp4":
         with Image.open(path) as clip:
             assert (clip.n_frames, clip.size) == (12, (64, 64))

@@ -48,9 +48,9 @@ def off(one, other):
 
 def test_a_video_is_drawn_with_its_times_and_sound(tmp_path, clip):
     draw, shapes = negative()
-    told = []
+    reported = []
     target = tmp_path / "new" / "out.mp4"
-    drawn = draw_video(draw, clip, target, VideoOptions(crf=10), progress=told.append)
+    drawn = draw_video(draw, clip, target, VideoOptions(crf=10), progress=reported.append)
     assert (drawn.path, drawn.frames, drawn.done, drawn.drawn, drawn.faces) == (
         target,
         10,
@@ -65,8 +65,8 @@ def test_a_video_is_drawn_with_its_times_and_sound(tmp_path, clip):
     for number, found in enumerate(pictures_of(target)):
         assert off(255 - picture(number), found) < 12
     assert len(shapes) == 10
-    assert [(p.frames, p.total) for p in told] == [(i, 10) for i in range(1, 11)]
-    assert told[-1].fraction == 1 and told[-1].seconds_left == 0 < told[0].seconds_left
+    assert [(p.frames, p.total) for p in reported] == [(i, 10) for i in range(1, 11)]
+    assert reported[-1].fraction == 1 and reported[-1].seconds_left == 0 < reported[0].seconds_left
     assert [path.name for path in target.parent.iterdir()] == ["out.mp4"]
 
 

@@ -23,16 +23,16 @@ def small_pieces(monkeypatch):
 
 
 def copied(source, target):
-    """The video read and written again without any drawing; what people are told."""
+    """The video read and written again without any drawing; returns the notes."""
     clip, suffix = open_video(source), muxing.check_suffix(target)
-    told = muxing.check_sound(clip, suffix)
+    notes = muxing.check_sound(clip, suffix)
     with SegmentStore(target, {}) as store:
         codec, about = muxing.codec_for(suffix, 10), clip.about
         for _ in store.write(clip.frames(), codec, about.time_base, about.colors):
             pass
-        told += muxing.join(store, clip, target, suffix)
+        notes += muxing.join(store, clip, target, suffix)
     assert not store.folder.exists()
-    return told
+    return notes
 
 
 def lengths(path):
@@ -246,8 +246,8 @@ def test_an_animation_becomes_a_film_and_back(tmp_path):
 
 def test_a_gif_is_small_and_slow_enough_for_browsers(tmp_path):
     source = make_clip(tmp_path / "source.mp4", range(12), 60, size=(640, 64), sound="aac")
-    told = copied(source, tmp_path / "target.gif")
-    assert told[0].startswith(".gif has no sound") and "frames left out" in told[1]
+    notes = copied(source, tmp_path / "target.gif")
+    assert notes[0].startswith(".gif has no sound") and "frames left out" in notes[1]
     clip = open_video(tmp_path / "target.gif")
     assert clip.about.size == (512, 51)
     found = list(clip.frames())
