@@ -275,7 +275,7 @@ def test_examples_run(block, tmp_path, monkeypatch, photo):
     Path("holiday/broken.jpg").write_bytes(b"no photo")
     make_clip(Path("party.mp4"), range(0, 5005, 1001))
     exec(compile(block, "example", "exec"), {})
-    written = re.findall(r'(?:save|latent|loop|clip)\([^\n]*?"([\w-]+\.\w+)"', block)
+    written = re.findall(r'(?:save|latent|loop|interpolation)\([^\n]*?"([\w-]+\.\w+)"', block)
     assert not [name for name in written if not Path(name).is_file()]
 
 
