@@ -73,7 +73,7 @@ def load_model(folder: str | Path, classes: dict[str, Any]) -> Any:
         with torch.device("meta"):
             expected = {key: value.shape for key, value in cls(**settings).state_dict().items()}
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise ValueError(f"{folder / CONFIG}: {cls.__name__} refuses it: {error}") from error
+        raise ValueError(f"{folder / CONFIG}: invalid for {cls.__name__}: {error}") from error
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]
     shapes = [

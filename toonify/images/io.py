@@ -88,7 +88,7 @@ def load(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         # Pillow warns above 89 million pixels; where warnings are errors, that is a refusal too.
         raise ImageError(
-            f"{name} has far too many pixels; at most {_millions(max_pixels)} are taken. "
+            f"{name} has far too many pixels; at most {_millions(max_pixels)} are allowed. "
             "Scale it down first."
         ) from None
     except _DAMAGED:
@@ -231,7 +231,7 @@ def _upright(image: Image.Image, name: str, max_pixels: int, alpha: bool) -> Ima
     if width * height > max_pixels:
         raise ImageError(
             f"{name} has {width}x{height} = {_millions(width * height)}; "
-            f"at most {_millions(max_pixels)} are taken. Scale it down first."
+            f"at most {_millions(max_pixels)} are allowed. Scale it down first."
         )
     try:
         image.load()

@@ -47,7 +47,7 @@ def grid(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.I
     columns than 1.
     """
     if not pictures:
-        raise ValueError("images: there is none; expected one or more")
+        raise ValueError("no images: expected one or more")
     width, height = pictures[0].size
     for number, picture in enumerate(pictures, 1):
         if picture.size != (width, height):

@@ -82,7 +82,7 @@ class FaceGenerator(SavingMixin):
             if name.endswith(("affine", "up")) and low <= side_of(name.split(".")[0]) <= high
         ]
         if not weights:
-            raise ValueError(f"low={low}, high={high}: no layer lies between them")
+            raise ValueError(f"low={low}, high={high}: no layer has such a size")
         return latents.sefa(weights, count)[0]
 
     def interpolate(
@@ -261,7 +261,7 @@ class FaceGenerator(SavingMixin):
         except ValueError as error:
             raise ValueError(
                 f"style={swap.style!r} and this base cannot be mixed: {error}; expected a toon"
-                " generator that was tuned from the base"
+                " generator that was fine-tuned from the base"
             ) from error
 
     def check_edits(self, edits: Mapping[str, float] | None) -> None:
@@ -273,5 +273,5 @@ class FaceGenerator(SavingMixin):
                 raise ValueError(
                     f"edits: {name!r} moves layer {last} of w+ by {len(vector)} numbers, and the"
                     f" base has {self.num_ws} layers of {self._dimensions}: {hub.DIRECTIONS} in its"
-                    " folder is that of another base"
+                    " folder belongs to another base"
                 )

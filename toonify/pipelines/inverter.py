@@ -41,7 +41,7 @@ class Inverter:
         if needed and not self.can_invert(steps):
             raise ValueError(
                 f"refine_steps={steps}: this base has no encoder, so faces are found by refinement"
-                f" alone; expected steps, {FROM_MEAN} for example, or encoder="
+                f" alone; expected more steps, such as {FROM_MEAN}, or an encoder"
             )
         if self.folder is None:
             return

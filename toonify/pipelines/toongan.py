@@ -347,7 +347,7 @@ class ToonGANPipeline(SavingMixin):
         """ValueError if the network has no w, which `what` needs."""
         if not self.styled:
             name = type(self.generator).__name__
-            raise ValueError(f"{what}: {name} has no w, it draws faces of seeds and no more")
+            raise ValueError(f"{what}: {name} has no w: it only draws faces from seeds")
 
     def check_options(
         self,
@@ -371,7 +371,7 @@ class ToonGANPipeline(SavingMixin):
             among = self.attributes.get(name)
             if among is None:
                 known = ", ".join(self.attributes) or "none, for these faces"
-                raise ValueError(f"choices: {name!r} is no attribute; expected one of {known}")
+                raise ValueError(f"choices: {name!r} is not an attribute; expected one of {known}")
             if variant not in among:
                 raise ValueError(f"choices: {name}={variant!r}: expected one of {', '.join(among)}")
 

@@ -201,7 +201,7 @@ def pictures_of(container, path):
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # later ones may grow
             return stream
-    raise VideoError(f"{path}: there are no moving pictures in it; expected {EXPECTED}")
+    raise VideoError(f"{path}: it has no video; expected {EXPECTED}")
 
 
 def square(picture, stream) -> tuple[int, int]:

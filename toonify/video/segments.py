@@ -88,7 +88,7 @@ class SegmentStore:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise VideoError(f"{self.target}: another run is drawing it just now") from None
+            raise VideoError(f"{self.target}: another run is drawing this video") from None
         try:
             self._begin()
         except BaseException:
@@ -107,8 +107,8 @@ class SegmentStore:
         if segments and (written is None or written["plan"] != self._plan):
             if not self._restart:
                 raise VideoError(
-                    f"{self.folder} holds the beginning of this video as drawn with other settings"
-                    " or from another file: the same command as then goes on; --overwrite begins"
+                    f"{self.folder} holds the beginning of this video, drawn with other settings"
+                    " or from another file: the earlier command continues it, --overwrite starts"
                     " again"
                 )
             for file in segments:

@@ -47,7 +47,7 @@ def checked(frames: Iterable[Image.Image]) -> Iterable[Image.Image]:
             raise ValueError(f"more than {MAX_FRAMES} frames: expected a shorter video")
         yield frame
     if not count:
-        raise ValueError("no frame: expected at least one")
+        raise ValueError("no frames: expected at least one")
 
 
 def write_film(frames: Iterable[Image.Image], file: Path, fps: int) -> None:

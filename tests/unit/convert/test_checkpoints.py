@@ -429,7 +429,7 @@ def test_wrong_usage_is_refused(place, capsys, words, message):
         ("nobody b.xml", "style='nobody': expected a folder"),
         (
             "some.pt mine --overwrite",
-            "'mine' holds thesis.tex, which no conversion writes: expected a new",
+            "'mine' contains thesis.tex, which is not from a conversion: expected a new",
         ),
     ],
 )

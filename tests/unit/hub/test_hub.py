@@ -162,7 +162,7 @@ def test_weights_that_do_not_fit_are_named(style, change, words):
         ({"_class_name": {}}, "_class_name is {}"),
         ({"shiny": 1}, "no setting 'shiny'; the model needs another version of Toonify"),
         ({"tail": 6}, "no setting 'tail'"),  # of an older version; 0 changed nothing
-        ({"width": "wide"}, "AnimeGANGenerator refuses it"),
+        ({"width": "wide"}, "invalid for AnimeGANGenerator"),
         ({"width": 2048}, "instead of (2048, 3, 7, 7)"),
         ({"depth": 2**63}, f"depth is {2**63}, expected numbers up to 4096"),
         ({"upsample": "nearest"}, "upsample='nearest'"),

@@ -320,7 +320,7 @@ def test_a_grid_fills_its_rows_and_leaves_the_rest_white():
 @pytest.mark.parametrize(
     "sizes, columns, words",
     [
-        ([], None, "images: there is none"),
+        ([], None, "no images: expected one"),
         ([(6, 4), (4, 6)], None, r"image 2 is \(4, 6\), expected \(6, 4\)"),
         ([(6, 4)], 0, "columns=0: expected 1 or more"),
     ],

@@ -146,7 +146,7 @@ def test_without_an_encoder_more_steps_come_nearer(pipe):
 
 
 def test_without_an_encoder_or_steps_only_given_faces_are_drawn(pipe, folder, photo, monkeypatch):
-    with pytest.raises(ValueError, match="expected steps, 300 for example, or encoder="):
+    with pytest.raises(ValueError, match="expected more steps, such as 300, or an encoder"):
         pipe(photo, folder / "toon")
     monkeypatch.setattr(
         stylegan, "detect", lambda photo: [person(150, 100, 40), person(350, 100, 30)]

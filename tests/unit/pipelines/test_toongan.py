@@ -120,7 +120,7 @@ def test_choices_replace_what_the_seed_chose_and_nothing_else(choosing_faces):
 @pytest.mark.parametrize(
     "choices, words",
     [
-        ({"nose": "long"}, "'nose' is no attribute; expected one of mouth, hair_color"),
+        ({"nose": "long"}, "'nose' is not an attribute; expected one of mouth, hair_color"),
         ({"mouth": "grin"}, "mouth='grin': expected one of laugh, sad, wideOpen"),
     ],
 )

@@ -303,7 +303,7 @@ def test_targets_that_cannot_be(tmp_path, clip):
     (tmp_path / "there.mp4").write_bytes(b"old")
     (tmp_path / "folder.mp4").mkdir()
     refused(clip, "the source itself", overwrite=True)
-    refused(tmp_path / "there.mp4", "there already")
+    refused(tmp_path / "there.mp4", "exists already")
     refused(tmp_path / "folder.mp4", "is a folder", overwrite=True)
     refused(tmp_path / "out.txt", "ends in '.txt'")
     refused(tmp_path / "out.mp4", "too long: expected at most 0.2 seconds", most_seconds=0.2)

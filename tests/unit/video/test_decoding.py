@@ -182,7 +182,7 @@ def test_sound_alone_and_still_images_are_no_videos(tmp_path):
 
         container.mux(packet for frame in sine() for packet in voice.encode(frame))
         container.mux(voice.encode())
-    with pytest.raises(VideoError, match="no moving pictures"):
+    with pytest.raises(VideoError, match="it has no video"):
         open_video(tmp_path / "sound.mp4")
     Image.new("RGB", (8, 8)).save(tmp_path / "still.gif")
     with pytest.raises(VideoError, match="a still image"):
