@@ -95,7 +95,7 @@ def import_checkpoint(source: str, out: Path, kind, title, license, upsample, fp
 
     if out.exists() and (unrelated := checkpoints.find_unrelated(out)):
         raise ValueError(
-            f"OUT {str(out)!r} contains {unrelated[0]}, which is not from a conversion: expected a new"
+            f"OUT {str(out)!r} contains {unrelated[0]}, not from a conversion: expected a new"
             " folder or a converted one"
         )
     found = checkpoints.read(source, kind, upsample)

@@ -429,7 +429,7 @@ def test_wrong_usage_is_refused(place, capsys, words, message):
         ("nobody b.xml", "style='nobody': expected a folder"),
         (
             "some.pt mine --overwrite",
-            "'mine' contains thesis.tex, which is not from a conversion: expected a new",
+            "'mine' contains thesis.tex, not from a conversion: expected a new",
         ),
     ],
 )
