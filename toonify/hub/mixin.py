@@ -28,6 +28,13 @@ class SavingMixin:
 
         Raises:
             ValueError: the pipeline was not made by `from_pretrained`, or a file is damaged.
+
+        Example:
+            >>> from toonify import AnimeGANPipeline
+            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu")
+            >>> folder = pipe.save_pretrained("styles/mine")
+            >>> AnimeGANPipeline.from_pretrained(folder, device="cpu").style.title
+            'Comic'
         """
         target, files = Path(save_directory), self._files()
         for name, content in files.items():
@@ -57,6 +64,12 @@ class SavingMixin:
             ValueError: not a valid repository ID, or style.json lacks `license` or `data`.
             PermissionError: no token, or no permission to write to the repository.
             ConnectionError: the Hub does not answer.
+
+        Example:
+            >>> from toonify import AnimeGANPipeline
+            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu")
+            >>> pipe.push_to_hub("owner/name", private=True).url
+            'https://huggingface.co/owner/name'
         """
         folder, files = self._require_folder(), self._files(repo_id)
         upload.check_statements(folder)

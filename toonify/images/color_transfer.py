@@ -17,14 +17,19 @@ _BAND_PIXELS = 2_000_000
 
 
 def transfer_color(photo: Image.Image, toon: Image.Image) -> Image.Image:
-    """The toon with the photo's colors: its light and drawn color edges, the photo's chroma.
+    """Gives a toon the colors of its photo. The lightness and the edges are the toon's.
 
-    In CIELAB the chroma by which the photo differs from the toon is smoothed with the toon as a
-    guide (He et al. 2013), so that it stops at drawn edges, and added to the toon. The lightness is
-    the toon's.
+    In CIELAB, the difference in chroma is smoothed with the toon as a guide (He et al. 2013), so
+    that it stops at drawn edges, and added to the toon.
 
     Raises:
         ValueError: the sizes differ.
+
+    Example:
+        >>> photo, toon = Image.new("RGB", (32, 32), "#804040"), Image.new("RGB", (32, 32), "gray")
+        >>> red, green, blue = transfer_color(photo, toon).getpixel((16, 16))
+        >>> red > green == blue
+        True
     """
     check_sizes(photo, toon)
     photo_pixels, toon_pixels = as_array(photo), as_array(toon)

@@ -14,15 +14,25 @@ _WARP_LIMIT = 32_766  # sides that OpenCV's remap can address
 
 
 def morph(photo: Image.Image, toon: Image.Image, strength: float) -> Image.Image:
-    """The image a part of the way from photo to toon; 0 is the photo and 1 the toon, exactly.
+    """Morphs a photo into its toon.
 
     A drawing moves features (larger eyes, slimmer jaw), so a plain cross-fade shows them twice.
-    Here both are first bent towards the shape in between, along the optical flow from one to the
+    Here both are first warped to the shape in between, along the optical flow from one to the
     other (Kroeger et al. 2016), and then mixed. Images with a side above 32766 pixels are only
     mixed.
 
+    Args:
+        photo: the photo.
+        toon: its toon, of the same size.
+        strength: 0 (exactly the photo) to 1 (exactly the toon).
+
     Raises:
         ValueError: the sizes differ, or strength is outside 0 to 1.
+
+    Example:
+        >>> photo, toon = Image.new("RGB", (64, 64), "black"), Image.new("RGB", (64, 64), "white")
+        >>> morph(photo, toon, 0.5).getpixel((32, 32))
+        (128, 128, 128)
     """
     check_sizes(photo, toon)
     if not 0.0 <= strength <= 1.0:

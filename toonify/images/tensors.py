@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 
 def to_tensor(image: Image.Image) -> torch.Tensor:
-    """An RGB image as a float32 tensor (1, 3, H, W) in [-1, 1]."""
+    """Converts an RGB image to a float32 tensor (1, 3, H, W) in [-1, 1].
+
+    Raises:
+        ValueError: the image is not RGB.
+
+    Example:
+        >>> tensor = to_tensor(Image.new("RGB", (6, 4), "white"))
+        >>> tensor.shape, float(tensor.mean())
+        (torch.Size([1, 3, 4, 6]), 1.0)
+    """
     import torch  # here, so that loading a photo costs no second of import
 
     if image.mode != "RGB":
@@ -24,9 +33,18 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
 
 
 def to_pil(tensor: torch.Tensor) -> Image.Image:
-    """A tensor (1, 3, H, W) or (3, H, W) in [-1, 1] as an RGB image; values outside are clipped.
+    """Converts a tensor to an RGB image.
 
-    `to_pil(to_tensor(photo))` is the photo, bit for bit.
+    Args:
+        tensor: (1, 3, H, W) or (3, H, W) in [-1, 1]; values outside are clamped.
+
+    Raises:
+        ValueError: the tensor has another shape.
+
+    Example:
+        >>> photo = Image.new("RGB", (6, 4), "red")
+        >>> to_pil(to_tensor(photo)).tobytes() == photo.tobytes()
+        True
     """
     import torch
 
@@ -41,10 +59,18 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
 
 
 def grid(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
-    """RGB images of one size side by side, in rows of `columns`, None: about as many as rows.
+    """Arranges images in rows. Missing images of the last row are white.
 
-    What the last row lacks is white. Raises ValueError for no image, several sizes, or fewer
-    columns than 1.
+    Args:
+        pictures: RGB images of one size.
+        columns: images per row, 1 or more; None (default): about as many as rows.
+
+    Raises:
+        ValueError: no images, several sizes, or fewer columns than 1.
+
+    Example:
+        >>> grid([Image.new("RGB", (8, 6))] * 5).size
+        (24, 12)
     """
     if not pictures:
         raise ValueError("no images: expected one or more")

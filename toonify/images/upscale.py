@@ -34,10 +34,18 @@ _FIRST_MARGIN = 48  # the same where lines are smoothed before: 16 for direction
 
 
 def upscale(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """An RGB drawing at another size (width, height) of the same shape, with sharp contours.
+    """Enlarges a drawing with sharp contours.
 
     Every color lies between those that the drawing has within 2 pixels of the place. Enlargements
     below `NEAR` and images with a side above 32766 pixels are resized by Lanczos' filter.
+
+    Args:
+        drawing: RGB.
+        size: (width, height) of the result, in the drawing's proportions.
+
+    Example:
+        >>> upscale(Image.new("RGB", (20, 10)), (60, 30)).size
+        (60, 30)
     """
     growth = max(size[0] / drawing.width, size[1] / drawing.height)
     if growth < NEAR or max(size) > _MAX_SIDE:

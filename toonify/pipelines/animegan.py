@@ -158,6 +158,13 @@ class AnimeGANPipeline(SavingMixin):
 
         Raises:
             ValueError: an option has a wrong value.
+
+        Example:
+            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
+            >>> for outcome in pipe.map(["portrait.jpg", "missing.jpg"]):
+            ...     print(outcome.photo, "failed" if outcome.error else outcome.result.image.size)
+            portrait.jpg (512, 512)
+            missing.jpg failed
         """
         options = DrawOptions.merge(options, keywords)
         check_options(self.style, options)

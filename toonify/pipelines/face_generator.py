@@ -40,9 +40,15 @@ class FaceGenerator(SavingMixin):
         self._dimensions = int(settings.get("w_dim", 512))
 
     def sample(self, count: int = 1, seed: int = 0, truncation: float = 0.7) -> torch.Tensor:
-        """w (count, D) of people who do not exist; the same seed gives the same ones.
+        """Samples latents of people who do not exist.
 
-        `truncation` goes from 0, the mean face, to 1, all the network can draw.
+        Args:
+            count: how many; default 1.
+            seed: the same seed gives the same people; default 0.
+            truncation: 0 (the mean face) to 1 (all that the network draws); default 0.7.
+
+        Returns:
+            w (count, D).
         """
         noise = torch.Generator().manual_seed(seed)
         mapping = self.network("base").mapping
@@ -63,8 +69,19 @@ class FaceGenerator(SavingMixin):
         return latents.edited(w, edits, self.directions)
 
     def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 32) -> torch.Tensor:
-        """Style mixing: w+ (N, L, D) with the layers below `resolution` px of `coarse`,
-        the others of `fine`; both w or w+. ValueError for a size that no layer has."""
+        """Mixes the styles of faces.
+
+        Args:
+            coarse: w or w+ that gives the layers below `resolution`.
+            fine: w or w+ that gives the other layers.
+            resolution: pixels, 4 to the base's; default 32.
+
+        Returns:
+            w+ (N, L, D).
+
+        Raises:
+            ValueError: no layer has that resolution.
+        """
         layer = self.network("base").synthesis.first_layer(resolution)
         return latents.mix(self.to_w_plus(coarse), self.to_w_plus(fine), layer)
 
@@ -138,15 +155,35 @@ class FaceGenerator(SavingMixin):
     rows = old_name_of("to_w_plus")
 
     def save_latent(self, path: str | Path, w: torch.Tensor) -> None:
-        """Writes a latent (1, D) or (1, L, D) and the name of this generator as `.safetensors`."""
+        """Writes a latent to a file, with the name of this generator.
+
+        Args:
+            path: a name that ends in `.safetensors`.
+            w: w (1, D) or w+ (1, L, D).
+
+        Raises:
+            ValueError: another suffix, or a shape for several latents.
+
+        Example:
+            >>> from toonify import StyleGANPipeline
+            >>> pipe = StyleGANPipeline.from_pretrained(device="cpu")
+            >>> pipe.save_latent("face.safetensors", pipe.sample(1, seed=7))
+            >>> pipe.load_latent("face.safetensors").shape
+            torch.Size([1, 23, 512])
+        """
         latents.save_latent(path, w, self.name)
 
     def load_latent(self, source: str | Path | bytes) -> torch.Tensor:
-        """w+ (1, L, D) from the path or bytes of a `.safetensors` or an older `.npz`.
+        """Reads a latent, also from a file of an untrusted source.
 
-        The file may come from an untrusted source.
+        Args:
+            source: path or bytes of a `.safetensors` file or of an older `.npz`.
 
-        Raises ValueError for what is no latent of this base generator.
+        Returns:
+            w+ (1, L, D).
+
+        Raises:
+            ValueError: the file is damaged, or holds no latent of this base generator.
         """
         return latents.load_latent(source, self.num_ws, self._dimensions, self.name)
 
@@ -187,6 +224,13 @@ class FaceGenerator(SavingMixin):
 
         Returns:
             The photograph, the toon, and w+ (1, L, D) before `edits`.
+
+        Example:
+            >>> from toonify import StyleGANPipeline
+            >>> pipe = StyleGANPipeline.from_pretrained(device="cpu")
+            >>> photograph, toon, latent = pipe.generate(7, "graphic", edits={"smile": 1.0})
+            >>> photograph.size, toon.size
+            ((1024, 1024), (1024, 1024))
         """
         PortraitOptions(truncation=truncation)  # checks the value
         self.check_edits(edits)

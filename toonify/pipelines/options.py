@@ -27,6 +27,10 @@ class DrawOptions(metaclass=AcceptsOldNames):
 
     Raises:
         ValueError: a value out of its range; the message names the option and what was expected.
+
+    Example:
+        >>> DrawOptions(faces="largest", strength=0.8)
+        DrawOptions(faces='largest', strength=0.8, keep_color=False)
     """
 
     FACES: ClassVar[tuple[str, ...]] = ("all", "largest", "none")
@@ -75,6 +79,10 @@ class PortraitOptions(DrawOptions):
         refine_steps: optimization steps that bring the inversion closer to the photo, 0 (default)
             to 1000.
         edits: amounts by the names of directions, in standard deviations; default none.
+
+    Example:
+        >>> PortraitOptions(blend=128, edits={"smile": 1.5}).truncation
+        1.0
     """
 
     FACES: ClassVar[tuple[str, ...]] = ("all", "largest")

@@ -155,7 +155,22 @@ class ToonGANPipeline(SavingMixin):
         truncation: float = 1.0,
         choices: Mapping[str, str] | None = None,
     ) -> torch.Tensor:
-        """w+ (n, L, D) of the faces that a call with the same arguments draws."""
+        """The latents of the faces that a call with the same arguments draws.
+
+        Args:
+            n, seed, truncation, choices: as for a call.
+
+        Returns:
+            w+ (n, L, D).
+
+        Raises:
+            ValueError: an option has a wrong value, or the network has no w.
+
+        Example:
+            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe.latents(2, seed=7).shape
+            torch.Size([2, 12, 512])
+        """
         choices = current_choices(choices)
         self.check_options(n, seed, truncation, choices=choices)
         self.check_styled("latents")
@@ -174,8 +189,25 @@ class ToonGANPipeline(SavingMixin):
         return latents.edited(self.to_w_plus(w), edits, self.directions)
 
     def mix(self, coarse: torch.Tensor, fine: torch.Tensor, resolution: int = 16) -> torch.Tensor:
-        """Style mixing: w+ (N, L, D) with the layers below `resolution` px of `coarse`,
-        the others of `fine`; both w or w+. ValueError for a size that no layer has."""
+        """Mixes the styles of faces.
+
+        Args:
+            coarse: w or w+ that gives the layers below `resolution`.
+            fine: w or w+ that gives the other layers.
+            resolution: pixels, 4 to the network's; default 16.
+
+        Returns:
+            w+ (N, L, D).
+
+        Raises:
+            ValueError: no layer has that resolution, or the network has no w.
+
+        Example:
+            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> first, second = pipe.latents(2, seed=7).split(1)
+            >>> pipe.draw(pipe.mix(first, second, 32))[0].size
+            (128, 128)
+        """
         self.check_styled("mix")
         layer = self.generator.first_layer(resolution)
         return latents.mix(self.to_w_plus(coarse), self.to_w_plus(fine), layer)
@@ -218,6 +250,11 @@ class ToonGANPipeline(SavingMixin):
 
         Raises:
             images.ImageError: the photo cannot be read.
+
+        Example:
+            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe.draw(pipe.match_photo("portrait.jpg").latent)[0].size
+            (128, 128)
         """
         self.check_styled("match_photo")
         photo = images.load(photo)
@@ -264,11 +301,25 @@ class ToonGANPipeline(SavingMixin):
         fps: int = 24,
         progress: Callable[[float], None] | None = None,
     ) -> Path:
-        """Writes the way through all keys and back to the first as .mp4, .gif or .webp.
+        """Writes a looping video that goes through all keys and back to the first.
 
-        `keys` are two or more w (K, D) or w+ (K, L, D), or a list of such; the video has `frames`
-        images, `fps` a second, and can be played round and round. `progress` gets a fraction.
-        Returns the path; ValueError as `latents.around` and `video.write_video`.
+        Args:
+            keys: two or more latents, as w (K, D) or w+ (K, L, D), or a list of such.
+            path: a name that ends in .mp4, .gif or .webp.
+            frames: the number of images, at least one for each key; default 120.
+            fps: images per second, 1 to 60; default 24.
+            progress: called with a fraction after each image.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: fewer than two keys, too few frames, another suffix or a wrong fps.
+
+        Example:
+            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe.loop(pipe.latents(2, seed=7), "loop.gif", frames=4).name
+            'loop.gif'
         """
         if not isinstance(keys, torch.Tensor):
             keys = torch.cat([self.to_w_plus(key) for key in keys])

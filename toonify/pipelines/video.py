@@ -44,6 +44,10 @@ class VideoOptions(DrawOptions):
         max_height: the largest height in pixels, from 16; larger videos are scaled down. None
             (default): no limit.
         crf: quality of MP4 files, 0 (best) to 51; default 18, which shows no difference.
+
+    Example:
+        >>> VideoOptions(max_height=720, keep_color=True).stabilize
+        True
     """
 
     stabilize: bool = True

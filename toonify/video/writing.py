@@ -15,14 +15,27 @@ GIF_SIDE = 512  # px; larger GIFs are tens of megabytes
 
 
 def write_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24) -> Path:
-    """Writes RGB images of one size as .mp4 (H.264), .gif or .webp, and returns the path.
+    """Writes images as a video or an animation.
 
-    The frames are taken one after the other; of a film none is kept. A GIF is at most 512 px wide
-    and high and repeats for ever, as WebP does. An existing file is replaced by a whole video only.
+    GIF and WebP repeat forever, and a GIF is at most 512 px wide and high. An existing file is
+    replaced only when the new one is complete.
+
+    Args:
+        frames: RGB images of one size, which are read one after the other.
+        path: a name that ends in .mp4 (H.264), .gif or .webp.
+        fps: frames per second, 1 to 60; default 24.
+
+    Returns:
+        The path.
 
     Raises:
-        ValueError: another suffix, fps outside of 1 to 60, no frame, or frames of several sizes.
-        OSError: the disk refuses.
+        ValueError: another suffix, fps outside 1 to 60, no frames, or frames of several sizes.
+        OSError: the file cannot be written, as on a full disk.
+
+    Example:
+        >>> colors = (Image.new("RGB", (32, 32), color) for color in ("red", "green", "blue"))
+        >>> write_video(colors, "colors.gif", fps=2).name
+        'colors.gif'
     """
     path = Path(path)
     suffix = path.suffix.lower()

@@ -406,8 +406,8 @@ def check_min_images(
     for source, pictures, what in kinds:
         if len(pictures) < 2:
             raise ValueError(
-                f"{source}: holds {len(pictures)} of the {what}; expected at least 2, better some "
-                "hundreds"
+                f"{source}: holds {len(pictures)} of the {what}; expected at least 2, preferably "
+                "several hundred"
             )
     few = [f"{len(p)} {what} in {source}" for source, p, what in kinds if len(p) < MIN_IMAGES]
     if few:

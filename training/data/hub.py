@@ -146,7 +146,7 @@ def asked(source: str, repo: str, question):
         raise ValueError(f"{source}: not a name on the Hub ({error})") from error
     except GatedRepoError as error:
         raise PermissionError(
-            f"{source}: its owner lets people in one by one; ask for access at "
+            f"{source}: access is restricted; ask for access at "
             f"{constants.ENDPOINT}/datasets/{repo} and log in with `hf auth login`"
         ) from error
     except RepositoryNotFoundError as error:
@@ -163,7 +163,9 @@ def asked(source: str, repo: str, question):
                 "folders on another disk"
             ) from error
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-            raise ValueError(f"{source}: a file of it is gone from the Hub ({error})") from error
+            raise ValueError(
+                f"{source}: one of its files no longer exists on the Hub ({error})"
+            ) from error
         why = (
             "HF_HUB_OFFLINE is set"
             if constants.HF_HUB_OFFLINE

@@ -258,7 +258,7 @@ def _run_in_processes(task: Callable, items: list, processes: int) -> None:
             for done in pool.map(task, chunks):
                 bar.update(done)
         except BrokenProcessPool as error:
-            raise ValueError("a process was ended from outside; run again to go on") from error
+            raise ValueError("a process was killed; run the command again to continue") from error
         finally:
             pool.shutdown(cancel_futures=True)
 
