@@ -224,13 +224,6 @@ class FaceGenerator(SavingMixin):
 
         Returns:
             The photograph, the toon, and w+ (1, L, D) before `edits`.
-
-        Example:
-            >>> from toonify import StyleGANPipeline
-            >>> pipe = StyleGANPipeline.from_pretrained(device="cpu")
-            >>> photograph, toon, latent = pipe.generate(7, "graphic", edits={"smile": 1.0})
-            >>> photograph.size, toon.size
-            ((1024, 1024), (1024, 1024))
         """
         PortraitOptions(truncation=truncation)  # checks the value
         self.check_edits(edits)

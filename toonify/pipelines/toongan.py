@@ -169,7 +169,7 @@ class ToonGANPipeline(SavingMixin):
         Example:
             >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
             >>> pipe.latents(2, seed=7).shape
-            torch.Size([2, 12, 512])
+            torch.Size([2, 12, 256])
         """
         choices = current_choices(choices)
         self.check_options(n, seed, truncation, choices=choices)
