@@ -123,11 +123,11 @@ def paint_watercolor(rgb: np.ndarray, u: float) -> np.ndarray:
     rim = np.clip(blur(light, 0.05 * u) - blur(light, 0.015 * u), -6, 6)
     rng = np.random.default_rng(0)
     cloud, grain = (
-        blur(rng.normal(0, 1, light.shape).astype(np.float32), sigma) for sigma in (0.45 * u, 0.8)
+        blur(rng.normal(0, 1, light.shape).astype(np.float32), sigma) for sigma in (0.7 * u, 0.8)
     )
     cloud, grain = cloud / (cloud.std() + 1e-6), grain / (grain.std() + 1e-6)
     # Pigment gathers at the rims of a wash; between washes the paper shines through.
-    paper = 0.7 * smoothstep(cloud, -0.2, 1.4) + 0.3 * smoothstep(cloud, 0.55, 0.65)
+    paper = 0.8 * smoothstep(cloud, -0.3, 1.4) + 0.2 * smoothstep(cloud, 0.5, 0.7)
     light = light - 1.3 * np.abs(rim) + 0.5 * grain
     lab[..., 0] = light + (98 - light) * 0.45 * paper
     lab[..., 1:] *= (1.15 - 0.35 * paper)[..., None]

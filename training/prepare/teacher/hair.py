@@ -60,10 +60,15 @@ def light_band(scene, detail: np.ndarray) -> np.ndarray:
     to_face = cv2.distanceTransform(face.astype(np.uint8), cv2.DIST_L2, 5)
     depth = blur(to_edge / (to_edge + to_face + 1), 0.05 * u)
     where = smoothstep(-y, -0.1, 0.6) * smoothstep(to_edge + to_face, 0.18 * u, 0.4 * u)
-    if scene.look.name == "anime":  # a zigzag of even width
-        turn = np.arctan2(x, 0.3 - y) * 9 + 0.6 * detail
+    if scene.look.name == "anime":  # a zigzag of spikes, broken off away from the light
+        angle = np.arctan2(x, 0.3 - y)
+        turn = angle * 8 + 0.6 * detail
         saw = np.abs((turn / np.pi) % 2 - 1)
-        low, high = -0.17 + 0.13 * saw, 0.05 + 0.10 * saw
+        lit = smoothstep(angle * scene.side, -1.1, -0.2) * smoothstep(
+            -angle * scene.side, -1.5, -0.9
+        )
+        high = 0.02 + 0.15 * saw - 0.16 * (1 - lit)
+        low = -0.05 - 0.13 * np.abs(((turn + 1.1) / np.pi) % 2 - 1) ** 2 + 0.13 * (1 - lit)
         off = depth - 0.52
         band = smoothstep(off - low, -0.01, 0.01) * smoothstep(high - off, -0.01, 0.01) * where
     else:
@@ -111,7 +116,7 @@ def hair_lab(scene, tone, band, detail, run) -> tuple[np.ndarray, float]:
     color, name, cel = scene.hair_lab, scene.look.name, scene.look.cel
     step = 5.5 + 0.19 * color[0]
     base = color[0]
-    glow = 13 + 0.14 * base + 7 * (name == "anime")
+    glow = 13 + 0.14 * base + 5 * (name == "anime")
     shine = band if cel else band * (0.6 + 0.4 * smoothstep(detail, -0.5, 0.6))
     light = base + step * (tone + 0.15) + glow * shine
     if name == "comic":  # spotted blacks: dark hair is ink with a few lights
@@ -120,9 +125,10 @@ def hair_lab(scene, tone, band, detail, run) -> tuple[np.ndarray, float]:
     local, dyed = local_hue(scene, run)
     ab = (0.5 * color[1:] + 0.5 * local) * (1 - dyed) + 1.05 * local * dyed
     ab[..., 0] += 2.0 * np.clip(-tone, 0, 1)
-    if name == "anime":  # the light on black hair is bluish
-        black = 1 - smoothstep(color[0], 16, 30)
-        ab = ab + np.array([1.0, -9.0]) * black * np.clip(shine, 0, 1)[..., None]
+    if name == "anime":  # the light on black hair is violet, on other hair warm
+        black = 1 - smoothstep(color[0], 16, 34)
+        hue = np.array([5.0, -17.0]) * black + np.array([1.0, 6.0]) * (1 - black)
+        ab = ab + hue * np.clip(shine, 0, 1)[..., None]
     lab = np.empty((*tone.shape, 3), np.float32)
     lab[..., 0], lab[..., 1:] = np.clip(light, 3, 97), ab
     return match_color(scene, lab, dyed[..., 0]), step
