@@ -23,7 +23,7 @@ def measure_color(scene) -> np.ndarray:
     if inside.sum() <= 200:
         return np.array([20.0, 4, 6])
     color = np.median(scene.lab[inside], axis=0).astype(float)
-    color[2] = np.percentile(scene.lab[..., 2][inside], 60)
+    color[[0, 2]] = np.percentile(scene.lab[inside][:, [0, 2]], 60, axis=0)
     if np.hypot(*color[1:]) < 11:  # hair is never bluish by itself; dyed hair is more colorful
         cast = np.clip((2 - color[2]) / 5, 0, 1)
         color[1:] = color[1:] * (1 - 0.7 * cast) + np.array([0.3, 1.5]) * cast
@@ -145,7 +145,8 @@ def match_color(scene, lab: np.ndarray, dyed: np.ndarray) -> np.ndarray:
     inside = (scene.hair > 0.8) & (dyed < 0.5)
     if inside.sum() < 200:
         return lab
-    aim[1:] *= 1.2 if name == "anime" else 1.08
+    fair = float(smoothstep(aim[0], 30, 45) * smoothstep(aim[2], 5, 12))
+    aim[1:] *= 1.08 + 0.12 * max(fair, name == "anime")
     aim[0] += 5 if name == "anime" else 0
     offset = aim - np.median(lab[inside], 0)
     if name == "comic":

@@ -34,7 +34,8 @@ class Masks:
     """Masks of a photo, float32 (H, W): 0 or 1, `hair_probability` between.
 
     `cover` is a hat or scarf, a part of `clothes`. `confidence` is how sure the network is, in
-    [0, 1].
+    [0, 1]. `lost_hair` is the share of the network's hair on the head that the rules took away;
+    `doubtful_skin` is the area that only the rules call skin, in squared units of the face.
     """
 
     person: np.ndarray
@@ -44,6 +45,8 @@ class Masks:
     cover: np.ndarray
     hair_probability: np.ndarray
     confidence: float
+    lost_hair: float = 0.0
+    doubtful_skin: float = 0.0
 
 
 @cache
@@ -187,7 +190,11 @@ def split_cover(place: Place, hair, clothes, probabilities, best, p):
     rough = place.texture > place.skin_texture + 3
     extra = scalp & (best == SKIN) & unsure & ((place.unlike_skin > 8) | rough)
     smooth = place.texture < place.skin_texture + 2
-    extra &= ~(smooth & (place.light > place.skin_lab[0] + 10))  # the shine of a bald head
+    colorless = np.hypot(place.lab[..., 1], place.lab[..., 2])
+    colorless = colorless < 0.35 * np.hypot(
+        *place.skin_lab[1:]
+    )  # white hair, not a bald head's shine
+    extra &= colorless | ~(smooth & (place.light > place.skin_lab[0] + 10))
     extra = place.agree(extra, 0.03, 0.55)
     below = (y > chin + 0.3) | ((y > chin - 0.2) & (x > 1.1))
     unlike = place.unlike_skin > np.where(x > 0.65, 14, 24)
@@ -293,11 +300,23 @@ def clean_masks(
         hair, clothes, cover = clear_brim(place, hair, clothes, cover)
     if (hair > 0.5).sum() > 300:
         hair, p = clean_hair(place, hair, cover, probabilities[HAIR], best, p)
+    if hair.sum() < 0.3 * place.unit**2:
+        hair = 0 * hair  # wisps on a bald head
     suit = ((x > 0.6) & (y > chin + 0.15)) | (y > chin + 0.6) | ((x > 1.0) & (y > chin - 0.4))
     clothes = np.maximum(clothes, (best == HAIR) & (hair < 0.5) & (p > 0.5) & suit)
     hair, clothes = np.asarray(hair, np.float32), np.asarray(clothes, np.float32)
-    skin = ((p > 0.5) * (1 - hair) * (1 - clothes)).astype(np.float32)
+    skin = (p > 0.5) & (hair < 0.5) & (clothes < 0.5)
+    doubtful = skin & (probabilities[SKIN] < 0.5) & (d > 0.05) & (y < chin + 1.2)
+    aside = skin & (probabilities[SKIN] < 0.4) & (x > 0.55) & (y > chin - 0.3)
+    ends = aside & (probabilities[HAIR] > np.maximum(probabilities[CLOTHES], 0.2))
+    ends &= dilate(hair, 0.25 * place.unit) > 0.5
+    hair, clothes = np.maximum(hair, ends), np.maximum(clothes, aside & ~ends)
+    head = (probabilities[HAIR] > 0.6) & (d > 0.05) & (d < 0.9) & (y < 0.8 * chin)
+    lost = head & (hair < 0.5) & (cover < 0.5)
+    skin = (skin & ~aside).astype(np.float32)
     return Masks(
+        lost_hair=float(lost.sum() / max(head.sum(), 0.1 * place.unit**2)),
+        doubtful_skin=float(doubtful.sum() / place.unit**2),
         person=p.astype(np.float32),
         skin=skin,
         hair=hair,

@@ -1,8 +1,10 @@
 """Which photos are left out and why, and how good a drawing is likely to be."""
 
+import cv2
 import numpy as np
 
-from training.prepare.teacher.face_mesh import EYES, LIPS, OVAL, head_turn
+from training.prepare.teacher.face_mesh import CHIN, EYES, LIPS, OVAL, head_turn
+from training.prepare.teacher.filters import tidy
 from training.prepare.teacher.portrait import Portrait
 from training.prepare.teacher.shapes import Canvas
 
@@ -56,8 +58,22 @@ def score_parts(portrait: Portrait) -> dict[str, float]:
         "crown": 1 - 0.5 * np.clip(crown / 0.35, 0, 1),
         "hair": 1 - 4 * max(0.0, unsure - 0.05),
         "light": face_contrast(portrait),
+        "outline": np.clip(1.6 - 0.06 * hair_roughness(portrait), 0.2, 1),
+        "lost hair": np.clip(1.3 - 2 * masks.lost_hair, 0.3, 1),
+        "doubtful skin": np.clip(1.15 - 0.8 * masks.doubtful_skin, 0.3, 1),
     }
     return {name: round(float(np.clip(value, 0, 1)), 2) for name, value in parts.items()}
+
+
+def hair_roughness(portrait: Portrait) -> float:
+    """Squared outline of the hair on the head over that of a disc as large; torn hair has much."""
+    rows, columns = np.mgrid[0 : portrait.rgb.shape[0], 0 : portrait.rgb.shape[1]]
+    y = portrait.frame.to_face(np.stack([columns, rows], -1))[..., 1]
+    chin = portrait.frame.to_face(portrait.points[CHIN])[1]
+    hair = tidy(portrait.masks.hair * (y < 0.8 * chin), portrait.frame.unit, 0.1, 0.02) > 0.5
+    outlines, _ = cv2.findContours(hair.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    length = sum(cv2.arcLength(outline, True) for outline in outlines)
+    return length**2 / (4 * np.pi * max(1, int(hair.sum())))
 
 
 def face_contrast(portrait: Portrait) -> float:

@@ -150,7 +150,8 @@ class Scene:
         to_cloth = cv2.distanceTransform((self.clothes < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
         thin &= np.minimum(to_hair, to_cloth) < 0.12 * u
         # Narrow skin away from hair and clothes is a finger or the side of a neck.
-        both = thin & (np.maximum(to_hair, to_cloth) < 0.30 * u)
+        shoulder = (np.abs(self.face_x) > 0.7) & (self.face_y > self.chin) & (to_cloth < 0.12 * u)
+        both = thin & ((np.maximum(to_hair, to_cloth) < 0.30 * u) | shoulder)
         hair = blur(tidy(both & (to_hair < to_cloth), u, 0.0, 0.01), 0.8) * self.person
         self.hair = np.maximum(self.hair, hair)
         taken = blur(dilate(both, 3), 0.8)
