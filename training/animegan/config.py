@@ -77,6 +77,12 @@ class AnimeGANSettings(RunSettings):
     face_share: float = setting(0.7, "share of crops on a face of faces.json", maximum=1)
     scene_share: float = setting(0.2, "share of photos without a face", maximum=1)
     permute_share: float = setting(0.35, "share of pairs with permuted channels", maximum=1)
+    augment: bool = setting(
+        False, "whether pairs of a teacher are rotated, recolored and lit alike"
+    )
+    eyes: tuple[float, float] = setting(
+        (32.0, 84.0), "range of px between the eyes in crops of --augment"
+    )
     cache_gb: float = setting(3.0, "memory for decoded images in GB")
 
     weight_adversarial: float = setting(1.0, "weight of the least-squares loss of both networks")
@@ -87,6 +93,9 @@ class AnimeGANSettings(RunSettings):
     weight_pair: float = setting(0.0, "weight of L1 to the paired toon")
     weight_pair_features: float = setting(0.0, "weight of the feature distance to the paired toon")
     weight_chroma: float = setting(0.0, "weight of L1 of U and V to the paired toon")
+    box_weight: float = setting(
+        1.0, "weight of eyes in the losses of --augment's pairs, mouths nearly so", minimum=1
+    )
     weight_d_real: float = setting(1.2, "discriminator's weight of style images")
     weight_d_fake: float = setting(1.2, "discriminator's weight of generated images")
     weight_d_gray: float = setting(1.2, "discriminator's weight of gray style images")
@@ -111,6 +120,8 @@ class AnimeGANSettings(RunSettings):
         self.refuse(bad, "crop_sizes", expected)
         low, high = self.zoom
         self.refuse(not 0 < low <= high, "zoom")
+        low, high = self.eyes
+        self.refuse(not 8 <= low <= high, "eyes", "a growing range of at least 8 px")
         if self.model != "animegan-lite":
             for name, default in LITE_ONLY.items():
                 bad = getattr(self, name) != default

@@ -19,6 +19,7 @@ from PIL import Image
 from torch.utils.data import Dataset, get_worker_info
 from tqdm import tqdm
 
+from training.animegan.augment import RECORDS, PairAugmenter, read_records
 from training.data.background import random_background
 from training.data.images import Picture
 from training.data.sources import open_pictures
@@ -146,6 +147,9 @@ class AnimeGANDataset(Dataset):
         scene_share: share of photos from `scenes`, or else of those without a face in faces.json.
         permute_share: share of pairs with permuted channels.
         mirror: whether half of the crops are mirrored.
+        augment: whether pairs are augmented (see `augment.PairAugmenter`); "weight" (1, size, size)
+            is then in the sample too, and "style" is the toon.
+        eyes: range of px between the eyes in augmented crops.
         batch: images per step.
         length: number of samples.
         seed: the random seed.
@@ -172,6 +176,8 @@ class AnimeGANDataset(Dataset):
         scene_share: float = 0.2,
         permute_share: float = 0.3,
         mirror: bool = True,
+        augment: bool = False,
+        eyes: tuple[float, float] = (32.0, 84.0),
         batch: int = 8,
         length: int,
         seed: int = 0,
@@ -203,6 +209,26 @@ class AnimeGANDataset(Dataset):
             # Without face data everything is one group, and the shares do not matter.
             self.groups = (with_face or without, without or with_face)
             self.scene_share = scene_share if with_face and without else 0.0
+        records = read_records(data / style / RECORDS) if augment else {}
+        if augment and not (self.paired and records):
+            raise ValueError(
+                f"--augment: expected photos in {data}/train_photo, a toon of each in "
+                f"{data}/{style}/style and their faces in {data}/{style}/{RECORDS}, as "
+                "`python -m training.prepare.teacher` writes them"
+            )
+        with_face = [p for p in portraits if p.stem in records]
+        self.augmenter = PairAugmenter(
+            self.cache,
+            self.toons,
+            records,
+            data / "masks",
+            eyes=eyes,
+            zoom=zoom,
+            portraits=with_face,
+            scenes=views or [p for p in portraits if p.stem not in records],
+            scene_share=scene_share,
+        )
+        self.augment = augment
 
     def find_smooth(self, folder: Path, pictures: str, mode: str) -> list[Picture]:
         """The smoothed copies: one per style image if paired, all if independent, or none."""
@@ -315,6 +341,11 @@ class AnimeGANDataset(Dataset):
     def sample(self, index: int, size: int) -> dict[str, torch.Tensor]:
         """Sample `index` at `size` px."""
         rng = np.random.default_rng((self.seed, index))
+        if self.augment:
+            crops = self.augmenter(size, rng)
+            return to_tensors(
+                crops | {"style": crops["toon"], "smooth": smooth_edges(crops["toon"])}
+            )
         group = self.groups[int(rng.random() < self.scene_share)]
         photo_picture = group[int(rng.integers(len(group)))]
         photo = self.cache(photo_picture)
@@ -326,10 +357,7 @@ class AnimeGANDataset(Dataset):
         style = self.style_crops(index, size, rng)
         # The discriminator's real images need the colors of the generated ones.
         crops |= self.permute_channels(style, rng) if self.paired else style
-        return {
-            name: torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
-            for name, crop in crops.items()
-        }
+        return to_tensors(crops)
 
     def style_crops(self, index: int, size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """A crop of a style image and a smoothed one, cut-outs on the same random background."""
@@ -416,6 +444,14 @@ def check_min_images(
             "expect washed-out or copied details, and give some hundreds",
             stacklevel=3,
         )
+
+
+def to_tensors(crops: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Crops (H, W, C) -> tensors (C, H, W)."""
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
+        for name, crop in crops.items()
+    }
 
 
 def to_unit(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

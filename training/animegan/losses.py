@@ -29,6 +29,25 @@ def chroma(image: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         return F.l1_loss(yuv(image.float())[:, 1:], yuv(other.float())[:, 1:])
 
 
+def weighted_l1(
+    image: torch.Tensor, other: torch.Tensor, weight: torch.Tensor | None
+) -> torch.Tensor:
+    """Mean of the absolute difference times `weight` (N, 1, H, W); None weighs 1 everywhere."""
+    if weight is None:
+        return F.l1_loss(image.float(), other.float())
+    return ((image.float() - other.float()).abs() * weight).mean()
+
+
+def weighted_features(ours: list, theirs: list, weight: torch.Tensor | None) -> torch.Tensor:
+    """Mean over the stages of `weighted_l1`, with the weight averaged to the stage's size."""
+    weights = [
+        None if weight is None else F.adaptive_avg_pool2d(weight, found.shape[-2:])
+        for found in ours
+    ]
+    parts = map(weighted_l1, ours, theirs, weights)
+    return torch.stack(list(parts)).mean()
+
+
 def total_variation(image: torch.Tensor) -> torch.Tensor:
     """Half the mean squared step to the next row plus the same for columns; zero if flat."""
     image = image.float()

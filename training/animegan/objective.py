@@ -115,10 +115,13 @@ class AnimeGANObjective:
 
     def preprocess(self, batch):
         """uint8 (N, 3, H, W) -> [-1, 1], channels last."""
-        return {
+        batch = {
             name: picture.contiguous(memory_format=torch.channels_last)
             for name, picture in to_unit(batch).items()
         }
+        if "weight" in batch:
+            batch["weight"] = 1 + (self.settings.box_weight - 1) * (batch["weight"] + 1) / 2
+        return batch
 
     def forward(self, G, batch):
         return G(batch["photo"])
@@ -160,7 +163,7 @@ class AnimeGANObjective:
         if content:
             parts["content"] = self.content_distance(found, batch["photo"])
         if weights["pair"]:
-            parts |= self.pair_losses(image, found, batch["toon"])
+            parts |= self.pair_losses(image, found, batch["toon"], batch.get("weight"))
         if D is not None:
             parts |= self.style_losses(image, found, batch, parts)
             target = 1 - self.settings.label_smoothing
@@ -183,12 +186,15 @@ class AnimeGANObjective:
     def gram_distance(self, ours: list, theirs: list) -> torch.Tensor:
         return losses.style_distance(ours, theirs, self.gram_scales, self.settings.centered_gram)
 
-    def pair_losses(self, image: torch.Tensor, found, toon: torch.Tensor) -> dict:
-        """Distances from the paired toon: pixels, features, Grams and colors."""
-        weights, parts = self.weights, {"pair": F.l1_loss(image, toon)}
+    def pair_losses(self, image: torch.Tensor, found, toon: torch.Tensor, boxes=None) -> dict:
+        """Distances from the paired toon: pixels, features, Grams and colors.
+
+        `boxes` (N, 1, H, W), if given, weighs pixels and features.
+        """
+        weights, parts = self.weights, {"pair": animegan_losses.weighted_l1(image, toon, boxes)}
         if weights["pair_features"] or weights["style"]:
             ours, theirs = self.style_features(found, toon)
-            parts["pair_features"] = losses.feature_distance(ours, theirs)
+            parts["pair_features"] = animegan_losses.weighted_features(ours, theirs, boxes)
             if weights["style"]:
                 parts["style"] = self.gram_distance(ours, theirs)
         parts["color"] = animegan_losses.color(image, toon)
@@ -259,7 +265,7 @@ def create_dataset(settings: AnimeGANSettings) -> AnimeGANDataset:
     """Opens the data set of the settings."""
     s = settings
     names = ("crop_sizes", "zoom", "face_share", "scene_share", "permute_share", "mirror", "batch")
-    names += ("seed", "photos", "scenes", "pictures", "smooth")
+    names += ("seed", "photos", "scenes", "pictures", "smooth", "augment", "eyes")
     return AnimeGANDataset(
         Path(s.data),
         s.style,
