@@ -193,6 +193,22 @@ class PairAugmenter:
         return layers.map(np.ascontiguousarray)
 
 
+def part_centers(weight: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, 2) x and y of the middles of eyes and mouths in a weight map, then random places."""
+    centers: list = []
+    bounds = {name: round(255 * share) for name, share in BOX_WEIGHTS.items()}
+    for name in ("left_eye", "mouth"):  # both eyes have the same weight
+        near = np.abs(weight.astype(np.int16) - bounds[name]) <= 8
+        number, _, stats, middles = cv2.connectedComponentsWithStats(near.astype(np.uint8))
+        sizes = stats[1:, cv2.CC_STAT_AREA]
+        centers += [middles[1 + i] for i in range(number - 1) if sizes[i] >= 64]
+    rng.shuffle(centers)
+    height, width = weight.shape
+    while len(centers) < count:
+        centers.append(rng.uniform(0, 1, 2) * (width, height))
+    return np.stack(centers[:count])
+
+
 def window(center: float, reach: int, length: int, rng: np.random.Generator) -> tuple[int, float]:
     """(first px, place) of a window of `reach` px about a center.
 

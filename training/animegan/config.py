@@ -52,6 +52,9 @@ class AnimeGANSettings(RunSettings):
     feature_unit: float = setting(1.0, "factor of feature distances, for weights in other units")
     gram_unit: float = setting(1.0, "factor of Gram distances, for weights in other units")
     d_width: int = setting(32, "channels of the discriminator's first layer", minimum=1)
+    d_patch: int = setting(
+        0, "side in px of the patches of --augment's crops that the discriminator sees; 0: crops"
+    )
     spectral_norm: bool = setting(True, "whether the discriminator has spectral norm")
     color_shift: bool = setting(
         False, "whether style images are shifted to equal channel means, AnimeGAN's data_mean"
@@ -120,6 +123,8 @@ class AnimeGANSettings(RunSettings):
         self.refuse(bad, "crop_sizes", expected)
         low, high = self.zoom
         self.refuse(not 0 < low <= high, "zoom")
+        bad = self.d_patch and not (self.augment and 16 <= self.d_patch <= sizes[0][1])
+        self.refuse(bad, "d_patch", "0, or at least 16 and at most a crop's side, with --augment")
         low, high = self.eyes
         self.refuse(not 8 <= low <= high, "eyes", "a growing range of at least 8 px")
         if self.model != "animegan-lite":

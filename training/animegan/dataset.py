@@ -19,7 +19,7 @@ from PIL import Image
 from torch.utils.data import Dataset, get_worker_info
 from tqdm import tqdm
 
-from training.animegan.augment import RECORDS, PairAugmenter, read_records
+from training.animegan.augment import RECORDS, PairAugmenter, part_centers, read_records
 from training.data.background import random_background
 from training.data.images import Picture
 from training.data.sources import open_pictures
@@ -30,6 +30,7 @@ os.register_at_fork(after_in_child=functools.partial(cv2.setNumThreads, 0))
 
 MIN_SIDE = 64  # px of the short side of images that are used
 MAX_SIDE = 1024  # px of the short side of cached images, unless the crops need more
+PARTS = 4  # eyes, mouths and other places of an augmented crop that a discriminator may look at
 MIN_IMAGES = 50  # with fewer, a warning
 
 
@@ -147,8 +148,9 @@ class AnimeGANDataset(Dataset):
         scene_share: share of photos from `scenes`, or else of those without a face in faces.json.
         permute_share: share of pairs with permuted channels.
         mirror: whether half of the crops are mirrored.
-        augment: whether pairs are augmented (see `augment.PairAugmenter`); "weight" (1, size, size)
-            is then in the sample too, and "style" is the toon.
+        augment: whether pairs are augmented (see `augment.PairAugmenter`); "style" is then the
+            toon, and the sample has "weight" (1, size, size) and "parts", float (4, 2): x and y of
+            eyes, mouths and random places.
         eyes: range of px between the eyes in augmented crops.
         batch: images per step.
         length: number of samples.
@@ -343,9 +345,9 @@ class AnimeGANDataset(Dataset):
         rng = np.random.default_rng((self.seed, index))
         if self.augment:
             crops = self.augmenter(size, rng)
-            return to_tensors(
-                crops | {"style": crops["toon"], "smooth": smooth_edges(crops["toon"])}
-            )
+            more = {"style": crops["toon"], "smooth": smooth_edges(crops["toon"])}
+            parts = part_centers(crops["weight"][..., 0], PARTS, rng)
+            return to_tensors(crops | more) | {"parts": torch.from_numpy(parts).float()}
         group = self.groups[int(rng.random() < self.scene_share)]
         photo_picture = group[int(rng.integers(len(group)))]
         photo = self.cache(photo_picture)
@@ -455,5 +457,8 @@ def to_tensors(crops: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 
 def to_unit(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """uint8 images -> float32 in [-1, 1]; after the copy to the device."""
-    return {name: picture.float() / 127.5 - 1 for name, picture in batch.items()}
+    """uint8 images -> float32 in [-1, 1]; after the copy to the device. Others stay as they are."""
+    return {
+        name: picture.float() / 127.5 - 1 if picture.dtype == torch.uint8 else picture
+        for name, picture in batch.items()
+    }

@@ -117,6 +117,8 @@ class AnimeGANObjective:
         """uint8 (N, 3, H, W) -> [-1, 1], channels last."""
         batch = {
             name: picture.contiguous(memory_format=torch.channels_last)
+            if picture.ndim == 4
+            else picture
             for name, picture in to_unit(batch).items()
         }
         if "weight" in batch:
@@ -136,6 +138,8 @@ class AnimeGANObjective:
         smooth = losses.gray(batch["smooth"])
         stacks = [real, output.detach().float(), losses.gray(batch["style"]), smooth]
         # One forward for all: one power iteration, and one graph for distributed training.
+        if s.d_patch:
+            stacks = [cut_patches(stack, batch["parts"], s.d_patch) for stack in stacks]
         parts = D(torch.cat(stacks)).chunk(4)
         scores = dict(zip(("real", "fake", "gray", "smooth"), parts, strict=True))
         loss = animegan_losses.adversarial_d(scores, self.d_weights, s.label_smoothing)
@@ -167,7 +171,10 @@ class AnimeGANObjective:
         if D is not None:
             parts |= self.style_losses(image, found, batch, parts)
             target = 1 - self.settings.label_smoothing
-            parts["adversarial"] = animegan_losses.adversarial_g(D(image), target)
+            seen = image
+            if self.settings.d_patch:
+                seen = cut_patches(image, batch["parts"], self.settings.d_patch)
+            parts["adversarial"] = animegan_losses.adversarial_g(D(seen), target)
         return losses.total(parts, weights)
 
     def content_distance(self, found, target: torch.Tensor) -> torch.Tensor:
@@ -259,6 +266,23 @@ class AnimeGANObjective:
         for name, start in self.start.items():
             weights[name].lerp_(start.to(weights[name]), self.settings.keep_start)
         return G
+
+
+def cut_patches(images: torch.Tensor, centers: torch.Tensor, side: int) -> torch.Tensor:
+    """(N, C, H, W) and centers (N, P, 2), x and y -> squares (N * P, C, side, side) about them.
+
+    A square near a border is moved inside.
+    """
+    height, width = images.shape[-2:]
+    limits = centers.new_tensor([width - side, height - side])
+    corners = (centers - side / 2).round().clamp(min=0).minimum(limits).long().tolist()
+    return torch.stack(
+        [
+            image[:, y : y + side, x : x + side]
+            for image, places in zip(images, corners, strict=True)
+            for x, y in places
+        ]
+    )
 
 
 def create_dataset(settings: AnimeGANSettings) -> AnimeGANDataset:
