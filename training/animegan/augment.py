@@ -278,7 +278,7 @@ def recolor(pair: list[np.ndarray], labels: np.ndarray, rng: np.random.Generator
             cover = soft
             if name == "skin":
                 away = (source - middle) * np.float32([0.5, 1, 1])
-                cover = soft * np.exp(-((away**2).sum(-1)) / (2 * 22.0**2))
+                cover = soft * np.exp(-((away**2).sum(-1)) / (2 * 17.0**2))
             bright = min(light, 96 / max(float(middle[0]), 1.0)) if light > 1 else light
             goal = np.concatenate([source[..., :1] * bright, source[..., 1:] @ turn], axis=-1)
             lab += cover[..., None] * (goal - source)

@@ -1,0 +1,137 @@
+"""Augmented pairs: both images change alike, and eyes and mouths are found again."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from training.animegan import augment
+from training.animegan.dataset import PARTS, AnimeGANDataset
+from training.animegan.losses import weighted_features, weighted_l1
+from training.animegan.objective import cut_patches
+
+POINTS = [[60.0, 70.0], [100.0, 70.0], [80.0, 92.0], [66.0, 112.0], [96.0, 112.0]]
+BOXES = {
+    "face": [40, 40, 120, 130],
+    "right_eye": [50, 60, 72, 80],
+    "left_eye": [88, 60, 110, 80],
+    "mouth": [62, 102, 100, 122],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A teacher's folder in which each toon is its photo, so that differences show."""
+    data = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    for name in ("train_photo", "look/style", "masks"):
+        (data / name).mkdir(parents=True)
+    lines = []
+    for index in range(4):
+        photo = np.full((200, 160, 3), rng.integers(60, 200, 3), np.uint8)
+        photo[40:130, 40:120] = (205, 160, 135)
+        photo[60:80, 50:72] = photo[60:80, 88:110] = 250
+        labels = np.zeros((200, 160), np.uint8)
+        labels[40:130, 40:120] = augment.LABELS["skin"]
+        labels[130:] = augment.LABELS["clothes"]
+        for place in ("train_photo", "look/style"):
+            Image.fromarray(photo).save(data / place / f"{index}.png")
+        Image.fromarray(labels).save(data / "masks" / f"{index}.png")
+        lines.append(json.dumps({"name": str(index), "points": [POINTS], "boxes": [BOXES]}))
+    (data / "look/teacher.jsonl").write_text("\n".join(lines) + '\n{"name": "torn')
+    return data
+
+
+@pytest.fixture(scope="module")
+def dataset(folder):
+    return AnimeGANDataset(
+        folder,
+        "look",
+        smooth="computed",
+        crop_sizes=((0, 96),),
+        augment=True,
+        eyes=(20.0, 40.0),
+        length=400,
+    )
+
+
+def test_the_images_of_a_pair_change_alike(dataset):
+    equal = 0
+    for index in range(60):
+        sample = dataset[index]
+        assert sample["photo"].shape == sample["toon"].shape == (3, 96, 96)
+        assert torch.equal(sample["style"], sample["toon"])
+        difference = (sample["photo"].int() - sample["toon"].int()).abs()
+        equal += not difference.any()
+        # Noise, blur and JPEG are slight; another place or color would differ widely.
+        assert difference.float().mean() < 12
+    assert 30 <= equal < 60  # two thirds are not degraded
+
+
+def test_a_sample_depends_on_its_index_alone(dataset):
+    for name, value in dataset[7].items():
+        assert torch.equal(value, dataset[7][name])
+    assert not torch.equal(dataset[7]["toon"], dataset[8]["toon"])
+
+
+def test_colors_and_sizes_of_people_vary(dataset):
+    samples = [dataset[index] for index in range(80)]
+    faces = [s["toon"][:, s["weight"][0] == 64].float() for s in samples]
+    lightness = [float(face.mean()) for face in faces if face.shape[1] > 200]
+    assert len(lightness) > 40 and np.std(lightness) > 15
+    areas = [int((s["weight"] > 0).sum()) for s in samples]
+    assert max(areas) > 2.5 * np.median([area for area in areas if area]) / 2
+    assert min(areas) < max(areas) / 3
+
+
+def test_eyes_and_mouth_are_found_in_the_crop(dataset):
+    on_eyes = 0
+    for index in range(40):
+        sample = dataset[index]
+        assert sample["parts"].shape == (PARTS, 2)
+        for x, y in sample["parts"].clamp(0, 95).long().tolist():
+            on_eyes += int(sample["weight"][0, y, x] >= 190)
+    assert on_eyes > 60  # of 160; four in ten are other places, or faces that are cut off
+
+
+def test_patches_lie_about_their_centers():
+    images = torch.arange(64.0).view(1, 1, 8, 8)
+    patches = cut_patches(images, torch.tensor([[[4.0, 4.0], [0.0, 7.9]]]), 4)
+    assert patches.shape == (2, 1, 4, 4)
+    assert torch.equal(patches[0], images[0, :, 2:6, 2:6])
+    assert torch.equal(patches[1], images[0, :, 4:8, 0:4])  # moved inside
+
+
+def test_weights_count_more_where_they_are_larger():
+    ours, theirs = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    theirs[..., :4, :] = 1
+    weight = torch.ones(1, 1, 8, 8)
+    assert weighted_l1(ours, theirs, weight) == weighted_l1(ours, theirs, None) == 0.5
+    weight[..., :4, :] = 5
+    assert weighted_l1(ours, theirs, weight) == 2.5
+    half = torch.nn.functional.avg_pool2d(theirs, 2)
+    assert weighted_features([half * 0], [half], weight) == 2.5
+
+
+def test_skin_changes_and_eyes_do_not():
+    image = np.full((64, 64, 3), (205, 160, 135), np.uint8)
+    image[20:40, 20:40] = 250
+    labels = np.full((64, 64), augment.LABELS["skin"], np.uint8)
+    for seed in range(40):
+        ours, theirs = augment.recolor([image, image], labels, np.random.default_rng(seed))
+        assert np.array_equal(ours, theirs)
+        if abs(int(ours[5, 5].sum()) - int(image[5, 5].sum())) > 90:
+            assert np.abs(ours[30, 30].astype(int) - 250).max() < 40
+            return
+    pytest.fail("no seed changed the skin")
+
+
+def test_pairs_without_a_teacher_are_refused(folder, tmp_path):
+    for name in ("train_photo", "other/style"):
+        (tmp_path / name).mkdir(parents=True)
+        for index in range(2):
+            Image.new("RGB", (80, 80), "gray").save(tmp_path / name / f"{index}.png")
+    with pytest.raises(ValueError, match=r"--augment: expected photos .*teacher\.jsonl"):
+        AnimeGANDataset(tmp_path, "other", smooth="computed", augment=True, length=8)
