@@ -1,4 +1,4 @@
-"""The app: its handlers as plain functions, and its server as a stranger on the network sees it."""
+"""The app's handlers and its server; long because all tests share one running server."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Training of AnimeGANv2 at toy size: the real classes, a dozen small images, a few steps."""
+"""Training of AnimeGANv2 at toy size; long because all tests share one set of toy data and runs."""
 
 import dataclasses
 import json

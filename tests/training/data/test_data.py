@@ -1,4 +1,4 @@
-"""Images to train on: folders, archives and data sets of the Hub, and the draws made of them."""
+"""Images to train on, and the samples made of them; long because of many damaged sources."""
 
 import errno
 import gzip

@@ -1,4 +1,4 @@
-"""Style images out of films, aligned faces, and the report on a style set."""
+"""Style images from films, aligned faces, style reports; long because all share made-up images."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`toonify convert`: networks of other projects are read and written, and the rest is refused."""
+"""`toonify convert`: what is read, written and refused; long because of its table of formats."""
 
 import collections
 import functools

@@ -1,4 +1,4 @@
-"""Publishing: the real client against the stand-in for the Hub, and what it survives."""
+"""Publishing with the real client; long because all tests share one stand-in for the Hub."""
 
 import json
 import re
