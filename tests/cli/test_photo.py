@@ -198,7 +198,7 @@ def test_one_broken_photo_does_not_stop_the_rest(folder, inverter, capsys):
     assert "failed: *.xyz: nothing matches" in err
 
 
-def test_disk_that_refuses_is_told_for_each(folder, inverter, capsys):
+def test_a_full_disk_is_reported_for_each_photo(folder, inverter, capsys):
     Path("toons").mkdir()
     Path("toons/deep").write_text("a file where a folder has to be")
     assert run("photos", "-o", "toons", "--recursive") == 1
@@ -354,7 +354,7 @@ def test_faces_go_out_and_come_in(folder, portraits):
     assert portraits.options["latent"] == "face of new/me.safetensors"
 
 
-def test_faces_left_alone_are_told_and_no_failure(folder, portraits, capsys):
+def test_faces_left_alone_are_reported_and_no_failure(folder, portraits, capsys):
     portraits.left_alone = [(None, "too small")]
     assert run("photos/a.jpg", "-o", "toon.png", "--model", "stylegan") == 0
     assert "photos/a.jpg: a face was left alone: too small" in capsys.readouterr().err

@@ -116,7 +116,7 @@ def test_failures_are_reported(tmp_path, monkeypatch, clip, toy, capsys, raised,
     assert reported in capsys.readouterr().err
 
 
-def test_a_wrong_path_is_told_before_torch_is_loaded(tmp_path):
+def test_a_wrong_path_is_reported_before_torch_is_loaded(tmp_path):
     script = f"""
 import sys
 from toonify import cli

@@ -120,7 +120,7 @@ def test_quality_chooses_the_generator(handlers, toys):
         handlers.toonify(str(PORTRAIT), "mask", quality="fast")
 
 
-def test_quality_is_asked_for_where_there_is_a_choice(handlers):
+def test_quality_is_offered_where_there_is_a_choice(handlers):
     offered, hidden = (boxes.add_quality(handlers.styles[name]) for name in ("toy", "mask"))
     assert offered.visible and offered.value == "fast"
     assert not hidden.visible and hidden.value == "best"
@@ -182,7 +182,7 @@ def test_no_face_is_a_warning_where_only_faces_are_drawn(handlers, messages, tmp
     assert [kind for kind, _ in messages] == ["warning"]
 
 
-def test_nobody_is_told_of_missing_faces_that_were_not_looked_for(handlers, messages):
+def test_missing_faces_that_were_not_looked_for_are_not_reported(handlers, messages):
     handlers.show(str(PORTRAIT), "toy", "none")
     assert messages == []
 
@@ -397,7 +397,7 @@ def test_no_face_is_an_answer_but_has_no_latent(faces, messages, tmp_path):
         faces.latent(plain(tmp_path))
 
 
-def test_somebody_who_does_not_exist_comes_back_by_number(faces, toys):
+def test_a_random_person_comes_back_by_seed(faces, toys):
     (base, toon), png, npz, report, strip, kept = faces.show_random_person("7", None, *setting())
     assert base.size == toon.size == (256, 256)
     assert "random person, seed 7" in report["value"] and npz["interactive"]
@@ -512,7 +512,7 @@ def test_api_draws_portraits_and_keeps_faces(client, server):
     assert portraits.inverted == inverted
 
 
-def test_api_leaves_the_switch_to_the_style_unless_told(client, server):
+def test_api_leaves_the_switch_to_the_style_by_default(client, server):
     client.predict(handle_file(PORTRAIT), style="soft", api_name="/portrait")
     assert server[1].portraits.calls[-1]["blend"] is None
 
@@ -710,7 +710,7 @@ def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
         assert {path.name for path in boxes.EXAMPLES} <= examples
 
 
-def test_the_browser_is_not_told_to_keep_what_was_drawn(http):
+def test_the_browser_does_not_cache_drawings(http):
     """Gradio's history of runs would hold photos, and every frame of a camera."""
     assert http.get("/../config").json()["run_history"] is False
     assert http.get("/runs").status_code == 404

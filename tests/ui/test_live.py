@@ -344,7 +344,7 @@ def test_frames_are_dropped_not_queued_and_never_written(site, cache):
     assert before == {path.name for path in components.EXAMPLES}
 
 
-def test_one_too_many_is_told_so(site):
+def test_one_visitor_too_many_gets_a_message(site):
     http, slow = site
     slow.let.release(99)
     cameras = [Camera(http, f"{name}") for name in range(live.MAX_SESSIONS + 1)]

@@ -155,7 +155,7 @@ def test_a_face_is_the_same_alone_and_in_a_row(handlers):
     assert tamer["picture"].tobytes() != alone["picture"].tobytes()
 
 
-def test_without_a_number_anybody_comes(handlers):
+def test_without_a_seed_a_random_face_is_drawn(handlers):
     drawn = named(DRAWN, handlers.show("", 1, 0.8, []))
     assert 0 <= drawn["number"] < 10**6
     others = [named(DRAWN, handlers.show_random(1, 0.8, []))["number"] for _ in range(3)]
@@ -319,7 +319,7 @@ def test_odd_links_are_refused_in_words(handlers, said, expected):
         handlers.arrive(arriving(**said))
 
 
-def test_the_visitor_is_told_where_the_link_is(handlers, monkeypatch):
+def test_the_visitor_sees_where_the_link_is(handlers, monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Info", said.append)
     handlers.confirm_copy("copied")

@@ -96,7 +96,7 @@ def test_options_reach_the_video(handlers, toys, me):
     assert toys.fast["toy"].drawn and not toys.made
 
 
-def test_what_cannot_be_drawn_is_refused_before_anybody_waits(handlers, toys, me, monkeypatch):
+def test_what_cannot_be_drawn_is_refused_before_waiting(handlers, toys, me, monkeypatch):
     def refused(*args):
         with pytest.raises(gr.Error) as error:
             handlers.show(*args, asking("a"))

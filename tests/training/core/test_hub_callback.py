@@ -150,7 +150,7 @@ def test_training_survives_a_dead_hub_and_the_next_push_brings_everything(
     assert server.head(repo)[HALF] == (out / "model" / HALF).read_bytes()
 
 
-def test_a_hub_that_is_away_at_the_start_is_told_and_training_begins(server, client, tmp_path):
+def test_an_unreachable_hub_is_reported_and_training_begins(server, client, tmp_path):
     server.fail_at(1, "503")
     words = ["--preset", "laptop", "--data", "faces", "--out", str(tmp_path / "run"), "--dry-run"]
     words += options({}, push_to_hub="owner/a", **SAID)
@@ -165,7 +165,9 @@ def test_a_hub_that_is_away_at_the_start_is_told_and_training_begins(server, cli
         ("owner/a", "read", "the token is read-only"),
     ],
 )
-def test_who_may_not_write_is_told_before_training(server, client, tmp_path, repo, role, words):
+def test_a_missing_permission_is_reported_before_training(
+    server, client, tmp_path, repo, role, words
+):
     server.roles[WRITER] = role
     arguments = ["--preset", "laptop", "--data", "faces", "--out", str(tmp_path / "run")]
     arguments += options({}, push_to_hub=repo, **SAID)
@@ -188,7 +190,9 @@ def test_who_may_not_write_is_told_before_training(server, client, tmp_path, rep
         ({"push_private": "true"}, "--push-private True requires --push-to-hub"),
     ],
 )
-def test_what_cannot_be_published_is_told_before_training(door, changes, words, tmp_path, capsys):
+def test_what_cannot_be_published_is_reported_before_training(
+    door, changes, words, tmp_path, capsys
+):
     module, preset, toy = DOORS[door]
     source = {"photos": "x"} if door == "encoder" else {"data": "x"}
     arguments = options(toy, out=tmp_path / "run", **source, **(SAID | changes))

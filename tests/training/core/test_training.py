@@ -78,7 +78,7 @@ def test_resumed_run_equals_one_that_was_never_stopped(data, tmp_path):
     assert len(checkpoint.checkpoints(tmp_path / "a")) == 2  # pruned
 
 
-def test_a_run_that_is_told_to_stop_saves_at_once_and_goes_on_as_if_it_never_had(data, tmp_path):
+def test_a_signaled_run_saves_and_resumes_as_if_never_stopped(data, tmp_path):
     straight = run(settings(data, tmp_path / "a"))
     chosen = settings(data, tmp_path / "b")
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -134,12 +134,12 @@ def test_nan_stops_the_run_and_names_the_loss(data, tmp_path):
         run(chosen)
 
 
-def test_lite_generator_trains_by_the_same_command(data, tmp_path):
+def test_fast_generator_trains_by_the_same_command(data, tmp_path):
     chosen = settings(data, tmp_path / "lite", model="animegan-lite", max_images=8)
     assert type(run(chosen).G).__name__ == "AnimeGANLiteGenerator"
 
 
-def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_path):
+def test_fast_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_path):
     """The pairs, the preset, and the folder that a style keeps its fast generator in."""
     pairs = tmp_path / "pairs"
     photos = data / "train_photo"
@@ -193,7 +193,7 @@ def test_lite_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
 
 
 @pytest.mark.parametrize("changes", [{"patch": 2}, {"edge_kernel": 3}, {"levels": 2}])
-def test_patches_are_for_the_lite_generator(changes, data, tmp_path):
+def test_patches_are_for_the_fast_generator(changes, data, tmp_path):
     with pytest.raises(ValueError, match="or --model animegan-lite"):
         run(settings(data, tmp_path, **changes))
 
@@ -503,7 +503,9 @@ def test_a_full_disk_keeps_the_last_checkpoint(data, tmp_path):
     assert log_of(chosen.out)[-1]["images"] == 16
 
 
-def test_too_little_room_for_a_checkpoint_is_told_before_it_is_written(data, tmp_path, monkeypatch):
+def test_too_little_room_for_a_checkpoint_is_reported_before_it_is_written(
+    data, tmp_path, monkeypatch
+):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(OSError, match=r"0 MB are free .* make room, then --resume"):

@@ -449,7 +449,7 @@ def test_one_of_several_image_columns_must_be_named(table, monkeypatch):
 # Transparency ---------------------------------------------------------------------------------
 
 
-def test_alpha_is_kept_when_asked_for(tmp_path):
+def test_alpha_is_kept_on_request(tmp_path):
     clear = noise(1, mode="RGBA")
     clear.getexif()[0x0112] = 6
     path = tmp_path / "clear.png"

@@ -109,7 +109,7 @@ def test_keys_of_the_official_code():
 
 
 @pytest.mark.parametrize("resolution", [32, 64, 128])
-def test_one_score_for_each_image_and_a_slope_for_each_weight(resolution):
+def test_one_score_for_each_image_and_a_gradient_for_each_weight(resolution):
     network = toy(resolution=resolution, channel_base=512)
     score = network(images(side=resolution))
     assert score.shape == (4, 1)

@@ -35,7 +35,7 @@ def test_features_without_norms_are_the_same(discriminator):
         assert torch.allclose(bare(picture)[stage], found, atol=1e-4)
 
 
-def test_only_the_heads_learn_and_nothing_else_can_be_told_to(discriminator):
+def test_only_the_heads_learn_and_nothing_else_can(discriminator):
     discriminator.requires_grad_(True)  # as training does before each turn of the discriminator
     assert {name.split(".")[0] for name, _ in discriminator.named_parameters()} == {"heads"}
     kept = {name.split(".")[0] for name in discriminator.state_dict()}

@@ -41,7 +41,7 @@ def test_kernel_distance_is_zero_within_a_distribution_and_grows_apart():
     assert distances.kernel_distance(ours, theirs + 1) > 0.3
 
 
-def test_style_statistics_tell_flat_from_rough(photo):
+def test_style_statistics_separate_flat_from_rough(photo):
     features = MobileNetV2Features(distances.STAGES)
     rough = distances.style_statistics([photo], features, crops=20)
     flat = photo.filter(ImageFilter.GaussianBlur(6))

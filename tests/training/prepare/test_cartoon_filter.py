@@ -107,7 +107,7 @@ def test_tinted_twins_are_pairs_too_and_the_same_for_every_look(tmp_path, portra
     assert points["one"] == points["one_tinted"]
 
 
-def test_twins_asked_for_later_or_lost_are_drawn(tmp_path, portrait):
+def test_twins_requested_later_or_lost_are_drawn(tmp_path, portrait):
     images.save(portrait[0], tmp_path / "photos" / "one.png")
     data, photos = tmp_path / "data", [tmp_path / "photos"]
     twins = [data / f"{folder}/one_tinted.png" for folder in ("comic/style", "train_photo")]

@@ -62,7 +62,7 @@ def test_the_light_changes_alike_and_wear_only_a_little():
     assert max(np.abs(w.astype(int) - 120).mean() for w in worn_out) < 8
 
 
-def test_an_upright_square_is_laid_where_it_was_asked():
+def test_an_upright_square_is_laid_where_requested():
     unturned = SimpleNamespace(normal=lambda *_: 0.0)
     matrix = place(unturned, 64, (80, 40))
     assert matrix @ [256, 256, 1] == pytest.approx([80, 40])

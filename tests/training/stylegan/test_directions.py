@@ -130,7 +130,7 @@ def test_the_whole_way_writes_directions_that_load(tmp_path, looked):
     assert torch.equal(latents.load_directions(out)["age"].vector, first["age"].vector)
 
 
-def test_what_does_not_fit_the_model_is_told(tmp_path):
+def test_what_does_not_fit_the_model_is_reported(tmp_path):
     with pytest.raises(ValueError, match="model draws 128 px; expected at least 256"):
         directions.make(toy_faces(128), tmp_path / "out", 3, 0)
     file = tmp_path / "judged.npz"
@@ -161,7 +161,7 @@ def test_a_trait_that_is_only_kept_is_not_written():
     assert set(found) == {"shown"} and found["shown"].vector.argmax() == 1
 
 
-def test_the_bundled_base_moves_the_rows_that_its_directions_name():
+def test_the_bundled_base_moves_the_layers_that_its_directions_name():
     """In sizes of features, so that they are found for other generators too."""
     with torch.device("meta"):
         network = MobileStyleGAN()

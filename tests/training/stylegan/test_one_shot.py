@@ -40,7 +40,7 @@ def test_a_face_is_aligned_and_anything_else_must_be_square(photo):
         align(Image.new("RGB", (300, 200)))
 
 
-def test_copies_share_the_coarse_rows_and_differ_in_the_fine_ones():
+def test_copies_share_the_coarse_layers_and_differ_in_the_fine_ones():
     torch.manual_seed(0)
     mapping = MobileStyleGAN((8,) * 4, (16,), 16, 16, 2).mapping
     w, drawing = torch.randn(11, 16), torch.zeros(3, 8, 8, dtype=torch.uint8)

@@ -290,7 +290,7 @@ def test_planted_directions_are_found_again(quick, data, tmp_path):
     assert images.load(sheets / "cap.jpg").size == (7 * 160, 4 * 160)
 
 
-def test_rows_that_move_less_else_are_taken(quick, data):
+def test_layers_that_change_little_else_are_chosen(quick, data):
     """A direction that is skin's and, in part, that of glasses moves the late rows, skin's own."""
     faces = Planted()
     classifier, _, _ = toon_directions.train_classifier(data, 120, 0, Fields())

@@ -137,7 +137,7 @@ def test_taken_back_it_is_the_same_network(ours, tmp_path):
     assert (tmp_path / "back" / "critic.safetensors").is_file()
 
 
-def test_without_a_critic_theirs_is_untrained_and_a_note_says_so(ours, tmp_path, capsys):
+def test_without_a_discriminator_theirs_is_untrained_and_a_note_says_so(ours, tmp_path, capsys):
     folder, _, _ = ours
     (folder / "critic.safetensors").unlink()
     out = to_pickle(folder)

@@ -111,7 +111,7 @@ def test_who_is_drawn_does_not_toggle():
         assert tracks.update(view()) == [chosen]
 
 
-def test_a_face_is_asked_about_with_what_was_decided_before():
+def test_the_previous_decision_about_a_face_is_passed_on():
     asked = []
 
     def wants(found, before):

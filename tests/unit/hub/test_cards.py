@@ -130,7 +130,7 @@ def test_figures_become_results_that_name_their_extractor():
     assert card.data.model_name == "Comic"
 
 
-def test_skin_tones_stand_in_the_card_and_few_faces_are_said_to_be_few():
+def test_the_card_has_skin_tones_and_warns_of_few_faces():
     text = cards.make_card(hub.BUNDLED / "comic")
     section = text.partition("## Fairness over skin tones")[2].partition("\n## ")[0]
     assert "* light: 38 faces, median shift 2.6°" in section and "all:" not in section

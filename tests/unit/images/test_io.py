@@ -92,7 +92,7 @@ def test_colors_and_direction_survive(odd_inputs, name):
 
 
 @pytest.mark.parametrize("name", ["gray16.png", "gray16.tiff", "gray32.tiff", "float.tiff"])
-def test_deep_grays_are_scaled_not_clipped(odd_inputs, name):
+def test_deep_grays_are_scaled_not_clamped(odd_inputs, name):
     photo = images.load(odd_inputs[name][0])
     assert difference(photo, picture().convert("L").convert("RGB")) < 0.6
 

@@ -33,13 +33,13 @@ def unit(index=0):
 # Moving ---------------------------------------------------------------------------------------
 
 
-def test_every_row_is_the_same_w(w):
+def test_every_layer_is_the_same_w(w):
     plus = latents.expand(w, ROWS)
     assert plus.shape == (3, ROWS, SIZE)
     assert all(torch.equal(plus[:, row], w) for row in range(ROWS))
 
 
-def test_truncation_ends_at_the_mean_and_keeps_the_fine_rows(w, plus):
+def test_truncation_ends_at_the_mean_and_keeps_the_fine_layers(w, plus):
     mean = torch.ones(SIZE)
     assert torch.equal(latents.truncate(w, mean, 0.0), mean.expand(3, SIZE))
     torch.testing.assert_close(latents.truncate(w, mean, 1.0), w)
@@ -48,7 +48,7 @@ def test_truncation_ends_at_the_mean_and_keeps_the_fine_rows(w, plus):
     torch.testing.assert_close(latents.truncate(plus, mean, 0.5), (plus + mean) / 2)
 
 
-def test_mixing_takes_coarse_rows_from_the_first(plus):
+def test_mixing_takes_coarse_layers_from_the_first(plus):
     other = plus + 10
     mixed = latents.mix(plus, other, 2)
     assert torch.equal(mixed[:, :2], plus[:, :2]) and torch.equal(mixed[:, 2:], other[:, 2:])
@@ -56,7 +56,7 @@ def test_mixing_takes_coarse_rows_from_the_first(plus):
     assert torch.equal(latents.mix(plus, other, ROWS), plus)
 
 
-def test_an_edit_moves_only_its_rows_and_leaves_its_input(plus):
+def test_an_edit_moves_only_its_layers_and_leaves_its_input(plus):
     before = plus.clone()
     moved = latents.edit(plus, unit(), 2.0, layers=(1, 2)) - plus
     assert torch.equal(plus, before)
@@ -117,7 +117,7 @@ def test_a_loop_closes_without_a_repeated_latent(w, steps):
         (lambda w, p: latents.fit_direction(w, torch.tensor([1.0, 2.0, torch.nan])), "finite"),
     ],
 )
-def test_a_mistake_is_told_with_what_was_expected(w, plus, call, said):
+def test_an_error_says_what_was_expected(w, plus, call, said):
     with pytest.raises(ValueError, match=said):
         call(w, plus)
 
@@ -361,7 +361,7 @@ def test_a_path_that_is_not_there_is_named(tmp_path):
         load(tmp_path / "none.npz")
 
 
-def test_directions_are_read_with_their_rows(tmp_path):
+def test_directions_are_read_with_their_layers(tmp_path):
     file = tmp_path / "directions.safetensors"
     about = {"smile": json.dumps({"rows": [1, 3], "label": "Smile"})}
     save_file({"smile": unit().half()}, file, metadata=about)

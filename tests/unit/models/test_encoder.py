@@ -16,7 +16,7 @@ def toy() -> Encoder:
     return Encoder(**TOY).eval()
 
 
-def test_rows_past_the_free_ones_share_an_offset():
+def test_layers_past_the_free_ones_share_an_offset():
     encoder = toy()
     encoder.w_avg.normal_()
     w = encoder(torch.rand(2, 3, 256, 256) * 2 - 1)

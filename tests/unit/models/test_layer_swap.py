@@ -219,7 +219,7 @@ def test_senseless_numbers_are_refused(arguments, named):
 
 
 @both
-def test_rows_between_two_sizes_are_those_that_steer_their_layers(name):
+def test_layers_between_two_sizes_are_those_that_steer_their_features(name):
     network = MAKERS[name]()
     full, first = network.num_ws - 1, network.synthesis.first_layer
     assert layers_between(network, 4) == layers_between(network, 4, 32) == (0, full)

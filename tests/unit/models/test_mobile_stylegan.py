@@ -44,7 +44,7 @@ def test_inverse_haar_is_orthogonal_and_places_its_pixels():
     assert torch.allclose(inverse_haar(noise).square().sum(), noise.square().sum())
 
 
-def test_sizes_rows_and_heads():
+def test_sizes_layers_and_heads():
     network = toy()
     assert (network.resolution, network.num_ws) == (64, 3 * 3 + 2)
     w = network.mapping(torch.randn(2, 12))
@@ -69,7 +69,7 @@ def test_each_layer_of_w_steers_something_and_small_images_ignore_later_ones():
     assert silent.nonzero().flatten().tolist() == list(range(4, network.num_ws - 1))
 
 
-def test_first_rows_are_those_that_a_size_of_features_answers_to():
+def test_first_layers_are_those_that_a_size_of_features_answers_to():
     network = toy()
     rows = [network.synthesis.first_layer(side) for side in (4, 8, 16, 32)]
     assert rows == [0, 1, 4, 7]

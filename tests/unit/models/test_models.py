@@ -110,7 +110,7 @@ def test_smallest_size_works(name):
     assert network(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
 
 
-def test_lite_on_patches_draws_whole_images_from_fewer_pixels():
+def test_fast_generator_on_patches_draws_whole_images_from_fewer_pixels():
     torch.manual_seed(0)
     network = AnimeGANLiteGenerator(width=4, depth=1, patch=2, edge_kernel=3).eval()
     assert (network.multiple, network.smallest) == (16, 64)
@@ -128,7 +128,7 @@ def test_lite_on_patches_draws_whole_images_from_fewer_pixels():
             AnimeGANLiteGenerator(width=4, **wrong)
 
 
-def test_lite_with_two_levels_thinks_at_a_quarter_with_half_the_parameters():
+def test_fast_generator_with_two_levels_has_half_the_parameters():
     torch.manual_seed(0)
     network = AnimeGANLiteGenerator(width=4, depth=1, patch=2, levels=2).eval()
     seen = []

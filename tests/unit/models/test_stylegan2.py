@@ -218,7 +218,7 @@ def test_truncation_goes_from_the_mean_face_to_w():
 
 
 @torch.inference_mode()
-def test_each_row_of_w_is_read_and_an_image_head_shares_the_next_convolutions():
+def test_each_layer_of_w_is_read_and_an_image_head_shares_the_next_convolutions():
     network = toy()
     ws = torch.randn(1, network.num_ws, 8)
     picture, read = network.synthesis(ws), {}
@@ -336,7 +336,7 @@ def test_an_image_reads_its_free_layers_and_one_more(side):
     assert read.nonzero().flatten().tolist() == list(range(network.synthesis.free_layers(side) + 1))
 
 
-def test_first_rows_of_w_are_those_of_the_sizes():
+def test_first_layers_of_w_are_those_of_the_sizes():
     synthesis = StyleGAN2Generator(resolution=32, channel_base=128, w_dim=8, z_dim=8).synthesis
     assert [synthesis.first_layer(side) for side in (4, 8, 16, 32)] == [0, 1, 3, 5]
     with pytest.raises(ValueError, match="side=64"):

@@ -49,7 +49,7 @@ def test_sizes():
 
 
 @pytest.mark.parametrize(("side", "rows"), [(64, 10), (128, 12), (256, 14)])
-def test_each_row_of_w_steers_something(side, rows):
+def test_each_layer_of_w_steers_something(side, rows):
     network = toy(resolution=side)
     assert (network.num_ws, network.resolution) == (rows, side)
     ws = torch.randn(2, rows, 8, requires_grad=True)
@@ -60,7 +60,7 @@ def test_each_row_of_w_steers_something(side, rows):
     assert heard[0].min() > 0 and not heard[1].any()
 
 
-def test_first_rows_are_those_that_a_size_of_features_answers_to():
+def test_first_layers_are_those_that_a_size_of_features_answers_to():
     network = toy()
     assert [network.first_layer(side) for side in (4, 8, 16, 32, 64)] == [0, 1, 3, 5, 7]
     with pytest.raises(ValueError, match="side=128"):

@@ -163,7 +163,7 @@ def test_a_mistake_in_the_program_ends_all():
     assert len(begun) <= 6
 
 
-def test_nothing_is_finished_that_nobody_waits_for():
+def test_nothing_is_finished_after_the_caller_stopped():
     stop, begun, finished = threading.Event(), threading.Event(), []
 
     def draw(photo):

@@ -273,7 +273,7 @@ def test_both_ways_of_blending_meet_at_their_ends(pipe, toon_folder):
     assert not torch.allclose(all_toon, all_base, atol=0.01)
 
 
-def test_mixing_takes_coarse_rows_of_one_and_fine_rows_of_the_other(pipe):
+def test_mixing_takes_coarse_layers_of_one_and_fine_layers_of_the_other(pipe):
     first, second = pipe.sample(2, seed=9)
     mixed = pipe.mix(first, second, 16)
     assert torch.equal(mixed[0, :4], first.expand(4, 16))
@@ -310,7 +310,7 @@ def test_every_bundled_part_says_what_it_is():
     assert shown == {n for n, family in names.items() if family in ("animegan", "stylegan")}
 
 
-def test_no_toon_bundled_is_said(use_bundled, tmp_path):
+def test_no_bundled_toon_is_an_error(use_bundled, tmp_path):
     use_bundled(tmp_path)
     with pytest.raises(ValueError, match="no toon generator is bundled"):
         layer_swap.default_toon()

@@ -81,7 +81,7 @@ def test_people_come_of_their_seeds_and_the_mapping(pipe):
     assert torch.allclose(half, whole / 2, atol=1e-5)
 
 
-def test_latents_are_mixed_moved_kept_and_told_from_others(pipe, folder, tmp_path):
+def test_latents_are_mixed_moved_saved_and_checked(pipe, folder, tmp_path):
     first, second = pipe.sample(2, seed=9)
     mixed = pipe.mix(first, second, 16)
     assert torch.equal(mixed[0, :3], first.expand(3, SIZE))

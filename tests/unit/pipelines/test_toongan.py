@@ -45,7 +45,7 @@ def test_an_image_belongs_to_its_seed_alone(which, request, monkeypatch):
     assert content(many) == content(pipe(5, seed))
 
 
-def test_as_many_faces_as_w_has_rows_are_as_many_faces(pipe):
+def test_as_many_faces_as_w_has_layers_are_as_many_faces(pipe):
     """Their w (L, D) was taken for the w+ of a single face."""
     rows = pipe.generator.num_ws
     assert pipe.latents(rows, 3).shape == (rows, *pipe.generator.synthesis.shape)
@@ -147,7 +147,7 @@ def test_the_most_faces_and_the_largest_seed_are_taken(pipe):
     pipe.check_options(MAX_FACES, MAX_SEED - MAX_FACES + 1)
 
 
-def test_edits_move_their_rows_only(pipe):
+def test_edits_move_their_layers_only(pipe):
     w = pipe.latents(2)
     moved = pipe.edited(w, {"glasses": 1.5}) - w
     assert not moved[:, :2].any() and not moved[:, 5:].any()
@@ -158,7 +158,7 @@ def test_edits_move_their_rows_only(pipe):
         pipe.edited(w, {"wings": 1.0})
 
 
-def test_mixing_takes_coarse_rows_of_one_and_fine_rows_of_the_other(pipe):
+def test_mixing_takes_coarse_layers_of_one_and_fine_layers_of_the_other(pipe):
     first, second = pipe.latents(2)
     mixed = pipe.mix(first, second, 16)
     assert torch.equal(mixed[0, :3], first[:3]) and torch.equal(mixed[0, 3:], second[3:])
@@ -167,7 +167,7 @@ def test_mixing_takes_coarse_rows_of_one_and_fine_rows_of_the_other(pipe):
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
-def test_a_loop_is_written_whole_and_tells_how_far_it_is(pipe, tmp_path, suffix):
+def test_a_loop_is_written_whole_and_reports_progress(pipe, tmp_path, suffix):
     reported = []
     path = tmp_path / f"loop{suffix}"
     assert pipe.loop(pipe.latents(3), path, frames=12, fps=6, progress=reported.append) == path
@@ -316,7 +316,7 @@ def test_no_face_is_an_answer(pipe):
     assert twin.seed != pipe.match_photo(Image.new("RGB", (60, 80), "teal")).seed
 
 
-def test_what_is_told_of_a_twin_of_whom_nothing_was_read():
+def test_the_note_of_a_twin_without_readings():
     assert toongan.describe_match(True, {}, []) == (
         "A face by chance: it cannot be moved by what was read (nothing)."
     )

@@ -67,7 +67,7 @@ def test_matroska_keeps_its_times_and_pcm(tmp_path):
     assert sound_of(tmp_path / "target.mkv") == sound_of(source)
 
 
-def test_sound_that_the_file_cannot_hold_is_told_before_drawing(tmp_path):
+def test_sound_that_the_file_cannot_hold_is_reported_before_drawing(tmp_path):
     clip = open_video(make_clip(tmp_path / "source.mkv", sound="pcm_s16le"))
     with pytest.raises(VideoError, match=r"\.webm cannot hold the sound .*expected .*\.mkv"):
         muxing.check_sound(clip, ".webm")
