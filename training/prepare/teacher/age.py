@@ -9,15 +9,15 @@ from training.prepare.teacher.hair import is_gray
 from training.prepare.teacher.shapes import over, sample, spline, taper
 
 RIDGE_WIDTHS = (0.016, 0.028)  # units
-MIN_DEPTH = 0.16
+MIN_DEPTH = 0.15
 MIN_DEPTH_OLD = 0.10  # of people with gray or white hair
-OLD_FOLD = 0.30  # least opacity of their folds
+OLD_FOLD = 0.40  # least opacity of their folds
 # Most lines and shortest length in units: forehead, beside and under each eye, both cheeks.
-LIMITS = ((4, 0.30), (3, 0.12), (2, 0.20), (3, 0.12), (2, 0.20), (4, 0.16), (4, 0.16))
+LIMITS = ((5, 0.30), (4, 0.12), (3, 0.20), (4, 0.12), (3, 0.20), (5, 0.16), (5, 0.16))
 OLD_SUM = 0.7  # sum of depth times length from which lines are drawn on the cheeks, too
 SMILE_FOLDS = ((129, 203, 206, 216), (358, 423, 426, 436))
 EYE_BAGS = ((226, 31, 228, 229, 230), (446, 261, 448, 449, 450))
-OPACITY = {"film": 1.15, "series": 1.0, "anime": 0.6, "comic": 1.1, "gouache": 0.7}
+OPACITY = {"film": 1.4, "series": 1.25, "anime": 0.9, "comic": 1.3, "gouache": 1.1}
 
 
 def find_ridges(light: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
@@ -112,14 +112,14 @@ def find_wrinkles(scene) -> list[tuple[float, np.ndarray]]:
 def draw_wrinkles(scene, image: np.ndarray) -> np.ndarray:
     """Draws the wrinkles; sets `age`, the sum of depth times length."""
     light, a, b = scene.base
-    color = lab_color([max(6, light * 0.62), a + 7, b + 3])
+    color = lab_color([max(6, light * 0.56), a + 7, b + 3])
     opacity, soft = OPACITY[scene.look.name], 0.8 if scene.look.cel else 1.1
     scene.age = 0.0
     least = MIN_DEPTH_OLD if has_gray_hair(scene) else MIN_DEPTH
     for depth, line in find_wrinkles(scene):
         scene.age += depth * float(np.ptp(line[:, 0]))
         weight = float(np.clip((depth - least) * 4.5 + 0.15, 0, 0.9)) * opacity
-        widths = 0.026 * scene.u * taper(30, 0.45, 0.45)
+        widths = (0.022 + 0.020 * min(depth, 0.6)) * scene.u * taper(30, 0.45, 0.45)
         mask = scene.canvas.stroke(scene.frame.to_px(line), widths, soft)
         image = over(image, color, np.clip(weight * mask, 0, 1))
     return image
@@ -132,7 +132,7 @@ def draw_folds(scene, image: np.ndarray) -> np.ndarray:
     kernel = np.ones((int(0.22 * u) | 1,) * 2, np.uint8)
     valley = cv2.morphologyEx(light, cv2.MORPH_CLOSE, kernel) - light
     valley = blur(valley / (0.25 * scene.base[0] + 4), 0.04 * u)
-    color = lab_color([max(8, scene.base[0] * 0.70), scene.base[1] + 8, scene.base[2] + 4])
+    color = lab_color([max(8, scene.base[0] * 0.62), scene.base[1] + 8, scene.base[2] + 4])
     old = has_gray_hair(scene)
     for pair in (SMILE_FOLDS, EYE_BAGS):
         fold = pair is SMILE_FOLDS
@@ -141,7 +141,7 @@ def draw_folds(scene, image: np.ndarray) -> np.ndarray:
         depths = [float(sample(valley, line).mean()) for line in lines]
         for line, depth in zip(lines, depths, strict=True):
             depth = 0.4 * depth + 0.6 * min(depths)  # light from one side deepens one of them
-            weight = float(np.clip(depth * 2.3 - 0.17, OLD_FOLD if old else 0, 0.8))
+            weight = float(np.clip(depth * 2.5 - 0.17, OLD_FOLD if old else 0, 0.8))
             weight *= (1 if fold else 0.7) * opacity
             if weight > 0.05:
                 soft = 0.8 if scene.look.cel else 0.026 * u

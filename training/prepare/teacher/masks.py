@@ -190,10 +190,11 @@ def split_cover(place: Place, hair, clothes, probabilities, best, p):
     rough = place.texture > place.skin_texture + 3
     extra = scalp & (best == SKIN) & unsure & ((place.unlike_skin > 8) | rough)
     smooth = place.texture < place.skin_texture + 2
-    colorless = np.hypot(place.lab[..., 1], place.lab[..., 2])
-    colorless = colorless < 0.35 * np.hypot(
-        *place.skin_lab[1:]
-    )  # white hair, not a bald head's shine
+    chroma = np.hypot(place.lab[..., 1], place.lab[..., 2]) / np.hypot(*place.skin_lab[1:])
+    # White hair that lies thin on the skin is called skin.
+    thin = (chroma < 0.55) & (place.texture > place.skin_texture + 1) & (place.unlike_skin > 7)
+    extra |= scalp & (best == SKIN) & thin
+    colorless = chroma < 0.35  # white hair, not the shine of a bald head
     extra &= colorless | ~(smooth & (place.light > place.skin_lab[0] + 10))
     extra = place.agree(extra, 0.03, 0.55)
     below = (y > chin + 0.3) | ((y > chin - 0.2) & (x > 1.1))
@@ -247,6 +248,7 @@ def clean_hair(place: Place, hair, cover, hair_probability, best, p):
     color = np.median(place.lab[upper if upper.sum() > 200 else hair > 0.5], 0)
     side = (y > 0.45) & (y < chin + 0.35) & (d > 0.05) & (x > 0.45) & (best == SKIN)
     side &= (place.unlike_skin > 9) & (p > 0.5) & (hair_probability > 0.25)
+    side &= dilate(hair, 0.5 * place.unit) > 0.5
     to_hair, to_skin = place.distance(color, 1.0), place.distance(place.skin_lab, 1.0)
     hair = np.maximum(hair, side & (to_hair < 1.2 * to_skin))  # curls on the neck
     hair = bare_scalp(place, hair, hair_probability)
