@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.prepare.teacher import LOOKS, draw, face_mesh, folder, quality
+from training.prepare.teacher import LOOKS, draw, face_mesh, folder, quality, skin
 from training.prepare.teacher.filters import keep_connected, smoothstep, tidy, to_lab
 from training.prepare.teacher.masks import MaskNetwork, Masks, clean_masks
 from training.prepare.teacher.portrait import Portrait, choose_window
@@ -142,7 +142,7 @@ def test_the_same_photo_gives_the_same_drawing(portrait, photo, drawings):
 def test_looks_differ(drawings):
     toons = [toon.astype(int) for toon, _ in drawings.values()]
     apart = [np.abs(a - b).mean() for i, a in enumerate(toons) for b in toons[:i]]
-    assert min(apart) > 3
+    assert min(apart) > 8
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -270,6 +270,41 @@ def test_a_plain_face_is_drawn_and_a_turned_or_covered_one_left_out(portrait):
     unsure.confidence = 0.5
     assert quality.refuse(make_portrait(masks=unsure)) == "unsure masks"
     assert quality.score(portrait) > quality.score(make_portrait(points=turned))
+
+
+@pytest.mark.parametrize("color", [(150, 118, 70), (92, 62, 42), (30, 27, 27), (150, 150, 152)])
+@pytest.mark.parametrize("look", ["film", "series", "anime", "gouache"])
+def test_hair_keeps_its_color(look, color):
+    masks = make_masks()
+    photo = make_photo(masks).astype(np.float32)
+    photo[masks.hair > 0.5] += np.array(color, np.float32) - HAIR
+    photo = photo.clip(0, 255).astype(np.uint8)
+    toon, (scene,) = draw.draw_photo(photo, [make_portrait(photo)], look)
+    inside = scene.hair > 0.9
+    before, after = (
+        np.median(to_lab(image.astype(np.float32) / 255)[inside], 0)
+        for image in ((scene.rgb * 255).round(), toon)
+    )
+    assert abs(after[0] - before[0]) < 9
+    assert abs(np.hypot(*after[1:]) - np.hypot(*before[1:])) < 9
+    assert np.linalg.norm(after[1:] - before[1:]) < 10
+
+
+def test_torn_hair_and_skin_that_the_network_does_not_see_lower_the_score(portrait):
+    torn = make_masks()
+    torn.hair[:, 80:160:8] = 0
+    torn.hair[:, 81:161:8] = 0
+    assert quality.score(make_portrait(masks=torn)) < 0.7 * quality.score(portrait)
+    for part in ("lost_hair", "doubtful_skin"):
+        doubtful = make_masks()
+        setattr(doubtful, part, 0.6)
+        assert quality.score(make_portrait(masks=doubtful)) < quality.score(portrait)
+
+
+def test_a_crescent_of_shade_begins_below_the_temple(drawings):
+    _, (scene,) = drawings["series"]
+    far = skin.far_cheek(scene, 0.17)
+    assert far[(scene.face_y < -0.4)].max() == 0 and far.max() > 0.9
 
 
 def test_glasses_are_found_where_dark_frames_cross_the_nose(photo):
