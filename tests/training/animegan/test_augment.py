@@ -5,12 +5,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from training.animegan import augment
+from training.animegan.config import ANIMEGAN_PRESETS
 from training.animegan.dataset import PARTS, AnimeGANDataset
 from training.animegan.losses import weighted_features, weighted_l1
-from training.animegan.objective import cut_patches
+from training.animegan.objective import AnimeGANObjective, cut_patches
+from training.core import trainer
+from training.core.config import replace_settings
 
 POINTS = [[60.0, 70.0], [100.0, 70.0], [80.0, 92.0], [66.0, 112.0], [96.0, 112.0]]
 BOXES = {
@@ -135,3 +139,59 @@ def test_pairs_without_a_teacher_are_refused(folder, tmp_path):
             Image.new("RGB", (80, 80), "gray").save(tmp_path / name / f"{index}.png")
     with pytest.raises(ValueError, match=r"--augment: expected photos .*teacher\.jsonl"):
         AnimeGANDataset(tmp_path, "other", smooth="computed", augment=True, length=8)
+
+
+BASE = dict(
+    preset="series",
+    style="look",
+    smooth="computed",
+    width=4,
+    depth=1,
+    d_width=4,
+    batch=2,
+    crop_sizes=((0, 64),),
+    eyes=(20.0, 40.0),
+    d_patch=32,
+    max_images=8,
+    init_images=4,
+    decay_images=0,
+    precision="fp32",
+    trackers="none",
+)
+
+
+@pytest.fixture(scope="module")
+def train_with(folder, tmp_path_factory):
+    """Trains on the toy pairs with changed settings; returns the exported weights."""
+
+    def run(**changes) -> bytes:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        out = tmp_path_factory.mktemp("run")
+        chosen = BASE | changes | {"data": str(folder), "out": str(out)}
+        preset = ANIMEGAN_PRESETS[chosen.pop("preset")]
+        settings = replace_settings(preset, **chosen)
+        trainer.train(AnimeGANObjective(settings, torch.device("cpu")), settings)
+        return (out / "model" / "diffusion_pytorch_model.fp16.safetensors").read_bytes()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def base(train_with) -> bytes:
+    weights = train_with()
+    assert weights == train_with()
+    return weights
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"augment": False, "d_patch": 0}, {"eyes": (30.0, 40.0)}, {"box_weight": 1.0}, {"d_patch": 0}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_setting_changes_what_is_trained(change, base, train_with):
+    assert train_with(**change) != base
+
+
+def test_patches_need_augmented_pairs():
+    with pytest.raises(ValueError, match=r"--d-patch 64: expected 0, or .* with --augment"):
+        replace_settings(ANIMEGAN_PRESETS["series"], out="x", augment=False).check()

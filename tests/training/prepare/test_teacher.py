@@ -348,6 +348,23 @@ def test_folder_draws_only_what_is_missing(tmp_path, portrait, photo, monkeypatc
     assert counts.drawn == 1 and len(drawn) == 4 and counts.left_out == {"no face": 1}
 
 
+def test_folder_draws_scenes_if_asked(tmp_path, photo, monkeypatch):
+    photos, data, network = tmp_path / "photos", tmp_path / "data", tmp_path / "masks.onnx"
+    photos.mkdir()
+    network.write_bytes(b"")
+    Image.fromarray(photo).save(photos / "view.png")
+    monkeypatch.setattr(folder, "find_portraits", lambda rgb, masks: ([], "no face"))
+    looks = list(LOOKS)
+    counts = folder.draw_folder([photos], data, looks, network, jobs=1, scenes=True)
+    assert counts.drawn == len(looks) and not counts.left_out
+    before = Image.open(data / "train_photo" / "view.png")
+    assert not np.asarray(Image.open(data / "masks" / "view.png")).any()
+    drawings = [np.asarray(Image.open(data / look / "style" / "view.png")) for look in looks]
+    for index, drawing in enumerate(drawings):
+        assert 2 < np.abs(drawing.astype(int) - np.asarray(before)).mean() < 40
+        assert all(np.abs(drawing.astype(int) - d).mean() > 1 for d in drawings[:index])
+
+
 def test_errors_name_what_is_missing(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="--masks"):
         MaskNetwork(tmp_path / "none.onnx")

@@ -59,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=0.0,
         help="quality score in [0, 1] below which a photo is left out; default: 0",
     )
+    add("--scenes", action="store_true", help="photos without a face are drawn too")
     return parser
 
 
@@ -79,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
             min_side=options.min_side,
             max_side=options.max_side,
             min_score=options.min_score,
+            scenes=options.scenes,
         )
     except (ValueError, ModuleNotFoundError) as error:
         parser.error(str(error))

@@ -122,6 +122,27 @@ def add_rim_light(scene: Scene, image: np.ndarray) -> np.ndarray:
     return image + 0.28 * blur(rim, 0.008 * u)[..., None] * (1 - image) * RIM_COLOR
 
 
+def draw_scene(rgb: np.ndarray, look: Look, unit: float) -> np.ndarray:
+    """A photo without a face in the look's hand, uint8: all of it as bodies and clothes are drawn.
+
+    Backgrounds of portraits are much simpler than what a photo without people is about.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        look: how to draw.
+        unit: px of the unit of a face that would suit the photo.
+    """
+    pixels = rgb.astype(np.float32) / 255
+    image = paint_clothes(pixels, look.name, unit)
+    if look.name == "gouache":
+        everything = np.ones(rgb.shape[:2], np.uint8)
+        image = paint_gouache(image, everything, np.zeros(rgb.shape[:2], np.float32), unit)
+    if look.line:
+        lines = flow_lines(pixels, max(1.0, 0.013 * unit))
+        image = over(image, ink_color(image, look.name, unit), 0.7 * lines)
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
 def draw_rest(rgb: np.ndarray, look: Look, unit: float) -> np.ndarray:
     """A whole photo in the look's hand without faces: what lies outside the faces' windows.
 

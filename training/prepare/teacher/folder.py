@@ -15,14 +15,16 @@ from toonify import images
 from toonify.files import atomic_write, discard_unfinished
 from training.data.images import Picture
 from training.data.sources import photos_by_name
-from training.prepare.teacher.draw import draw_photo
+from training.prepare.teacher.draw import draw_photo, draw_scene
 from training.prepare.teacher.face_mesh import EYES, face_height, find_faces
+from training.prepare.teacher.looks import LOOKS
 from training.prepare.teacher.masks import MaskNetwork
 from training.prepare.teacher.portrait import Portrait, prepare
 from training.prepare.teacher.quality import feature_boxes, refuse, score, score_parts
 
 RECORDS = "teacher.jsonl"
 OTHER_FACES = 0.3  # of the largest face's height: smaller faces that cannot be drawn do not matter
+SCENE_UNITS = 8  # face units along the short side of a photo without a face
 LABELS = {"background": 0, "person": 1, "hair": 2, "skin": 3, "clothes": 4}
 
 
@@ -38,6 +40,7 @@ class Job:
         masks: path of the mask network.
         min_side, max_side: px; smaller photos are enlarged, larger ones reduced.
         min_score: drawings below it are left out.
+        scenes: whether a photo without a face is drawn too.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Job:
     min_side: int
     max_side: int
     min_score: float
+    scenes: bool = False
 
 
 @dataclass
@@ -111,6 +115,8 @@ def draw_job(job: Job) -> dict[str, dict]:
     photo = photo.resize(fit_size(photo.size, job.min_side, job.max_side), Image.Resampling.LANCZOS)
     rgb = np.asarray(photo)
     portraits, reason = find_portraits(rgb, job.masks)
+    if reason == "no face" and job.scenes:
+        return draw_scene_job(job, photo)
     if not reason and min(map(score, portraits)) < job.min_score:
         reason = "low score"
     record = {"name": job.name}
@@ -131,6 +137,17 @@ def draw_job(job: Job) -> dict[str, dict]:
         records[look] = record | {"boxes": boxes, "age": round(scenes[0].age, 2)}
     images.save(photo, job.data / "train_photo" / f"{job.name}.png")
     return records
+
+
+def draw_scene_job(job: Job, photo: Image.Image) -> dict[str, dict]:
+    """Draws a photo without a face; its labels are all background."""
+    rgb = np.asarray(photo)
+    for look in job.looks:
+        toon = draw_scene(rgb, LOOKS[look], min(photo.size) / SCENE_UNITS)
+        images.save(Image.fromarray(toon), drawing_path(job.data, look, job.name))
+    save_labels(np.zeros(rgb.shape[:2], np.uint8), job.data / "masks" / f"{job.name}.png")
+    images.save(photo, job.data / "train_photo" / f"{job.name}.png")
+    return {look: {"name": job.name, "scene": True} for look in job.looks}
 
 
 def save_labels(labels: np.ndarray, path: Path) -> None:
@@ -184,6 +201,7 @@ def draw_folder(
     min_side: int = 512,
     max_side: int = 1280,
     min_score: float = 0.0,
+    scenes: bool = False,
 ) -> Counts:
     """Draws all photos that have no record yet.
 
@@ -197,6 +215,7 @@ def draw_folder(
         min_side: px of the short side up to which photos are enlarged.
         max_side: px of the long side down to which photos are reduced.
         min_score: drawings with a lower score are left out.
+        scenes: whether photos without a face are drawn too, instead of left out.
 
     Returns:
         How many drawings were written, and how many photos were left out for each reason.
@@ -207,7 +226,7 @@ def draw_folder(
     MaskNetwork(masks)
     photos = photos_by_name(sources)
     records = {look: read_records(data / look / RECORDS) for look in looks}
-    tasks = list_jobs(photos, records, data, masks, (min_side, max_side, min_score))
+    tasks = list_jobs(photos, records, data, masks, (min_side, max_side, min_score, scenes))
     counts, reasons = Counts(), {}
     for done in run_jobs(tasks, jobs):
         for look, record in done.items():
@@ -236,7 +255,7 @@ def list_jobs(
     records: dict[str, dict[str, dict]],
     data: Path,
     masks: Path,
-    limits: tuple[int, int, float],
+    limits: tuple[int, int, float, bool],
 ) -> list[Job]:
     """The photos that lack a record, in a fixed random order; deletes their unfinished files.
 
