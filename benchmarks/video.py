@@ -44,10 +44,10 @@ def prepare_baseline(
     write_source(source, frames, size)
 
     def run(folder=folder):  # which is there as long as it may run
-        with av.open(str(source)) as clip, av.open(str(target), "w") as drawn:
+        with av.open(str(source)) as video, av.open(str(target), "w") as drawn:
             stream = drawn.add_stream("libx264", rate=24)
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            for frame in clip.decode(video=0):
+            for frame in video.decode(video=0):
                 photo = frame.to_image()
                 if short_side:
                     scale = short_side / min(size)

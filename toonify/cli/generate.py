@@ -12,7 +12,7 @@ from toonify import hub, images
 from toonify.cli import options
 from toonify.cli.options import option
 from toonify.cli.photo import summarize
-from toonify.video import CLIPS
+from toonify.video import SUFFIXES
 
 MIXING, LOOP = "Mixtures of two faces", "Video of faces that turn into each other"
 FRAMES = 24  # for each face of a video
@@ -91,7 +91,7 @@ def check(output: str, overwrite: bool, values: dict) -> None:
         options.refuse("number columns", "not together with --interpolate")
     else:
         options.refuse("frames fps", "only with --interpolate N")
-    out, suffixes = Path(output), CLIPS if video else tuple(images.SAVES)
+    out, suffixes = Path(output), SUFFIXES if video else tuple(images.SAVES)
     if folder and not video:
         options.refuse("columns", "a folder has no rows")
         if out.exists() and not out.is_dir():

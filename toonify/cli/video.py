@@ -23,18 +23,18 @@ INTERRUPTED = 130
     """,
     status="0 drawn or skipped, 1 failed",
 )
-@click.argument("source", metavar="IN", help="Film or animation")
+@click.argument("source", metavar="IN", help="Video or animation")
 @click.argument("target", metavar="OUT", help="File")
 @options.model_option("--style", hub.DEFAULT_STYLE)
 @options.drawing("video")
 @option("--side-by-side", "Video on the left, drawing on the right", is_flag=True)
 @option("--max-height", "Pixels to which a taller video is reduced", IntRange(16))
-@option("--crf", "Compression of films, 0 (best quality) to 51", IntRange(0, 51), default=18)
+@option("--crf", "Compression of the video, 0 (best quality) to 51", IntRange(0, 51), default=18)
 @option("--stabilize/--no-stabilize", "Stable drawing where nothing changes", default=True)
 @option("--measure", "Report on the flicker of the drawings; slower", is_flag=True)
 @options.overwrite
 def video(source: str, target: str, overwrite: bool, **values) -> int:
-    """Draws a video: a film with its sound, or an animated GIF, WebP or PNG. Every frame keeps its
+    """Draws a video with its sound, or an animated GIF, WebP or PNG. Every frame keeps its
     exact time, sound and subtitles are copied, and memory use does not grow with the length.
 
     The suffix of OUT gives the format: .mp4, .m4v, .mov or .mkv (H.264), .webm (VP9), or an
@@ -74,7 +74,7 @@ def draw(source: str, target: str, overwrite: bool, values: dict) -> int:
         check_options(pipeline.style, settings)
     try:
         with progress_bar() as show, options.reported(ValueError):
-            clip = draw_video(
+            drawn = draw_video(
                 pipeline,
                 source,
                 target,
@@ -86,21 +86,21 @@ def draw(source: str, target: str, overwrite: bool, values: dict) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command continues from here", file=sys.stderr)
         return INTERRUPTED
-    report(clip)
+    report(drawn)
     return 0
 
 
-def report(clip) -> None:
+def report(drawn) -> None:
     """Prints the result to stdout, and what the user should know of it to stderr."""
-    for note in clip.notes:
+    for note in drawn.notes:
         print(f"note: {note}", file=sys.stderr)
-    if clip.damaged:
-        print(f"note: {clip.damaged} damaged packets were skipped", file=sys.stderr)
+    if drawn.damaged:
+        print(f"note: {drawn.damaged} damaged packets were skipped", file=sys.stderr)
     print(
-        f"{clip.frames} frames, {clip.seconds:.2f} s; {clip.drawn} drawn,"
-        f" {clip.fps:.2f} frames a second"
+        f"{drawn.frames} frames, {drawn.seconds:.2f} s; {drawn.drawn} drawn,"
+        f" {drawn.fps:.2f} frames a second"
     )
-    if flicker := clip.flicker:
+    if flicker := drawn.flicker:
         print(
             f"flicker in levels of 255: source {flicker.source:.2f}, drawings {flicker.drawn:.2f},"
             f" video {flicker.steady:.2f}; {flicker.ratio:.2f} times the source's"

@@ -1,4 +1,4 @@
-"""Follows faces through a video, so that what is drawn of them neither jumps nor pops."""
+"""Follows faces through a video, so that their drawings neither jump nor pop up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

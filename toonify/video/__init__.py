@@ -1,5 +1,5 @@
-"""Videos: read with their exact times, kept steady, and written whole or not at all."""
+"""Videos and animations: decoding with exact times, stabilization and atomic writing."""
 
-from toonify.video.writing import CLIPS, write_video
+from toonify.video.writing import SUFFIXES, write_video
 
-__all__ = ["CLIPS", "write_video"]
+__all__ = ["SUFFIXES", "write_video"]

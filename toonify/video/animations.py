@@ -36,7 +36,7 @@ def is_animation(path: Path) -> bool:
 
 
 class Animation:
-    """An animated image, read as `reading.Film` reads films: see there."""
+    """An animated image, read like `decoding.VideoFile`."""
 
     def __init__(self, path: Path, max_height: int | None = None):
         self.path = path

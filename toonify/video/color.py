@@ -1,4 +1,4 @@
-"""From the numbers of a film to sRGB pixels, and the tags that lead back to its colors."""
+"""Converts the colors of videos to sRGB pixels and back."""
 
 import functools
 
@@ -36,7 +36,7 @@ def colors_of(frame) -> Colors:
 
 
 def written(colors: Colors) -> Colors:
-    """The colors that a drawing of such a film is written in: its own, or BT.709 for HDR."""
+    """The colors that the drawing of such a video is written in: its own, or BT.709 for HDR."""
     wide = colors.is_hdr or _MATRICES[colors.matrix] == "BT2020"
     return Colors() if wide else colors
 

@@ -1,4 +1,4 @@
-"""Reads films: upright frames with their exact times, as far as the file goes.
+"""Decodes videos to upright frames with their exact times.
 
 Files may be hostile. Only files on this machine are opened, of formats that name no other files,
 and no frame is decoded that is larger than `MAX_PIXELS`.
@@ -24,11 +24,11 @@ FORMATS = (
     *("mov", "mp4", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv"),
     *("ogg", "nut", "h264", "hevc", "m4v", "mxf", "ivf", "obu", "dv", "rm", "wtv"),
 )
-EXPECTED = "a film (MP4, MOV, MKV, WebM, AVI ...) or an animated GIF, WebP or PNG"
+EXPECTED = "a video (MP4, MOV, MKV, WebM, AVI ...) or an animated GIF, WebP or PNG"
 
 
 def open_file(path: str | os.PathLike):
-    """The container of a local film; VideoError where it is none."""
+    """Opens a local video; VideoError if it is none."""
     try:
         return av.open(
             f"file:{os.fspath(path)}",
@@ -49,25 +49,25 @@ def open_file(path: str | os.PathLike):
         ) from None
 
 
-def open_video(path: str | os.PathLike, max_height: int | None = None) -> "Film | Animation":
-    """The video in a file, its frames made smaller to be at most `max_height` high.
+def open_video(path: str | os.PathLike, max_height: int | None = None) -> "VideoFile | Animation":
+    """Opens a video or an animation; frames higher than `max_height` are scaled down.
 
     The first frame has been decoded when this returns.
-    Raises VideoError for what is not a video, with a reason for people.
+    Raises VideoError, with the reason, for what is neither.
     """
     path = Path(path)
     if not path.is_file():
         raise VideoError(f"{path}: there is no such file")
-    return Animation(path, max_height) if is_animation(path) else Film(path, max_height)
+    return Animation(path, max_height) if is_animation(path) else VideoFile(path, max_height)
 
 
-class Film:
-    """A film file. `frames()` may be called again and starts again.
+class VideoFile:
+    """A video file. Each call of `frames()` starts at the beginning.
 
-    about: what is known before reading. Rotation is undone and pixels are made square, so that
-        `about.size` may differ from what the file says.
+    about: what is known before reading. Rotation is undone and pixels are made square, so
+        `about.size` can differ from the size in the file.
     damaged: packets and frames that could not be decoded, counted while reading.
-    notes: what people should know of it.
+    notes: messages for the user.
     """
 
     def __init__(self, path: Path, max_height: int | None = None):
@@ -123,7 +123,7 @@ class Film:
                 yield before
 
     def sample_frames(self, number: int) -> Iterator[np.ndarray]:
-        """Up to `number` frames from all over the film, uint8 RGB (H, W, 3), fast: entry points."""
+        """Up to `number` key frames from all over the video, uint8 RGB (H, W, 3)."""
         span = float(self.about.seconds)
         with open_file(self.path) as container:
             stream = pictures_of(container, self.path)

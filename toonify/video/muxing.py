@@ -11,52 +11,54 @@ import av
 
 from toonify.video.animations import SUFFIXES as ANIMATIONS
 from toonify.video.animations import write_animation
-from toonify.video.decoding import Film, open_file
+from toonify.video.decoding import VideoFile, open_file
 from toonify.video.segments import LOSSLESS, Codec, SegmentStore, h264, vp9
 from toonify.video.types import About, VideoError
 
 # Suffix -> container's name and its codec of images.
-FILMS = {
+CONTAINERS = {
     ".mp4": ("mp4", h264),
     ".m4v": ("mp4", h264),
     ".mov": ("mov", h264),
     ".mkv": ("matroska", h264),
     ".webm": ("webm", vp9),
 }
-CLIPS = (*FILMS, *ANIMATIONS)
+SUFFIXES = (*CONTAINERS, *ANIMATIONS)
 _KEPT = ("title", "artist", "album", "genre", "copyright", "description")  # and never a location
 _MAX_TICKS = 2**31 - 1
 
 
 def codec_for(suffix: str, crf: int) -> Codec:
     """How images are compressed on their way into a file with this suffix."""
-    return LOSSLESS if suffix in ANIMATIONS else FILMS[suffix][1](crf)
+    return LOSSLESS if suffix in ANIMATIONS else CONTAINERS[suffix][1](crf)
 
 
 def check_suffix(path: Path) -> str:
-    """The suffix in small letters; VideoError where no video can be written under that name."""
+    """The suffix in lower case; VideoError if no video can be written with it."""
     suffix = path.suffix.lower()
-    if suffix not in CLIPS:
-        raise VideoError(f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(CLIPS)}")
+    if suffix not in SUFFIXES:
+        raise VideoError(
+            f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(SUFFIXES)}"
+        )
     return suffix
 
 
-def check_sound(clip, suffix: str) -> list[str]:
+def check_sound(video, suffix: str) -> list[str]:
     """What of the source's other streams is left out in such a file, for people.
 
     Raises VideoError, before anything is drawn, where the file cannot hold the sound unchanged.
     """
-    if not isinstance(clip, Film):
+    if not isinstance(video, VideoFile):
         return []
-    with open_file(clip.path) as source:
+    with open_file(video.path) as source:
         sounds = usable(source.streams.audio)
         if suffix in ANIMATIONS:
             return [f"{suffix} has no sound: it is left out"] if sounds else []
         for sound in sounds:
             if not holds(suffix, sound):
-                able = [s for s in FILMS if all(holds(s, other) for other in sounds)]
+                able = [s for s in CONTAINERS if all(holds(s, other) for other in sounds)]
                 raise VideoError(
-                    f"{suffix} cannot hold the sound of {clip.path.name} ({sound.name}) unchanged;"
+                    f"{suffix} cannot hold the sound of {video.path.name} ({sound.name}) unchanged;"
                     f" expected {' or '.join(able) or 'another format of sound'}"
                 )
         texts = usable(source.streams.subtitles)
@@ -72,7 +74,7 @@ def usable(streams) -> list:
 def holds(suffix: str, stream) -> bool:
     """Whether a file with this suffix takes the stream's packets as they are, by a trial."""
     try:
-        with av.open(io.BytesIO(), "w", format=FILMS[suffix][0]) as trial:
+        with av.open(io.BytesIO(), "w", format=CONTAINERS[suffix][0]) as trial:
             trial.add_stream_from_template(stream)
             trial.start_encoding()
     except (av.FFmpegError, ValueError):
@@ -80,19 +82,19 @@ def holds(suffix: str, stream) -> bool:
     return True
 
 
-def join(store: SegmentStore, clip, file: Path, suffix: str) -> list[str]:
-    """Writes the whole video into `file`; returns what people should know."""
+def join(store: SegmentStore, video, file: Path, suffix: str) -> list[str]:
+    """Writes the whole video into `file`; returns notes for the user."""
     if suffix in ANIMATIONS:
-        unit, last = clip.about.time_base, store.last(clip.about.time_base)
+        unit, last = video.about.time_base, store.last(video.about.time_base)
         end = last.at + last.duration
         frames = store.decoded(unit)
-        left_out = write_animation(frames, file, suffix, clip.about, end, last.duration)
+        left_out = write_animation(frames, file, suffix, video.about, end, last.duration)
         return [f"{left_out} frames left out: a GIF shows at most 50 a second"] * bool(left_out)
-    if isinstance(clip, Film):
-        with open_file(clip.path) as source:
-            mux(store, clip.about, file, suffix, source)
+    if isinstance(video, VideoFile):
+        with open_file(video.path) as source:
+            mux(store, video.about, file, suffix, source)
     else:
-        mux(store, clip.about, file, suffix, None)
+        mux(store, video.about, file, suffix, None)
     return []
 
 
@@ -107,9 +109,9 @@ def mux(store: SegmentStore, about: About, file: Path, suffix: str, source) -> N
         others = usable([*source.streams.audio, *source.streams.subtitles])
         copied = [stream for stream in others if holds(suffix, stream)]
     unit = about.time_base
-    settings = timing(unit, copied) if FILMS[suffix][0] in ("mp4", "mov") else {}
+    settings = timing(unit, copied) if CONTAINERS[suffix][0] in ("mp4", "mov") else {}
     with (
-        av.open(str(file), "w", format=FILMS[suffix][0], options=settings) as target,
+        av.open(str(file), "w", format=CONTAINERS[suffix][0], options=settings) as target,
         av.open(str(store.segments[0].file)) as first,
     ):
         pictures = target.add_stream_from_template(first.streams.video[0])
@@ -147,7 +149,7 @@ def place_of(packet: av.Packet) -> Fraction:
 
 
 def timing(unit: Fraction, copied: list) -> dict[str, str]:
-    """Options of MP4 that keep times exact, and let the film begin to play while it is fetched.
+    """Options of MP4 that keep times exact, and let playback begin before the download ends.
 
     When a stream begins later than another, the file says so in ticks of its own, usually a
     thousand a second: here the ticks of all streams fit.

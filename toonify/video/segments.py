@@ -1,7 +1,7 @@
-"""A video in the making: finished segments in a folder beside it, so that a killed run can go on.
+"""An unfinished video: segments in a folder beside it, from which a killed run continues.
 
-A segment is a small film of its own. It is written under another name and renamed when it is whole;
-its name says everything that joining it needs: `NUMBER.FRAMES.START.mp4`.
+A segment is a small video. It is written under another name and renamed when it is complete; its
+name says everything that joining needs: `NUMBER.FRAMES.START.mp4`.
 """
 
 import json

@@ -128,7 +128,7 @@ class Stabilizer:
 
 
 class Scenes:
-    """Tells where one scene ends and the next begins, a frame at a time."""
+    """Detects where a new scene begins, frame by frame."""
 
     def __init__(self):
         self._before: np.ndarray | None = None

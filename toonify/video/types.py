@@ -1,4 +1,4 @@
-"""What a video is made of, whatever file it comes from."""
+"""Frames, colors and properties of a video, whatever its format."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,13 +11,13 @@ PQ, HLG = 16, 18
 
 
 class VideoError(ValueError):
-    """The file cannot be used as a video; the text is for people."""
+    """The file cannot be used as a video; the message is for the user."""
 
 
 @dataclass(frozen=True)
 class Colors:
-    """How numbers of a film mean colors: matrix, primaries and transfer by H.273, and whether
-    they use the full range of 0 to 255 instead of 16 to 235."""
+    """How the numbers of a video encode colors: matrix, primaries and transfer by H.273, and
+    whether they use the full range of 0 to 255 instead of 16 to 235."""
 
     matrix: int = BT709
     primaries: int = BT709
@@ -44,7 +44,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a video before it is read.
+    """The properties of a video that are known before it is decoded.
 
     size: (width, height) of its upright frames.
     time_base: 1 / n seconds, the unit of all times.

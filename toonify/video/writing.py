@@ -1,4 +1,4 @@
-"""Writes videos: images in, a film or an animated image out, whole or not at all."""
+"""Writes images as a video or an animation."""
 
 import os
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from PIL import Image
 
 from toonify.files import atomic_write
 
-CLIPS = (".mp4", ".gif", ".webp")
+SUFFIXES = (".mp4", ".gif", ".webp")
 MAX_FRAMES = 10_000
 GIF_SIDE = 512  # px; larger GIFs are tens of megabytes
 
@@ -39,8 +39,10 @@ def write_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in CLIPS:
-        raise ValueError(f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(CLIPS)}")
+    if suffix not in SUFFIXES:
+        raise ValueError(
+            f"{path.name} ends in {path.suffix!r}: expected one of {', '.join(SUFFIXES)}"
+        )
     if not 1 <= fps <= 60:
         raise ValueError(f"fps={fps}: expected 1 to 60 frames a second")
     write = write_film if suffix == ".mp4" else write_animation
