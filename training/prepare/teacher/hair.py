@@ -17,7 +17,7 @@ from training.prepare.teacher.locks import draw_locks, point_tips
 
 def measure_color(scene) -> np.ndarray:
     """Lab (3,) of the hair away from its edge, without the cast of a blue background."""
-    inside = erode(scene.hair, 0.06 * scene.u) > 0.9
+    inside = (erode(scene.hair, 0.06 * scene.u) > 0.9) & (scene.face_y < scene.chin)
     if inside.sum() <= 200:
         inside = scene.hair > 0.6
     if inside.sum() <= 200:
@@ -26,7 +26,8 @@ def measure_color(scene) -> np.ndarray:
     color[[0, 2]] = np.percentile(scene.lab[inside][:, [0, 2]], 60, axis=0)
     if np.hypot(*color[1:]) < 11:  # hair is never bluish by itself; dyed hair is more colorful
         cast = np.clip((2 - color[2]) / 5, 0, 1)
-        color[1:] = color[1:] * (1 - 0.7 * cast) + np.array([0.3, 1.5]) * cast
+        color[1] = max(color[1] - 2.5 * cast, min(color[1], 0.3))
+        color[2] += (0.5 * color[1] + 0.5 - color[2]) * cast
     return color
 
 

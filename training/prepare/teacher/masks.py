@@ -267,6 +267,8 @@ def clean_hair(place: Place, hair, cover, hair_probability, best, p):
         place.skin_lab * [0.7, 1, 1], weights
     )
     hair = hair * ~(neck & place.agree(lone, 0.03))
+    suit = (y > chin - 0.2) & (hair_probability < 0.9)
+    hair = hair * ~(suit & place.agree(place.distance(color) > 22, 0.05))
     hair = keep_connected(hair, ((y < 0.25) & (d < 1.2)) | (side & (hair > 0)))
     scraps = side & (x > 0.5) & (place.unlike_skin > 14) & (hair < 0.5)
     return hair, p * ~place.agree(scraps, 0.015)
@@ -309,10 +311,15 @@ def clean_masks(
     hair, clothes = np.asarray(hair, np.float32), np.asarray(clothes, np.float32)
     skin = (p > 0.5) & (hair < 0.5) & (clothes < 0.5)
     doubtful = skin & (probabilities[SKIN] < 0.5) & (d > 0.05) & (y < chin + 1.2)
-    aside = skin & (probabilities[SKIN] < 0.4) & (x > 0.55) & (y > chin - 0.3)
+    shades = np.min([place.distance(place.skin_lab * k) for k in (1, 0.8, 0.6, 0.45)], 0)
+    aside = skin & (probabilities[SKIN] < 0.4) & (d > 0.06) & (y > chin - 0.7)
+    aside &= ((x > 0.55) & (y > chin - 0.3)) | place.agree(shades > 11, 0.03)
     ends = aside & (probabilities[HAIR] > np.maximum(probabilities[CLOTHES], 0.2))
     ends &= dilate(hair, 0.25 * place.unit) > 0.5
-    hair, clothes = np.maximum(hair, ends), np.maximum(clothes, aside & ~ends)
+    behind = (clothes > 0.5) & (probabilities[HAIR] > 0.6) & (probabilities[CLOTHES] < 0.3)
+    ends |= behind & (y < chin + 0.5) & (dilate(hair, 0.25 * place.unit) > 0.5)
+    hair = np.maximum(hair, ends)
+    clothes = np.maximum(clothes, aside) * ~ends
     head = (probabilities[HAIR] > 0.6) & (d > 0.05) & (d < 0.9) & (y < 0.8 * chin)
     lost = head & (hair < 0.5) & (cover < 0.5)
     skin = (skin & ~aside).astype(np.float32)
