@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.toy_clips import make_clip, times_of
+from tests.fixtures.toy_videos import make_video, times_of
 from tests.unit.pipelines.test_animegan import STYLE, pipeline
 from toonify import cli
 from toonify.pipelines import animegan, video
@@ -26,7 +26,7 @@ def toy(monkeypatch):
 
 @pytest.fixture
 def clip(tmp_path):
-    return make_clip(tmp_path / "clip.mp4")
+    return make_video(tmp_path / "clip.mp4")
 
 
 def run(*words):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.fixtures import toy_app
-from tests.fixtures.toy_clips import make_clip
+from tests.fixtures.toy_videos import make_video
 from toonify.ui import components
 
 CHROMIUM = next(
@@ -186,7 +186,7 @@ def test_a_video_is_drawn_with_progress_and_played(visit, monkeypatch, tmp_path)
     monkeypatch.setattr(toy_app.ToyPipeline, "draw", slow)
     page = visit(*PHONE)
     page.get_by_role("tab", name="Video").click()
-    page.locator("#video-source input[type=file]").set_input_files(make_clip(tmp_path / "me.mp4"))
+    page.locator("#video-source input[type=file]").set_input_files(make_video(tmp_path / "me.mp4"))
     page.wait_for_selector("#video-source video")
     page.click("#video-draw")
     page.wait_for_selector("#video-result :text-matches('Frame [1-5] of 10, about')")

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.fixtures.toy_clips import make_clip
+from tests.fixtures.toy_videos import make_video
 from toonify.cli.main import COMMANDS
 from toonify.cli.main import toonify as program
 
@@ -273,7 +273,7 @@ def test_examples_run(block, tmp_path, monkeypatch, photo):
     Path("holiday").mkdir()
     shutil.copy("portrait.jpg", "holiday/1.jpg")
     Path("holiday/broken.jpg").write_bytes(b"no photo")
-    make_clip(Path("party.mp4"), range(0, 5005, 1001))
+    make_video(Path("party.mp4"), range(0, 5005, 1001))
     exec(compile(block, "example", "exec"), {})
     written = re.findall(r'(?:save|latent|loop|interpolation)\([^\n]*?"([\w-]+\.\w+)"', block)
     assert not [name for name in written if not Path(name).is_file()]

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 import app
 from tests.fixtures import toy_app
 from tests.fixtures.odd_inputs import make_odd_inputs
-from tests.fixtures.toy_clips import make_clip
+from tests.fixtures.toy_videos import make_video
 from toonify import hub, images
 from toonify.images import formats
 from toonify.ui import components as boxes
@@ -699,7 +699,7 @@ def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
         examples = kept()
         client = Client(url, verbose=False, download_files=tmp_path / "client")
         client.predict(handle_file(plain(tmp_path)), api_name="/toonify")
-        clip = handle_file(make_clip(tmp_path / "me.mp4"))
+        clip = handle_file(make_video(tmp_path / "me.mp4"))
         client.predict(clip, "toy", faces="none", api_name="/clip")
         httpx.post(f"{url}/gradio_api/upload", files={"files": ("unused.jpg", b"bytes")})
         assert len(kept() - examples) >= 5

@@ -9,7 +9,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from tests.fixtures import toy_app
-from tests.fixtures.toy_clips import make_clip, pictures_of, sound_of, times_of
+from tests.fixtures.toy_videos import make_video, pictures_of, sound_of, times_of
 from toonify.ui import components, inputs
 from toonify.ui.handlers import video
 
@@ -19,7 +19,7 @@ WANTED = ("toy", "best", "none", False)  # style, quality, faces, side by side
 @pytest.fixture(scope="module")
 def me(tmp_path_factory) -> str:
     """Ten frames of a third of a second, with sound."""
-    return str(make_clip(tmp_path_factory.mktemp("clips") / "me.mp4"))
+    return str(make_video(tmp_path_factory.mktemp("clips") / "me.mp4"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.fixtures.toy_clips import SIZE, make_clip, picture, pictures_of, sound_of, times_of
+from tests.fixtures.toy_videos import SIZE, make_video, picture, pictures_of, sound_of, times_of
 from tests.unit.pipelines.test_animegan import face, pipeline
 from toonify.hub import Style
 from toonify.pipelines import video
@@ -34,7 +34,7 @@ def faceless(monkeypatch):
 
 @pytest.fixture
 def clip(tmp_path):
-    return make_clip(tmp_path / "clip.mp4")
+    return make_video(tmp_path / "clip.mp4")
 
 
 def negative():
@@ -91,7 +91,7 @@ def test_side_by_side_and_smaller(tmp_path, clip):
 
 
 def test_odd_sides_lose_a_pixel_in_films_only(tmp_path):
-    clip = make_clip(tmp_path / "odd.mp4", size=(75, 51), sound=None, form="yuv444p")
+    clip = make_video(tmp_path / "odd.mp4", size=(75, 51), sound=None, form="yuv444p")
     for name, size in (("out.mp4", (50, 74)), ("out.png", (51, 75))):
         draw_video(negative()[0], clip, tmp_path / name)
         assert video.open_video(tmp_path / name).about.size == size[::-1]
@@ -113,7 +113,7 @@ def test_flicker_is_measured_and_reduced(tmp_path):
         grainy = picture(3, size) + grain.normal(0, 2, (*size[::-1], 3))
         return np.clip(grainy, 0, 255).astype(np.uint8)
 
-    clip = make_clip(tmp_path / "still.mp4", sound=None, draw=still)
+    clip = make_video(tmp_path / "still.mp4", sound=None, draw=still)
     found = draw_video(pipeline(noisy)[0], clip, tmp_path / "out.mp4", measure=True).flicker
     assert 0 < found.source < found.drawn and found.steady < 0.6 * found.drawn
     assert found.ratio == pytest.approx(found.steady / found.source)
@@ -126,7 +126,7 @@ def test_what_hardly_moves_is_drawn_every_third_time(tmp_path):
     def pan(number, size):
         return np.ascontiguousarray(wide[:, number : number + size[0]])
 
-    clip = make_clip(tmp_path / "pan.mp4", sound=None, draw=pan)
+    clip = make_video(tmp_path / "pan.mp4", sound=None, draw=pan)
     draw, shapes = negative()
     assert (
         draw_video(draw, clip, tmp_path / "a.mp4", VideoOptions(crf=10)).drawn == len(shapes) <= 6
@@ -139,7 +139,7 @@ def test_what_hardly_moves_is_drawn_every_third_time(tmp_path):
 
 
 def test_a_repeated_frame_is_not_drawn_again(tmp_path):
-    clip = make_clip(
+    clip = make_video(
         tmp_path / "held.mkv",
         range(0, 400, 40),
         1000,

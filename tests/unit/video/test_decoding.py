@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fixtures.toy_clips import SIZE, make_clip, picture, pictures_of, sound_of, times_of, turn
+from tests.fixtures.toy_videos import (
+    SIZE,
+    make_video,
+    picture,
+    pictures_of,
+    sound_of,
+    times_of,
+    turn,
+)
 from toonify.video import muxing, segments
 from toonify.video.color import to_pixels
 from toonify.video.decoding import open_video
@@ -45,7 +53,7 @@ def lengths(path):
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 @pytest.mark.parametrize("times", [range(0, 10010, 1001), ODD_TIMES], ids=["ntsc", "varying"])
 def test_times_are_exact_and_sound_is_the_same(tmp_path, times, suffix):
-    source = make_clip(tmp_path / "source.mp4", times)
+    source = make_video(tmp_path / "source.mp4", times)
     target = tmp_path / f"target{suffix}"
     assert copied(source, target) == []
     assert times_of(target) == [Fraction(at, 30000) for at in times] == times_of(source)
@@ -55,33 +63,35 @@ def test_times_are_exact_and_sound_is_the_same(tmp_path, times, suffix):
 
 
 def test_the_last_frame_lasts_as_long_as_in_the_source(tmp_path):
-    source = make_clip(tmp_path / "source.mp4", prepare=lambda s: setattr(s, "max_b_frames", 2))
+    source = make_video(tmp_path / "source.mp4", prepare=lambda s: setattr(s, "max_b_frames", 2))
     assert copied(source, tmp_path / "target.mp4") == []
     assert lengths(tmp_path / "target.mp4") == [(at, 1001) for at in range(0, 10010, 1001)]
 
 
 def test_matroska_keeps_its_times_and_pcm(tmp_path):
-    source = make_clip(tmp_path / "source.mkv", (0, 33, 67, 100, 900, 940), 1000, sound="pcm_s16le")
+    source = make_video(
+        tmp_path / "source.mkv", (0, 33, 67, 100, 900, 940), 1000, sound="pcm_s16le"
+    )
     copied(source, tmp_path / "target.mkv")
     assert times_of(tmp_path / "target.mkv") == times_of(source)
     assert sound_of(tmp_path / "target.mkv") == sound_of(source)
 
 
 def test_sound_that_the_file_cannot_hold_is_reported_before_drawing(tmp_path):
-    clip = open_video(make_clip(tmp_path / "source.mkv", sound="pcm_s16le"))
+    clip = open_video(make_video(tmp_path / "source.mkv", sound="pcm_s16le"))
     with pytest.raises(VideoError, match=r"\.webm cannot hold the sound .*expected .*\.mkv"):
         muxing.check_sound(clip, ".webm")
     assert muxing.check_sound(clip, ".gif") == [".gif has no sound: it is left out"]
 
 
 def test_webm(tmp_path):
-    source = make_clip(tmp_path / "source.mkv", range(0, 240, 40), 1000, sound=None)
+    source = make_video(tmp_path / "source.mkv", range(0, 240, 40), 1000, sound=None)
     copied(source, tmp_path / "target.webm")
     assert times_of(tmp_path / "target.webm") == times_of(source)
 
 
 def test_a_film_on_its_side_is_put_upright(tmp_path):
-    source = turn(make_clip(tmp_path / "source.mp4", sound=None))
+    source = turn(make_video(tmp_path / "source.mp4", sound=None))
     clip = open_video(source)
     assert clip.about.size == SIZE[::-1]
     first = next(clip.frames()).pixels
@@ -95,7 +105,7 @@ def test_pixels_are_made_square_and_a_high_video_smaller(tmp_path):
     def wide(stream):
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
 
-    source = make_clip(tmp_path / "source.mp4", sound=None, prepare=wide)
+    source = make_video(tmp_path / "source.mp4", sound=None, prepare=wide)
     assert open_video(source).about.size == (128, 64)
     assert open_video(source, max_height=32).about.size == (64, 32)
     assert next(open_video(source, max_height=32).frames()).pixels.shape == (32, 64, 3)
@@ -135,7 +145,7 @@ def test_hdr_keeps_white_bright_and_black_black(transfer):
 
 
 def test_damaged_packets_are_passed_over(tmp_path):
-    whole = make_clip(tmp_path / "whole.mp4", range(0, 30030, 1001), sound=None)
+    whole = make_video(tmp_path / "whole.mp4", range(0, 30030, 1001), sound=None)
     data = bytearray(whole.read_bytes())
     start = data.index(b"mdat")
     rng = np.random.default_rng(0)
@@ -160,7 +170,7 @@ def test_damaged_packets_are_passed_over(tmp_path):
 )
 def test_what_is_no_film_of_its_own_is_refused(tmp_path, monkeypatch, name, content, words):
     monkeypatch.chdir(tmp_path)
-    make_clip(tmp_path / "whole.mp4", sound=None)
+    make_video(tmp_path / "whole.mp4", sound=None)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(VideoError, match=words):
         open_video(name)
@@ -178,7 +188,7 @@ def test_sound_alone_and_still_images_are_no_videos(tmp_path):
 
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         voice = container.add_stream("aac", rate=44100, layout="mono")
-        from tests.fixtures.toy_clips import sine
+        from tests.fixtures.toy_videos import sine
 
         container.mux(packet for frame in sine() for packet in voice.encode(frame))
         container.mux(voice.encode())
@@ -190,7 +200,7 @@ def test_sound_alone_and_still_images_are_no_videos(tmp_path):
 
 
 def test_frames_beyond_the_limit_are_not_decoded(tmp_path, monkeypatch):
-    source = make_clip(tmp_path / "source.mp4", sound=None)
+    source = make_video(tmp_path / "source.mp4", sound=None)
     monkeypatch.setattr("toonify.video.decoding.MAX_PIXELS", 1000)
     with pytest.raises(VideoError, match="96x64; expected at most"):
         open_video(source)
@@ -245,7 +255,7 @@ def test_an_animation_becomes_a_film_and_back(tmp_path):
 
 
 def test_a_gif_is_small_and_slow_enough_for_browsers(tmp_path):
-    source = make_clip(tmp_path / "source.mp4", range(12), 60, size=(640, 64), sound="aac")
+    source = make_video(tmp_path / "source.mp4", range(12), 60, size=(640, 64), sound="aac")
     notes = copied(source, tmp_path / "target.gif")
     assert notes[0].startswith(".gif has no sound") and "frames left out" in notes[1]
     clip = open_video(tmp_path / "target.gif")
@@ -266,7 +276,7 @@ def test_transparent_places_are_white(tmp_path):
 
 
 def test_pieces_of_other_settings_are_not_mixed(tmp_path):
-    clip = open_video(make_clip(tmp_path / "source.mp4", sound=None))
+    clip = open_video(make_video(tmp_path / "source.mp4", sound=None))
 
     def begin(plan, **options):
         with SegmentStore(tmp_path / "out.mp4", plan, **options) as store:
