@@ -326,7 +326,7 @@ def export_style(G, folder: Path, settings: AnimeGANSettings, images_seen: int) 
         "title": settings.style.replace("_", " ").capitalize(),
         "description": f"Trained on {images_seen:,} crops of {settings.style}.",
         "scope": "photo",
-        "eye_distance": [30, 110],
+        "eye_distance": [round(px) for px in settings.eyes] if settings.augment else [30, 110],
         "license": settings.license,
         "data": settings.data_statement or ", ".join(map(redact_path, filter(None, sources))),
     }
