@@ -40,7 +40,7 @@ class Palette:
     Args:
         dark, light: L of what is black and white in the photo.
         chroma: scale of a and b.
-        tint: a and b that are added, most to colorless light places.
+        tint: a and b that are added, most to colorless light places; white stays white.
     """
 
     dark: float
@@ -55,23 +55,24 @@ class Palette:
         lab[..., 0] = self.dark + (self.light - self.dark) * light
         lab[..., 1:] *= self.chroma
         weight = (0.35 + 0.65 * colorless) * (0.15 + 0.85 * light)
+        weight = weight * (1 - smoothstep(light, 0.72, 0.93))
         lab[..., 1:] += weight[..., None] * np.array(self.tint, np.float32)
         return to_rgb(lab)
 
 
 GROUNDS = {
-    "film": Palette(0, 84, 1.05, (-3.0, -4.0)),
-    "series": Palette(6, 92, 1.25, (-9.0, 7.0)),
+    "film": Palette(0, 98, 1.05, (-2.0, -3.0)),
+    "series": Palette(6, 100, 1.25, (-5.0, 4.0)),
     "anime": Palette(40, 101, 1.00, (1.0, -9.0)),
-    "comic": Palette(-6, 98, 1.25, (2.0, 16.0)),
-    "gouache": Palette(22, 90, 0.92, (6.0, 9.0)),
+    "comic": Palette(-6, 100, 1.25, (2.0, 10.0)),
+    "gouache": Palette(14, 98, 0.95, (4.0, 6.0)),
 }
 CLOTHES = {
-    "film": Palette(0, 94, 1.15, (-1.0, -2.0)),
-    "series": Palette(5, 97, 1.30, (-3.0, 3.0)),
+    "film": Palette(0, 98, 1.15, (-1.0, -2.0)),
+    "series": Palette(5, 100, 1.30, (-3.0, 3.0)),
     "anime": Palette(22, 101, 1.25, (1.0, -5.0)),
     "comic": Palette(0, 99, 1.30, (0.0, 5.0)),
-    "gouache": Palette(14, 92, 1.00, (3.0, 5.0)),
+    "gouache": Palette(10, 98, 1.00, (3.0, 5.0)),
 }
 
 
