@@ -186,12 +186,10 @@ class AnimeGANDataset(Dataset):
         cache_bytes: int = 3 * 2**30,
     ):
         self.crop_sizes, self.zoom = crop_sizes, zoom
-        self.face_share, self.permute_share = face_share, permute_share
-        self.mirror = mirror
+        self.face_share, self.permute_share, self.mirror = face_share, permute_share, mirror
         self.batch, self.length, self.seed = batch, length, seed
         needed = max(px for _, px in crop_sizes) / zoom[0]
         self.cache = PictureCache(cache_bytes, max(MAX_SIDE, round(needed)))
-
         portraits = open_pictures(photos or data / "train_photo", "photos", smallest=MIN_SIDE)
         views = open_pictures(scenes, "scenes", smallest=MIN_SIDE) if scenes else []
         place = pictures or data / style / "style"
@@ -203,14 +201,7 @@ class AnimeGANDataset(Dataset):
         self.toons = self.find_toons([*portraits, *views], place) if pairs else {}
         self.paired = bool(self.toons)
         self.faces = self.find_faces(data / "faces.json", [*portraits, *self.styles])
-        if views:
-            self.groups, self.scene_share = (portraits, views), scene_share
-        else:
-            with_face = [p for p in portraits if self.faces.get(p)]
-            without = [p for p in portraits if not self.faces.get(p)]
-            # Without face data everything is one group, and the shares do not matter.
-            self.groups = (with_face or without, without or with_face)
-            self.scene_share = scene_share if with_face and without else 0.0
+        self.groups, self.scene_share = self.group_photos(portraits, views, scene_share)
         records = read_records(data / style / RECORDS) if augment else {}
         if augment and not (self.paired and records):
             raise ValueError(
@@ -231,6 +222,18 @@ class AnimeGANDataset(Dataset):
             scene_share=scene_share,
         )
         self.augment = augment
+
+    def group_photos(
+        self, portraits: list[Picture], views: list[Picture], scene_share: float
+    ) -> tuple[tuple[list[Picture], list[Picture]], float]:
+        """Photos of people and photos without, and the share of the second group."""
+        if views:
+            return (portraits, views), scene_share
+        with_face = [p for p in portraits if self.faces.get(p)]
+        without = [p for p in portraits if not self.faces.get(p)]
+        # Without face data everything is one group, and the shares do not matter.
+        groups = (with_face or without, without or with_face)
+        return groups, scene_share if with_face and without else 0.0
 
     def find_smooth(self, folder: Path, pictures: str, mode: str) -> list[Picture]:
         """The smoothed copies: one per style image if paired, all if independent, or none."""

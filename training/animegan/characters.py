@@ -1,6 +1,6 @@
 """Measures drawings as cartoon characters of the people in photos.
 
-    python -m training.metrics.characters --photos LIST --drawings film=DIR series=DIR \\
+    python -m training.animegan.characters --photos LIST --drawings film=DIR series=DIR \\
         [--teacher film=DIR series=DIR]
 
 `LIST` is a folder, archive, Hub data set or a text file with a path a line; the drawings have the
@@ -289,7 +289,7 @@ def folders(values: list[str]) -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m training.metrics.characters", description=__doc__.split("\n")[0]
+        prog="python -m training.animegan.characters", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--photos", required=True, help="photos, or a .txt file with their paths")
     form = "NAME=FOLDER of each style"
