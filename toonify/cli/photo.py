@@ -160,7 +160,8 @@ def check_model(model: str, inputs, overwrite: bool, save_latent: str | None, va
 def open_animegan(values: dict) -> Callable:
     """A function `draw(paths, write)` that yields the outcomes of paths.
 
-    `write(path, image)` is called with each drawing; the result of an outcome are remarks.
+    `write(path, image)` is called with each drawing; the result of an outcome are remarks, and
+    the numbers of faces that were found and drawn separately.
     """
     # Imported here, as torch takes seconds and a wrong path is reported at once.
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
@@ -176,7 +177,7 @@ def open_animegan(values: dict) -> Callable:
     def draw(paths, write):
         def finish(path, toon):
             write(path, toon.image)
-            return []
+            return [], len(toon.faces), toon.drawn_faces
 
         return pipeline.map(paths, finish=finish, options=settings)
 
@@ -204,7 +205,8 @@ def open_stylegan(values: dict, save_latent: str | None) -> Callable:
                 pipeline.save_latent(save_latent, toon.portraits[0].latent)
             write(path, toon.image)
             remarks = [] if toon.faces else ["no face found, the photo is unchanged"]
-            return remarks + [f"a face was left alone: {reason}" for _, reason in toon.left_alone]
+            remarks += [f"a face was left alone: {reason}" for _, reason in toon.left_alone]
+            return remarks, len(toon.faces), toon.drawn_faces
 
         return pipeline.map(paths, swap.style, finish=finish, latent=latent, options=settings)
 
@@ -212,11 +214,14 @@ def open_stylegan(values: dict, save_latent: str | None) -> Callable:
 
 
 def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str], quiet: bool) -> int:
-    """Draws and saves; returns the number of drawings and adds the others to `failures`."""
+    """Draws and saves; returns the number of drawings and adds the others to `failures`.
+
+    Prints how many faces were found.
+    """
     from tqdm import tqdm
 
     targets = {job.source: job.target for job in jobs}
-    drawn = 0
+    drawn, faces, drawn_faces = 0, 0, 0
     outcomes = draw(targets, lambda path, image: images.save(image, targets[path]))
     # disable=None: a bar on a terminal, nothing in a log file.
     disable = True if quiet else None
@@ -225,8 +230,12 @@ def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str], quiet: b
             failures[str(outcome.photo)] = explain(outcome.error, targets[outcome.photo])
             continue
         drawn += 1
-        for remark in outcome.result:
+        remarks, found, separately = outcome.result
+        faces, drawn_faces = faces + found, drawn_faces + separately
+        for remark in remarks:
             tqdm.write(f"{outcome.photo}: {remark}", file=sys.stderr)
+    if faces:
+        print(f"faces: {faces} found, {drawn_faces} drawn separately", file=sys.stderr)
     return drawn
 
 

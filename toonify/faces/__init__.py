@@ -1,6 +1,6 @@
 """Faces: detected, aligned, pasted back, tracked and read."""
 
-from toonify.faces.alignment import align, paste, paste_order
+from toonify.faces.alignment import align, paste, paste_into, paste_order
 from toonify.faces.detection import detect
 from toonify.faces.geometry import Crop, Face, inside
 
@@ -11,5 +11,6 @@ __all__ = [
     "detect",
     "inside",
     "paste",
+    "paste_into",
     "paste_order",
 ]

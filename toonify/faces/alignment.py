@@ -17,13 +17,14 @@ from toonify.faces.geometry import (
     offset_matrix,
     scaled_matrix,
     warp,
+    widen_matrix,
 )
 from toonify.images.resize import enlarge, fit_size, shrink
 
 _BAND_PIXELS = 2_000_000  # of what is mixed at once
 
 
-def align(photo: Image.Image, face: Face, size: int = 512) -> Crop:
+def align(photo: Image.Image, face: Face, size: int = 512, widen: float = 1.0) -> Crop:
     """Crops a face upright, aligned as in the FFHQ data set (Karras et al. 2019).
 
     Args:
@@ -31,6 +32,7 @@ def align(photo: Image.Image, face: Face, size: int = 512) -> Crop:
         face: one of the faces that `detect` returned.
         size: px of the square; default 512. A square that is larger in the photo (`Crop.side`)
             loses detail.
+        widen: how many times the side of FFHQ's square the crop shows, 1 (default) or more.
 
     Returns:
         The crop; where it extends beyond the photo, the photo is mirrored.
@@ -45,7 +47,9 @@ def align(photo: Image.Image, face: Face, size: int = 512) -> Crop:
         (256, 256)
     """
     matrix = ffhq_matrix(face.points, size)
-    return Crop(Image.fromarray(cut(np.asarray(photo), matrix, size)), matrix, face)
+    if widen != 1.0:
+        matrix = widen_matrix(matrix, size, widen)
+    return Crop(Image.fromarray(cut(photo, matrix, size)), matrix, face)
 
 
 def paste(
@@ -80,15 +84,28 @@ def paste(
         >>> paste(photo, crop, crop.image.convert("L")).size
         (512, 512)
     """
+    result = canvas.copy()
+    paste_into(result, crop, toon, feather=feather, match_color=match_color)
+    return result
+
+
+def paste_into(
+    canvas: Image.Image,
+    crop: Crop,
+    toon: Image.Image,
+    *,
+    feather: float = 0.25,
+    match_color: bool = False,
+) -> None:
+    """As `paste`, and changes the canvas itself: a large one takes long to copy."""
     if toon.width != toon.height:
         raise ValueError(f"toon is {toon.width}x{toon.height}; expected a square drawing")
     if not 0.0 < feather <= 1.0:
         raise ValueError(f"feather is {feather}; expected above 0 and at most 1")
     matrix = scaled_matrix(crop.matrix, toon.width / crop.image.width)
     x0, y0, x1, y1 = covered(matrix, toon.width, canvas.size)
-    result = canvas.copy()
     if x0 >= x1 or y0 >= y1:
-        return result
+        return
     local = offset_matrix(matrix, x0, y0)
     size = (x1 - x0, y1 - y0)
     mixed = np.array(canvas.crop((x0, y0, x1, y1)).convert("RGB"))
@@ -103,8 +120,7 @@ def paste(
         under = mixed[band].astype(np.float32)
         mix = under + mask * (over[band].astype(np.float32) - under)
         mixed[band] = np.rint(np.clip(mix, 0.0, 255.0)).astype(np.uint8)
-    result.paste(Image.fromarray(mixed), (x0, y0))
-    return result
+    canvas.paste(Image.fromarray(mixed), (x0, y0))
 
 
 def paste_order(crops: Sequence[Crop]) -> list[int]:

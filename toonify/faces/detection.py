@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from toonify.faces import mtcnn
+from toonify.faces import mtcnn, tiling
 from toonify.faces.geometry import Face, area, as_box, cut, ffhq_matrix, is_face, overlap, roll
 
 # Below this the cascade has nothing to look at.
 _MIN_SIDE = 20
 _MIN_FACE = 0.08  # of the photo's short side
+_NEAR_FACE = 0.15  # of the short side: whom a small photo is of
 _CERTAIN = 0.97  # scores below are confirmed by a second look
 _CERTAIN_TURNED = 0.995  # the same in a photo looked at lying on its side
 _PLAIN = 0.9995  # an upright face scores above; one upside down may be mistaken for it below
@@ -24,10 +25,12 @@ def detect(
     min_score: float = 0.9,
     max_side: int = 1024,
     try_rotations: bool = True,
+    small: bool = False,
 ) -> list[Face]:
     """Detects the faces in a photo.
 
-    Faces smaller than 8 % of the shorter side, or than 20 pixels of the reduced photo, are ignored.
+    Faces smaller than 8 % of the shorter side, or than 20 pixels of the reduced photo, are ignored
+    unless `small` is True.
 
     Args:
         photo: upright, of any size and mode.
@@ -35,6 +38,8 @@ def detect(
         max_side: px to which the longer side is reduced for the detection; default 1024.
         try_rotations: whether a photo without a clearly upright face is also searched lying on
             either side and upside down; default True.
+        small: whether small faces are searched for too, in the photo's own resolution: from 24 px
+            up to 6 megapixels, 46 px at 24 megapixels; default False. At most 200 faces are found.
 
     Returns:
         The faces, the largest first; an empty list if there are none.
@@ -59,7 +64,21 @@ def detect(
         rivals = [faces for faces in turned if len(faces) >= len(found)]
         found = max([found, *rivals], key=_best)  # the photo as it stands wins a tie
     faces = [_scaled(face, scale) for face in found]
+    if small and not _is_portrait(photo.size, shrink, faces):
+        pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
+        largest = max(_MIN_SIDE / shrink, _MIN_FACE * min(photo.size))
+        faces += tiling.find_small(pixels, faces, largest, _confirm)
     return sorted(faces, key=area, reverse=True)
+
+
+def _is_portrait(size: tuple[int, int], shrink: float, faces: list[Face]) -> bool:
+    """Whether all pixels of the photo were seen and a near face was found among them."""
+    sides = [min(face.box[2] - face.box[0], face.box[3] - face.box[1]) for face in faces]
+    return shrink == 1.0 and max(sides, default=0.0) > _NEAR_FACE * min(size)
+
+
+def _confirm(pixels: np.ndarray, face: Face) -> Face | None:
+    return _second_look(pixels, face, doubtful=True)
 
 
 def _shrunk(photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
@@ -87,10 +106,7 @@ def _look(upright: mtcnn.View, min_score: float, quarter_turns: int = 0) -> list
         face = _second_look(view.pixels, first, doubtful) if first.score >= min_score else None
         if face is None:
             continue
-        corners = _unturned(np.array(face.box).reshape(2, 2), quarter_turns, upright.size)
-        points = _unturned(face.points, quarter_turns, upright.size)
-        box = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
-        faces.append(Face(box, points, face.score))
+        faces.append(tiling.turn_face(face, quarter_turns, view.pixels.shape))
     return faces
 
 
@@ -169,19 +185,6 @@ def _second_look(pixels: np.ndarray, face: Face, doubtful: bool) -> Face | None:
 
 def _covers(box: tuple[float, float, float, float], point: np.ndarray) -> bool:
     return bool(box[0] < point[0] < box[2] and box[1] < point[1] < box[3])
-
-
-def _unturned(points: np.ndarray, quarter_turns: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Points of `np.rot90(pixels, quarter_turns)` in the frame of pixels."""
-    height, width = shape[:2]
-    x, y = points[:, 0], points[:, 1]
-    back = {
-        0: (x, y),
-        1: (width - 1 - y, x),
-        2: (width - 1 - x, height - 1 - y),
-        3: (y, height - 1 - x),
-    }
-    return np.stack(back[quarter_turns % 4], axis=1)
 
 
 def _scaled(face: Face, scale: np.ndarray) -> Face:

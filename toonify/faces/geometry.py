@@ -133,6 +133,13 @@ def scaled_matrix(matrix: np.ndarray, factor: float) -> np.ndarray:
     return scaled
 
 
+def widen_matrix(matrix: np.ndarray, size: int, factor: float) -> np.ndarray:
+    """The matrix of a square of the same `size` and center that shows `factor` times the side."""
+    wide = matrix / factor
+    wide[:, 2] += (size - 1) / 2 * (1 - 1 / factor)
+    return wide
+
+
 def offset_matrix(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
     """The same map for an image that begins at (x, y)."""
     moved = matrix.copy()
@@ -158,9 +165,12 @@ def covered(
     )
 
 
-def cut(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, 3) -> (size, size, 3) under the matrix; mirrored beyond the border."""
-    height, width = pixels.shape[:2]
+def cut(photo: Image.Image | np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """RGB photo -> uint8 (size, size, 3) under the matrix; mirrored beyond the border."""
+    if isinstance(photo, Image.Image):
+        width, height = photo.size
+    else:
+        height, width = photo.shape[:2]
     x0, y0, x1, y1 = covered(matrix, size, (width, height))
     if x0 >= x1 or y0 >= y1:
         raise ValueError("face lies wholly outside of the photo")
@@ -168,7 +178,10 @@ def cut(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     margin = 8 + math.ceil(8 / math.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     x0, y0 = max(x0 - margin, 0), max(y0 - margin, 0)
     x1, y1 = min(x1 + margin, width), min(y1 + margin, height)
-    part = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+    if isinstance(photo, Image.Image):  # only the part: to copy a large photo takes longer
+        part = np.asarray(photo.crop((x0, y0, x1, y1)))
+    else:
+        part = np.ascontiguousarray(photo[y0:y1, x0:x1])
     inverse = cv2.invertAffineTransform(offset_matrix(matrix, x0, y0))
     return warp(part, inverse, (size, size))
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +22,7 @@ import numpy as np
 
 CELL = 12  # pixels a side of what the first network sees
 FACTOR = 0.709  # from one scale of the pyramid to the next
+MAX_VIEWS = 4  # at once: each takes 70 MB for 2048x2048 pixels
 THRESHOLDS = (0.6, 0.7, 0.7)  # what the networks must score
 # Candidates at once: more do not stay in the processor's cache, and take longer each.
 BATCHES = {24: 16, 48: 8}
@@ -86,29 +89,49 @@ def find(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     Boxes are (x0, y0, x1, y1) and may reach over the border; points are the eyes, the nose and the
     corners of the mouth.
     """
+    return find_in_all([lambda: view], smallest, THRESHOLDS)[0]
+
+
+def find_in_all(
+    views: Sequence[Callable[[], View]], smallest: int, thresholds: Sequence[float]
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What `find` returns, for each of the views, which are made one for each core at a time.
+
+    `thresholds` are what the three networks must score.
+    """
     import torch  # here, since it takes a second to import
 
-    with _lock, torch.inference_mode():
+    def run(make: Callable[[], View]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            return run_cascade(make(), smallest, thresholds)
+
+    with _lock:
         # The many tiny layers gain nothing from a second thread, and on a busy machine they lose a
         # factor of twenty by waiting for it.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return run_cascade(view, smallest)
+            if len(views) == 1:
+                return [run(views[0])]
+            # Torch gives new threads the number of threads that is set now.
+            with ThreadPoolExecutor(min(MAX_VIEWS, os.cpu_count() or 1)) as pool:
+                return list(pool.map(run, views))
         finally:
             torch.set_num_threads(threads)
 
 
-def run_cascade(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    boxes, scores, shifts = run_pnet(view, smallest)
+def run_cascade(
+    view: View, smallest: int, thresholds: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    boxes, scores, shifts = run_pnet(view, smallest, thresholds[0])
     kept = nms(boxes, scores, 0.7)
     boxes = to_squares(apply_regression(boxes[kept], shifts[kept], 0))
 
-    boxes, scores, answers = refine_candidates(view, boxes, 24, "rnet", THRESHOLDS[1])
+    boxes, scores, answers = refine_candidates(view, boxes, 24, "rnet", thresholds[1])
     kept = nms(boxes, scores, 0.7)
     boxes = to_squares(apply_regression(boxes[kept], answers[kept], 1))
 
-    boxes, scores, answers = refine_candidates(view, boxes, 48, "onet", THRESHOLDS[2])
+    boxes, scores, answers = refine_candidates(view, boxes, 48, "onet", thresholds[2])
     corner, length = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2] + 1
     points = answers[:, 4:].reshape(-1, 2, 5).transpose(0, 2, 1) * length + corner - 1
     boxes = apply_regression(boxes, answers[:, :4], 1)
@@ -117,7 +140,9 @@ def run_cascade(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.n
     return boxes[kept], points[kept], scores[kept]
 
 
-def run_pnet(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def run_pnet(
+    view: View, smallest: int, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the first network takes for faces at all scales: boxes, scores, shifts of the edges."""
     height, width = view.size
     whole = np.array([[0, 0, width, height]])
@@ -126,7 +151,7 @@ def run_pnet(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     while min(height, width) * scale >= CELL:
         shown = view.means(whole, (int(height * scale + 1), int(width * scale + 1)))
         scores, shifts = (answer[0] for answer in run_network("pnet", shown))
-        y, x = np.nonzero(scores >= THRESHOLDS[0])
+        y, x = np.nonzero(scores >= threshold)
         cells = np.stack([x, y], axis=1).astype(np.float32) * 2  # the network's step is 2 pixels
         boxes = np.floor(np.hstack([cells + 1, cells + CELL]) / np.float32(scale))
         kept = nms(boxes, scores[y, x], 0.5)

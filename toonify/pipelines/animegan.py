@@ -3,17 +3,19 @@
 import contextlib
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 from toonify import hub, images
 from toonify.engines import Engine, open_engine
-from toonify.faces import Face, align, detect, paste
+from toonify.faces import Face, align, detect, paste_into
 from toonify.hub.mixin import SavingMixin
 from toonify.images.color_transfer import transfer_color
 from toonify.images.morph import morph
@@ -22,6 +24,11 @@ from toonify.pipelines.batch import Outcome, draw_all, one_or_many
 from toonify.pipelines.options import DrawOptions
 
 MAX_DRAWN_PIXELS = 1_500_000  # what the network draws at once, in about 1 GB of memory
+# How many times as fine as its surroundings a face's strokes may be before they are given steps.
+MAX_STEP = 2.5
+MAX_REFINEMENT = 1.4
+MAX_RINGS = 2  # of surroundings between a face and the photo
+RING_FEATHER = 0.6
 FINE_SCALE = 1 / 3  # a photo drawn smaller than this has detail for faces of their own
 # Of height and width, and px a side: those of the fast generator on single pixels also suit the
 # full one; a network that works on patches takes that many times more.
@@ -120,15 +127,15 @@ class AnimeGANPipeline(SavingMixin):
         with clock("load", 0.0, "Opening the photo"):
             photo = images.load(photo)
         with clock("detect", 0.05, "Looking for faces"):
-            found = [] if options.faces == "none" else detect(photo)
+            found = [] if options.faces == "none" else detect(photo, small=True)
         canvas, scale = photo, 0.0
         if self.style.scope == "photo":
             with clock("draw", 0.15, "Drawing the photo"):
-                scale = self.drawing_scale(photo, found)
+                scale = self.refine_scale(photo, found, self.drawing_scale(photo, found))
                 canvas = self.draw(photo, scale)
         chosen = self.to_draw(found[:1] if options.faces == "largest" else found, scale)
         with clock("faces", 0.6, f"Drawing {len(chosen)} faces" if chosen else "Finishing"):
-            canvas = self.draw_faces(photo, canvas, chosen)
+            canvas = self.draw_faces(photo, canvas, chosen, scale)
         with clock("blend", 0.95, "Finishing"):
             if options.keep_color:
                 canvas = transfer_color(photo, canvas)
@@ -182,6 +189,17 @@ class AnimeGANPipeline(SavingMixin):
             scale = min(scale, self.style.eye_distance[1] / frontal_eye_distance(found[0]))
         return scale
 
+    def refine_scale(self, photo: Image.Image, found: list[Face], scale: float) -> float:
+        """The scale, raised by at most `MAX_REFINEMENT` where faces need finer strokes than it has.
+
+        Their surroundings come nearer to them; the largest face stays in the style's range.
+        """
+        if not any(self.count_rings(face, scale) for face in found):
+            return scale
+        largest = self.style.eye_distance[1] / frontal_eye_distance(found[0])
+        most = (MAX_DRAWN_PIXELS / (photo.width * photo.height)) ** 0.5
+        return max(scale, min(MAX_REFINEMENT * scale, largest, most, 1.0))
+
     def draw(
         self, photo: Image.Image, scale: float = 1.0, size: tuple[int, int] | None = None
     ) -> Image.Image:
@@ -210,28 +228,82 @@ class AnimeGANPipeline(SavingMixin):
         return (low * high) ** 0.5 if scale < FINE_SCALE else low
 
     def draw_faces(
-        self, photo: Image.Image, canvas: Image.Image, chosen: list[Face]
+        self, photo: Image.Image, canvas: Image.Image, chosen: list[Face], scale: float = 0.0
     ) -> Image.Image:
-        """The canvas with each chosen face of the photo drawn on its own and pasted in."""
+        """The canvas, drawn at `scale`, with each chosen face drawn on its own and pasted in.
+
+        Where a face's strokes would be much finer than those around it, rings of its surroundings
+        are drawn first, at scales between the two.
+        """
+        if not chosen:
+            return canvas
+        canvas = canvas.copy()
+        for ring in range(MAX_RINGS, 0, -1):  # the outer ones first
+            done: list[tuple[np.ndarray, float]] = []
+            for face in chosen:
+                steps = self.count_rings(face, scale) + 1
+                if ring < steps:
+                    size = self.crop_size(face, scale)
+                    widen = self.coarseness(face, scale) ** (ring / steps)
+                    center, side = face.points.mean(axis=0), 4 * frontal_eye_distance(face) * widen
+                    if not any(lies_within(center, side, *other) for other in done):
+                        done.append((center, side))
+                        self.draw_into(canvas, photo, face, size, widen)
         for face in reversed(chosen):  # The small ones are the far ones: near faces cover them.
-            canvas = self.draw_face(photo, canvas, face, self.crop_size(face))
+            self.draw_into(canvas, photo, face, self.crop_size(face, scale))
         return canvas
 
     def draw_face(
         self, photo: Image.Image, canvas: Image.Image, face: Face, size: int
     ) -> Image.Image:
         """The canvas with a face of the photo drawn from a crop of `size` px a side, pasted in."""
-        crop = align(photo, face, size)
-        side = max(size, round(crop.side))  # the face's own resolution
-        return paste(canvas, crop, self.draw(crop.image, size=(side, side)))
+        canvas = canvas.copy()
+        self.draw_into(canvas, photo, face, size)
+        return canvas
 
-    def crop_size(self, face: Face) -> int:
-        """Pixels a side of a face's crop: its own resolution, within what the style draws well."""
+    def draw_into(
+        self,
+        canvas: Image.Image,
+        photo: Image.Image,
+        face: Face,
+        size: int,
+        widen: float = 1.0,
+    ) -> None:
+        """As `draw_face`, and changes the canvas; `widen` is as for `align`."""
+        crop = align(photo, face, size, widen)
+        side = max(size, round(crop.side))  # the face's own resolution
+        feather = 0.25 if widen == 1.0 else RING_FEATHER
+        paste_into(canvas, crop, self.draw(crop.image, size=(side, side)), feather=feather)
+
+    def crop_size(self, face: Face, scale: float = 0.0) -> int:
+        """Pixels a side of a face's crop: its own resolution, within what the style draws well.
+
+        `scale` is that of the photo's drawing, 0 if there is none.
+        """
         low, high = self.style.eye_distance
         # An FFHQ crop is four eye distances wide. Faces smaller than the style's range are drawn at
-        # its middle, where lines have the right weight.
+        # its middle, where lines have the right weight, and far ones at its lower end, as the lines
+        # around them are much coarser.
         eyes = min(max(frontal_eye_distance(face), (low * high) ** 0.5), high)
+        if self.is_far(face, scale):
+            eyes = low
         return padded(round(4 * eyes), self.patch)
+
+    def is_far(self, face: Face, scale: float) -> bool:
+        """Whether a photo drawn at `scale`, so that it is enlarged, shows nothing of a face."""
+        drawn = frontal_eye_distance(face) * scale
+        return 0 < scale < FINE_SCALE and drawn < self.style.eye_distance[0] / 2
+
+    def coarseness(self, face: Face, scale: float) -> float:
+        """How many times as coarse as a far face's strokes those of the photo at `scale` are."""
+        if not self.is_far(face, scale):
+            return 1.0
+        return self.crop_size(face, scale) / (4 * frontal_eye_distance(face) * scale)
+
+    def count_rings(self, face: Face, scale: float) -> int:
+        """Rings of surroundings that a face needs, each at most `MAX_STEP` finer than the next."""
+        steps = math.ceil(math.log(max(self.coarseness(face, scale), 1.0), MAX_STEP))
+        return min(max(steps - 1, 0), MAX_RINGS)
 
 
 class Clock:
@@ -275,6 +347,12 @@ def frontal_eye_distance(face: Face) -> float:
     eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
     across, down = right - left, mouth - eyes
     return max(1.0, float((across**2).sum() ** 0.5), 0.9 * float((down**2).sum() ** 0.5))
+
+
+def lies_within(center: np.ndarray, side: float, other: np.ndarray, other_side: float) -> bool:
+    """Whether a square can do without a ring of its own, as it lies in the middle of another."""
+    near = float(np.abs(center - other).max()) < 0.25 * other_side
+    return near and side < 1.25 * other_side
 
 
 def padded(side: int, patch: int = 1) -> int:

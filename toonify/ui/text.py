@@ -46,6 +46,12 @@ def describe_result(seconds: float, size: tuple[int, int]) -> str:
     return f"Done in {seconds:.1f} s · {format_size(size)}"
 
 
+def describe_faces(found: int, drawn: int) -> str:
+    """Say how many faces were found in a photo, and how many of them were drawn separately."""
+    separately = f", {drawn} drawn separately" if drawn else ""
+    return f"{count(found, 'face')} found{separately}"
+
+
 def format_name(name: str) -> str:
     """Write an attribute or variant for people: longStraight, rear_hair and #a55728 become "Long
     straight", "Rear hair" and "Brown #a55728"."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -51,7 +52,7 @@ def face(x, y, eyes):
 def found(monkeypatch):
     """A list that is what the detector finds."""
     faces = []
-    monkeypatch.setattr(animegan, "detect", lambda photo: list(faces))
+    monkeypatch.setattr(animegan, "detect", lambda photo, small: list(faces))
     return faces
 
 
@@ -234,7 +235,7 @@ def test_in_a_photo_drawn_very_small_coarse_faces_are_drawn_on_their_own(found):
 def test_drawings_of_faces_are_lifted_to_their_size_in_the_photo(found, monkeypatch):
     pasted = []
     monkeypatch.setattr(
-        animegan, "paste", lambda canvas, crop, toon: pasted.append((crop, toon)) or canvas
+        animegan, "paste_into", lambda canvas, crop, toon, feather: pasted.append((crop, toon))
     )
     draw, shapes = pipeline(style=FACE_STYLE)
     found += [face(600, 500, 200), face(100, 100, 20)]
@@ -264,14 +265,38 @@ def test_no_face_is_an_answer(found, photo):
 
 def test_near_faces_cover_far_ones(found, photo, monkeypatch):
     order = []
-    monkeypatch.setattr(animegan, "paste", lambda canvas, crop, toon: order.append(crop) or canvas)
+    monkeypatch.setattr(
+        animegan, "paste_into", lambda canvas, crop, toon, feather: order.append(crop)
+    )
     found += [face(200, 200, 29), face(210, 200, 12)]
     pipeline()[0](photo)
     assert [round(frontal_eye_distance(crop.face)) for crop in order] == [12, 29]
 
 
+def test_strokes_of_far_faces_grow_coarser_in_steps(found, monkeypatch):
+    """Between a face and a photo that is drawn small lies a ring of each scale between them."""
+    pasted = []
+    monkeypatch.setattr(
+        animegan, "paste_into", lambda canvas, crop, toon, feather: pasted.append((crop, feather))
+    )
+    draw, shapes = pipeline(style=dataclasses.replace(STYLE, short_side=400.0))
+    found += [face(2000, 1500, 25), face(2030, 1500, 25)]  # one ring does for neighbors
+    assert draw(Image.new("RGB", (4000, 3000))).drawn_faces == 2
+    scales = [shapes[0][3] / 4000, *(crop.image.width / crop.side for crop, _ in pasted[:-1])]
+    assert all(1 < b / a < 1.1 * animegan.MAX_STEP for a, b in itertools.pairwise(scales))
+    assert [feather > 0.25 for _, feather in pasted] == [True, True, False, False]
+    assert shapes[-1] == (1, 3, 120, 120)  # the least that the style draws
+
+
+def test_one_face_of_an_ordinary_size_has_no_ring(found):
+    draw, shapes = pipeline(style=dataclasses.replace(STYLE, short_side=400.0))
+    found.append(face(500, 400, 20))
+    draw(Image.new("RGB", (1000, 800)))
+    assert shapes == [(1, 3, 400, 504), (1, 3, 232, 232)]
+
+
 def test_none_does_not_look_for_faces(photo, monkeypatch):
-    monkeypatch.setattr(animegan, "detect", lambda photo: pytest.fail("looked for faces"))
+    monkeypatch.setattr(animegan, "detect", lambda photo, small: pytest.fail("looked for faces"))
     assert pipeline()[0](photo, faces="none").faces == []
 
 

@@ -86,7 +86,7 @@ class PhotoHandlers(StyleHandlers):
             (outputs.shrink(photo), outputs.shrink(toon.image)),
             gr.DownloadButton(value=png, interactive=True),
             gr.Markdown(report, visible=True),
-            gr.Accordion(label=f"{text.count(found, 'face')} found", visible=found > 0),
+            gr.Accordion(label=text.describe_faces(found, toon.drawn_faces), visible=found > 0),
             draw_boxes(photo, toon.faces) if found else None,
         )
 

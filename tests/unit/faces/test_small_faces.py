@@ -1,0 +1,114 @@
+"""Small faces of large photos are found in tiles: each once, and none where nobody is."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from toonify import images
+from toonify.faces import Face, detect, mtcnn, tiling
+
+FACES = Path(__file__).parents[3] / "hub_cards" / "faces"
+
+
+def person(number, width):
+    """A portrait whose face is about `width` px wide."""
+    photo = images.load(sorted(FACES.glob("*.jpg"))[number])
+    x0, _, x1, _ = detect(photo)[0].box
+    return photo.resize((round(512 * width / (x1 - x0)),) * 2, Image.Resampling.LANCZOS)
+
+
+def texture(size, seed=0):
+    """A picture with edges of all sizes and without people."""
+    noise = np.random.default_rng(seed).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def crowd(size, width, places, background=texture):
+    photo = background(size)
+    for number, place in enumerate(places):
+        photo.paste(person(number, width), place)
+    return photo
+
+
+def is_found(faces, place, width):
+    x, y = np.array(place) + 2 * width  # somewhere in the portrait
+    return [f for f in faces if abs(f.points[2] - [x, y]).max() < 2 * width]
+
+
+@pytest.mark.parametrize(
+    "size, width", [((3000, 2000), 60), ((3000, 2000), 40), ((1000, 800), 30), ((2000, 3000), 45)]
+)
+def test_each_far_face_is_found_once(size, width):
+    # In the middle and where tiles meet.
+    places = [(40, 60), (size[0] // 2 - width, size[1] // 2), (size[0] - 5 * width, 500)]
+    photo = crowd(size, width, places)
+    faces = detect(photo, small=True)
+    assert len(faces) == 3
+    assert all(len(is_found(faces, place, width)) == 1 for place in places)
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_far_faces_of_a_photo_on_its_side_are_found(quarter_turns):
+    photo = crowd((1600, 1200), 70, [(200, 200), (900, 600)])
+    turned = Image.fromarray(np.rot90(np.asarray(photo), quarter_turns))
+    faces = detect(turned, small=True)
+    assert len(faces) == 2
+    assert all(f.eye_distance < 60 and f.points.min() > 0 for f in faces)
+
+
+def test_a_near_face_and_far_ones():
+    photo = crowd((1800, 1200), 50, [(100, 100), (1500, 150)])
+    photo.paste(person(2, 400), (300, 0))
+    near = detect(photo)
+    faces = detect(photo, small=True)
+    assert len(faces) == 3 and faces[0].box == near[0].box
+    assert np.array_equal(faces[0].points, near[0].points)
+
+
+def test_portraits_are_not_searched_again(monkeypatch):
+    monkeypatch.setattr(tiling, "find_small", lambda *arguments: pytest.fail("searched"))
+    photo = images.load(FACES / "astronaut.jpg")
+    (face,) = detect(photo, small=True)
+    assert face.box == detect(photo)[0].box
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nobody_is_found_where_nobody_is(seed):
+    assert detect(texture((2400, 1800), seed), small=True) == []
+
+
+def test_faces_are_bounded(monkeypatch):
+    monkeypatch.setattr(tiling, "MAX_FACES", 2)
+    photo = crowd((2400, 1600), 40, [(50, 50), (500, 500), (1100, 200)])
+    assert detect(photo) == [] and len(detect(photo, small=True)) == 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (100, 5000), (2048, 2048), (6000, 4000), (9001, 300)])
+def test_tiles_cover_the_photo_and_share_a_margin(size):
+    margin = 200
+    boxes = list(tiling.tiles(*size, margin))
+    for axis in (0, 1):
+        spans = sorted({(box[axis], box[axis + 2]) for box in boxes})
+        assert spans[0][0] == 0 and spans[-1][1] == size[axis]
+        assert all(b[0] <= a[1] - margin for a, b in itertools.pairwise(spans))
+        assert all(end - start <= tiling.TILE + margin + 1 for start, end in spans)
+
+
+def test_the_search_is_bounded():
+    for size in ((6000, 4000), (4000, 3000), (10_000, 5000)):
+        side = tiling.least_side(size)
+        assert size[0] * size[1] * (mtcnn.CELL / side) ** 2 <= tiling.MAX_WORK
+    assert tiling.least_side((1000, 800)) == tiling.MIN_FACE
+
+
+def test_two_boxes_of_one_face():
+    def face(*box):
+        return Face(box, np.zeros((5, 2)), 1.0)
+
+    assert tiling.is_same(face(0, 0, 40, 50), face(4, 4, 44, 54))
+    assert tiling.is_same(face(10, 10, 20, 20), face(0, 0, 100, 100))  # an eye taken for a face
+    assert not tiling.is_same(face(0, 0, 40, 50), face(38, 0, 78, 50))
+    assert len(tiling.merge([face(0, 0, 40, 50), face(1, 1, 41, 51)], [])) == 1
