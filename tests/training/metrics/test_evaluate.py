@@ -1,6 +1,7 @@
 """A style is measured by one command, through named extractors, and its card says the figures."""
 
 import hashlib
+import itertools
 import json
 import pickle
 import shutil
@@ -14,7 +15,7 @@ from toonify import hub, images
 from toonify.hub.cards import figures
 from toonify.models import MODELS
 from training import evaluate
-from training.metrics import card, feature_extractors
+from training.metrics import card, feature_extractors, gallery
 from training.metrics import report as figures_of
 
 
@@ -336,3 +337,19 @@ def test_the_bundled_extractor_sees_the_center_square(photo):
     assert rows.shape == (2, 1280)
     assert np.allclose(rows[0], rows[1], atol=1e-6)
     assert rows.std() > 0.1
+
+
+# The gallery ------------------------------------------------------------------------------------
+
+
+def test_the_gallery_shows_each_face_in_each_style(places, toy_style, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    options = (places / "photos", out, "--styles", toy_style, "comic", "--px", "64")
+    gallery.main([str(option) for option in (*options, "--limit", 2)])
+    page = images.load(out)
+    assert page.size == (3 * 64, 2 * 64)
+    cells = [np.asarray(page.crop((x, 0, x + 64, 64)), int) for x in (0, 64, 128)]
+    assert all(np.abs(a - b).mean() > 3 for a, b in itertools.pairwise(cells))
+    with pytest.raises(SystemExit):
+        gallery.main([str(tmp_path / "none"), str(out)])
+    assert "none" in capsys.readouterr().err
