@@ -87,7 +87,9 @@ def measure_tone(scene) -> None:
     lit = light[chroma > 0.9 * np.median(chroma)]
     some, most = np.percentile(lit, [85, 95]) - light.mean()
     aim = light.mean() + np.clip(0.8 * some - 2, 0, 3.5)
-    aim += np.clip(max(1.1 * (some - 11), 0.7 * (most - 15)), 0, 12)
+    # Bright spots on dark skin are more often its sheen than the light.
+    limit = float(np.interp(light.mean(), [40, 60], [1, 8]))
+    aim += np.clip(max(1.1 * (some - 11), 0.7 * (most - 15)), 0, limit)
     near = pixels[(np.abs(light - aim) < 5) & (chroma > 0.9 * np.median(chroma))]
     if len(near) > 100 and aim > scene.tone[0]:
         scene.tone[1:] = near[:, 1:].mean(0)
