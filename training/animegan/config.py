@@ -51,6 +51,11 @@ class AnimeGANSettings(RunSettings):
     style_stages: tuple[int, ...] = setting((), "stages of the style loss; '' for its own")
     feature_unit: float = setting(1.0, "factor of feature distances, for weights in other units")
     gram_unit: float = setting(1.0, "factor of Gram distances, for weights in other units")
+    discriminator: str = setting(
+        "animegan",
+        "discriminator as published, or heads on features of a pretrained network",
+        choices=("animegan", "features"),
+    )
     d_width: int = setting(32, "channels of the discriminator's first layer", minimum=1)
     d_patch: int = setting(
         0, "side in px of the patches of --augment's crops that the discriminator sees; 0: crops"
@@ -227,8 +232,11 @@ CHARACTER = dataclasses.replace(
     weight_color=0.0,
     weight_chroma=4.0,
     weight_pair=6.0,
-    d_width=24,
+    discriminator="features",
     d_patch=64,
+    weight_adversarial=0.5,
+    weight_d_gray=0.0,
+    weight_d_smooth=0.2,
 )
 
 ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {

@@ -23,6 +23,7 @@ from training.core.run_info import redact_path
 from training.data.images import square
 from training.data.sources import open_pictures
 from training.gan.discriminators import AnimeGANDiscriminator
+from training.gan.projected_discriminator import FeatureDiscriminator
 from training.metrics import distances
 from training.metrics.distances import StyleScore
 
@@ -52,7 +53,7 @@ class AnimeGANObjective:
         start = self.G.state_dict() if s.start_from and s.keep_start else {}
         self.start = {name: weights.clone() for name, weights in start.items()}
         self.G.to(memory_format=torch.channels_last)
-        self.D = AnimeGANDiscriminator(s.d_width, s.spectral_norm)
+        self.D = new_discriminator(s)
         self.D.to(memory_format=torch.channels_last)
         kind = PERCEPTUAL[s.perceptual]
         self.content_stages = s.content_stages or kind.content
@@ -60,7 +61,10 @@ class AnimeGANObjective:
         self.features = kind((*self.content_stages, *self.style_stages)).to(device)
         # From fixed samples, so that a resumed run has the same units.
         samples = [self.dataset.sample(i, s.crop_sizes[0][1])["photo"] for i in range(32)]
-        self.features.calibrate(to_unit({"photo": torch.stack(samples)})["photo"].to(device))
+        samples = to_unit({"photo": torch.stack(samples)})["photo"].to(device)
+        self.features.calibrate(samples)
+        if s.discriminator == "features":
+            self.D.to(device).calibrate(samples)
         self.gram_scales = self.features.gram_scales(self.style_stages)
         shift = self.dataset.style_shift() if s.color_shift else (0.0, 0.0, 0.0)
         # From 0..255 to [-1, 1].
@@ -307,6 +311,13 @@ def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
     if s.model == "animegan-lite":
         kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel, "levels": s.levels}
     return ANIMEGAN_MODELS[s.model](**kwargs)
+
+
+def new_discriminator(settings: AnimeGANSettings) -> torch.nn.Module:
+    """Creates the discriminator of the settings."""
+    if settings.discriminator == "features":
+        return FeatureDiscriminator(settings.d_width)
+    return AnimeGANDiscriminator(settings.d_width, settings.spectral_norm)
 
 
 @torch.no_grad()

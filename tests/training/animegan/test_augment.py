@@ -185,7 +185,13 @@ def base(train_with) -> bytes:
 
 @pytest.mark.parametrize(
     "change",
-    [{"augment": False, "d_patch": 0}, {"eyes": (30.0, 40.0)}, {"box_weight": 1.0}, {"d_patch": 0}],
+    [
+        {"augment": False, "d_patch": 0},
+        {"eyes": (30.0, 40.0)},
+        {"box_weight": 1.0},
+        {"d_patch": 0},
+        {"discriminator": "animegan"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_a_setting_changes_what_is_trained(change, base, train_with):

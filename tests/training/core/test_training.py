@@ -372,7 +372,7 @@ ELSEWHERE = {
     *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
     *("patch", "edge_kernel", "levels", "keep_start"),
-    *("augment", "eyes", "box_weight", "d_patch"),  # see test_augment.py
+    *("augment", "eyes", "box_weight", "d_patch", "discriminator"),  # see test_augment.py
 }
 
 
