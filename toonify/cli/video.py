@@ -31,11 +31,13 @@ INTERRUPTED = 130
 @option("--max-height", "Pixels to which a taller video is reduced", IntRange(16))
 @option("--crf", "Compression of the video, 0 (best quality) to 51", IntRange(0, 51), default=18)
 @option("--stabilize/--no-stabilize", "Stable drawing where nothing changes", default=True)
+@option("--sound/--no-sound", "Sound of the video", default=True)
 @option("--measure", "Report on the flicker of the drawings; slower", is_flag=True)
 @options.overwrite
 def video(source: str, target: str, overwrite: bool, **values) -> int:
     """Draws a video with its sound, or an animated GIF, WebP or PNG. Every frame keeps its
-    exact time, sound and subtitles are copied, and memory use does not grow with the length.
+    exact time, sound and subtitles are copied where OUT can hold them, other sound is
+    re-encoded, and memory use does not grow with the length.
 
     The suffix of OUT gives the format: .mp4, .m4v, .mov or .mkv (H.264), .webm (VP9), or an
     animation, .gif, .webp or .png. After an interruption, the same command continues: finished

@@ -29,7 +29,7 @@ SCALE_SAMPLES = 8  # frames that are looked at for the drawing's scale
 WARM = 12  # frames drawn again when a run goes on, so that faces and lines go on where they were
 DETECT_SIDE = 640  # px of the longer side: drawing a frame takes several times as long as a look
 FIRM = 1.15  # how far a face's size must leave a limit before it counts as left
-FORMAT = 1  # part of every plan: raise it when the same options draw another video
+FORMAT = 2  # part of every plan: raise it when the same options draw another video
 _SAMPLE = 2**20  # bytes at either end of a source by which it is known again
 
 
@@ -44,6 +44,7 @@ class VideoOptions(DrawOptions):
         max_height: the largest height in pixels, from 16; larger videos are scaled down. None
             (default): no limit.
         crf: quality of MP4 files, 0 (best) to 51; default 18, which shows no difference.
+        sound: whether the sound comes along, re-encoded if the file cannot hold it; default True.
 
     Example:
         >>> VideoOptions(max_height=720, keep_color=True).stabilize
@@ -54,6 +55,7 @@ class VideoOptions(DrawOptions):
     side_by_side: bool = False
     max_height: int | None = None
     crf: int = 18
+    sound: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,7 +160,7 @@ def draw_video(
     check_options(pipeline.style, options)
     suffix = check_target(source, target, overwrite)
     video = open_video(source, options.max_height)
-    notes = [*video.notes, *muxing.check_sound(video, suffix)]
+    notes = muxing.check_sound(video, suffix, options.sound)
     if most_seconds is not None and video.about.seconds > most_seconds:
         raise VideoError(too_long(source, most_seconds))
     plan = plan_of(pipeline, source, suffix, options)
@@ -169,8 +171,8 @@ def draw_video(
         if not store.segments:
             raise VideoError(f"{source}: none of its frames could be read")
         with atomic_write(target, keep_suffix=True) as temporary:
-            notes += muxing.join(store, video, temporary, suffix)
-        return run.result(target, tuple(notes))
+            notes += muxing.join(store, video, temporary, suffix, options.sound)
+        return run.result(target, (*video.notes, *notes))
 
 
 class Run:

@@ -5,17 +5,20 @@ and no frame is decoded that is larger than `MAX_PIXELS`.
 """
 
 import os
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from toonify.video.animations import Animation, is_animation
 from toonify.video.color import colors_of, to_pixels, written
-from toonify.video.types import About, Frame, VideoError, fitted
+from toonify.video.types import About, Frame, VideoError, address, fitted
 
 MAX_PIXELS = 40_000_000  # of a frame: 8K and a little more
 MAX_STREAMS = 64
@@ -24,6 +27,8 @@ FORMATS = (
     *("mov", "mp4", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv"),
     *("ogg", "nut", "h264", "hevc", "m4v", "mxf", "ivf", "obu", "dv", "rm", "wtv"),
 )
+INTERLACED = "it is interlaced: whole frames are made of its fields"
+RESIZED = "its images change their size on the way: all have the size of the first"
 EXPECTED = "a video (MP4, MOV, MKV, WebM, AVI ...) or an animated GIF, WebP or PNG"
 
 
@@ -31,7 +36,7 @@ def open_file(path: str | os.PathLike):
     """Opens a local video; VideoError if it is none."""
     try:
         return av.open(
-            f"file:{os.fspath(path)}",
+            address(path),
             options={"max_pixels": str(MAX_PIXELS)},
             container_options={
                 "protocol_whitelist": "file",
@@ -66,6 +71,7 @@ class VideoFile:
 
     about: what is known before reading. Rotation is undone and pixels are made square, so
         `about.size` can differ from the size in the file.
+    start: seconds at which the earliest of its streams begins, which are taken off all times.
     damaged: packets and frames that could not be decoded, counted while reading.
     notes: messages for the user.
     """
@@ -85,16 +91,18 @@ class VideoFile:
             self._end = None
             if stream.duration:
                 end = (stream.start_time or 0) + stream.duration
-                self._end = end * self._base.numerator
+                self._end = (end - round(start_of(container) / self._base)) * self._base.numerator
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             seconds = (stream.duration or 0) * stream.time_base
             seconds = seconds or Fraction(container.duration or 0, av.time_base)
             self.colors = colors_of(first)
-            self._turns = round(first.rotation / 90) % 4
-            self._stored = fitted(square(first, stream), None)
-            upright = self._stored[::-1] if self._turns % 2 else self._stored
-            size = fitted(upright, max_height)
-            self._stored = size[::-1] if self._turns % 2 else size
+            self.start = start_of(container)
+            self._shift = round(self.start / stream.time_base) * self._base.numerator
+            self._orient = Orientation.of(first)
+            self._size = (first.width, first.height)
+            stored = square(first, stream)
+            size = fitted(stored[::-1] if self._orient.transpose else stored, max_height)
+            self._stored = size[::-1] if self._orient.transpose else size
             self.about = About(
                 size,
                 Fraction(1, self._base.denominator),
@@ -102,8 +110,6 @@ class VideoFile:
                 stream.frames or round(seconds * rate),
                 written(self.colors),
             )
-            if first.interlaced_frame:
-                self.notes.append("it is interlaced and drawn as it is: edges in motion are combed")
             if self.colors.is_hdr:
                 self.notes.append("its HDR colors were brought to the range of ordinary screens")
 
@@ -132,7 +138,7 @@ class VideoFile:
                 place = start + int(span * (index + 0.5) / number / self._base)
                 try:
                     container.seek(place, stream=stream)
-                    picture = next(container.decode(stream), None)
+                    picture = next(self._decoded(container, stream), None)
                 except av.FFmpegError:
                     continue
                 if picture is not None and picture.pts not in seen:
@@ -140,7 +146,16 @@ class VideoFile:
                     yield self._pixels(picture)
 
     def _decoded(self, container, stream) -> Iterator[av.VideoFrame]:
-        packets = container.demux(stream)
+        """All whole frames, their fields woven together and their times in the stream's unit."""
+        weave = Deinterlacer(stream.time_base)
+        for picture in self._raw(container, stream):
+            if picture.interlaced_frame and INTERLACED not in self.notes:
+                self.notes.append(INTERLACED)
+            yield from weave(picture)
+        yield from weave(None)
+
+    def _raw(self, container, stream) -> Iterator[av.VideoFrame]:
+        packets, decode = container.demux(stream), decoder_of(stream)
         while True:
             try:
                 packet = next(packets)
@@ -150,7 +165,7 @@ class VideoFile:
                 self.damaged += 1
                 return
             try:
-                pictures = packet.decode()
+                pictures = decode(packet)
             except av.FFmpegError:
                 self.damaged += 1
                 continue
@@ -167,10 +182,10 @@ class VideoFile:
     def _time(self, picture, before: Frame | None) -> int:
         """When the image is shown, later than the one before even if the file says otherwise."""
         if before is None:
-            return (picture.pts or 0) * self._base.numerator
+            return (picture.pts or 0) * self._base.numerator - self._shift
         if picture.pts is None:
             return before.at + before.duration
-        return max(picture.pts * self._base.numerator, before.at + 1)
+        return max(picture.pts * self._base.numerator - self._shift, before.at + 1)
 
     def _length(self, picture, at: int) -> int:
         """How long a frame is shown, if none follows it.
@@ -184,8 +199,134 @@ class VideoFile:
         return duration or max(1, round(1 / self.about.rate / self.about.time_base))
 
     def _pixels(self, picture) -> np.ndarray:
-        pixels = to_pixels(picture, self._scaler, self._stored, self.colors)
-        return np.ascontiguousarray(np.rot90(pixels, self._turns))
+        size, shape = (picture.width, picture.height), tuple(self._stored)
+        if size != self._size and RESIZED not in self.notes:
+            self.notes.append(RESIZED)
+        if size[0] * self._size[1] != size[1] * self._size[0]:  # another shape: bars at its sides
+            fit = min(self._size[n] / size[n] for n in (0, 1))
+            shape = tuple(
+                max(1, round(size[n] * fit * self._stored[n] / self._size[n])) for n in (0, 1)
+            )
+        pixels = to_pixels(picture, self._scaler, shape, self.colors)
+        if shape != self._stored:
+            pixels = center(pixels, self._stored)
+        return self._orient.apply(pixels)
+
+
+def center(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image in the middle of a black one of `size` (width, height)."""
+    framed = np.zeros((size[1], size[0], 3), np.uint8)
+    height, width = pixels.shape[:2]
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    framed[top : top + height, left : left + width] = pixels
+    return framed
+
+
+def start_of(container) -> Fraction:
+    """Seconds at which the earliest stream begins: recordings of broadcasts count from anywhere.
+
+    0 where it begins before 0, as sound does that an encoder padded.
+    """
+    streams = [*container.streams.video, *container.streams.audio]
+    starts = [s.start_time * s.time_base for s in streams if s.start_time is not None]
+    return max(min(starts, default=Fraction(0)), Fraction(0))
+
+
+def decoder_of(stream) -> Callable[[av.Packet], list]:
+    """A function that decodes packets. FFmpeg's own decoders of VP8 and VP9 drop the alpha."""
+    codec = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    said = {key.lower(): value for key, value in stream.metadata.items()}
+    if codec is None or said.get("alpha_mode") != "1":
+        return lambda packet: packet.decode()
+    context = av.CodecContext.create(codec, "r")
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+
+    def decode(packet: av.Packet) -> list:
+        if not packet.size:
+            return context.decode(None)
+        pictures = context.decode(packet)
+        for picture in pictures:
+            picture.time_base = picture.time_base or packet.time_base
+        return pictures
+
+    return decode
+
+
+class Deinterlacer:
+    """Weaves the fields of interlaced frames into whole ones, one for each, with `bwdif`.
+
+    Frames that are not interlaced come out unchanged.
+    """
+
+    def __init__(self, unit: Fraction):
+        self._unit = unit
+        self._graph: av.filter.Graph | None = None
+        self._kind: tuple = ()
+
+    def __call__(self, picture: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        kind = () if picture is None else (picture.width, picture.height, picture.format.name)
+        if self._graph is not None and kind != self._kind:
+            self._graph.vpush(None)
+            yield from self._finished()
+            self._graph = None
+        if picture is None:
+            return
+        if self._graph is None and picture.interlaced_frame:
+            self._kind, self._graph = kind, av.filter.Graph()
+            self._graph.link_nodes(
+                self._graph.add_buffer(
+                    width=kind[0], height=kind[1], format=picture.format, time_base=self._unit
+                ),
+                self._graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+                self._graph.add("buffersink"),
+            ).configure()
+        if self._graph is None:
+            yield picture
+        else:
+            self._graph.vpush(picture)
+            yield from self._finished()
+
+    def _finished(self) -> Iterator[av.VideoFrame]:
+        assert self._graph is not None
+        while True:
+            try:
+                picture = self._graph.vpull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            if picture.pts is not None:
+                picture.pts = round(picture.pts * picture.time_base / self._unit)
+                picture.time_base = self._unit
+            yield picture
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored image becomes upright: transposed first, then mirrored along either axis."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @classmethod
+    def of(cls, picture: av.VideoFrame) -> "Orientation":
+        """What the display matrix of a frame says, to the nearest of eight."""
+        for data in picture.side_data:
+            if data.type.name == "DISPLAYMATRIX":
+                # x' = a x + c y, y' = b x + d y
+                a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
+                if abs(a) + abs(d) >= abs(b) + abs(c):
+                    return cls(False, a < 0, d < 0)
+                return cls(True, c < 0, b < 0)
+        return cls()
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        if self.transpose:
+            pixels = pixels.swapaxes(0, 1)
+        if self.mirror_x:
+            pixels = pixels[:, ::-1]
+        if self.mirror_y:
+            pixels = pixels[::-1]
+        return np.ascontiguousarray(pixels)
 
 
 def pictures_of(container, path):

@@ -1,7 +1,6 @@
-"""Joins the segments of a video into its file, with the source's sound bit for bit."""
+"""Joins the segments of a video into its file, with the source's sound and subtitles."""
 
 import heapq
-import io
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,7 +12,8 @@ from toonify.video.animations import SUFFIXES as ANIMATIONS
 from toonify.video.animations import write_animation
 from toonify.video.decoding import VideoFile, open_file
 from toonify.video.segments import LOSSLESS, Codec, SegmentStore, h264, vp9
-from toonify.video.types import About, VideoError
+from toonify.video.sound import Carrier, describe, usable
+from toonify.video.types import VideoError, address
 
 # Suffix -> container's name and its codec of images.
 CONTAINERS = {
@@ -43,46 +43,18 @@ def check_suffix(path: Path) -> str:
     return suffix
 
 
-def check_sound(video, suffix: str) -> list[str]:
-    """What of the source's other streams is left out in such a file, for people.
-
-    Raises VideoError, before anything is drawn, where the file cannot hold the sound unchanged.
-    """
+def check_sound(video, suffix: str, has_sound: bool = True) -> list[str]:
+    """What of the source's other streams changes or is left out in such a file, for people."""
     if not isinstance(video, VideoFile):
         return []
     with open_file(video.path) as source:
-        sounds = usable(source.streams.audio)
         if suffix in ANIMATIONS:
-            return [f"{suffix} has no sound: it is left out"] if sounds else []
-        for sound in sounds:
-            if not holds(suffix, sound):
-                able = [s for s in CONTAINERS if all(holds(s, other) for other in sounds)]
-                raise VideoError(
-                    f"{suffix} cannot hold the sound of {video.path.name} ({sound.name}) unchanged;"
-                    f" expected {' or '.join(able) or 'another format of sound'}"
-                )
-        texts = usable(source.streams.subtitles)
-        lost = [text for text in texts if not holds(suffix, text)]
-    return [f"{suffix} cannot hold {len(lost)} of its subtitles: left out"] if lost else []
+            is_lost = has_sound and usable(source.streams.audio)
+            return [f"{suffix} has no sound: it is left out"] if is_lost else []
+        return describe(source, CONTAINERS[suffix][0], has_sound)
 
 
-def usable(streams) -> list:
-    """The streams of which FFmpeg knows what they are."""
-    return [stream for stream in streams if stream.codec_context is not None]
-
-
-def holds(suffix: str, stream) -> bool:
-    """Whether a file with this suffix takes the stream's packets as they are, by a trial."""
-    try:
-        with av.open(io.BytesIO(), "w", format=CONTAINERS[suffix][0]) as trial:
-            trial.add_stream_from_template(stream)
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
-
-
-def join(store: SegmentStore, video, file: Path, suffix: str) -> list[str]:
+def join(store: SegmentStore, video, file: Path, suffix: str, has_sound: bool = True) -> list[str]:
     """Writes the whole video into `file`; returns notes for the user."""
     if suffix in ANIMATIONS:
         unit, last = video.about.time_base, store.last(video.about.time_base)
@@ -92,54 +64,45 @@ def join(store: SegmentStore, video, file: Path, suffix: str) -> list[str]:
         return [f"{left_out} frames left out: a GIF shows at most 50 a second"] * bool(left_out)
     if isinstance(video, VideoFile):
         with open_file(video.path) as source:
-            mux(store, video.about, file, suffix, source)
+            mux(store, video, file, suffix, source, has_sound)
     else:
-        mux(store, video.about, file, suffix, None)
+        mux(store, video, file, suffix, None, False)
     return []
 
 
-def mux(store: SegmentStore, about: About, file: Path, suffix: str, source) -> None:
+def mux(store: SegmentStore, video, file: Path, suffix: str, source, has_sound: bool) -> None:
     """The segments' packets and the source's sound and subtitles, in the order of their times.
 
-    The bytes of sound are the source's. Out of MPEG-TS and ADTS, whose packets begin with a header
-    of their own, FFmpeg takes that header away for files that have one for all.
+    The bytes of sound are the source's where the container holds them. Out of MPEG-TS and ADTS,
+    whose packets begin with a header of their own, FFmpeg takes that header away for files that
+    have one for all.
     """
-    copied = []
-    if source is not None:
-        others = usable([*source.streams.audio, *source.streams.subtitles])
-        copied = [stream for stream in others if holds(suffix, stream)]
-    unit = about.time_base
-    settings = timing(unit, copied) if CONTAINERS[suffix][0] in ("mp4", "mov") else {}
+    unit, name = video.about.time_base, CONTAINERS[suffix][0]
+    settings = timing(unit, source) if name in ("mp4", "mov") else {}
     with (
-        av.open(str(file), "w", format=CONTAINERS[suffix][0], options=settings) as target,
-        av.open(str(store.segments[0].file)) as first,
+        av.open(address(file), "w", format=name, options=settings) as target,
+        av.open(address(store.segments[0].file)) as first,
     ):
         pictures = target.add_stream_from_template(first.streams.video[0])
         pictures.time_base = unit
-        places = {}
-        for stream in copied:
-            place = target.add_stream_from_template(stream)
-            place.time_base = stream.time_base
-            place.disposition = stream.disposition
-            for key in ("language", "title"):
-                if key in stream.metadata:
-                    place.metadata[key] = stream.metadata[key]
-            places[stream.index] = place
+        sound: Iterator = iter(())
         if source is not None:
+            carrier = Carrier(source, target, name, has_sound, video.start)
+            sound = ((place_of(p), 1, p, place) for p, place in carrier.packets())
             kept = {key.lower(): value for key, value in source.metadata.items()}
             target.metadata.update({key: kept[key] for key in _KEPT if key in kept})
-            target.set_chapters(source.chapters())
+            target.set_chapters([shift_chapter(c, video.start) for c in source.chapters()])
+        target.start_encoding()
         drawn = ((place_of(p), 0, p, pictures) for p in store.packets(unit))
-        sound = ((place_of(p), 1, p, places[p.stream.index]) for p in others_of(source, copied))
         for _, _, packet, stream in heapq.merge(drawn, sound, key=lambda item: item[:2]):
             packet.stream = stream
             target.mux(packet)
 
 
-def others_of(source, copied: list) -> Iterator[av.Packet]:
-    """The packets of these streams of the source, as they are."""
-    if copied:
-        yield from (packet for packet in source.demux(copied) if packet.dts is not None)
+def shift_chapter(chapter, start: Fraction):
+    """A chapter of a video of which the first `start` seconds are nothing."""
+    shift = round(start / chapter["time_base"])
+    return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
 
 
 def place_of(packet: av.Packet) -> Fraction:
@@ -148,13 +111,14 @@ def place_of(packet: av.Packet) -> Fraction:
     return packet.dts * packet.time_base
 
 
-def timing(unit: Fraction, copied: list) -> dict[str, str]:
+def timing(unit: Fraction, source) -> dict[str, str]:
     """Options of MP4 that keep times exact, and let playback begin before the download ends.
 
     When a stream begins later than another, the file says so in ticks of its own, usually a
     thousand a second: here the ticks of all streams fit.
     """
-    ticks = math.lcm(unit.denominator, *(stream.time_base.denominator for stream in copied))
+    others = [] if source is None else usable([*source.streams.audio, *source.streams.subtitles])
+    ticks = math.lcm(unit.denominator, *(stream.time_base.denominator for stream in others))
     return {
         "movflags": "+faststart",
         "video_track_timescale": str(unit.denominator),

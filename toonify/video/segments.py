@@ -4,7 +4,9 @@ A segment is a small video. It is written under another name and renamed when it
 name says everything that joining needs: `NUMBER.FRAMES.START.mp4`.
 """
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,10 +21,12 @@ from filelock import FileLock, Timeout
 
 from toonify.files import replace_file
 from toonify.video.color import tag, to_frame
-from toonify.video.types import Colors, Frame, VideoError
+from toonify.video.types import Colors, Frame, VideoError, address
 
 FRAMES = 60  # in a segment; a killed run loses at most so many drawings
 PLAN = "plan.json"
+MIN_TICKS = 12
+MAX_NAME = 255  # bytes that file systems take
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,14 @@ class Segment:
         return cls(file, int(frames), int(start))
 
 
+def parts_folder(target: Path) -> Path:
+    """The folder beside `target` for its segments; a hash where its name would be too long."""
+    name = f".{target.name}.parts"
+    if len(os.fsencode(name)) > MAX_NAME:
+        name = f".{hashlib.blake2b(os.fsencode(target.name), digest_size=12).hexdigest()}.parts"
+    return target.with_name(name)
+
+
 class SegmentStore:
     """The segments of the video that will be `target`; a context that locks out other writers.
 
@@ -76,7 +88,7 @@ class SegmentStore:
     """
 
     def __init__(self, target: Path, plan: dict, *, restart: bool = False, keep: bool = True):
-        self.folder = target.with_name(f".{target.name}.parts")
+        self.folder = parts_folder(target)
         self.target = target
         self._plan, self._restart, self._keep = plan, restart, keep
         self._lock = FileLock(self.folder / "lock")
@@ -169,7 +181,7 @@ class SegmentStore:
     def packets(self, unit: Fraction) -> Iterator[av.Packet]:
         """All packets of the segments in order, at their times in the video, in its unit."""
         for segment in self.segments:
-            with av.open(str(segment.file)) as container:
+            with av.open(address(segment.file)) as container:
                 stream: Any = container.streams.video[0]
                 for packet in container.demux(stream):
                     if packet.pts is None:
@@ -185,7 +197,7 @@ class SegmentStore:
     def last(self, unit: Fraction) -> Frame:
         """When the last frame is shown and for how long; without pixels."""
         segment = self.segments[-1]
-        with av.open(str(segment.file)) as container:
+        with av.open(address(segment.file)) as container:
             stream: Any = container.streams.video[0]
             packets = [p for p in container.demux(stream) if p.pts is not None]
             scale = stream.time_base / unit
@@ -195,7 +207,7 @@ class SegmentStore:
     def decoded(self, unit: Fraction) -> Iterator[Frame]:
         """All frames of the segments."""
         for segment in self.segments:
-            with av.open(str(segment.file)) as container:
+            with av.open(address(segment.file)) as container:
                 stream: Any = container.streams.video[0]
                 for picture in container.decode(stream):
                     scale = stream.time_base / unit
@@ -209,11 +221,14 @@ class SegmentWriter:
 
     def __init__(self, file: Path, first: Frame, codec: Codec, unit: Fraction, colors: Colors):
         self.file, self.start, self.count = file, first.at, 0
-        self._codec, self._unit, self._colors = codec, unit, colors
+        # libvpx takes less than 12 ticks a second for an error.
+        self._finer = -(-MIN_TICKS // unit.denominator)
+        self._codec, self._unit, self._colors = codec, unit / self._finer, colors
         self._scaler = VideoReformatter()
         self._lengths: dict[int, int] = {}
+        unit = self._unit
         scale = {"video_track_timescale": str(unit.denominator)}
-        self.container = av.open(str(file), "w", options=scale)
+        self.container = av.open(address(file), "w", options=scale)
         stream: Any = self.container.add_stream(codec.name, options=dict(codec.options))
         self._stream = stream
         height, width = first.pixels.shape[:2]
@@ -226,8 +241,8 @@ class SegmentWriter:
     def add(self, frame: Frame) -> None:
         """Adds a frame; times rise."""
         picture = to_frame(frame.pixels, self._scaler, self._codec.form, self._colors)
-        picture.pts, picture.time_base = frame.at - self.start, self._unit
-        self._lengths[picture.pts] = frame.duration
+        picture.pts, picture.time_base = (frame.at - self.start) * self._finer, self._unit
+        self._lengths[picture.pts] = frame.duration * self._finer
         self.count += 1
         self._mux(self._stream.encode(picture))
 

@@ -1,5 +1,6 @@
 """Frames, colors and properties of a video, whatever its format."""
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -64,6 +65,11 @@ class About:
     def seconds(self) -> float:
         """How long it should last; 0 where the file does not say."""
         return float(self.frames / self.rate)
+
+
+def address(path: str | os.PathLike) -> str:
+    """How FFmpeg takes a path as a file, whatever stands in it: a colon would end a protocol."""
+    return f"file:{os.fspath(path)}"
 
 
 def fitted(size: tuple[int, int], max_height: int | None) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from toonify.files import atomic_write
+from toonify.video.types import address
 
 SUFFIXES = (".mp4", ".gif", ".webp")
 MAX_FRAMES = 10_000
@@ -69,7 +70,7 @@ def write_film(frames: Iterable[Image.Image], file: Path, fps: int) -> None:
     """H.264 in yuv420p, which every browser and telephone plays; odd sides lose a pixel."""
     import av
 
-    with av.open(str(file), "w") as container:
+    with av.open(address(file), "w") as container:
         stream = None
         for frame in frames:
             if stream is None:

@@ -243,7 +243,7 @@ def test_an_error_while_joining_leaves_the_old_video(tmp_path, clip, monkeypatch
     target = tmp_path / "out.mp4"
     target.write_bytes(b"old")
 
-    def fail(store, clip, file, suffix):
+    def fail(store, clip, file, suffix, sound):
         file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
@@ -311,7 +311,7 @@ def test_targets_that_cannot_be(tmp_path, clip):
 
 
 def test_a_file_that_lies_about_its_length_is_refused_on_the_way(tmp_path, clip, monkeypatch):
-    monkeypatch.setattr(video.muxing, "check_sound", lambda clip, suffix: [])
+    monkeypatch.setattr(video.muxing, "check_sound", lambda clip, suffix, sound: [])
     opened = video.open_video
 
     def lying(path, max_height):

@@ -85,14 +85,14 @@ class VideoHandlers(StyleHandlers):
         self.jobs = Jobs()
         self._turns = Turns(MAX_VIDEOS, FULL)
 
-    def draw(self, request, source, style: str, quality: str, faces: str, side_by_side: bool):
+    def draw(self, request, source, style: str, quality: str, faces: str, **options):
         """Return the `DrawnVideo`; None if it was stopped. Leaves no other file."""
         inputs.get_style(self.styles, style, quality, faces)
         self.check(source)
         report = inputs.track_progress()
         target = outputs.make_parent(outputs.choose_path(source, style, ".mp4"))
         load = functools.partial(self.load, style, quality)
-        options = {"faces": faces, "side_by_side": side_by_side}
+        options = {"faces": faces, **options}
         with self.jobs.run(inputs.get_session(request), MAX_WORK_S) as stop:
 
             def on_wait(ahead: int) -> None:
@@ -137,6 +137,7 @@ class VideoHandlers(StyleHandlers):
         faces="all",
         side_by_side=False,
         request: gr.Request | None = None,
+        sound=True,
         progress=events.PROGRESS,
     ):
         """Draw the cartoon of a video. Returns an MP4 with the same timing and sound.
@@ -150,8 +151,11 @@ class VideoHandlers(StyleHandlers):
             quality: "best", or "fast" if /styles says that the style has it.
             faces: "all", "largest" or "none": which faces are also drawn separately.
             side_by_side: put the original on the left.
+            sound: keep the sound.
         """
-        drawn = self.draw(request, video, style, quality, faces, side_by_side)
+        drawn = self.draw(
+            request, video, style, quality, faces, side_by_side=side_by_side, sound=sound
+        )
         if drawn is None:
             raise UserError(f"Stopped after {MAX_WORK_S // 60} minutes.")
         return str(drawn.path)
@@ -164,10 +168,11 @@ class VideoHandlers(StyleHandlers):
         faces="all",
         side_by_side=False,
         request: gr.Request | None = None,
+        sound=True,
         progress=events.PROGRESS,
     ):
         """Do the same as /video, which was called /clip before."""
-        return self.toonify(clip, style, quality, faces, side_by_side, request)
+        return self.toonify(clip, style, quality, faces, side_by_side, request, sound)
 
     def show(
         self,
@@ -177,10 +182,13 @@ class VideoHandlers(StyleHandlers):
         faces,
         side_by_side,
         request: gr.Request | None = None,
+        sound=True,
         progress=events.PROGRESS,
     ):
         """Do the same for the page: the video, its download and a report."""
-        drawn = self.draw(request, video, style, quality, faces, side_by_side)
+        drawn = self.draw(
+            request, video, style, quality, faces, side_by_side=side_by_side, sound=sound
+        )
         if drawn is None:
             gr.Info("Stopped. Nothing was saved.")
             return self.clear()

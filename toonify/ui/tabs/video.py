@@ -42,7 +42,7 @@ def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
                     "Create cartoon", variant="primary", size="lg", elem_id="video-draw"
                 )
                 stop = gr.Button("Stop", visible=False, size="lg", elem_id="video-stop")
-            with gr.Accordion("Faces and comparison", open=False, elem_id="video-options"):
+            with gr.Accordion("Faces, comparison and sound", open=False, elem_id="video-options"):
                 faces = gr.Radio(
                     components.FACES,
                     value="all",
@@ -50,6 +50,7 @@ def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
                     info="Faces are also drawn separately: more detail, but slower",
                 )
                 side_by_side = gr.Checkbox(label="Show the original on the left")
+                sound = gr.Checkbox(True, label="Keep the sound")
         with gr.Column(scale=7, min_width=300):
             result = gr.Video(
                 label="Cartoon", interactive=False, height=420, buttons=[], elem_id="video-result"
@@ -64,7 +65,7 @@ def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
     ready = button.click(handlers.begin, None, stop, **events.LIGHT)
     shown = ready.then(
         handlers.show,
-        [video, style, quality, faces, side_by_side],
+        [video, style, quality, faces, side_by_side, sound],
         outputs,
         show_progress_on=result,
         **LANE,
@@ -77,6 +78,6 @@ def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
     gr.on([video.input, video.clear], handlers.clear, None, outputs, **events.LIGHT)
     style.change(handlers.choose, style, [about, quality], **events.LIGHT)
     page.unload(handlers.leave)
-    inputs = [video, style, api_quality, faces, side_by_side]
+    inputs = [video, style, api_quality, faces, side_by_side, sound]
     gr.on([], handlers.toonify, inputs, mp4, api_name="video", **LANE)
     gr.on([], handlers.toonify_clip, inputs, mp4, api_name="clip", **LANE)

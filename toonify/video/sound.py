@@ -1,0 +1,170 @@
+"""The sound and subtitles of a source: copied where the container holds them, else re-encoded."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+
+ENCODERS = {"webm": "libopus"}  # by container; the others take AAC
+AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+OPUS_RATE = 48000
+MAX_GAP = 0.1
+NAMES = {"libopus": "Opus", "aac": "AAC"}
+
+
+def usable(streams) -> list:
+    """The streams of which FFmpeg knows what they are."""
+    return [stream for stream in streams if stream.codec_context is not None]
+
+
+def holds(container: str, stream) -> bool:
+    """Whether a container takes the stream's packets as they are, by a trial."""
+    if container == "mp4" and stream.name.startswith("pcm_"):
+        return False  # hardly any player takes it, and only the end of a file shows its faults
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def describe(source, container: str, has_sound: bool) -> list[str]:
+    """What of the source's sound and subtitles does not come through unchanged, for people."""
+    notes = []
+    if has_sound:
+        changed = [s.name for s in usable(source.streams.audio) if not holds(container, s)]
+        codec = NAMES[encoder_of(container)]
+        notes += [f"its sound ({', '.join(changed)}) is re-encoded as {codec}"] * bool(changed)
+    lost = [text for text in usable(source.streams.subtitles) if not holds(container, text)]
+    return notes + [f"{len(lost)} of its subtitles do not fit and are left out"] * bool(lost)
+
+
+def encoder_of(container: str) -> str:
+    return ENCODERS.get(container, "aac")
+
+
+class Carrier:
+    """Takes a source's sound and subtitles into a container.
+
+    Args:
+        source: the open source.
+        target: the open container.
+        name: the container's format.
+        has_sound: whether the sound comes along.
+        start: seconds that are taken off all times.
+    """
+
+    def __init__(self, source, target, name: str, has_sound: bool, start: Fraction):
+        self.source, self.start = source, start
+        self.copied: dict[int, Any] = {}
+        self.encoded: dict[int, Any] = {}
+        sounds = usable(source.streams.audio) if has_sound else []
+        for stream in [*sounds, *usable(source.streams.subtitles)]:
+            if holds(name, stream):
+                place = target.add_stream_from_template(stream)
+                place.time_base = stream.time_base
+                self.copied[stream.index] = place
+            elif stream.type == "audio":
+                place = add_encoder(target, encoder_of(name), stream)
+                self.encoded[stream.index] = Encoder(place)
+            else:
+                continue
+            place.disposition = stream.disposition
+            for key in ("language", "title"):
+                if key in stream.metadata:
+                    place.metadata[key] = stream.metadata[key]
+
+    def packets(self) -> Iterator[tuple[av.Packet, Any]]:
+        """The packets in the order of the source, each with its stream in the container."""
+        streams = [s for s in self.source.streams if s.index in {**self.copied, **self.encoded}]
+        if not streams:
+            return
+        for packet in self.source.demux(streams):
+            index = packet.stream.index
+            if index in self.encoded:
+                for encoded in self._encode(packet, self.encoded[index]):
+                    yield encoded, self.encoded[index].place
+            elif packet.dts is not None:
+                shift = round(self.start / packet.time_base)
+                packet.dts -= shift
+                if packet.pts is not None:
+                    packet.pts -= shift
+                yield packet, self.copied[index]
+
+    def _encode(self, packet: av.Packet, encoder: "Encoder") -> Iterator[av.Packet]:
+        """What a packet of sound, or the empty one at the end, becomes."""
+        with contextlib.suppress(av.FFmpegError):  # a damaged packet is left out
+            for frame in packet.decode():
+                seconds = None if frame.pts is None else frame.pts * frame.time_base - self.start
+                yield from encoder.encode(frame, seconds)
+        if packet.dts is None and packet.size == 0:
+            yield from encoder.finish()
+
+
+class Encoder:
+    """Re-encodes one stream of sound in pieces of the length that the codec wants.
+
+    Where the source leaves more than `MAX_GAP` seconds out, its times are followed.
+    """
+
+    def __init__(self, place):
+        self.place, self._context = place, place.codec_context
+        self._resampler: av.AudioResampler | None = None
+        self._fifo = av.AudioFifo()
+        self._at: int | None = None  # of the next piece, in samples
+
+    def encode(self, frame: av.AudioFrame, seconds: Fraction | None) -> Iterator[av.Packet]:
+        """The packets that are ready after a frame, which is heard at `seconds`."""
+        if self._resampler is None:
+            context = self._context
+            self._resampler = av.AudioResampler(context.format, context.layout, context.rate)
+        if seconds is not None:
+            at = round(seconds * self._context.rate)
+            if self._at is None:
+                self._at = at
+            elif at - self._at - self._fifo.samples > MAX_GAP * self._context.rate:
+                self._at = at - self._fifo.samples
+        frame.pts = None
+        yield from self._write(self._resampler.resample(frame))
+
+    def finish(self) -> Iterator[av.Packet]:
+        """The packets that are left at the end."""
+        if self._resampler is not None:
+            yield from self._write(self._resampler.resample(None))
+            yield from self._pieces(self._fifo.samples)
+        yield from self.place.encode(None)
+
+    def _write(self, frames: list) -> Iterator[av.Packet]:
+        for frame in frames:
+            frame.pts = None
+            self._fifo.write(frame)
+        size = self._context.frame_size or 1024
+        while self._fifo.samples >= size:
+            yield from self._pieces(size)
+
+    def _pieces(self, size: int) -> Iterator[av.Packet]:
+        piece = self._fifo.read(size) if size else None
+        if piece is not None:
+            piece.pts = self._at = self._at or 0
+            piece.time_base = Fraction(1, self._context.rate)
+            self._at += piece.samples
+            yield from self.place.encode(piece)
+
+
+def add_encoder(target, codec: str, stream):
+    """A stream of sound in the target that is as near to the source's as the codec allows."""
+    context = stream.codec_context
+    rate = OPUS_RATE
+    if codec == "aac":
+        rate = min(AAC_RATES, key=lambda known: (known < context.sample_rate, known))
+        rate = context.sample_rate if context.sample_rate in AAC_RATES else rate
+    place = target.add_stream(codec, rate=rate)
+    channels = context.layout.nb_channels
+    place.codec_context.layout = {1: "mono", 6: "5.1"}.get(channels, "stereo")
+    place.codec_context.bit_rate = 96_000 * (channels if channels in (1, 6) else 2)
+    return place
