@@ -20,5 +20,5 @@ COPY --chown=toonify training ./training
 RUN pip install --no-cache-dir --user ".[app]"
 
 EXPOSE 7860
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/health', timeout=4)"]
 CMD ["python", "app.py"]

@@ -1,8 +1,11 @@
 """The web app and its API: cartoons of photos, videos and a camera, and new faces."""
 
 import functools
+import logging
 import os
+import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -40,6 +43,7 @@ ZERO_GPU = "SPACES_ZERO_GPU" in os.environ
 MAX_PIPELINES = 6  # in memory: an owner may have a hundred styles on the Hub
 
 loading = threading.RLock()
+outputs.use_own_folder()
 
 
 def load_pipeline(style: str, quality: str = "best"):
@@ -101,7 +105,7 @@ def build(
     camera: LiveHandlers | None = None,
     portraits: PortraitHandlers | None = None,
     faces: NewFacesHandlers | None = None,
-) -> gr.Blocks:
+) -> events.Page:
     """Build the page, with a tab for each of the handlers that are given.
 
     Args:
@@ -117,7 +121,6 @@ def build(
     with events.Page(
         title="Toonify: cartoon portraits",
         analytics_enabled=False,
-        delete_cache=(outputs.CLEAN_EVERY_S, outputs.KEEP_S),
     ) as page:
         gr.HTML(theme.HEADER, elem_id="header")
         page.load(None, js=components.SHOW_CAMERA_ERRORS)
@@ -140,7 +143,7 @@ def build(
                     with gr.Tab("New faces", id=TAB_ID, elem_id="new-faces-tab"):
                         build_new_faces_tab(faces, page, tabs)
     # Closed to direct calls, which would bypass the queue and its limits.
-    return page.queue(max_size=20, api_open=False)
+    return page.queue(api_open=False)
 
 
 def warm_up(style: str, portraits: bool, faces: bool) -> None:
@@ -167,11 +170,43 @@ FACES = find_faces_handlers()
 
 demo = build(PHOTOS, VIDEOS, CAMERA, PORTRAITS, FACES)
 
+
+def serve(page: events.Page, warm: Callable[[], None] | None = None, **options: Any) -> None:
+    """Serve a page until Ctrl+C or SIGTERM, and delete what visitors left.
+
+    Args:
+        page: the page.
+        warm: called in a thread of its own; until it ends, /health says that the app is not ready.
+        options: of the server.
+    """
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def work(task: Callable[[], None]) -> None:
+        try:
+            task()
+        finally:
+            page.ready.set()
+
+    signal.signal(signal.SIGTERM, stop)  # by which containers and services are stopped
+    if warm is not None:
+        page.ready.clear()
+    try:
+        page.launch(prevent_thread_lock=True, **options, **LAUNCH)
+        if warm is not None:
+            threading.Thread(target=work, args=(warm,), daemon=True).start()
+        page.block_thread()
+    finally:
+        page.cleaner.clean(0)
+
+
 if __name__ == "__main__":
-    warm = (hub.DEFAULT_STYLE, PORTRAITS is not None, FACES is not None)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("toonify.ui").setLevel(logging.INFO)
+    warm_app = functools.partial(
+        warm_up, hub.DEFAULT_STYLE, PORTRAITS is not None, FACES is not None
+    )
     if ZERO_GPU:
-        warm_up(*warm)
-    demo.launch(prevent_thread_lock=True, **LAUNCH)
-    if not ZERO_GPU:
-        threading.Thread(target=warm_up, args=warm, daemon=True).start()
-    demo.block_thread()
+        warm_app()
+    serve(demo, None if ZERO_GPU else warm_app)

@@ -147,6 +147,8 @@ def add_camera_error() -> gr.HTML:
 
 def get_example(index: int) -> str:
     """Return the path of an example that was clicked."""
+    if index not in range(len(EXAMPLES)):
+        raise UserError("There is no such example.")
     return str(EXAMPLES[index])
 
 

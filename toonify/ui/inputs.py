@@ -5,6 +5,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -13,6 +14,9 @@ from toonify import hub, images
 from toonify.hub import Style
 
 SEED_DIGITS = 9
+MAX_NUMBER = 1e12
+MAX_TEXT = 4000  # characters
+MAX_LISTED = 40  # choices in an error
 MAX_EDIT = 3  # standard deviations along a direction; beyond, a face falls apart
 
 
@@ -21,6 +25,60 @@ class UserError(gr.Error):
 
     def __init__(self, message: str):
         super().__init__(message, print_exception=False)
+
+
+def check_value(block: Any, value: Any) -> None:
+    """Check what was sent for a component, before anything reads it.
+
+    Args:
+        block: the component.
+        value: of JSON, as it was sent.
+
+    Raises:
+        UserError: the component cannot have this value.
+    """
+    name = getattr(block, "label", None) or "A value"
+    if isinstance(block, (gr.Slider, gr.Number)):
+        check_number(name, value, block.minimum, block.maximum, value is None and not block.value)
+    elif isinstance(block, gr.Checkbox):
+        if not isinstance(value, bool):
+            raise UserError(f"{name}: expected true or false.")
+    elif isinstance(block, gr.Radio | gr.Dropdown):
+        check_choice(name, value, [key for _, key in block.choices], block.value)
+    elif isinstance(block, gr.Textbox):
+        if not isinstance(value, str | int | None) or len(str(value)) > MAX_TEXT:
+            raise UserError(f"{name}: expected at most {MAX_TEXT} characters.")
+    elif isinstance(block, gr.File | gr.Image | gr.Video) and not isinstance(value, dict | None):
+        raise UserError(f"{name}: expected a file that was uploaded.")
+
+
+def check_number(name: str, value: Any, least, most, optional: bool = False) -> None:
+    """Refuse what is not a finite number from `least` to `most`; a bound may be None.
+
+    Raises:
+        UserError: it is not such a number.
+    """
+    if optional and value is None:
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not -MAX_NUMBER <= value <= MAX_NUMBER:  # NaN is not
+        raise UserError(f"{name}: expected a number.")
+    if (least is not None and value < least) or (most is not None and value > most):
+        bound = f"less than {least:g}" if least is not None and value < least else None
+        raise UserError(f"{name}: {value:g} is {bound or f'greater than {most:g}'}.")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any], default: Any) -> None:
+    """Refuse what is not among the choices; None is fine where it is the default.
+
+    Raises:
+        UserError: it is not a choice.
+    """
+    if value is None and default is None:
+        return
+    if not isinstance(value, str | int | float) or isinstance(value, bool) or value not in choices:
+        known = ", ".join(str(choice) for choice in choices[:MAX_LISTED])
+        raise UserError(f"{name}: the value is not in the list of choices ({known}).")
 
 
 def read_photo(source: str | bytes | None) -> Image.Image:

@@ -1,7 +1,9 @@
 """What is made for a visitor: files in folders with unguessable names, and small images."""
 
+import os
 import re
 import secrets
+import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -10,7 +12,17 @@ from PIL import Image
 from toonify import images
 
 SCREEN_PX = 1600  # what travels to the screen; the download has every pixel
-CLEAN_EVERY_S, KEEP_S = 600, 3000  # together: nothing of a visitor is kept for over an hour
+# Together less than an hour, so that nothing of a visitor is kept for longer.
+CLEAN_EVERY_S, KEEP_S = 600, 2900
+FOLDER = "toonify-visitors"  # in GRADIO_TEMP_DIR or the system's temporary folder
+
+
+def use_own_folder() -> None:
+    """Make gradio keep files of visitors in a folder of this app's own, which it may empty."""
+    folder = Path(gr.utils.get_upload_folder())
+    if folder.name != FOLDER:
+        parent = folder if "GRADIO_TEMP_DIR" in os.environ else Path(tempfile.gettempdir())
+        os.environ["GRADIO_TEMP_DIR"] = str(parent / FOLDER)
 
 
 def choose_folder() -> Path:

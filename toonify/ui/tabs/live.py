@@ -62,6 +62,7 @@ def build_live_tab(handlers: LiveHandlers, page: gr.Blocks) -> None:
         [toon, report],
         stream_every=0.05,
         time_limit=MAX_SESSION_S,
+        concurrency_id="live",
         concurrency_limit=None,  # the handler itself lets in a few and refuses the others
         show_progress="hidden",
         **events.PRIVATE,
