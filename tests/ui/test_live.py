@@ -15,7 +15,7 @@ from PIL import Image
 from tests.fixtures import toy_app
 from toonify.ui import components
 from toonify.ui.handlers import live
-from toonify.ui.queueing import Turns
+from toonify.ui.queueing import SHARES, Share, Turns
 
 FILE = {"_type": "gradio.FileData"}
 
@@ -344,7 +344,8 @@ def test_frames_are_dropped_not_queued_and_never_written(site, cache):
     assert before == {path.name for path in components.EXAMPLES}
 
 
-def test_one_visitor_too_many_gets_a_message(site):
+def test_one_visitor_too_many_gets_a_message(site, monkeypatch):
+    monkeypatch.setitem(SHARES, "live", Share(8, 8))  # here all visitors have one address
     http, slow = site
     slow.let.release(99)
     cameras = [Camera(http, f"{name}") for name in range(live.MAX_SESSIONS + 1)]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ import app
 from tests.conftest import ROOT
 from tests.fixtures import toy_app
 from toonify.ui import cleaning, components, gateway, outputs, visitors
-from toonify.ui.handlers import photo
+from toonify.ui.handlers import live, photo
 from toonify.ui.queueing import SHARES
 
 PORTRAIT = components.EXAMPLES[0]
@@ -84,7 +85,8 @@ def upload(http) -> dict:
 
 
 def list_files(folder) -> set:
-    return {path for path in folder.rglob("*") if path.is_file()}
+    """The files below a folder that may change meanwhile."""
+    return {Path(where, name) for where, _, names in os.walk(folder) for name in names}
 
 
 # Doors -----------------------------------------------------------------------------------------
@@ -326,6 +328,11 @@ def test_a_visitor_with_fifty_jobs_does_not_keep_others_out(cache, toys, monkeyp
     assert SHARES["model"].own <= sum(drawn) < 50
     refused = [answer for answer, done in zip(answers, drawn, strict=True) if not done]
     assert all("which is your share" in answer for answer in refused)
+
+
+def test_one_visitor_cannot_take_all_places_of_live():
+    lanes = {fn.concurrency_id for fn in app.demo.fns.values() if fn.connection == "stream"}
+    assert lanes == {"live"} and SHARES["live"].own < live.MAX_SESSIONS
 
 
 # Values ----------------------------------------------------------------------------------------

@@ -61,11 +61,13 @@ def check_number(name: str, value: Any, least, most, optional: bool = False) -> 
     if optional and value is None:
         return
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not -MAX_NUMBER <= value <= MAX_NUMBER:  # NaN is not
+    if not number or not (isinstance(value, int) or -MAX_NUMBER <= value <= MAX_NUMBER):  # or NaN
         raise UserError(f"{name}: expected a number.")
     if (least is not None and value < least) or (most is not None and value > most):
-        bound = f"less than {least:g}" if least is not None and value < least else None
-        raise UserError(f"{name}: {value:g} is {bound or f'greater than {most:g}'}.")
+        bound = f"less than {least}" if least is not None and value < least else None
+        raise UserError(f"{name}: the number is {bound or f'greater than {most}'}.")
+    if not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise UserError(f"{name}: expected a smaller number.")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any], default: Any) -> None:
