@@ -79,10 +79,13 @@ def search(
             below = [(match, Path())]
             if match.is_dir():
                 try:
-                    paths = photos(match, recursive)
+                    listing = images.find_images(match, recursive)
                 except OSError as error:
                     failures[str(match)] = f"cannot be searched: {error.strerror}"
                     continue
+                paths = listing.paths
+                if listing.left_out:
+                    click.echo(f"{match}: left out {listing.describe()}", err=True)
                 if inside(out, match):  # A second run must not draw the drawings.
                     paths = [path for path in paths if not inside(path, out)]
                 below = [(path, path.parent.relative_to(match)) for path in paths]
@@ -100,18 +103,6 @@ def outside(out: Path, matches: list[str]) -> list[str]:
     return [
         m for m in matches if os.path.realpath(m) != own and not inside(Path(m), out)
     ] or matches
-
-
-def photos(folder: Path, recursive: bool) -> list[Path]:
-    """The files of a folder that have a photo's suffix, in order; hidden ones are left out."""
-    paths = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in images.EXTENSIONS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.is_dir()
-    )
 
 
 def inside(path: Path, folder: Path) -> bool:

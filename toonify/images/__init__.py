@@ -1,5 +1,6 @@
 """Images: opened, converted to tensors, saved."""
 
+from toonify.images.folders import find_images, name_uniquely
 from toonify.images.formats import EXTENSIONS, MAX_BYTES, MAX_PIXELS, SAVES, ImageError
 from toonify.images.io import count_pixels, load, save
 from toonify.images.tensors import grid, to_pil, to_tensor
@@ -11,8 +12,10 @@ __all__ = [
     "SAVES",
     "ImageError",
     "count_pixels",
+    "find_images",
     "grid",
     "load",
+    "name_uniquely",
     "save",
     "to_pil",
     "to_tensor",

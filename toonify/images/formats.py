@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import struct
 
 from PIL import Image
@@ -12,8 +14,8 @@ MAX_BYTES = 64 * 2**20
 OPENS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 EXPECTED = "a photo as JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"),
-    *(".bmp", ".tif", ".tiff", ".avif"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif"),
+    *(".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
 )
 SAVES = {
     ".jpg": "JPEG",
@@ -32,8 +34,15 @@ class ImageError(ValueError):
 
 
 def accepted_formats() -> tuple[str, ...]:
-    """HEIC is taken too where the surrounding program registered a decoder for it with Pillow."""
+    """The formats that are read: HEIC too where pillow-heif is installed."""
+    _register_heif()
     return (*OPENS, "HEIF") if "HEIF" in Image.OPEN else OPENS
+
+
+@functools.cache
+def _register_heif() -> None:
+    if "HEIF" not in Image.OPEN and importlib.util.find_spec("pillow_heif"):
+        importlib.import_module("pillow_heif").register_heif_opener()
 
 
 _MAGIC = (
@@ -90,7 +99,7 @@ def sniff(data: bytes) -> str:
 
 def advice(found: str) -> str:
     if found == _HEIC:
-        return " Export it as JPEG first."
+        return " Export it as JPEG, or install pillow-heif."
     return " Export it as PNG first." if found == _SVG else ""
 
 

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from toonify import images
 from toonify.files import atomic_write
+from toonify.images.folders import why_left_out
 
 ZIPS = (".zip",)
 COMPRESSED = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -120,15 +121,15 @@ def shown(picture: Picture) -> str:
 
 def folder_pictures(folder: Path) -> list[Picture]:
     """Everything below a folder that is called like an image, in the order of the paths."""
-    paths = ((path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*")))
-    return [Picture(without_suffix(inner), path) for path, inner in paths if is_picture(inner)]
+    paths = (
+        (path, path.relative_to(folder).as_posix()) for path in images.find_images(folder).paths
+    )
+    return [Picture(without_suffix(inner), path) for path, inner in paths]
 
 
 def is_picture(path: str) -> bool:
     """Whether a path, with forward slashes, is called like an image; not so what macOS adds."""
-    parts = PurePosixPath(path).parts
-    junk = "__MACOSX" in parts or (parts and parts[-1].startswith("._"))
-    return not junk and PurePosixPath(path).suffix.lower() in images.EXTENSIONS
+    return not why_left_out(path)
 
 
 def without_suffix(path: str) -> str:

@@ -36,18 +36,20 @@ def find_pictures(source: str | Path, what: str, limit: int = 0) -> tuple[list[P
         found, refused = hub_datasets.hub_pictures(source, what, limit)
     else:
         raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
-    return found, refused
+    names = images.name_uniquely(picture.name for picture in found)
+    return [replace(p, name=name) for p, name in zip(found, names, strict=True)], refused
 
 
 def photos_by_name(sources: Iterable[str | Path]) -> dict[str, Picture]:
     """Photos of several sources and single files, unread, by flat names, sorted.
 
-    A name is the path below its source, without suffix, its parts joined by `_`.
+    A name is the path below its source, without suffix, its parts joined by `_`; -2, -3 is added
+    to names that are taken.
 
     Raises:
-        ValueError: a source is not there or holds no image, or two images share a name.
+        ValueError: a source is not there or holds no image.
     """
-    named: dict[str, Picture] = {}
+    all_pictures: list[Picture] = []
     for source in sources:
         path = Path(source).expanduser()
         if path.is_file() and path.suffix.lower() in images.EXTENSIONS:
@@ -56,15 +58,9 @@ def photos_by_name(sources: Iterable[str | Path]) -> dict[str, Picture]:
             pictures, _ = find_pictures(source, "photos")
         if not pictures:
             raise ValueError(f"{source}: no photos in it{_other_files(source)}")
-        for picture in pictures:
-            name = picture.name.replace("/", "_")
-            other = named.setdefault(name, picture)
-            if other is not picture:
-                raise ValueError(
-                    f"{picture.file} and {other.file} both hold a photo called {name}; rename "
-                    "one, or write them into two folders"
-                )
-    return dict(sorted(named.items()))
+        all_pictures += pictures
+    names = images.name_uniquely(picture.name.replace("/", "_") for picture in all_pictures)
+    return dict(sorted(zip(names, all_pictures, strict=True)))
 
 
 def open_pictures(
@@ -72,9 +68,9 @@ def open_pictures(
 ) -> list[Picture]:
     """The readable images of a source, in the order of their paths.
 
-    Every image is decoded once to see that it is whole. Those that are unreadable, smaller than
-    `smallest` px, or called like an earlier one (but for the suffix) are left out, and one warning
-    says so.
+    Every image is decoded once to see that it is whole. Those that are unreadable or smaller than
+    `smallest` px are left out, and one warning says so. Of images with one name but for the suffix,
+    the second is called NAME-2.
 
     Args:
         source: a folder (with folders in it, at will); a .zip, .tar, .tar.gz or .tgz file; or, as
@@ -90,17 +86,13 @@ def open_pictures(
         ConnectionError: the data set is not on this machine and the Hub is away.
     """
     found, refused = find_pictures(source, what, limit)
-    by_name: dict[str, Picture] = {}
-    for picture in found:
-        if (first := by_name.setdefault(picture.name, picture)) is not picture:
-            refused.append(f"{shown(picture)} has the name of {shown(first)}")
-    whole, damaged = _checked(spread(list(by_name.values()), limit), what, smallest)
+    whole, damaged = _checked(spread(found, limit), what, smallest)
     refused += damaged
     if refused:
         reasons = "; ".join(refused[:5]) + (" ..." if len(refused) > 5 else "")
         left_out = (
             f"{len(refused)} of {len(whole) + len(refused)} {what} left out "
-            f"(unreadable, smaller than {smallest} px, or of one name): {reasons}"
+            f"(unreadable or smaller than {smallest} px): {reasons}"
         )
     if not whole:
         raise ValueError(
