@@ -20,6 +20,7 @@ EXAMPLES = {
     "toonify.video.writing": 1,
     "toonify.faces.detection": 1,
     "toonify.faces.alignment": 2,
+    "toonify.faces.parsing": 1,
     "toonify.latents.operations": 4,
     "toonify.hub.resolve": 2,
     "toonify.hub.style": 2,

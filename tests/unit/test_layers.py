@@ -58,7 +58,7 @@ MAY_OPEN = {
     "training.evaluate": {"training.metrics", "training.animegan", "toonify.images"},
     "training.evaluate_toongan": {"training.metrics", "training.toongan", "toonify.images"},
     "benchmarks": {
-        *(*SHARED, "training.animegan", "training.stylegan", "training.toongan"),
+        *(*SHARED, "training.animegan", "training.stylegan", "training.toongan", "training.parser"),
         *("training.prepare", *LIBRARY, "toonify.video", "toonify.pipelines"),
     },
 }

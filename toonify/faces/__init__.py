@@ -3,13 +3,16 @@
 from toonify.faces.alignment import align, paste, paste_into, paste_order
 from toonify.faces.detection import detect
 from toonify.faces.geometry import Crop, Face, inside
+from toonify.faces.parsing import FaceMasks, parse
 
 __all__ = [
     "Crop",
     "Face",
+    "FaceMasks",
     "align",
     "detect",
     "inside",
+    "parse",
     "paste",
     "paste_into",
     "paste_order",

@@ -38,7 +38,7 @@ def transfer_color(photo: Image.Image, toon: Image.Image) -> Image.Image:
         rgb_to_lab(shrink(pixels, _COLOR_SIDE)) for pixels in (photo_pixels, toon_pixels)
     )
     radius = max(1, round(0.03 * max(small_toon.shape[:2])))
-    slopes, offset = _guided(small_toon, (small_photo - small_toon)[..., 1:], radius)
+    slopes, offset = fit_guided(small_toon, (small_photo - small_toon)[..., 1:], radius)
     coefficients = np.concatenate([slopes.reshape(*slopes.shape[:2], 6), offset], axis=2)
     result = np.empty_like(toon_pixels)
     for top, bottom in bands(width, height):
@@ -102,7 +102,7 @@ def upsample(field: np.ndarray, width: int, height: int, top: int, bottom: int) 
     return cv2.resize(rows, (width, bottom - top), interpolation=cv2.INTER_LINEAR)
 
 
-def _guided(
+def fit_guided(
     guide: np.ndarray, source: np.ndarray, radius: int, flatness: float = 9.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Guided filter with a CIELAB guide: slopes (h, w, 3, C) and offset (h, w, C).

@@ -29,12 +29,13 @@ class ParserSettings(RunSettings):
         0.25, "share of people with other colors of hair, skin and clothes", maximum=1
     )
 
-    lr: float = setting(2e-3, "learning rate of the decoder")
+    lr: float = setting(1.5e-3, "learning rate of the decoder")
     encoder_rate: float = setting(0.25, "learning rate of the encoder, relative to the decoder's")
     frozen_stages: int = setting(
         2, "first stages of the encoder that keep their weights", maximum=4
     )
     warmup_images: int = setting(1_000, "images at the start over which learning rates rise")
+    decay_images: int = setting(8_000, "images at the end over which they fall to 2 %")
     weight_cross_entropy: float = setting(1.0, "weight of the binary cross-entropy")
     weight_dice: float = setting(0.5, "weight of the Dice loss")
     edge_weight: float = setting(4.0, "extra weight of pixels at the masks' edges")
@@ -53,7 +54,7 @@ class ParserSettings(RunSettings):
 PARSER_PRESETS: dict[str, ParserSettings] = {
     # The recipe of the bundled parser: an hour on one core.
     "parser": ParserSettings(
-        batch=16,
+        batch=8,
         max_images=40_000,
         crop_sizes=((0, 128), (26_000, 192), (34_000, 256)),
         ema_half_life_images=1_500.0,

@@ -66,10 +66,11 @@ class ParserObjective:
         return []
 
     def schedule(self, images: int) -> dict[str, float]:
-        """The learning rate: linear rise, cosine fall."""
+        """The learning rate: linear rise, constant, cosine fall."""
         s = self.settings
         rise = min(1.0, (images + s.batch) / s.warmup_images) if s.warmup_images else 1.0
-        fall = (1 + math.cos(math.pi * min(1.0, images / s.max_images))) / 2
+        left = min(1.0, (s.max_images - images) / s.decay_images) if s.decay_images else 1.0
+        fall = (1 - math.cos(math.pi * left)) / 2
         return {"init": s.lr * rise * (LAST_RATE + (1 - LAST_RATE) * fall)}
 
     def uses_discriminator(self, images: int) -> bool:

@@ -24,8 +24,9 @@ from training.train_parser import main
 
 TOY = dict(
     batch=2, max_images=6, crop_sizes=((0, 32), (4, 64)), warmup_images=2, precision="fp32",
-    trackers="none", log_every_images=2, sample_every_images=1000, save_every_images=4, seed=3,
-    validate_every_images=1000, ema_half_life_images=4.0, drawn_share=0.5,
+    decay_images=4, trackers="none", log_every_images=2, sample_every_images=1000,
+    save_every_images=4, seed=3, validate_every_images=1000, ema_half_life_images=4.0,
+    drawn_share=0.5,
 )  # fmt: skip
 FACE, HAIR, SHIRT = (230, 180, 150), (60, 40, 30), (40, 90, 200)
 
