@@ -82,6 +82,28 @@ def export(source: str, out: Path) -> str:
     return f"{name} ({sizes}) -> image; {runtime} differs by {error:.1e} from torch"
 
 
+class AnySize(nn.Module):
+    """A network that draws photos, with an input of any height and width.
+
+    The photo is continued by its last row and column to a multiple of what the network needs, and
+    the drawing is cut.
+    """
+
+    MULTIPLE = 8
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+        self.multiple = self.MULTIPLE * network.config.get("patch", 1)
+
+    def forward(self, photo: torch.Tensor) -> torch.Tensor:
+        height, width = photo.shape[2], photo.shape[3]
+        below = (self.multiple - height % self.multiple) % self.multiple
+        right = (self.multiple - width % self.multiple) % self.multiple
+        whole = nn.functional.pad(photo, (0, right, 0, below), mode="replicate")
+        return self.network(whole)[:, :, :height, :width]
+
+
 def select_part(network: nn.Module) -> tuple[nn.Module, str, tuple[int, ...]]:
     """Selects the part of a generator to export.
 
@@ -89,7 +111,7 @@ def select_part(network: nn.Module) -> tuple[nn.Module, str, tuple[int, ...]]:
         The part, the name of its input, and the input's shape with -1 for free sizes.
     """
     if isinstance(network, tuple(PHOTO_MODELS.values())):
-        return network, "photo", engines.IMAGE_SHAPE
+        return AnySize(network), "photo", engines.IMAGE_SHAPE
     if isinstance(network, DCGANGenerator):
         return network, "z", (-1, network.config.z_dim)
     assert isinstance(network, StyleGAN2Generator | MobileStyleGAN | ToonGANGenerator)
@@ -107,7 +129,7 @@ def make_batch(network: nn.Module) -> torch.Tensor:
     """Makes two seeded inputs of other sizes than `engines.EXAMPLE`."""
     noise = torch.Generator().manual_seed(0)
     if isinstance(network, tuple(PHOTO_MODELS.values())):
-        return torch.rand(2, 3, 80, 56, generator=noise) * 2 - 1
+        return torch.rand(2, 3, 83, 57, generator=noise) * 2 - 1
     assert isinstance(
         network, DCGANGenerator | StyleGAN2Generator | MobileStyleGAN | ToonGANGenerator
     )

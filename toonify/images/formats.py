@@ -97,6 +97,24 @@ def sniff(data: bytes) -> str:
     return "text" if is_text else "data of an unknown kind"
 
 
+def has_float_colors(data: bytes) -> bool:
+    """Whether a TIFF says that it has several floating-point numbers a pixel."""
+    order = "<" if data[:2] == b"II" else ">"
+    try:
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        for entry in range(min(count, 200)):
+            tag, kind, values, place = struct.unpack_from(
+                f"{order}HHII", data, start + 2 + 12 * entry
+            )
+            if (tag, kind) == (339, 3) and values > 1:  # SampleFormat
+                at = place if values > 2 else start + 2 + 12 * entry + 8
+                return struct.unpack_from(f"{order}H", data, at)[0] == 3
+    except struct.error:
+        return False
+    return False
+
+
 def advice(found: str) -> str:
     if found == _HEIC:
         return " Export it as JPEG, or install pillow-heif."

@@ -27,6 +27,7 @@ from toonify.images.formats import (
     ImageError,
     accepted_formats,
     advice,
+    has_float_colors,
     shown,
     sniff,
     too_heavy,
@@ -81,7 +82,8 @@ def load(
         return _upright(source, "The image", max_pixels, alpha)
     name, data = _read(source, max_bytes)
     if not data:
-        raise ImageError(f"{name} is empty (0 bytes); expected {EXPECTED}.")
+        what = "was read to its end before; call its seek(0)" if is_read(source) else ""
+        raise ImageError(f"{name} {what or f'is empty (0 bytes); expected {EXPECTED}'}.")
     found = sniff(data)
     try:
         image = Image.open(io.BytesIO(data), formats=accepted_formats())
@@ -92,6 +94,11 @@ def load(
             "Scale it down first."
         ) from None
     except _DAMAGED:
+        if found == "TIFF" and has_float_colors(data):
+            raise ImageError(
+                f"{name} is a TIFF with floating-point colors; expected 8 or 16 bits a color,"
+                " or floating-point grays. Export it as PNG first."
+            ) from None
         if found in _PICTURES:
             raise ImageError(
                 f"{name} is a damaged or cut-off {found} file; expected {EXPECTED}."
@@ -99,6 +106,14 @@ def load(
         raise ImageError(f"{name} is {found}; expected {EXPECTED}.{advice(found)}") from None
     with image:
         return _upright(image, name, max_pixels, alpha)
+
+
+def is_read(source: object) -> bool:
+    """Whether a binary file stands behind its beginning."""
+    try:
+        return isinstance(source, io.IOBase) and source.tell() > 0
+    except OSError:  # a pipe
+        return False
 
 
 def count_pixels(source) -> int | None:
@@ -267,11 +282,13 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         return image
     alpha = None
     try:
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            alpha = image.getchannel("A")
-        colors = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
         embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        is_gray = image.mode == "LA" and embedded.profile.xcolor_space.strip() == "GRAY"
+        if image.has_transparency_data:
+            image = image if is_gray else image.convert("RGBA")
+            alpha = image.getchannel("A")
+        colors = image.getchannel("L") if is_gray else image
+        colors = colors if colors.mode in ("L", "RGB", "CMYK") else colors.convert("RGB")
         srgb = ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(embedded, srgb, colors.mode, "RGB")
         if colors.mode == "RGB" and _changes_nothing(transform):

@@ -142,9 +142,9 @@ def test_a_file_with_another_output_is_not_kept(ours, tmp_path, capsys, monkeypa
     write = export.write_ir
 
     def write_wrong(part, *rest):
-        part.out_layer[0].weight.mul_(1.5)
+        part.network.out_layer[0].weight.mul_(1.5)
         write(part, *rest)
-        part.out_layer[0].weight.div_(1.5)
+        part.network.out_layer[0].weight.div_(1.5)
 
     monkeypatch.setattr(export, "write_ir", write_wrong)
     if error is not None:
@@ -167,3 +167,12 @@ def test_without_onnx_runtime_openvino_checks_the_file(ours, tmp_path, capsys, m
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert convert(ours, tmp_path / "toy.onnx") == 0
     assert "-> image; OpenVINO differs by" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("family", ["animegan half_pixel", "cartoongan"])
+def test_photos_of_any_size_keep_it(exported, family, suffix):
+    run = run_onnxruntime if suffix == ".onnx" else run_openvino
+    for height, width in ((67, 33), (513, 71), (40, 41), (64, 64)):
+        photo = torch.rand(1, 3, height, width) * 2 - 1
+        assert run(exported(family, suffix), photo).shape == photo.shape

@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import struct
 import subprocess
 import sys
 import warnings
@@ -328,3 +329,66 @@ def test_a_grid_fills_its_rows_and_leaves_the_rest_white():
 def test_what_is_no_grid_is_refused(sizes, columns, words):
     with pytest.raises(ValueError, match=words):
         images.grid([Image.new("RGB", size) for size in sizes], columns)
+
+
+def float_tiff(order, samples):
+    """A TIFF of 4 x 4 pixels with floating-point numbers."""
+    kind = "<" if order == b"II" else ">"
+    tags = [(256, 3, 4), (257, 3, 4), (258, 3, 32), (259, 3, 1), (262, 3, 2 if samples > 1 else 1)]
+    tags += [(273, 4, 200), (277, 3, samples), (278, 3, 4), (279, 4, 64 * samples), (339, 3, 3)]
+    data = order + struct.pack(f"{kind}HIH", 42, 8, len(tags))
+    for tag, type_, value in tags:
+        many = samples if tag in (258, 339) else 1
+        held = struct.pack(f"{kind}I", value)
+        if many > 2:
+            held = struct.pack(f"{kind}I", 160 if tag == 258 else 180)
+        elif type_ == 3:
+            held = struct.pack(f"{kind}HH", value, value)
+        data += struct.pack(f"{kind}HHI", tag, type_, many) + held
+    data = data.ljust(160, b"\0") + struct.pack(f"{kind}4H", 32, 32, 32, 32)
+    data = data.ljust(180, b"\0") + struct.pack(f"{kind}4H", 3, 3, 3, 3)
+    numbers = np.linspace(0, 1, 16 * samples).astype(f"{kind}f4")
+    return data.ljust(200, b"\0") + numbers.tobytes()
+
+
+@pytest.mark.parametrize("order", [b"II", b"MM"])
+def test_a_tiff_of_floating_point_is_read_or_named(order):
+    assert images.load(float_tiff(order, 1)).getextrema() == ((0, 255),) * 3
+    with pytest.raises(images.ImageError, match="a TIFF with floating-point colors"):
+        images.load(float_tiff(order, 3))
+
+
+def test_a_file_that_was_read_before_is_not_called_empty():
+    file = io.BytesIO(float_tiff(b"II", 1))
+    assert images.load(file).size == (4, 4)
+    with pytest.raises(images.ImageError, match=r"read to its end before; call its seek\(0\)"):
+        images.load(file)
+    with pytest.raises(images.ImageError, match="is empty"):
+        images.load(io.BytesIO())
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_gray_profile_counts_with_and_without_alpha(mode):
+    """A linear gray of 55 is one of 128 in sRGB."""
+    gray = Image.new("L", (8, 8), 55)
+    if mode == "LA":
+        gray.putalpha(255)
+    found = images.load(encoded(gray, "PNG", icc_profile=linear_gray_profile())).getpixel((3, 3))
+    assert all(abs(level - 128) <= 2 for level in found)
+
+
+def linear_gray_profile():
+    """A minimal ICC profile of grays in linear light."""
+    curve = b"curv" + bytes(8)  # no points: linear
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
+    text = b"desc" + bytes(4) + struct.pack(">I", 2) + b"g\0" + bytes(78)
+    parts = {b"desc": text, b"wtpt": white, b"kTRC": curve}
+    tags, body, at = b"", b"", 132 + 12 * len(parts)
+    for name, part in parts.items():
+        part = part.ljust(-(-len(part) // 4) * 4, b"\0")
+        tags += struct.pack(">4sII", name, at + len(body), len(part))
+        body += part
+    head = struct.pack(">I4sI4s4s4s", at + len(body), b"", 0x02100000, b"mntr", b"GRAY", b"XYZ ")
+    head += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp"
+    head = head.ljust(68, b"\0") + struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
+    return head.ljust(128, b"\0") + struct.pack(">I", len(parts)) + tags + body
