@@ -52,7 +52,7 @@ class ParserSettings(RunSettings):
 
 
 PARSER_PRESETS: dict[str, ParserSettings] = {
-    # The recipe of the bundled parser: an hour on one core.
+    # Not tried in full: the card of the bundled parser has the options of its shorter runs.
     "parser": ParserSettings(
         batch=8,
         max_images=40_000,
