@@ -106,7 +106,7 @@ def test_what_cannot_be_drawn_is_refused_before_waiting(handlers, toys, me, monk
 
     assert "Choose a video" in refused(None, *WANTED)
     assert "Upload the video" in refused(b"bytes", *WANTED)
-    assert "expected a film" in refused(str(components.EXAMPLES[0]), *WANTED)
+    assert "expected a video" in refused(str(components.EXAMPLES[0]), *WANTED)
     assert "Unknown style 'oil'" in refused(me, "oil", "best", "none", False)
     assert "faces only" in refused(me, "mask", "best", "none", False)
     assert "no fast generator" in refused(me, "mask", "fast", "all", False)

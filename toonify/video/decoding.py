@@ -6,10 +6,11 @@ and no frame is decoded that is larger than `MAX_PIXELS`.
 
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.filter
@@ -199,14 +200,15 @@ class VideoFile:
         return duration or max(1, round(1 / self.about.rate / self.about.time_base))
 
     def _pixels(self, picture) -> np.ndarray:
-        size, shape = (picture.width, picture.height), tuple(self._stored)
+        size, shape = (picture.width, picture.height), self._stored
         if size != self._size and RESIZED not in self.notes:
             self.notes.append(RESIZED)
         if size[0] * self._size[1] != size[1] * self._size[0]:  # another shape: bars at its sides
             fit = min(self._size[n] / size[n] for n in (0, 1))
-            shape = tuple(
+            width, height = (
                 max(1, round(size[n] * fit * self._stored[n] / self._size[n])) for n in (0, 1)
             )
+            shape = width, height
         pixels = to_pixels(picture, self._scaler, shape, self.colors)
         if shape != self._stored:
             pixels = center(pixels, self._stored)
@@ -239,6 +241,7 @@ def decoder_of(stream) -> Callable[[av.Packet], list]:
     if codec is None or said.get("alpha_mode") != "1":
         return lambda packet: packet.decode()
     context = av.CodecContext.create(codec, "r")
+    assert isinstance(context, av.VideoCodecContext)
     context.options = {"max_pixels": str(MAX_PIXELS)}
 
     def decode(packet: av.Packet) -> list:
@@ -261,15 +264,15 @@ class Deinterlacer:
     def __init__(self, unit: Fraction):
         self._unit = unit
         self._graph: av.filter.Graph | None = None
-        self._kind: tuple = ()
+        self._kind: tuple[int, int, str] | None = None
 
     def __call__(self, picture: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
-        kind = () if picture is None else (picture.width, picture.height, picture.format.name)
+        kind = None if picture is None else (picture.width, picture.height, picture.format.name)
         if self._graph is not None and kind != self._kind:
             self._graph.vpush(None)
             yield from self._finished()
             self._graph = None
-        if picture is None:
+        if picture is None or kind is None:
             return
         if self._graph is None and picture.interlaced_frame:
             self._kind, self._graph = kind, av.filter.Graph()
@@ -293,7 +296,7 @@ class Deinterlacer:
                 picture = self._graph.vpull()
             except (av.BlockingIOError, av.EOFError):
                 return
-            if picture.pts is not None:
+            if picture.pts is not None and picture.time_base is not None:
                 picture.pts = round(picture.pts * picture.time_base / self._unit)
                 picture.time_base = self._unit
             yield picture
@@ -310,7 +313,8 @@ class Orientation:
     @classmethod
     def of(cls, picture: av.VideoFrame) -> "Orientation":
         """What the display matrix of a frame says, to the nearest of eight."""
-        for data in picture.side_data:
+        found: Iterable[Any] = picture.side_data  # PyAV's stub calls it a dictionary
+        for data in found:
             if data.type.name == "DISPLAYMATRIX":
                 # x' = a x + c y, y' = b x + d y
                 a, b, _, c, d = struct.unpack_from("=5i", bytes(data))

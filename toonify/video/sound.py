@@ -100,7 +100,10 @@ class Carrier:
         """What a packet of sound, or the empty one at the end, becomes."""
         with contextlib.suppress(av.FFmpegError):  # a damaged packet is left out
             for frame in packet.decode():
-                seconds = None if frame.pts is None else frame.pts * frame.time_base - self.start
+                assert isinstance(frame, av.AudioFrame)
+                seconds = None
+                if frame.pts is not None and frame.time_base is not None:
+                    seconds = frame.pts * frame.time_base - self.start
                 yield from encoder.encode(frame, seconds)
         if packet.dts is None and packet.size == 0:
             yield from encoder.finish()
