@@ -15,7 +15,8 @@ from toonify import hub, images
 from toonify.hub.cards import figures
 from toonify.models import MODELS
 from training import evaluate
-from training.metrics import card, feature_extractors, gallery
+from training.animegan import gallery
+from training.metrics import card, feature_extractors
 from training.metrics import report as figures_of
 
 

@@ -1,6 +1,6 @@
 """Draws the same faces in all styles, on one sheet: a column a style, a row a face.
 
-    python -m training.metrics.gallery hub_cards/faces sheet.jpg
+    python -m training.animegan.gallery hub_cards/faces sheet.jpg
 
 It uses the same pipeline as the app. The first column shows the photos.
 """
@@ -42,7 +42,7 @@ def gallery(
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m training.metrics.gallery", description=__doc__.split("\n")[0]
+        prog="python -m training.animegan.gallery", description=__doc__.split("\n")[0]
     )
     parser.add_argument("photos", help="photos: folder, archive or Hub data set")
     parser.add_argument("out", type=Path, help="image file to write")
