@@ -78,6 +78,7 @@ BROUGHT_BY = {
     "facenet_pytorch": "facenet-pytorch",
     "httpx2": "huggingface-hub",
     "onnxruntime": "openvino",
+    "starlette": "gradio",
     "typing_extensions": "gradio",
 }
 
