@@ -91,7 +91,7 @@ class AnySize(nn.Module):
 
     MULTIPLE = 8
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
         self.network = network
         self.multiple = self.MULTIPLE * network.config.get("patch", 1)
