@@ -2,7 +2,7 @@
 
 from toonify.faces.alignment import align, paste, paste_into, paste_order
 from toonify.faces.detection import detect
-from toonify.faces.geometry import Crop, Face, inside
+from toonify.faces.geometry import Crop, Face, frontal_eye_distance, inside
 from toonify.faces.parsing import FaceMasks, parse
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "FaceMasks",
     "align",
     "detect",
+    "frontal_eye_distance",
     "inside",
     "parse",
     "paste",

@@ -37,6 +37,24 @@ class Face:
         return float(np.linalg.norm(self.points[1] - self.points[0]))
 
 
+def frontal_eye_distance(points: np.ndarray) -> float:
+    """Measures the distance of the eyes as if the face looked ahead.
+
+    A turned head counts by the distance from eyes to mouth. The result is a quarter of the side of
+    the FFHQ crop that `faces.align` makes.
+
+    Args:
+        points: (5, 2) in px, as in `Face`.
+
+    Returns:
+        Pixels, at least 1.
+    """
+    left, right, _, mouth_left, mouth_right = points
+    eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
+    across, down = right - left, mouth - eyes
+    return max(1.0, float((across**2).sum() ** 0.5), 0.9 * float((down**2).sum() ** 0.5))
+
+
 @dataclass(frozen=True, eq=False)
 class Crop:
     """A face cut out upright: a square RGB image and the matrix (2, 3) photo -> crop pixels."""

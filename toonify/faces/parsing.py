@@ -64,7 +64,7 @@ def parse(
         The masks. Without people they are near zero.
 
     Raises:
-        ValueError: `side` is less than 32, or there is no such parser or device.
+        ValueError: `side` is less than 32, or the parser or the device does not exist.
 
     Example:
         >>> from toonify import images

@@ -28,7 +28,7 @@ class Listing:
 
 
 def why_left_out(path: str) -> str:
-    """Why a path below a folder, with forward slashes, is no image of it; empty if it is one."""
+    """The reason to leave out a file of a folder, by its relative path; empty for an image."""
     parts = PurePosixPath(path).parts
     if any(part.startswith(".") for part in parts):
         return "hidden"

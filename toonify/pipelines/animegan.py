@@ -15,7 +15,7 @@ from PIL import Image
 
 from toonify import hub, images
 from toonify.engines import Engine, open_engine
-from toonify.faces import Face, align, detect, paste_into
+from toonify.faces import Face, align, detect, frontal_eye_distance, paste_into
 from toonify.hub.mixin import SavingMixin
 from toonify.images.color_transfer import transfer_color
 from toonify.images.morph import morph
@@ -186,7 +186,7 @@ class AnimeGANPipeline(SavingMixin):
         if self.style.short_side:
             scale = min(scale, self.style.short_side / min(photo.size))
         if found:
-            scale = min(scale, self.style.eye_distance[1] / frontal_eye_distance(found[0]))
+            scale = min(scale, self.style.eye_distance[1] / frontal_eye_distance(found[0].points))
         return scale
 
     def refine_scale(self, photo: Image.Image, found: list[Face], scale: float) -> float:
@@ -196,7 +196,7 @@ class AnimeGANPipeline(SavingMixin):
         """
         if not any(self.count_rings(face, scale) for face in found):
             return scale
-        largest = self.style.eye_distance[1] / frontal_eye_distance(found[0])
+        largest = self.style.eye_distance[1] / frontal_eye_distance(found[0].points)
         most = (MAX_DRAWN_PIXELS / (photo.width * photo.height)) ** 0.5
         return max(scale, min(MAX_REFINEMENT * scale, largest, most, 1.0))
 
@@ -217,7 +217,7 @@ class AnimeGANPipeline(SavingMixin):
     def to_draw(self, found: list[Face], scale: float) -> list[Face]:
         """Those of the faces that are too small, or coarse, in the photo drawn at `scale`."""
         least = self.least_eye_distance(scale)
-        return [face for face in found if frontal_eye_distance(face) * scale < least]
+        return [face for face in found if frontal_eye_distance(face.points) * scale < least]
 
     def least_eye_distance(self, scale: float) -> float:
         """Pixels between the eyes in a photo drawn at `scale`, below which a face is drawn anew."""
@@ -245,7 +245,10 @@ class AnimeGANPipeline(SavingMixin):
                 if ring < steps:
                     size = self.crop_size(face, scale)
                     widen = self.coarseness(face, scale) ** (ring / steps)
-                    center, side = face.points.mean(axis=0), 4 * frontal_eye_distance(face) * widen
+                    center, side = (
+                        face.points.mean(axis=0),
+                        4 * frontal_eye_distance(face.points) * widen,
+                    )
                     if not any(lies_within(center, side, *other) for other in done):
                         done.append((center, side))
                         self.draw_into(canvas, photo, face, size, widen)
@@ -284,21 +287,21 @@ class AnimeGANPipeline(SavingMixin):
         # An FFHQ crop is four eye distances wide. Faces smaller than the style's range are drawn at
         # its middle, where lines have the right weight, and far ones at its lower end, as the lines
         # around them are much coarser.
-        eyes = min(max(frontal_eye_distance(face), (low * high) ** 0.5), high)
+        eyes = min(max(frontal_eye_distance(face.points), (low * high) ** 0.5), high)
         if self.is_far(face, scale):
             eyes = low
         return padded(round(4 * eyes), self.patch)
 
     def is_far(self, face: Face, scale: float) -> bool:
         """Whether a photo drawn at `scale`, so that it is enlarged, shows nothing of a face."""
-        drawn = frontal_eye_distance(face) * scale
+        drawn = frontal_eye_distance(face.points) * scale
         return 0 < scale < FINE_SCALE and drawn < self.style.eye_distance[0] / 2
 
     def coarseness(self, face: Face, scale: float) -> float:
         """How many times as coarse as a far face's strokes those of the photo at `scale` are."""
         if not self.is_far(face, scale):
             return 1.0
-        return self.crop_size(face, scale) / (4 * frontal_eye_distance(face) * scale)
+        return self.crop_size(face, scale) / (4 * frontal_eye_distance(face.points) * scale)
 
     def count_rings(self, face: Face, scale: float) -> int:
         """Rings of surroundings that a face needs, each at most `MAX_STEP` finer than the next."""
@@ -336,17 +339,6 @@ def load_generator(folder: Path) -> torch.nn.Module:
     from toonify.models import PHOTO_MODELS
 
     return hub.load_model(folder, PHOTO_MODELS)
-
-
-def frontal_eye_distance(face: Face) -> float:
-    """Pixels between the eyes as if the face looked ahead: a turned head counts by its height.
-
-    It is a quarter of the side of the FFHQ crop that `faces.align` makes; at least 1.
-    """
-    left, right, _, mouth_left, mouth_right = face.points
-    eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
-    across, down = right - left, mouth - eyes
-    return max(1.0, float((across**2).sum() ** 0.5), 0.9 * float((down**2).sum() ** 0.5))
 
 
 def lies_within(center: np.ndarray, side: float, other: np.ndarray, other_side: float) -> bool:

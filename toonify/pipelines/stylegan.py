@@ -11,11 +11,20 @@ import torch
 from PIL import Image
 
 from toonify import hub, images
-from toonify.faces import Crop, Face, align, detect, inside, paste, paste_order
+from toonify.faces import (
+    Crop,
+    Face,
+    align,
+    detect,
+    frontal_eye_distance,
+    inside,
+    paste,
+    paste_order,
+)
 from toonify.images.color_transfer import match_tone, transfer_color
 from toonify.images.morph import morph
 from toonify.latents import inversion
-from toonify.pipelines.animegan import Clock, Toon, frontal_eye_distance
+from toonify.pipelines.animegan import Clock, Toon
 from toonify.pipelines.batch import Outcome, draw_all
 from toonify.pipelines.face_generator import FaceGenerator
 from toonify.pipelines.inverter import Inverter
@@ -207,7 +216,7 @@ class StyleGANPipeline(FaceGenerator):
         """
         chosen, left_alone = [], []
         for face in found[:1] if options.faces == "largest" else found:
-            if 4 * frontal_eye_distance(face) < MIN_CROP:
+            if 4 * frontal_eye_distance(face.points) < MIN_CROP:
                 left_alone.append((face, "too small"))
             elif turned(face) > TURNED:
                 left_alone.append((face, "turned too far aside"))

@@ -345,7 +345,7 @@ class ToonGANPipeline(SavingMixin):
 
     @property
     def engine(self) -> Engine:
-        """What draws images (N, 3, R, R) of w+ (N, L, D), or of noise (N, D) if there is no w."""
+        """Draws images (N, 3, R, R) of w+ (N, L, D), or of noise (N, D) without a mapping."""
         with self._lock:
             if self._engine is None:
                 network, shape = self.generator, (-1, self.generator.config.z_dim)

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toonify.faces import detect
+from toonify.faces import detect, frontal_eye_distance
 from toonify.faces.tracking import FaceTracks, Track
 from toonify.files import atomic_write
 from toonify.images.color_transfer import transfer_color
 from toonify.images.morph import morph
-from toonify.pipelines.animegan import AnimeGANPipeline, check_options, frontal_eye_distance
+from toonify.pipelines.animegan import AnimeGANPipeline, check_options
 from toonify.pipelines.options import DrawOptions
 from toonify.video import muxing
 from toonify.video.decoding import open_video
@@ -303,7 +303,7 @@ class Run:
     def is_small(self, face, before: bool) -> bool:
         """Whether a face needs a drawing of its own; one that had it keeps it a little longer."""
         least = self.pipeline.least_eye_distance(self.scale) * (FIRM if before else 1.0)
-        return frontal_eye_distance(face) * self.scale < least
+        return frontal_eye_distance(face.points) * self.scale < least
 
     def stabilized(self, drawings: Iterator[Drawn]) -> Generator[Frame, None, None]:
         """The frames as they will be seen."""

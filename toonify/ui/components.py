@@ -148,7 +148,7 @@ def add_camera_error() -> gr.HTML:
 def get_example(index: int) -> str:
     """Return the path of an example that was clicked."""
     if index not in range(len(EXAMPLES)):
-        raise UserError("There is no such example.")
+        raise UserError("This example does not exist.")
     return str(EXAMPLES[index])
 
 

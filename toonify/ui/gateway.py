@@ -58,14 +58,10 @@ MAX_OPEN = 128  # requests of one visitor at a time; an open page has two
 MAX_BUFFERED = 256 * MB  # JSON of all visitors at a time
 UPLOADS, UPLOADED = 240, 500 * MB  # of a visitor in ten minutes
 CALLS = 2400  # of a visitor in ten minutes
-MAX_DRAINED, MAX_DRAIN_S = (
-    32 * MB,
-    5.0,
-)  # of a refused body: many programs send all before they read
+# Of a refused body: many programs send all before they read.
+MAX_DRAINED, MAX_DRAIN_S = 32 * MB, 5.0
 # What gradio raises on requests that do not fit.
-BROKEN = (
-    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, FnIndexInferError),
-)
+BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, FnIndexInferError)
 SPACE = " https://huggingface.co https://*.hf.space" if "SPACE_ID" in os.environ else ""
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -100,7 +96,7 @@ class Body:
     Args:
         receive: gives the next part.
         limit: bytes.
-        on_bytes: called with the length of each part; may raise a `Refusal`.
+        on_bytes: called with this object and the length of each part; may raise a `Refusal`.
         counts_files: whether the files of a form are counted.
     """
 
@@ -110,6 +106,7 @@ class Body:
         self.on_bytes = on_bytes
         self.counts_files = counts_files
         self.size, self.files = 0, 0
+        self.buffered = 0  # bytes of it that the gateway counts as kept in memory
         self.refusal: Refusal | None = None
         self._tail = b""
         self._deadline = time.monotonic() + MAX_BODY_S
@@ -144,7 +141,7 @@ class Body:
             self._tail = window[-8:]
             if self.files > MAX_FILES:
                 raise Refusal(413, f"Upload at most {MAX_FILES} files at a time.")
-        self.on_bytes(len(part))
+        self.on_bytes(self, len(part))
         return message
 
 
@@ -183,14 +180,13 @@ class Gateway:
 
     async def pass_on(self, scope: Scope, receive: Receive, answer: "Answer", visitor: str) -> None:
         """Check a request, pass it on, and send the answer."""
-        kept = [0]
         body = None
         try:
             limit = find_limit(scope)
             if get_path(scope) == "/health":
                 await health.answer(scope)(scope, receive, answer.send)
                 return
-            body = self.make_body(scope, receive, limit, visitor, kept)
+            body = self.make_body(scope, receive, limit, visitor)
             answer.body = body
             await self.app(scope, body.receive, answer.send)
         except Refusal as refusal:
@@ -204,14 +200,12 @@ class Gateway:
                 wrong = Refusal(400, "The request does not fit this function.")
                 await answer.refuse(wrong, scope, receive)
         finally:
-            self.buffered -= kept[0]
+            self.buffered -= body.buffered if body is not None else 0
         if body is not None and body.refusal is not None and not answer.status:
             await answer.refuse(body.refusal, scope, receive)
 
-    def make_body(
-        self, scope: Scope, receive: Receive, limit: int, visitor: str, kept: list[int]
-    ) -> Body:
-        """Return what counts the request's body. `kept` adds up the bytes kept in memory."""
+    def make_body(self, scope: Scope, receive: Receive, limit: int, visitor: str) -> Body:
+        """Return what counts the request's body."""
         declared = parse_length(scope)
         if declared > limit:
             raise Refusal(413, describe_limit(limit))
@@ -225,7 +219,7 @@ class Gateway:
             if not cleaner.has_room(declared or limit):
                 raise Refusal(507, "The server has no room for uploads. Try again in an hour.")
 
-        def count(size: int) -> None:
+        def count(body: Body, size: int) -> None:
             if upload:
                 if not self.uploaded.take(visitor, size):
                     raise Refusal(429, "You uploaded too much. Try again in ten minutes.")
@@ -233,7 +227,7 @@ class Gateway:
             if self.buffered + size > MAX_BUFFERED:
                 raise Refusal(503, "The server is busy. Try again in a minute.")
             self.buffered += size
-            kept[0] += size
+            body.buffered += size
 
         return Body(receive, limit, count, upload)
 

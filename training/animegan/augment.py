@@ -5,8 +5,6 @@ mouth of each face, and a label map of each photo. Both images of a pair get the
 colors, so that the toon stays the drawing of its photo; only the photo gets noise, blur and JPEG.
 """
 
-import io
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +13,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from toonify.faces import frontal_eye_distance
 from training.data.background import random_background
+from training.data.degradation import degrade
+from training.data.teacher_records import LABELS, read_records
 
-RECORDS = "teacher.jsonl"  # in STYLE/, one JSON object a photo
-LABELS = {"background": 0, "person": 1, "hair": 2, "skin": 3, "clothes": 4}
 # How much of the extra weight the boxes of a face get.
 BOX_WEIGHTS = {"face": 0.25, "mouth": 0.8, "right_eye": 1.0, "left_eye": 1.0}
 PLAIN_SHARE = 0.35  # of the grounds behind images that do not fill a crop: one flat color
 FACE_SHARE = 0.85  # of crops with a face: moved to one
+DEGRADED_SHARE = 0.33  # of photos: blurred, noisy, compressed
 SLACK = 1.2  # side of the square that is cut before it is rotated
 
 
@@ -38,25 +38,16 @@ class Drawn:
         return max(map(frontal_eye_distance, self.points))
 
 
-def frontal_eye_distance(points: np.ndarray) -> float:
-    """Px between the eyes as if the face looked ahead, as `AnimeGANPipeline` measures it."""
-    across = points[1] - points[0]
-    down = (points[3] + points[4] - points[0] - points[1]) / 2
-    return max(1.0, float(np.hypot(*across)), 0.9 * float(np.hypot(*down)))
+def read_pairs(path: Path) -> dict[str, Drawn]:
+    """Name of a pair -> what the teacher knows of its faces; empty without its file.
 
-
-def read_records(path: Path) -> dict[str, Drawn]:
-    """Name of a pair -> what the teacher knows of it; empty without its file."""
-    found = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the last line of a teacher that was killed
-        if "boxes" in record:
-            found[record["name"]] = Drawn(np.array(record["points"]), record["boxes"])
-    return found
+    Scenes and photos that were left out are not among them.
+    """
+    return {
+        name: Drawn(np.array(record["points"]), record["boxes"])
+        for name, record in read_records(path).items()
+        if "boxes" in record
+    }
 
 
 @dataclass
@@ -88,7 +79,8 @@ class PairAugmenter:
         masks: folder of label maps named as the photos.
         eyes: range of px between the eyes of the largest face in a crop.
         zoom: range of crop px per image px for photos without a face.
-        portraits, scenes: photos with and without people, each a key of `toons`.
+        portraits: photos with a face, each a key of `toons` and of `records`.
+        scenes: photos without, each a key of `toons`; may be empty.
         scene_share: share of crops of scenes.
     """
 
@@ -109,7 +101,7 @@ class PairAugmenter:
         pair = recolor([layers.photo, layers.toon], layers.labels, rng)
         pair = relight(pair, rng)
         return {
-            "photo": degrade(pair[0], rng),
+            "photo": degrade(pair[0], rng) if rng.random() < DEGRADED_SHARE else pair[0],
             "toon": pair[1],
             "weight": layers.weight[..., None],
         }
@@ -137,15 +129,14 @@ class PairAugmenter:
     def draw_zoom(self, photo, rng: np.random.Generator) -> float:
         """Crop px per image px."""
         drawn = self.records.get(photo.stem)
-        zoom = float(np.exp(rng.uniform(*np.log(self.zoom))))
-        if drawn is None:
-            return zoom
-        return float(np.exp(rng.uniform(*np.log(self.eyes)))) / drawn.eye_distance()
+        low, high = np.log(self.eyes if drawn else self.zoom)
+        return math.exp(rng.uniform(low, high)) / (drawn.eye_distance() if drawn else 1.0)
 
     def place(self, photo, side: int, rng: np.random.Generator, depth: int = 0) -> Layers:
         """A square of `side` px of a pair at a random zoom and place.
 
-        Where the image ends, a flat or painted ground or another pair goes on.
+        Beyond the image there is a flat or painted ground or another pair: `depth` counts how many
+        pairs lie in front of this one.
         """
         zoom, full = self.draw_zoom(photo, rng), self.layers(photo)
         height, width = full.photo.shape[:2]
@@ -163,8 +154,6 @@ class PairAugmenter:
         part = full.part(slice(top, top + reach), slice(left, left + reach))
         rows, columns = (max(1, round(zoom * length)) for length in part.photo.shape[:2])
         rows, columns = min(rows, side), min(columns, side)
-        if min(part.photo.shape[0], part.photo.shape[1]) == reach:
-            rows = columns = side
         small = part.map(
             lambda image: resize(image, columns, rows),
             lambda image: cv2.resize(image, (columns, rows), interpolation=cv2.INTER_NEAREST),
@@ -226,7 +215,7 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def rotate(layers: Layers, size: int, rng: np.random.Generator) -> Layers:
-    """The middle `size` px, half of the time rotated by up to some 25 degrees."""
+    """The middle `size` px, half of the time rotated by up to 25 degrees."""
     side = layers.photo.shape[0]
     first = (side - size) // 2
     middle = slice(first, first + size)
@@ -304,20 +293,3 @@ def relight(pair: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray
     curve = 0.5 + contrast * (curve - 0.5)
     table = np.clip(np.rint(255 * curve[:, None] * gains), 0, 255).astype(np.uint8)[None]
     return [cv2.LUT(image, table) for image in pair]
-
-
-def degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The photo blurred, noisy or compressed, in a third of the samples; some are gray."""
-    if rng.random() < 0.67:
-        return photo
-    if rng.random() < 0.4:
-        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, 1.1))
-    if rng.random() < 0.4:
-        noise = rng.normal(0, rng.uniform(1, 7), photo.shape)
-        photo = np.clip(np.rint(photo + noise), 0, 255).astype(np.uint8)
-    if rng.random() < 0.5:
-        stream = io.BytesIO()
-        Image.fromarray(photo).save(stream, "JPEG", quality=int(rng.integers(35, 90)))
-        with Image.open(stream) as image:
-            photo = np.asarray(image.convert("RGB"))
-    return photo

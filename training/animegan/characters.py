@@ -140,7 +140,14 @@ def landmarks(image: Image.Image, face: Face) -> np.ndarray | None:
 def measure(
     photo: Image.Image, drawing: Image.Image, teacher: Image.Image | None, name: str, into: Measured
 ) -> None:
-    """Adds the values of a photo's largest face to `into`."""
+    """Adds the values of a photo's largest face to `into`; nothing without a face.
+
+    Args:
+        photo, drawing: RGB, of one size.
+        teacher: the teacher's drawing of the photo, of that size; None: sharpness is not measured.
+        name: of the photo.
+        into: the values of the style.
+    """
     faces = detect(photo)
     points = landmarks(photo, faces[0]) if faces else None
     if points is None:
@@ -178,17 +185,9 @@ def channel_statistics(squares: list[np.ndarray], features: MobileNetV2Features)
     rows = []
     for image in squares:
         found = features(torch.from_numpy(image).permute(2, 0, 1)[None] * 2 - 1)
-        parts = [f(found[stage]) for stage in STAGES for f in (spatial_mean, spatial_deviation)]
+        parts = [part for s in STAGES for part in (found[s].mean((2, 3)), found[s].std((2, 3)))]
         rows.append(torch.cat(parts, 1)[0].numpy())
     return np.stack(rows)
-
-
-def spatial_mean(x: torch.Tensor) -> torch.Tensor:
-    return x.mean((2, 3))
-
-
-def spatial_deviation(x: torch.Tensor) -> torch.Tensor:
-    return x.std((2, 3))
 
 
 def apart(photos: list[np.ndarray], styles: dict[str, list[np.ndarray]]) -> dict:

@@ -19,10 +19,11 @@ from PIL import Image
 from torch.utils.data import Dataset, get_worker_info
 from tqdm import tqdm
 
-from training.animegan.augment import RECORDS, PairAugmenter, part_centers, read_records
+from training.animegan.augment import PairAugmenter, part_centers, read_pairs
 from training.data.background import random_background
 from training.data.images import Picture
 from training.data.sources import open_pictures
+from training.data.teacher_records import RECORDS
 from training.prepare.edge_smooth import smooth_edges
 
 # OpenCV's threads do not exist in a forked loader worker, which must not wait for them.
@@ -202,7 +203,7 @@ class AnimeGANDataset(Dataset):
         self.paired = bool(self.toons)
         self.faces = self.find_faces(data / "faces.json", [*portraits, *self.styles])
         self.groups, self.scene_share = self.group_photos(portraits, views, scene_share)
-        records = read_records(data / style / RECORDS) if augment else {}
+        records = read_pairs(data / style / RECORDS) if augment else {}
         if augment and not (self.paired and records):
             raise ValueError(
                 f"--augment: expected photos in {data}/train_photo, a toon of each in "

@@ -16,10 +16,10 @@ from torch.utils.data import Dataset
 from training.data.background import random_background
 from training.data.images import Picture
 from training.data.sources import open_pictures
+from training.data.teacher_records import LABELS
 from training.parser.augmentation import degrade, recolor
 from training.parser.config import ParserSettings
 
-LABELS = (2, 3, 4)  # of hair, skin and clothes; all but 0 are the person
 KEPT_SIDE = 384  # px of the short side of photos that are kept in memory
 GROUP_SCALE = (0.35, 0.75)  # size of each person of a group
 PLAIN = ((255, 255, 255), (240, 240, 238), (128, 128, 128), (20, 20, 22), (0, 0, 0))
@@ -35,7 +35,7 @@ class Layer:
 
 def to_masks(labels: np.ndarray) -> np.ndarray:
     """Masks uint8 (H, W, 4) in 0..255 of person, hair, skin and clothes, from labels."""
-    planes = [labels > 0, *(labels == label for label in LABELS)]
+    planes = [labels > 0, *(labels == LABELS[name] for name in ("hair", "skin", "clothes"))]
     return np.stack(planes, -1).astype(np.uint8) * 255
 
 

@@ -85,9 +85,6 @@ class ParserObjective:
     def forward(self, G, batch):
         return G(batch["photo"], logits=True)
 
-    def discriminator(self, D, output, batch, images: int):
-        raise NotImplementedError("the parser has no discriminator")
-
     def generator(self, D, output, batch, images: int):
         """Cross-entropy, more at edges, and Dice loss."""
         logits, masks = output.float(), batch["masks"]

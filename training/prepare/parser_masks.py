@@ -25,6 +25,7 @@ from toonify import images
 from toonify.files import atomic_write
 from training.data.images import Picture
 from training.data.sources import photos_by_name
+from training.data.teacher_records import RECORDS, read_records
 from training.prepare.teacher import folder
 from training.prepare.teacher.masks import MaskNetwork
 from training.prepare.teacher.portrait import FACE_PX, MAX_CANVAS_PX
@@ -60,8 +61,8 @@ def find_drawn(drawn: Path) -> set[str]:
     Of a photo with a small face it labels only a part, and does not record which.
     """
     names = set()
-    for path in sorted(drawn.glob(f"*/{folder.RECORDS}")):
-        for name, record in folder.read_records(path).items():
+    for path in sorted(drawn.glob(f"*/{RECORDS}")):
+        for name, record in read_records(path).items():
             photo = drawn / "train_photo" / f"{name}.png"
             if "boxes" not in record or not photo.exists() or not mask_path(drawn, name).exists():
                 continue

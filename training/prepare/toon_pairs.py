@@ -30,6 +30,7 @@ from training.core import records
 from training.core.model_io import open_network
 from training.data.aligned import drawn_latent
 from training.data.background import random_background
+from training.data.degradation import degrade
 from training.data.images import Picture
 from training.data.sources import open_pictures
 from training.prepare.looks import LOOKS, draw
@@ -170,20 +171,6 @@ def relight(pictures: list[np.ndarray], rng: np.random.Generator) -> list[np.nda
         linear = (picture / 255.0) ** 2.2 * gains
         out.append(np.rint(255 * np.clip(linear, 0, 1) ** (1 / 2.2)).astype(np.uint8))
     return out
-
-
-def degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The photo a little blurred, noisy and compressed, as uploads are."""
-    if rng.random() < 0.3:
-        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.4, 1.2))
-    if rng.random() < 0.5:
-        noise = rng.normal(0, rng.uniform(1, 6), photo.shape)
-        photo = np.clip(photo + noise, 0, 255).astype(np.uint8)
-    if rng.random() < 0.4:
-        quality = int(rng.integers(50, 95))
-        packed = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        photo = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1]
-    return photo
 
 
 def background(rng: np.random.Generator, side: int, scenes: list[Picture]) -> np.ndarray:

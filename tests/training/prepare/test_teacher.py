@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.data.teacher_records import RECORDS, read_records
 from training.prepare.teacher import LOOKS, draw, face_mesh, folder, quality, skin
 from training.prepare.teacher.filters import keep_connected, smoothstep, tidy, to_lab
 from training.prepare.teacher.masks import MaskNetwork, Masks, clean_masks
@@ -333,7 +334,7 @@ def test_folder_draws_only_what_is_missing(tmp_path, portrait, photo, monkeypatc
     options = {"min_side": 240, "jobs": 1}
     counts = folder.draw_folder([photos], data, ["film"], network, **options)
     assert counts.drawn == 2 and counts.left_out == {"no face": 1}
-    record = folder.read_records(data / "film" / folder.RECORDS)["ann"]
+    record = read_records(data / "film" / RECORDS)["ann"]
     assert 0 < record["score"] <= 1 and set(record["boxes"][0]) == {
         *("face", "left_eye", "right_eye", "mouth")
     }
@@ -342,7 +343,7 @@ def test_folder_draws_only_what_is_missing(tmp_path, portrait, photo, monkeypatc
     assert set(np.unique(labels)) == {0, 2, 3, 4}
     # As after a kill: a drawing is not there, and a record is cut in the middle.
     (data / "film" / "style" / "bob.png").unlink()
-    with open(data / "film" / folder.RECORDS, "a") as file:
+    with open(data / "film" / RECORDS, "a") as file:
         file.write('{"name": "an')
     counts = folder.draw_folder([photos], data, ["film"], network, **options)
     assert counts.drawn == 1 and len(drawn) == 4 and counts.left_out == {"no face": 1}

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from toonify import images
+from training.data.degradation import degrade
 from training.prepare import toon_pairs
-from training.prepare.toon_pairs import Person, degrade, draw_pair, paste, place, relight
+from training.prepare.toon_pairs import Person, draw_pair, paste, place, relight
 
 
 class Drawn:

@@ -16,9 +16,9 @@ from PIL import Image, ImageOps
 
 from toonify import hub, images
 from toonify.engines import Engine
-from toonify.faces import Face
+from toonify.faces import Face, frontal_eye_distance
 from toonify.pipelines import animegan
-from toonify.pipelines.animegan import AnimeGANPipeline, Toon, frontal_eye_distance, reflect_to
+from toonify.pipelines.animegan import AnimeGANPipeline, Toon, reflect_to
 
 STYLE = hub.Style("test", "Test", eye_distance=(30.0, 110.0))
 FACE_STYLE = hub.Style("mask", "Mask", scope="face", eye_distance=(30.0, 110.0))
@@ -270,7 +270,7 @@ def test_near_faces_cover_far_ones(found, photo, monkeypatch):
     )
     found += [face(200, 200, 29), face(210, 200, 12)]
     pipeline()[0](photo)
-    assert [round(frontal_eye_distance(crop.face)) for crop in order] == [12, 29]
+    assert [round(frontal_eye_distance(crop.face.points)) for crop in order] == [12, 29]
 
 
 def test_strokes_of_far_faces_grow_coarser_in_steps(found, monkeypatch):
@@ -303,8 +303,8 @@ def test_none_does_not_look_for_faces(photo, monkeypatch):
 def test_turned_head_counts_by_its_height():
     ahead = face(100, 100, 40)
     turned = Face(ahead.box, ahead.points * [0.3, 1.0], 1.0)
-    assert frontal_eye_distance(ahead) == pytest.approx(40, rel=0.05)
-    assert frontal_eye_distance(turned) == pytest.approx(40, rel=0.05)
+    assert frontal_eye_distance(ahead.points) == pytest.approx(40, rel=0.05)
+    assert frontal_eye_distance(turned.points) == pytest.approx(40, rel=0.05)
 
 
 # Strength, color and refusals -----------------------------------------------------------------

@@ -15,6 +15,7 @@ from toonify import images
 from toonify.files import atomic_write, discard_unfinished
 from training.data.images import Picture
 from training.data.sources import photos_by_name
+from training.data.teacher_records import LABELS, RECORDS, read_records
 from training.prepare.teacher.draw import draw_photo, draw_scene
 from training.prepare.teacher.face_mesh import EYES, face_height, find_faces
 from training.prepare.teacher.looks import LOOKS
@@ -22,10 +23,8 @@ from training.prepare.teacher.masks import MaskNetwork
 from training.prepare.teacher.portrait import Portrait, prepare
 from training.prepare.teacher.quality import feature_boxes, refuse, score, score_parts
 
-RECORDS = "teacher.jsonl"
 OTHER_FACES = 0.3  # of the largest face's height: smaller faces that cannot be drawn do not matter
 SCENE_UNITS = 8  # face units along the short side of a photo without a face
-LABELS = {"background": 0, "person": 1, "hair": 2, "skin": 3, "clothes": 4}
 
 
 @dataclass(frozen=True)
@@ -159,20 +158,6 @@ def save_labels(labels: np.ndarray, path: Path) -> None:
 def drawing_path(data: Path, look: str, name: str) -> Path:
     """Where a drawing is written."""
     return data / look / "style" / f"{name}.png"
-
-
-def read_records(path: Path) -> dict[str, dict]:
-    """Records by name; a line that a killed process left unfinished is ignored."""
-    records = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and "name" in record:
-                records[record["name"]] = record
-    return records
 
 
 def write_records(records: dict[str, dict], path: Path) -> None:

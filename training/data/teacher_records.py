@@ -1,0 +1,29 @@
+"""The records and labels that `training.prepare.teacher` writes beside its drawings."""
+
+import json
+from pathlib import Path
+
+RECORDS = "teacher.jsonl"  # in the folder of a look, one JSON object a photo
+# Values of `masks/NAME.png`.
+LABELS = {"background": 0, "person": 1, "hair": 2, "skin": 3, "clothes": 4}
+
+
+def read_records(path: Path) -> dict[str, dict]:
+    """Reads the records of a look.
+
+    Args:
+        path: the file; it need not exist.
+
+    Returns:
+        Record by name. A line that a killed process left unfinished is ignored.
+    """
+    records = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and "name" in record:
+                records[record["name"]] = record
+    return records
