@@ -1,6 +1,7 @@
 """The web app and its API: cartoons of photos, videos and a camera, and new faces."""
 
 import functools
+import gc
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ import gradio as gr
 
 from toonify import hub, images
 from toonify.hub import catalog
-from toonify.ui import components, events, outputs, theme
+from toonify.ui import components, events, health, outputs, theme
 from toonify.ui.handlers import video
 from toonify.ui.handlers.live import LiveHandlers
 from toonify.ui.handlers.new_faces import TAB_ID, NewFacesHandlers
@@ -41,6 +42,8 @@ LAUNCH: dict[str, Any] = {
 ZERO_GPU = "SPACES_ZERO_GPU" in os.environ
 
 MAX_PIPELINES = 6  # in memory: an owner may have a hundred styles on the Hub
+# Of this process; beyond it, all pipelines of photos are let go before another one is loaded.
+MAX_MEMORY = int(os.environ.get("TOONIFY_MEMORY_MB", 6000)) << 20
 
 loading = threading.RLock()
 outputs.use_own_folder()
@@ -57,6 +60,9 @@ def open_pipeline(style: str, quality: str):
     """Load a pipeline. Imports torch and OpenVINO."""
     from toonify.pipelines.animegan import AnimeGANPipeline
 
+    if health.measure_memory() > MAX_MEMORY:
+        open_pipeline.cache_clear()
+        gc.collect()
     return AnimeGANPipeline.from_pretrained(style, quality=quality)
 
 

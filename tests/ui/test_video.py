@@ -51,7 +51,11 @@ def gate(monkeypatch):
 def heard(monkeypatch):
     """The progress shown to visitors: [(fraction, text)]."""
     said = []
-    monkeypatch.setattr(inputs, "track_progress", lambda: lambda *progress: said.append(progress))
+
+    def listen(*progress):
+        said.append(progress)
+
+    monkeypatch.setattr(inputs, "track_progress", lambda *_: listen)
     return said
 
 

@@ -17,9 +17,11 @@ from toonify.hub.style import (
     weights_file,
 )
 
+MAX_LAYERS = 64  # of `depth`, `layers` and lists: each takes time before any shape is compared
 MAX_SETTING = 4096  # of a number in config.json: larger ones only exhaust memory
 # Settings of older versions that are gone, and the value that changed nothing.
 GONE_SETTINGS = {"tail": 0}
+COUNTS = ("depth", "layers", "mapping_layers")
 OLD_CLASSES = {"SeedGenerator": "DCGANGenerator"}  # read for one more release
 
 
@@ -145,4 +147,7 @@ def read_config(file: Path, classes: dict[str, Any]) -> tuple[Any, dict]:
                 raise ValueError(
                     f"{file}: {key} is {value!r}, expected numbers up to {MAX_SETTING}"
                 )
+        size = len(value) if isinstance(value, list) else value if key in COUNTS else 0
+        if isinstance(size, int | float) and size > MAX_LAYERS:
+            raise ValueError(f"{file}: {key} is too large, expected at most {MAX_LAYERS}")
     return by_name[name], settings

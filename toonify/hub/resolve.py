@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import warnings
 from pathlib import Path
 
 from toonify.hub.style import (
@@ -159,6 +160,12 @@ def styles(family: str = "animegan") -> list[Style]:
         ['faces']
     """
     folders = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG}"))
-    found = [style for style in map(read_style, folders) if style.family == family]
+    found = []
+    for folder in folders:
+        try:
+            found.append(read_style(folder))
+        except ValueError as error:  # the others are offered
+            warnings.warn(f"A bundled style is left out: {error}", stacklevel=2)
+    found = [style for style in found if style.family == family]
     defaults = (DEFAULT_STYLE, DEFAULT_TOON, DEFAULT_FACES)
     return sorted(found, key=lambda style: (style.name not in defaults, style.name))

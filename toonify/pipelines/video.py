@@ -19,6 +19,7 @@ from toonify.images.morph import morph
 from toonify.pipelines.animegan import AnimeGANPipeline, check_options
 from toonify.pipelines.options import DrawOptions
 from toonify.video import muxing
+from toonify.video.animations import Animation
 from toonify.video.decoding import open_video
 from toonify.video.prefetch import ahead
 from toonify.video.segments import SegmentStore
@@ -166,7 +167,7 @@ def draw_video(
     plan = plan_of(pipeline, source, suffix, options)
     with SegmentStore(target, plan, restart=overwrite or not resume, keep=resume) as store:
         run = Run(pipeline, video, store, options, suffix, measure, progress)
-        run.prepare()
+        run.prepare(cancelled)
         run.draw_all(cancelled, most_seconds)
         if not store.segments:
             raise VideoError(f"{source}: none of its frames could be read")
@@ -199,20 +200,28 @@ class Run:
         self.drawings = 0  # of the network, in this run
         self._start: int | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Chooses the scale of all drawings, or reads that of the run that this one continues."""
+
+        def check() -> None:
+            if cancelled():
+                raise Cancelled(f"{self.store.target}: stopped before the first frame")
+
+        if isinstance(self.video, Animation):  # each of its frames may take a second
+            self.video.on_frame = check
         if "scale" not in self.store.found:
-            self.store.note(scale=self.choose_scale())
+            self.store.note(scale=self.choose_scale(check))
         self.scale = self.store.found["scale"]
         self.pace.start()
 
-    def choose_scale(self) -> float:
+    def choose_scale(self, check: Callable[[], None] = lambda: None) -> float:
         """One scale for the whole video: that of a frame with the usual largest face.
 
         With a scale for each frame, lines would grow and shrink as people move.
         """
         sizes, scales = [], []
         for pixels in self.video.sample_frames(SCALE_SAMPLES):
+            check()
             photo = Image.fromarray(pixels)
             found = [] if self.options.faces == "none" else find_faces(photo)
             sizes.append(self.pipeline.drawing_scale(photo, []))

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from toonify import hub, images
 from toonify.hub import Style
 
 SEED_DIGITS = 9
+MAX_REQUEST_S = 600  # of work for a request, but for videos
 MAX_NUMBER = 1e12
 MAX_TEXT = 4000  # characters
 MAX_LISTED = 40  # choices in an error
@@ -209,10 +211,21 @@ def get_session(request: gr.Request | None) -> str:
     return (request and request.session_hash) or ""
 
 
-def track_progress() -> Callable[[float, str], None]:
-    """Return a function that shows the visitor a pipeline's progress: fraction 0 to 1 and text."""
+def track_progress(max_s: float = MAX_REQUEST_S) -> Callable[[float, str], None]:
+    """Return a function that shows the visitor a pipeline's progress: fraction 0 to 1 and text.
+
+    Args:
+        max_s: the time after which it raises a `UserError` instead, which ends the request.
+    """
     progress = gr.Progress()  # is false while it is empty, so a function wraps it
-    return lambda fraction, text: progress(fraction, text)
+    deadline = time.monotonic() + max_s
+
+    def report(fraction: float, text: str) -> None:
+        if time.monotonic() > deadline:
+            raise UserError(f"Stopped after {max_s / 60:.0f} minutes.")
+        progress(fraction, text)
+
+    return report
 
 
 @contextlib.contextmanager

@@ -38,7 +38,15 @@ def describe_style(style: Style | None) -> str:
     if style is None:
         return "No style is installed."
     scope = "the whole photo" if style.scope == "photo" else "faces only"
-    return f"{style.description} Draws {scope}. *License: {style.license}. Source: {style.source}.*"
+    about = (
+        f"{style.description} Draws {scope}. *License: {style.license}. Source: {style.source}.*"
+    )
+    return escape(about)
+
+
+def escape(markdown: str) -> str:
+    """Return Markdown without HTML and images, which a style of the Hub might bring."""
+    return markdown.replace("&", "&amp;").replace("<", "&lt;").replace("![", "!&#91;")
 
 
 def describe_result(seconds: float, size: tuple[int, int]) -> str:

@@ -2,7 +2,7 @@
 
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,14 @@ class Animation:
         self.path = path
         self.damaged = 0
         self.notes: list[str] = []
+        self.on_frame: Callable[[], None] = lambda: None  # called before each; its error ends it
         with self._open() as image:
             self._first = int(getattr(image, "default_image", False))
             count = getattr(image, "n_frames", 1) - self._first
             if count < 2:
                 raise VideoError(f"{path}: a still image; expected a video or an animation")
             self._size = fitted(image.size, max_height)
+            self.pixels = count * image.width * image.height  # that are decoded
             plays = plays_of(image)
             lengths = [length(image)]
         self.about = About(
@@ -73,6 +75,7 @@ class Animation:
         self.damaged, elapsed, at = 0, Fraction(0), 0
         with self._open() as image:
             for index in range(self.about.frames):
+                self.on_frame()
                 try:
                     image.seek(index + self._first)
                     pixels = self._pixels(image)

@@ -16,13 +16,14 @@ from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
 
 MAX_REFINE_S = 120  # for one photo
+MAX_STOPPED = 1000  # sessions whose Stop is remembered
 MAX_FACES = 16  # of one photo: whose latents are kept, and which are shown
 TRUNCATION = 0.7  # of random people
 FACE_PX = 512  # of the faces shown beside the photo
 
 
 @events.on_gpu
-def draw(load: Callable, photo: Image.Image, latent, save: Path, **options):
+def draw(load: Callable, photo: Image.Image, latent, save: Path | None, **options):
     """Return the `PortraitToon` of an upright RGB photo.
 
     Args:
@@ -30,7 +31,7 @@ def draw(load: Callable, photo: Image.Image, latent, save: Path, **options):
         photo: the photo.
         latent: a visitor's file, as its path or bytes; or latents of an earlier drawing, one a
             face; None to find them.
-        save: where the latent of the largest face is written.
+        save: where the latent of the largest face is written; None if nobody gets it.
         options: those of the pipeline.
     """
     with inputs.explain_hub_errors():
@@ -38,7 +39,7 @@ def draw(load: Callable, photo: Image.Image, latent, save: Path, **options):
         if isinstance(latent, (str, bytes)):
             latent = [read_latent(pipeline, latent)]
         toon = pipeline(photo, **options, latent=latent, progress=inputs.track_progress())
-        if toon.portraits:
+        if save is not None and toon.portraits:
             pipeline.save_latent(outputs.make_parent(save), toon.portraits[0].latent)
         return toon
 
@@ -85,7 +86,7 @@ class PortraitHandlers(StyleHandlers):
         self.jobs = Jobs()
         self.stopped: set[str] = set()  # sessions that pressed Stop while they waited
 
-    def draw(self, request, photo, latent, save: Path, edits: Mapping, **options):
+    def draw(self, request, photo, latent, save: Path | None, edits: Mapping, **options):
         """Return the `PortraitToon`, and tell the visitor if no face was drawn."""
         inputs.get_style(self.styles, options["style"])
         session = inputs.get_session(request)
@@ -147,14 +148,7 @@ class PortraitHandlers(StyleHandlers):
         given = locals() | {"keep_color": keep_color or keep_colour}
         options = {name: given[name] for name in self.SETTINGS}
         pixels = inputs.read_photo(photo)
-        toon = self.draw(
-            request,
-            pixels,
-            latent,
-            outputs.choose_path(photo, "face", ".safetensors"),
-            edits,
-            **options,
-        )
+        toon = self.draw(request, pixels, latent, None, edits, **options)
         return str(outputs.save_png(toon.image, photo, style))
 
     def latent(
@@ -261,6 +255,8 @@ class PortraitHandlers(StyleHandlers):
         """Stop the refinement: what it has reached is drawn."""
         session = inputs.get_session(request)
         if not self.jobs.stop(session):
+            if len(self.stopped) >= MAX_STOPPED:
+                self.stopped.clear()
             self.stopped.add(session)
         return gr.Button("Stopping…", interactive=False)
 

@@ -24,6 +24,7 @@ MAX_BYTES = 100 * 2**20
 MAX_HEIGHT = 720  # px; taller videos are scaled down
 MAX_VIDEOS = 4  # that are drawn or wait
 MAX_WORK_S = 1800  # for a video: then it ends, so that others get a turn
+MAX_ANIMATION_PIXELS = 1_000_000_000  # of all frames: 30 seconds of 1280x720 at 36 a second
 FULL = f"{MAX_VIDEOS} videos are in progress or waiting. Try again in a few minutes."
 
 
@@ -35,7 +36,7 @@ def draw(
     stopped. Loads FFmpeg's libraries."""
     from toonify.pipelines.video import Cancelled, VideoOptions, draw_video
 
-    report = inputs.track_progress()
+    report = inputs.track_progress(MAX_WORK_S)
 
     def progress(done):
         report(done.fraction, text.format_progress(done.frames, done.total, done.seconds_left))
@@ -89,7 +90,7 @@ class VideoHandlers(StyleHandlers):
         """Return the `DrawnVideo`; None if it was stopped. Leaves no other file."""
         inputs.get_style(self.styles, style, quality, faces)
         self.check(source)
-        report = inputs.track_progress()
+        report = inputs.track_progress(MAX_WORK_S)
         target = outputs.make_parent(outputs.choose_path(source, style, ".mp4"))
         load = functools.partial(self.load, style, quality)
         options = {"faces": faces, **options}
@@ -120,10 +121,17 @@ class VideoHandlers(StyleHandlers):
             raise UserError(
                 f"The video has {size >> 20} MB: expected at most {MAX_BYTES >> 20} MB."
             )
+        from toonify.video.animations import Animation
         from toonify.video.decoding import open_video  # loads FFmpeg's libraries
 
         with explain_video_errors(source):
-            seconds = open_video(source).about.seconds
+            video = open_video(source)
+        if isinstance(video, Animation) and video.pixels > MAX_ANIMATION_PIXELS:
+            raise UserError(
+                f"The animation has {video.pixels / 1e6:.0f} million pixels in all frames:"
+                f" expected at most {MAX_ANIMATION_PIXELS // 10**6} million."
+            )
+        seconds = video.about.seconds
         if seconds > self.max_seconds:
             raise UserError(
                 f"The video lasts {seconds:.0f} s: expected at most {self.max_seconds:g} s."
