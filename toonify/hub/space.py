@@ -15,7 +15,8 @@ SUFFIXES = (".py", ".json", ".safetensors", ".md", ".jpg", ".png")
 # Packages for tests, training and conversions, which the app does not need.
 UNUSED_PACKAGES = (
     *("codespell", "dicebear-core", "dicebear-styles", "jinja2", "onnx"),
-    *("mypy", "onnxruntime", "playwright", "pytest", "pytest-xdist", "resvg_py", "ruff"),
+    *("mypy", "onnxruntime", "pillow-heif", "playwright", "pytest", "pytest-xdist"),
+    *("resvg_py", "ruff"),
 )
 
 
