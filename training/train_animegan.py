@@ -18,9 +18,11 @@ from training.core.config import resolve
 
 
 def prepare(settings, device):
+    from training.animegan.joint import JointObjective, style_names
     from training.animegan.objective import AnimeGANObjective
 
-    return AnimeGANObjective(settings, device)
+    several = len(style_names(settings)) > 1
+    return (JointObjective if several else AnimeGANObjective)(settings, device)
 
 
 def main(arguments: list[str] | None = None) -> None:

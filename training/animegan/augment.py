@@ -28,10 +28,14 @@ SLACK = 1.2  # side of the square that is cut before it is rotated
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is known of one pair: points (faces, 5, 2) and boxes in px of the photo."""
+    """What is known of one pair: points (faces, 5, 2) and boxes in px of the photo.
+
+    `rare`: whether there are glasses or a beard, which most photos lack.
+    """
 
     points: np.ndarray
     boxes: list[dict[str, list[int]]] = field(default_factory=list)
+    rare: bool = False
 
     def eye_distance(self) -> float:
         """Px between the eyes of the largest face; the height of a turned head counts."""
@@ -44,7 +48,11 @@ def read_pairs(path: Path) -> dict[str, Drawn]:
     Scenes and photos that were left out are not among them.
     """
     return {
-        name: Drawn(np.array(record["points"]), record["boxes"])
+        name: Drawn(
+            np.array(record["points"]),
+            record["boxes"],
+            bool(record.get("glasses") or record.get("beard")),
+        )
         for name, record in read_records(path).items()
         if "boxes" in record
     }

@@ -17,7 +17,9 @@ class AnimeGANSettings(RunSettings):
     """A run of AnimeGANv2. Loss weights hold for features calibrated to unit size."""
 
     data: str = setting("", "folder with train_photo/ and STYLE/style/, STYLE/smooth/")
-    style: str = setting("", "name of the style and of its folder in --data")
+    style: str = setting(
+        "", "name of the style and of its folder in --data; several, A,B, share their convolutions"
+    )
     photos: str = setting("", "photos instead of train_photo/: folder, zip, tar, or owner/name")
     scenes: str = setting("", "photos without people for --scene-share: folder, zip, tar, ...")
     pictures: str = setting("", "style images instead of STYLE/style/: folder, zip, tar, ...")
@@ -249,6 +251,7 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     # Looks of `training/prepare/teacher`.
     "film": dataclasses.replace(CHARACTER, style="film"),
     "series": dataclasses.replace(CHARACTER, style="series"),
+    "characters": dataclasses.replace(CHARACTER, style="film,series,anime,comic,gouache", batch=5),
     # A look of `training/prepare/cartoon_filter.py`.
     "comic": dataclasses.replace(PAIRED, style="comic"),
     "anime": dataclasses.replace(PAIRED, style="anime", face_share=0.8),

@@ -32,6 +32,7 @@ os.register_at_fork(after_in_child=functools.partial(cv2.setNumThreads, 0))
 MIN_SIDE = 64  # px of the short side of images that are used
 MAX_SIDE = 1024  # px of the short side of cached images, unless the crops need more
 PARTS = 4  # eyes, mouths and other places of an augmented crop that a discriminator may look at
+RARE_FACTOR = 3  # how much more often a photo with glasses or a beard is an augmented crop
 MIN_IMAGES = 50  # with fewer, a warning
 
 
@@ -211,6 +212,8 @@ class AnimeGANDataset(Dataset):
                 "`python -m training.prepare.teacher` writes them"
             )
         with_face = [p for p in portraits if p.stem in records]
+        rare = [p for p in with_face if records[p.stem].rare]
+        with_face += (RARE_FACTOR - 1) * rare
         self.augmenter = PairAugmenter(
             self.cache,
             self.toons,

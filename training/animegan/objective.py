@@ -14,7 +14,7 @@ from toonify import images
 from toonify.models import ANIMEGAN_MODELS
 from training.animegan import losses as animegan_losses
 from training.animegan.config import AnimeGANSettings
-from training.animegan.dataset import AnimeGANDataset, to_unit
+from training.animegan.dataset import PARTS, AnimeGANDataset, to_unit
 from training.core import losses
 from training.core.model_io import open_network, write_network
 from training.core.muon import Muon
@@ -35,25 +35,24 @@ VALIDATED = 24  # photos that are scored
 class AnimeGANObjective:
     """Losses of AnimeGANv2, and of paired toons."""
 
+    style_count = 1
+
     def __init__(self, settings: AnimeGANSettings, device: torch.device):
         self.settings = s = settings
         s.check()
-        self.dataset = create_dataset(s)
+        self.dataset = self.create_dataset()
         if s.weight_pair and not self.dataset.paired:
             raise ValueError(
                 f"--weight-pair {s.weight_pair}: the images in {s.data}/{s.style}/style do not "
                 "have the photos' names; expected one toon for each photo"
             )
         torch.manual_seed(s.seed)
-        if s.start_from:
-            self.G = open_network("--start-from", s.start_from, ANIMEGAN_MODELS).train()
-        else:
-            self.G = new_generator(s)
+        self.G = self.create_generator()
         # Clones, as training changes the weights in place.
         start = self.G.state_dict() if s.start_from and s.keep_start else {}
         self.start = {name: weights.clone() for name, weights in start.items()}
         self.G.to(memory_format=torch.channels_last)
-        self.D = new_discriminator(s)
+        self.D = self.create_discriminator()
         self.D.to(memory_format=torch.channels_last)
         kind = PERCEPTUAL[s.perceptual]
         self.content_stages = s.content_stages or kind.content
@@ -80,6 +79,23 @@ class AnimeGANObjective:
         self.d_weights = {name: getattr(s, f"weight_d_{name}") for name in d_names}
         self.sample_photos = self.pick_samples()
         self.validator = self.create_validator(device) if s.validate else None
+
+    def create_dataset(self):
+        return create_dataset(self.settings)
+
+    def create_generator(self) -> torch.nn.Module:
+        """The generator of `--start-from`, or a new one."""
+        s = self.settings
+        if s.start_from:
+            return open_network("--start-from", s.start_from, ANIMEGAN_MODELS).train()
+        return new_generator(s)
+
+    def create_discriminator(self) -> torch.nn.Module:
+        """The discriminator of the settings."""
+        s = self.settings
+        if s.discriminator == "features":
+            return FeatureDiscriminator(s.d_width, self.style_count, PARTS if s.d_patch else 1)
+        return AnimeGANDiscriminator(s.d_width, s.spectral_norm)
 
     def create_validator(self, device: torch.device) -> StyleScore:
         """The score of held-out photos against the style's images."""
@@ -311,13 +327,6 @@ def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
     if s.model == "animegan-lite":
         kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel, "levels": s.levels}
     return ANIMEGAN_MODELS[s.model](**kwargs)
-
-
-def new_discriminator(settings: AnimeGANSettings) -> torch.nn.Module:
-    """Creates the discriminator of the settings."""
-    if settings.discriminator == "features":
-        return FeatureDiscriminator(settings.d_width)
-    return AnimeGANDiscriminator(settings.d_width, settings.spectral_norm)
 
 
 @torch.no_grad()

@@ -109,10 +109,17 @@ class FeatureDiscriminator(nn.Module):
     Small heads on the frozen features of early stages, which know edges and textures from the first
     step: it tells a soft drawing from a crisp one much sooner than a discriminator that starts from
     random weights.
+
+    Args:
+        channels: of the heads.
+        styles: number of styles, each with scores of its own (as in Choi et al., "StarGAN v2", CVPR
+            2020): images come in turns, `images_each` of every style.
+        images_each: see `styles`.
     """
 
-    def __init__(self, channels: int = 32):
+    def __init__(self, channels: int = 32, styles: int = 1, images_each: int = 1):
         super().__init__()
+        self.styles, self.images_each = styles, images_each
         stages = {stage: width for stage, width in STAGES.items() if stage <= 6}
         self.features = frozen_features(tuple(stages))
         self.heads = nn.ModuleList(
@@ -121,8 +128,7 @@ class FeatureDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2),
                 spectral_norm(nn.Conv2d(channels, channels, 3, padding=1)),
                 nn.LeakyReLU(0.2),
-                nn.Conv2d(channels, 1, 3, padding=1),
-                nn.Flatten(),
+                nn.Conv2d(channels, styles, 3, padding=1),
             )
             for width in stages.values()
         )
@@ -133,4 +139,7 @@ class FeatureDiscriminator(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         found = self.features(image).values()
-        return torch.cat([head(x) for head, x in zip(self.heads, found, strict=True)], 1)
+        number = torch.arange(len(image), device=image.device)
+        style = number // self.images_each % self.styles
+        maps = [head(x)[number, style] for head, x in zip(self.heads, found, strict=True)]
+        return torch.cat([scores.flatten(1) for scores in maps], 1)

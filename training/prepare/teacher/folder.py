@@ -133,7 +133,12 @@ def draw_job(job: Job) -> dict[str, dict]:
             for scene in scenes
         ]
         images.save(Image.fromarray(toon), drawing_path(job.data, look, job.name))
-        records[look] = record | {"boxes": boxes, "age": round(scenes[0].age, 2)}
+        records[look] = record | {
+            "boxes": boxes,
+            "age": round(scenes[0].age, 2),
+            "glasses": any(portrait.glasses.present for portrait in portraits),
+            "beard": any(scene.beard is not None for scene in scenes),
+        }
     images.save(photo, job.data / "train_photo" / f"{job.name}.png")
     return records
 
