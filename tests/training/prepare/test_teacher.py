@@ -10,6 +10,7 @@ from PIL import Image
 
 from training.data.teacher_records import RECORDS, read_records
 from training.prepare.teacher import LOOKS, draw, face_mesh, folder, quality, skin
+from training.prepare.teacher.__main__ import main
 from training.prepare.teacher.filters import keep_connected, smoothstep, tidy, to_lab
 from training.prepare.teacher.masks import MaskNetwork, Masks, clean_masks
 from training.prepare.teacher.portrait import Portrait, choose_window
@@ -364,6 +365,41 @@ def test_folder_draws_scenes_if_asked(tmp_path, photo, monkeypatch):
     for index, drawing in enumerate(drawings):
         assert 2 < np.abs(drawing.astype(int) - np.asarray(before)).mean() < 40
         assert all(np.abs(drawing.astype(int) - d).mean() > 1 for d in drawings[:index])
+
+
+def test_a_changed_look_is_drawn_by_the_same_hand(tmp_path, photo, monkeypatch):
+    photos, data, network = tmp_path / "photos", tmp_path / "data", tmp_path / "masks.onnx"
+    photos.mkdir()
+    network.write_bytes(b"")
+    Image.fromarray(photo).save(photos / "ann.png")
+    monkeypatch.setattr(folder, "find_portraits", lambda rgb, masks: ([make_portrait(rgb)], ""))
+    words = [str(photos), str(data), "--masks", str(network), "--min-side", "240", "--jobs", "1"]
+    main([*words, "--look", "film"])
+    main([*words, "--look", "film", "--name", "mild", "--change", "eyes=1.1", "open=0.4"])
+    plain, mild = (read_records(data / name / RECORDS)["ann"] for name in ("film", "mild"))
+    heights = [record["boxes"][0]["left_eye"] for record in (plain, mild)]
+    (tall, low) = (bottom - top for _, top, _, bottom in heights)
+    assert low < 0.85 * tall
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--change eyes=1.2", "--change and --name belong together"),
+        ("--name mine", "--change and --name belong together"),
+        ("--look film anime --name mine --change eyes=1.2", "with one --look"),
+        ("--name anime --change eyes=1.2", "no known look"),
+        ("--name ../mine --change eyes=1.2", "expected letters and digits"),
+        ("--name mine --change eye=1.2", "did you mean 'eyes'"),
+        ("--name mine --change eyes=big", "expected a number after ="),
+        ("--name mine --change eyes=1e9", "expected a number from 0 to 10"),
+        ("--name mine --change cel=1", "expected cel=true or cel=false"),
+    ],
+)
+def test_wrong_changes_of_a_look_are_named(words, message, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), str(tmp_path), "--masks", "x.onnx", *words.split()])
+    assert message in capsys.readouterr().err
 
 
 def test_errors_name_what_is_missing(tmp_path, monkeypatch):

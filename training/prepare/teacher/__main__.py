@@ -13,9 +13,10 @@ The command can be stopped and run again: only what is missing is drawn.
 
 import argparse
 import os
+import re
 from pathlib import Path
 
-from training.prepare.teacher.looks import LOOKS
+from training.prepare.teacher.looks import LOOKS, change_look
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -28,6 +29,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("photos", nargs="+", help="folders, archives or Hub data sets of photos")
     add("data", type=Path, help="folder to write the pairs into")
     add("--look", nargs="+", choices=LOOKS, default=["film"], help="looks to draw; default: film")
+    add(
+        "--change",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="other settings for one --look: eyes, nose, jaw, line, cel, ... (see looks.py)",
+    )
+    add("--name", default="", help="folder of the drawings of a changed look; needed with --change")
     add(
         "--masks",
         type=Path,
@@ -68,13 +77,20 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error(f"--jobs {options.jobs}: expected at least 1")
+    if bool(options.change) != bool(options.name) or (options.name and len(options.look) > 1):
+        parser.error("--change and --name belong together, with one --look")
+    if options.name in LOOKS or not re.fullmatch(r"[\w-]*", options.name):
+        parser.error(f"--name {options.name}: expected letters and digits, and no known look")
     from training.prepare.teacher.folder import draw_folder
 
     try:
+        looks = {name: LOOKS[name] for name in options.look}
+        if options.name:
+            looks = {options.name: change_look(options.look[0], options.change)}
         counts = draw_folder(
             options.photos,
             options.data,
-            options.look,
+            looks,
             options.masks,
             jobs=options.jobs,
             min_side=options.min_side,

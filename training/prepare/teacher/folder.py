@@ -1,6 +1,7 @@
 """Draws a folder of photos: resumable, in parallel, with a record of each photo."""
 
 import json
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from training.data.sources import photos_by_name
 from training.data.teacher_records import LABELS, RECORDS, read_records
 from training.prepare.teacher.draw import draw_photo, draw_scene
 from training.prepare.teacher.face_mesh import EYES, face_height, find_faces
-from training.prepare.teacher.looks import LOOKS
+from training.prepare.teacher.looks import LOOKS, Look
 from training.prepare.teacher.masks import MaskNetwork
 from training.prepare.teacher.portrait import Portrait, prepare
 from training.prepare.teacher.quality import feature_boxes, refuse, score, score_parts
@@ -35,7 +36,7 @@ class Job:
         name: of the written files.
         photo: where the photo is.
         data: folder that is written.
-        looks: names of the looks.
+        looks: folder of the drawings -> look.
         masks: path of the mask network.
         min_side, max_side: px; smaller photos are enlarged, larger ones reduced.
         min_score: drawings below it are left out.
@@ -45,7 +46,7 @@ class Job:
     name: str
     photo: Picture
     data: Path
-    looks: tuple[str, ...]
+    looks: dict[str, Look]
     masks: Path
     min_side: int
     max_side: int
@@ -126,14 +127,14 @@ def draw_job(job: Job) -> dict[str, dict]:
     record["points"] = [five_points(portrait) for portrait in portraits]
     save_labels(label_map(portraits, photo.size), job.data / "masks" / f"{job.name}.png")
     records = {}
-    for look in job.looks:
+    for name, look in job.looks.items():
         toon, scenes = draw_photo(rgb, portraits, look)
         boxes = [
             feature_boxes(scene.points, scene.portrait.scale, scene.portrait.window[:2])
             for scene in scenes
         ]
-        images.save(Image.fromarray(toon), drawing_path(job.data, look, job.name))
-        records[look] = record | {
+        images.save(Image.fromarray(toon), drawing_path(job.data, name, job.name))
+        records[name] = record | {
             "boxes": boxes,
             "age": round(scenes[0].age, 2),
             "glasses": any(portrait.glasses.present for portrait in portraits),
@@ -146,12 +147,12 @@ def draw_job(job: Job) -> dict[str, dict]:
 def draw_scene_job(job: Job, photo: Image.Image) -> dict[str, dict]:
     """Draws a photo without a face; its labels are all background."""
     rgb = np.asarray(photo)
-    for look in job.looks:
-        toon = draw_scene(rgb, LOOKS[look], min(photo.size) / SCENE_UNITS)
-        images.save(Image.fromarray(toon), drawing_path(job.data, look, job.name))
+    for name, look in job.looks.items():
+        toon = draw_scene(rgb, look, min(photo.size) / SCENE_UNITS)
+        images.save(Image.fromarray(toon), drawing_path(job.data, name, job.name))
     save_labels(np.zeros(rgb.shape[:2], np.uint8), job.data / "masks" / f"{job.name}.png")
     images.save(photo, job.data / "train_photo" / f"{job.name}.png")
-    return {look: {"name": job.name, "scene": True} for look in job.looks}
+    return {name: {"name": job.name, "scene": True} for name in job.looks}
 
 
 def save_labels(labels: np.ndarray, path: Path) -> None:
@@ -184,7 +185,7 @@ def write_faces(records: dict[str, dict], data: Path) -> None:
 def draw_folder(
     sources: list[str | Path],
     data: Path,
-    looks: list[str],
+    looks: Mapping[str, Look] | Sequence[str],
     masks: Path,
     *,
     jobs: int = 1,
@@ -199,7 +200,7 @@ def draw_folder(
         sources: folders, archives or Hub data sets of photos.
         data: folder to write `train_photo/NAME.png`, `LOOK/style/NAME.png`, `masks/NAME.png`,
             `LOOK/teacher.jsonl` and `faces.json` into.
-        looks: names of the looks.
+        looks: names of looks, or folder of the drawings in `data` -> look.
         masks: path of the mask network.
         jobs: number of processes.
         min_side: px of the short side up to which photos are enlarged.
@@ -215,8 +216,11 @@ def draw_folder(
     """
     MaskNetwork(masks)
     photos = photos_by_name(sources)
+    if not isinstance(looks, Mapping):
+        looks = {look: LOOKS[look] for look in looks}
     records = {look: read_records(data / look / RECORDS) for look in looks}
-    tasks = list_jobs(photos, records, data, masks, (min_side, max_side, min_score, scenes))
+    limits = (min_side, max_side, min_score, scenes)
+    tasks = list_jobs(photos, looks, records, data, masks, limits)
     counts, reasons = Counts(), {}
     for done in run_jobs(tasks, jobs):
         for look, record in done.items():
@@ -242,6 +246,7 @@ def draw_folder(
 
 def list_jobs(
     photos: dict[str, Picture],
+    looks: Mapping[str, Look],
     records: dict[str, dict[str, dict]],
     data: Path,
     masks: Path,
@@ -253,9 +258,11 @@ def list_jobs(
     """
     tasks = []
     for name, photo in sorted(photos.items(), key=lambda item: crc32(item[0].encode())):
-        missing = tuple(
-            look for look, known in records.items() if not is_done(known.get(name), data, look)
-        )
+        missing = {
+            look: looks[look]
+            for look, known in records.items()
+            if not is_done(known.get(name), data, look)
+        }
         if missing:
             tasks.append(Job(name, photo, data, missing, masks, *limits))
     discard_unfinished(

@@ -1,5 +1,9 @@
 """The five looks: how far a face is changed, and by which hand it is painted."""
 
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -51,3 +55,40 @@ LOOKS = {
         Look("gouache", 1.45, 0.03, 0.05, 0.60, 0.82, 1.00, 0.12, 0.03, False, 0.0, 5.0),
     )
 }
+
+
+def change_look(name: str, changes: Iterable[str]) -> Look:
+    """A look with other settings; it keeps the painters of the look it comes from.
+
+    Args:
+        name: a key of `LOOKS`.
+        changes: "KEY=VALUE" each: a number of `Look`, or `cel=true` or `cel=false`.
+
+    Raises:
+        ValueError: there is no such setting, or the value does not fit.
+
+    Example:
+        >>> look = change_look("film", ["eyes=1.3", "cel=true"])
+        >>> look.eyes, look.cel, look.nose == LOOKS["film"].nose
+        (1.3, True, True)
+    """
+    values: dict[str, float | bool] = {}
+    known = [field.name for field in dataclasses.fields(Look) if field.name != "name"]
+    for change in changes:
+        key, _, text = change.partition("=")
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{change!r}: expected KEY=VALUE, KEY one of {', '.join(known)}{hint}")
+        if key == "cel":
+            if text not in ("true", "false"):
+                raise ValueError(f"{change!r}: expected cel=true or cel=false")
+            values[key] = text == "true"
+            continue
+        try:
+            values[key] = float(text)
+        except ValueError:
+            raise ValueError(f"{change!r}: expected a number after =") from None
+        if not (math.isfinite(values[key]) and 0 <= values[key] <= 10):
+            raise ValueError(f"{change!r}: expected a number from 0 to 10")
+    return dataclasses.replace(LOOKS[name], **values)
