@@ -241,6 +241,8 @@ CHARACTER = dataclasses.replace(
     weight_d_smooth=0.2,
 )
 
+CHARACTERS = ("film", "series", "anime", "comic", "gouache")
+
 ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     # Style, content, Gram, color and variation weights, (real, fake, gray, smooth) of D.
     "hayao": published("Hayao", 1.5, 2.5, 15.0, 1.0, (1.2, 1.2, 1.2, 0.8)),
@@ -248,14 +250,11 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     "paprika": published("Paprika", 2.0, 0.6, 50.0, 0.1, (1.0, 1.0, 1.0, 0.005)),
     # Any images of a style, no pairs; features calibrated, bundled network, one laptop.
     "unpaired": AnimeGANSettings(),
-    # Looks of `training/prepare/teacher`.
-    "film": dataclasses.replace(CHARACTER, style="film"),
-    "series": dataclasses.replace(CHARACTER, style="series"),
-    "characters": dataclasses.replace(CHARACTER, style="film,series,anime,comic,gouache", batch=5),
-    # A look of `training/prepare/cartoon_filter.py`.
-    "comic": dataclasses.replace(PAIRED, style="comic"),
-    "anime": dataclasses.replace(PAIRED, style="anime", face_share=0.8),
-    "gouache": dataclasses.replace(PAIRED, style="gouache", face_share=0.6),
+    # Any pairs, such as those of `training/prepare/cartoon_filter.py`; full generator.
+    "paired": PAIRED,
+    # Looks of `training/prepare/teacher`: one alone, or all five at once.
+    **{look: dataclasses.replace(CHARACTER, style=look) for look in CHARACTERS},
+    "characters": dataclasses.replace(CHARACTER, style=",".join(CHARACTERS), batch=5),
 }
 
 # A style's fast generator learns the style's toons of crops (training/prepare/style_pairs.py),

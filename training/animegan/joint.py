@@ -14,9 +14,12 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.data import Dataset
 
+from toonify import hub
+from toonify.models import ANIMEGAN_MODELS
 from training.animegan.config import AnimeGANSettings
 from training.animegan.dataset import AnimeGANDataset
 from training.animegan.objective import AnimeGANObjective, create_dataset, export_style
+from training.core.model_io import open_network
 
 
 class SharedGenerators(nn.Module):
@@ -26,12 +29,13 @@ class SharedGenerators(nn.Module):
     of styles: photo i is drawn in style i modulo that number.
 
     Args:
-        generator: its weights are the start of every style.
-        styles: names of the styles, without dots.
+        generators: by name of the style, without dots: what each style starts from. The
+            convolutions are those of the first.
     """
 
-    def __init__(self, generator: nn.Module, styles: list[str]):
+    def __init__(self, generators: dict[str, nn.Module]):
         super().__init__()
+        generator = copy.deepcopy(next(iter(generators.values())))
         self.generator = generator
         shared = {
             f"{name}.weight"
@@ -40,12 +44,11 @@ class SharedGenerators(nn.Module):
         }
         start = {n: w for n, w in generator.named_parameters() if n not in shared}
         self.names = list(start)
-        self.own = nn.ModuleDict(
-            {
-                style: nn.ParameterList(w.detach().clone() for w in start.values())
-                for style in styles
-            }
-        )
+        own = {}
+        for style, network in generators.items():
+            weights = dict(network.named_parameters())
+            own[style] = nn.ParameterList(weights[n].detach().clone() for n in self.names)
+        self.own = nn.ModuleDict(own)
         for weights in start.values():  # only places for a style's own
             weights.requires_grad_(False)
 
@@ -126,7 +129,16 @@ class JointObjective(AnimeGANObjective):
         )
 
     def create_generator(self) -> SharedGenerators:
-        return SharedGenerators(super().create_generator(), self.styles)
+        """The generators of `--start-from`: one for all, or a folder with one for each style."""
+        start = Path(self.settings.start_from).expanduser()
+        if not self.settings.start_from or (start / hub.CONFIG).is_file() or not start.is_dir():
+            return SharedGenerators(dict.fromkeys(self.styles, super().create_generator()))
+        return SharedGenerators(
+            {
+                style: open_network("--start-from", str(start / style), ANIMEGAN_MODELS).train()
+                for style in self.styles
+            }
+        )
 
     def sample(self, G: SharedGenerators, path: Path) -> None:
         """Writes a sample grid for each style, STYLE/ in the folder of `path`."""

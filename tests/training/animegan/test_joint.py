@@ -106,6 +106,20 @@ def test_a_style_learns_from_its_own_pairs_only(data, tmp_path):
     assert all(weights.grad.any() for weights in objective.G.own["dark"])
 
 
+def test_a_run_starts_from_a_folder_with_a_generator_for_each_style(data, tmp_path):
+    run(settings(data, tmp_path / "first", max_images=8))
+    chosen = settings(data, tmp_path / "next", start_from=str(tmp_path / "first/model"))
+    following = JointObjective(chosen, torch.device("cpu"))
+    for style in ("toy", "dark"):
+        folder = hub.resolve_model(str(tmp_path / "first/model" / style))
+        expected = hub.load_model(folder, PHOTO_MODELS).state_dict()
+        for name, weights in following.G.network(style).state_dict().items():
+            assert torch.equal(weights, expected[name]), name
+    shutil.rmtree(tmp_path / "first/model/dark")
+    with pytest.raises(ValueError, match=r"--start-from .*dark"):
+        JointObjective(chosen, torch.device("cpu"))
+
+
 def test_every_style_has_scores_of_its_own():
     torch.manual_seed(0)
     D = FeatureDiscriminator(4, styles=2, images_each=3)
@@ -133,7 +147,7 @@ def test_what_several_styles_cannot_have_is_named(changes, message, data, tmp_pa
 def test_shared_generators_start_as_the_given_generator():
     start = AnimeGANLiteGenerator(width=4, depth=1).eval()
     photo = torch.rand(1, 3, 64, 64) * 2 - 1
-    shared = SharedGenerators(start, ["a", "b"])
+    shared = SharedGenerators({"a": start, "b": start})
     expected = start(photo)
     for style in ("a", "b"):
         torch.testing.assert_close(shared.network(style)(photo), expected)
