@@ -16,6 +16,11 @@ LITE_ONLY = {
 class AnimeGANSettings(RunSettings):
     """A run of AnimeGANv2. Loss weights hold for features calibrated to unit size."""
 
+    FIXED = (
+        *("style", "model", "width", "depth", "patch", "levels", "edge_kernel", "upsample"),
+        *("discriminator", "d_width", "spectral_norm", "optimizer"),
+    )
+
     data: str = setting("", "folder with train_photo/ and STYLE/style/, STYLE/smooth/")
     style: str = setting(
         "", "name of the style and of its folder in --data; several, A,B, share their convolutions"

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from toonify.files import replace_folder
 from training.core import records
+from training.core.config import SETTINGS
 
 LOCK_SECONDS = 5.0  # the processes of a killed run may need a moment to end
 
@@ -98,9 +99,9 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def write_settings(settings, run: Path) -> None:
-    """Writes the resolved settings as settings.json."""
-    records.write(dataclasses.asdict(settings), run / "settings.json")
+def write_settings(settings, run: Path, preset: str) -> None:
+    """Writes the resolved settings and the name of their preset as settings.json."""
+    records.write(dataclasses.asdict(settings) | {"preset": preset}, run / SETTINGS)
 
 
 def trim_log(path: Path, images: int) -> None:

@@ -3,7 +3,13 @@
 import argparse
 from collections.abc import Callable
 
-from training.core.config import OLD_PRESETS, RunSettings, add_settings, describe
+from training.core.config import (
+    OLD_PRESETS,
+    RunSettings,
+    add_settings,
+    describe,
+    saved_preset,
+)
 
 
 def parse(
@@ -30,11 +36,23 @@ def parse(
     """
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--preset")
-    preset = first.parse_known_args(arguments)[0].preset
+    first.add_argument("--out")
+    first.add_argument("--resume", action="store_true")
+    known = first.parse_known_args(arguments)[0]
+    preset = known.preset
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    try:
+        saved = saved_preset(known)
+    except ValueError as error:
+        parser.error(str(error))
+    default = saved if saved in presets else default
     more(parser)
     add_settings(parser, presets, leave_out, default, OLD_PRESETS.get(preset, preset))
-    parser.add_argument("--resume", action="store_true", help="continue the run where it stopped")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run in --out where it stopped, with its settings",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
     return parser, parser.parse_args(arguments)
 

@@ -2,9 +2,12 @@
 
 import argparse
 import dataclasses
+import json
 import math
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
 
 PAIRS, RANGE, NUMBERS = tuple[tuple[int, int], ...], tuple[float, float], tuple[int, ...]
 METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", bool: "{true,false}"}
@@ -43,6 +46,7 @@ OLD_SETTINGS = {
     "weight_variety": "weight_diversity",
 }
 OLD_VALUES = {"upsample": {"tf": "tf1", "align": "align_corners", "half": "half_pixel"}}
+SETTINGS = "settings.json"  # in a run's folder: its settings, and the preset they come from
 OLD_PRESETS = {"distil": "distill", "lite": "fast", "seed": "dcgan", "table": "conditional"}
 
 
@@ -62,7 +66,12 @@ def setting(default, help: str, *, choices=(), minimum: float = 0, maximum: floa
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What every training loop needs; a unit is in the name where it could be mistaken."""
+    """What every training loop needs; a unit is in the name where it could be mistaken.
+
+    A resumed run keeps the settings in `FIXED`, which say what the networks are.
+    """
+
+    FIXED: ClassVar[tuple[str, ...]] = ()
 
     out: str = setting("", "folder of the run: log, samples, checkpoints, model")
     seed: int = setting(0, "random seed")
@@ -246,10 +255,15 @@ def resolve(options: argparse.Namespace, presets: dict[str, RunSettings]) -> Run
         options: what a parser of `add_settings` returned.
         presets: settings by preset.
 
+    With `--resume`, they are those of the run in `--out`, with the options of the command line, and
+    what differs is printed.
+
     Raises:
-        ValueError: a value does not fit; the message names the option and what it expects.
+        ValueError: a value does not fit, or a resumed run cannot have it; the message names the
+            option and what it expects.
     """
-    chosen = presets[options.preset]
+    saved = read_settings(options, presets)
+    chosen = saved or presets[options.preset]
     own, changes = {item.name: item for item in dataclasses.fields(chosen)}, {}
     for name in known_settings(presets):
         text = getattr(options, name, None)
@@ -265,7 +279,82 @@ def resolve(options: argparse.Namespace, presets: dict[str, RunSettings]) -> Run
             changes[name] = parse_value(own[name].type, text)
         except (ValueError, KeyError):
             raise ValueError(f"{given}: expected {describe_expected(own[name])}") from None
-    return replace_settings(chosen, **changes)
+    settings = replace_settings(chosen, **changes)
+    if saved:
+        report_changes(saved, settings)
+    return settings
+
+
+def saved_preset(options: argparse.Namespace) -> str | None:
+    """The preset of the run in `--out` that `--resume` continues; None if that is not known."""
+    content = read_saved(options)
+    return OLD_PRESETS.get(content.get("preset"), content.get("preset"))
+
+
+def read_saved(options: argparse.Namespace) -> dict:
+    """settings.json of the run that `--resume` continues; empty without one."""
+    path = Path(getattr(options, "out", None) or "", SETTINGS).expanduser()
+    if not (getattr(options, "resume", False) and options.out and path.is_file()):
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected JSON ({error}); delete it to resume by options"
+        ) from None
+    return content if isinstance(content, dict) else {}
+
+
+def read_settings(options: argparse.Namespace, presets: dict) -> RunSettings | None:
+    """The settings of the run that `--resume` continues; None without settings.json.
+
+    Settings that this version does not know are left out, and new ones have the preset's values.
+
+    Raises:
+        ValueError: the run has another preset, or a value does not fit.
+    """
+    content = read_saved(options)
+    if not content:
+        return None
+    preset = saved_preset(options)
+    if preset is not None and preset != options.preset:
+        raise ValueError(
+            f"--preset {options.preset}: the run in {options.out} has preset {preset}; leave the "
+            "option out, or train into another folder"
+        )
+    chosen = presets[options.preset]
+    known = {item.name for item in dataclasses.fields(chosen)}
+    values = {}
+    for key, value in content.items():
+        name = OLD_SETTINGS.get(key, key)
+        if name in known:
+            value = OLD_VALUES.get(name, {}).get(value, value) if name in OLD_VALUES else value
+            values[name] = to_tuples(value)
+    return replace_settings(chosen, **values | {"out": options.out})
+
+
+def to_tuples(value):
+    """A value of JSON with its lists as tuples."""
+    return tuple(map(to_tuples, value)) if isinstance(value, list) else value
+
+
+def report_changes(saved: RunSettings, settings: RunSettings) -> None:
+    """Prints the settings in which a resumed run differs from the one so far.
+
+    Raises:
+        ValueError: one of them cannot change.
+    """
+    for item in dataclasses.fields(saved):
+        before, now = getattr(saved, item.name), getattr(settings, item.name)
+        if before == now:
+            continue
+        given = f"{option_name(item.name)} {format_value(now)}"
+        if item.name in saved.FIXED:
+            raise ValueError(
+                f"{given}: the run in {saved.out} has {format_value(before)}, which a resumed run "
+                "keeps; leave the option out, or train into another folder"
+            )
+        print(f"From now on {given} instead of {format_value(before)}")
 
 
 def replace_settings(settings, **changes):

@@ -107,9 +107,9 @@ def step(accelerator: Accelerator, optimizer, loss: torch.Tensor) -> None:
     optimizer.step()
 
 
-def start_logging(accelerator: Accelerator, settings, run: Path, images: int) -> None:
+def start_logging(accelerator: Accelerator, settings, run: Path, images: int, preset: str) -> None:
     """Writes settings.json and starts the trackers; log.jsonl continues after `images`."""
-    write_settings(settings, run)
+    write_settings(settings, run, preset)
     trim_log(run / "log.jsonl", images)
     if accelerator.log_with:
         plain = (int, float, str, bool)
@@ -282,7 +282,8 @@ class Trainer:
         lock = locked(self.out) if self.is_main else nullcontext()
         with lock, SignalHandler() as signals, bar, hub_callback:
             if self.is_main:
-                start_logging(self.accelerator, settings, self.out, progress.images)
+                preset = self.about["preset"]
+                start_logging(self.accelerator, settings, self.out, progress.images, preset)
             if self.is_main and not self.resume:
                 self.sample()
             for batch in self.loader:

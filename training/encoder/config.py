@@ -9,6 +9,8 @@ from training.core.config import RunSettings, setting
 class EncoderSettings(RunSettings):
     """A run that teaches an encoder to find faces in w+ of a base generator."""
 
+    FIXED = ("base", "free_layers", "linear", "hidden", "squeezed", "width", "heads")
+
     photos: str = setting("", "FFHQ-aligned faces: folder, zip, tar, or owner/name on the Hub")
     base: str = setting("portrait", "MobileStyleGAN or StyleGAN2 of faces: folder or name")
     start_from: str = setting("", "encoder to fine-tune: folder or name; empty: a new one")

@@ -10,6 +10,11 @@ from training.gan.config import GANSettings
 class StyleGANSettings(GANSettings):
     """A run of StyleGAN2 or MobileStyleGAN. Half-lives and ADA are counted in images."""
 
+    FIXED = (
+        *("resolution", "channel_base", "channel_max", "latent", "mapping_layers", "noise", "look"),
+        *("discriminator", "d_base", "d_max", "mbstd_group", "window"),
+    )
+
     data: str = setting("", "aligned images: folder, zip, tar or owner/name; or pairs with w")
     look: str = setting("", "look of the pairs in --data that cartoon_filter drew; empty: no pairs")
     start_from: str = setting("", "generator to fine-tune: folder or name; empty: a new one")

@@ -12,6 +12,11 @@ FACES = "--data: expected a folder or archive of cartoon faces"
 class ToonGANSettings(GANSettings):
     """A run of ToonGAN. Half-lives and ADA are counted in images."""
 
+    FIXED = (
+        *("resolution", "z_dim", "w_dim", "mapping_layers", "channels", "attributes"),
+        *("discriminator", "d_base", "d_max", "mbstd_group"),
+    )
+
     z_dim: int = setting(128, "size of the noise z", minimum=1)
     w_dim: int = setting(256, "size of w", minimum=1)
     mapping_layers: int = setting(4, "layers of the mapping network", minimum=1)
@@ -65,6 +70,8 @@ class ToonGANSettings(GANSettings):
 @dataclass(frozen=True)
 class DCGANSettings(NoiseSettings):
     """A run of the public Toon-Generator's recipe; see `DCGAN` for what is not a setting."""
+
+    FIXED = ("z_dim", "channels", "d_channels")
 
     epochs: float = setting(15.0, "passes over the data, at most --max-images")
     z_dim: int = setting(100, "size of the noise z", minimum=1)

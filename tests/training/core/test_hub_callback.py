@@ -20,7 +20,7 @@ from training import train_animegan, train_encoder, train_stylegan, train_toonga
 HALF = "diffusion_pytorch_model.fp16.safetensors"
 SAID = dict(license="CC0-1.0", data_statement="toy drawings by this test")
 DOORS = {
-    "animegan": (train_animegan, ["--preset", "comic"], TOY | {"max_images": 16}),
+    "animegan": (train_animegan, ["--preset", "paired"], TOY | {"max_images": 16}),
     "stylegan": (train_stylegan, ["--preset", "laptop64"], STYLEGAN_TOY),
     "toongan": (train_toongan, ["--preset", "laptop"], TOONGAN_TOY),
     "encoder": (train_encoder, ["--preset", "portrait"], {}),

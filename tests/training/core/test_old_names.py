@@ -46,7 +46,7 @@ def test_old_presets_are_the_new_ones_with_a_warning(old, new, capsys):
 
 def test_old_upsampling_modes_are_the_new_ones_with_a_warning(capsys):
     _, parsed = cli.parse(
-        ["--preset", "comic", "--out", "x", "--upsample", "half"], "", TRAININGS[0]
+        ["--preset", "paired", "--out", "x", "--upsample", "half"], "", TRAININGS[0]
     )
     assert resolve(parsed, ANIMEGAN_PRESETS).upsample == "half_pixel"
     assert capsys.readouterr().err == "DeprecationWarning: --upsample half is now half_pixel\n"

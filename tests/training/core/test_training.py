@@ -45,7 +45,7 @@ def settings(data, out, **changes):
         crop_sizes=((0, 32), (8, 40)), max_images=16, init_images=6, log_every_images=2,
         sample_every_images=8, save_every_images=4, precision="fp32", seed=3, trackers="none",
     )  # fmt: skip
-    return replace_settings(ANIMEGAN_PRESETS["comic"], **(toy | changes))
+    return replace_settings(ANIMEGAN_PRESETS["paired"], **(toy | changes))
 
 
 def run(chosen, *, crash_at: int = 0, resume: bool = False):
@@ -303,7 +303,7 @@ def test_calibrated_features_have_unit_size():
 )
 def test_wrong_options_are_named(option, value, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["--preset", "comic", "--out", str(tmp_path / "run"), option, value])
+        main(["--preset", "paired", "--out", str(tmp_path / "run"), option, value])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -322,8 +322,8 @@ def test_every_setting_has_an_option():
 
     parser = argparse.ArgumentParser()
     add_settings(parser, ANIMEGAN_PRESETS)
-    options = parser.parse_args(["--preset", "comic"])
-    names = {field.name for field in dataclasses.fields(ANIMEGAN_PRESETS["comic"])}
+    options = parser.parse_args(["--preset", "paired"])
+    names = {field.name for field in dataclasses.fields(ANIMEGAN_PRESETS["paired"])}
     assert names <= set(vars(options))
 
 
@@ -333,7 +333,7 @@ def test_the_script_runs_from_the_repository_root():
             sys.executable,
             "training/train_animegan.py",
             "--preset",
-            "comic",
+            "paired",
             "--out",
             "x",
             "--dry-run",

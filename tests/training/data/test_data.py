@@ -600,7 +600,7 @@ def test_smooth_images_are_needed_unless_computed(data, tmp_path):
             make(data, "absent", pictures=style, smooth=how)
     assert "smooth" in make(data, "absent", pictures=style, smooth="computed")[0]
     with pytest.raises(ValueError, match="--smooth blurred: expected paired, independent or"):
-        replace_settings(ANIMEGAN_PRESETS["comic"], out="x", smooth="blurred")
+        replace_settings(ANIMEGAN_PRESETS["paired"], out="x", smooth="blurred")
     # Copies made when transparency still got lost would teach a white ground to be wrong.
     for i in range(4):
         name = f"c{i}.png"
