@@ -76,7 +76,7 @@ def start(
         prepare: (settings, device) -> `Objective`.
     """
     from training.core import hub_callback
-    from training.core.trainer import pick_device, train
+    from training.core.trainer import pick_device, set_threads, train
 
     try:
         settings = resolve()
@@ -84,7 +84,10 @@ def start(
         print(f"{what}, preset {options.preset}:\n{describe(settings)}")
         if options.dry_run:
             return
-        objective = prepare(settings, pick_device())
+        device = pick_device()
+        if device.type == "cpu":
+            print(f"Training on the CPU with {set_threads(settings.threads)} threads a process")
+        objective = prepare(settings, device)
         progress = train(objective, settings, resume=options.resume, preset=options.preset)
     except ValueError as error:
         parser.error(str(error))

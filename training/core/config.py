@@ -88,6 +88,9 @@ class RunSettings:
     save_every_images: int = setting(5_000, "images between two checkpoints", minimum=1)
     keep_checkpoints: int = setting(2, "number of checkpoints to keep", minimum=1)
     ema_half_life_images: float = setting(1_500.0, "half-life of the EMA weights, in images")
+    threads: int = setting(
+        0, "threads of each process on a CPU; 0 for all cores, shared by the processes"
+    )
     workers: int = setting(0, "processes that prepare images; 0 for the training process itself")
     trackers: str = setting(
         "auto", "tensorboard, wandb, both separated by a comma, none, or auto: those installed"

@@ -1,5 +1,6 @@
 """Reads and writes folders of networks, as the pipelines open them."""
 
+import re
 from pathlib import Path
 
 from torch import nn
@@ -7,6 +8,8 @@ from torch import nn
 from toonify import hub
 from toonify.hub import saving
 from training.core import records
+
+COUNT = re.compile(r"\d[\d,]*")  # of images, in a description
 
 
 def open_network(option: str, source: str, kinds: dict[str, type]) -> nn.Module:
@@ -29,11 +32,20 @@ def open_network(option: str, source: str, kinds: dict[str, type]) -> nn.Module:
 def write_network(network, folder: Path, style: dict[str, object]) -> None:
     """Writes config.json, weights in half precision, and style.json if there is none yet.
 
+    Of a style.json that is there, only the count in the description is brought up to date, and only
+    if nobody has changed the words around it.
+
     Args:
         network: the network, whose own precision stays.
         folder: the folder to write into.
         style: the content of style.json; an empty `license` becomes a request to fill it in.
     """
     saving.write_weights(network, folder)
-    if not (folder / hub.STYLE).exists():
-        records.write(saving.with_license(style), folder / hub.STYLE)
+    path = folder / hub.STYLE
+    if not path.exists():
+        records.write(saving.with_license(style), path)
+        return
+    known, description = hub.read_json(path), str(style["description"])
+    same_words = COUNT.sub("", str(known.get("description"))) == COUNT.sub("", description)
+    if same_words and known["description"] != description:
+        records.write(known | {"description": description}, path)

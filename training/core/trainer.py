@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import broadcast as broadcast_tensor
@@ -88,6 +89,21 @@ class SignalHandler:
 def pick_device() -> torch.device:
     """The device of this process: its GPU, or the CPU."""
     return PartialState(cpu=not torch.accelerator.is_available()).device
+
+
+def set_threads(threads: int) -> int:
+    """Sets the number of PyTorch's threads for `--threads`; returns it.
+
+    With 0, PyTorch's own choice stays, but for the one thread that `accelerate launch` gives each
+    process by default: then the cores are shared by the processes of this machine.
+    """
+    launched = "ACCELERATE_MIXED_PRECISION" in os.environ
+    if not threads and launched and os.environ.get("OMP_NUM_THREADS") == "1":
+        cores = min(len(os.sched_getaffinity(0)), psutil.cpu_count(logical=False) or 1)
+        threads = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    if threads:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
 
 
 def pick_precision(precision: str) -> str:

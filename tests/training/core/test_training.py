@@ -369,7 +369,15 @@ CHANGES = dict(
 ELSEWHERE = {
     *("out", "data", "style", "photos", "scenes", "pictures", "license", "perceptual"),
     *("max_minutes", "log_every_images", "sample_every_images", "save_every_images"),
-    *("keep_checkpoints", "workers", "trackers", "validate", "validate_every_images", "cache_gb"),
+    *(
+        "keep_checkpoints",
+        "threads",
+        "workers",
+        "trackers",
+        "validate",
+        "validate_every_images",
+        "cache_gb",
+    ),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
     *("patch", "edge_kernel", "levels", "keep_start"),
     *("augment", "eyes", "box_weight", "d_patch", "discriminator"),  # see test_augment.py
@@ -522,6 +530,37 @@ def test_two_trainings_cannot_share_a_folder(data, tmp_path, monkeypatch):
         pytest.raises(ValueError, match="another process is training there"),
     ):
         run(settings(data, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("threads", "launched", "processes", "expected"),
+    [(3, False, "1", 3), (0, False, "1", None), (0, True, "1", 4), (0, True, "2", 2)],
+)
+def test_threads_are_all_cores_under_a_launcher_too(
+    threads, launched, processes, expected, monkeypatch
+):
+    chosen = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.setattr(trainer.psutil, "cpu_count", lambda logical: 4)
+    monkeypatch.setattr(trainer.os, "sched_getaffinity", lambda process: set(range(8)))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    if launched:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    trainer.set_threads(threads)
+    assert chosen == ([] if expected is None else [expected])
+
+
+def test_the_description_of_an_exported_style_counts_what_was_seen(data, tmp_path):
+    folder = tmp_path / "run/model"
+    run(settings(data, tmp_path / "run", save_every_images=4))
+    style = hub.read_json(folder / hub.STYLE)
+    assert style["description"] == "Trained on 16 crops of toy."
+    own = style | {"title": "Mine", "description": "As I like it, in 3 colors."}
+    (folder / hub.STYLE).write_text(json.dumps(own))
+    run(settings(data, tmp_path / "run", max_images=20), resume=True)
+    assert hub.read_json(folder / hub.STYLE) == own
 
 
 def test_trackers_are_named_or_found(monkeypatch):
