@@ -59,8 +59,40 @@ def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job]
 def names_one_file(inputs: Sequence[str]) -> bool:
     """Whether what was typed is one file's name: not several, no folder, and no glob."""
     text = inputs[0]
-    is_glob = glob.has_magic(text) and not os.path.lexists(text)
-    return len(inputs) == 1 and not is_glob and not os.path.isdir(text)
+    return len(inputs) == 1 and not is_glob(text) and not os.path.isdir(text)
+
+
+def is_glob(text: str) -> bool:
+    """Whether `*`, `?` or `[` stands behind the folders that exist under these very names."""
+    path = Path(text)
+    while not os.path.lexists(path):
+        if glob.has_magic(path.name):
+            return True
+        path = path.parent
+    return False
+
+
+def expand(text: str) -> list[Path]:
+    """The paths that a name or a glob stands for, sorted.
+
+    A name that exists is that name, at every depth: `My [best] photos/*.jpg` looks into that very
+    folder.
+    """
+    matches = [Path()] if text else []
+    for part in Path(text).parts:
+        folders = (path for path in matches if os.path.isdir(path))
+        found = (path for folder in folders for path in match_part(folder, part))
+        matches = list(dict.fromkeys(found))
+    return sorted(matches)
+
+
+def match_part(folder: Path, part: str) -> list[Path]:
+    """What one part of a path stands for in a folder."""
+    path = folder / part
+    if os.path.lexists(path):
+        return [path]
+    pattern = os.path.join(glob.escape(str(folder)), part)
+    return [Path(match) for match in glob.glob(pattern, recursive=True)]
 
 
 def search(
@@ -70,12 +102,11 @@ def search(
     found: dict[str, tuple[Path, Path]] = {}
     failures = {}
     for text in inputs:
-        # A name that exists is that name, even with a * in it.
         exists = os.path.lexists(text)
-        matches = [text] if exists else outside(out, sorted(glob.glob(text, recursive=True)))
+        matches = [Path(text)] if exists else outside(out, expand(text))
         if not matches:
-            failures[text] = "nothing matches" if glob.has_magic(text) else "there is no such file"
-        for match in map(Path, matches):
+            failures[text] = "nothing matches" if is_glob(text) else "there is no such file"
+        for match in matches:
             below = [(match, Path())]
             if match.is_dir():
                 try:
@@ -97,12 +128,10 @@ def search(
     return list(found.values()), failures
 
 
-def outside(out: Path, matches: list[str]) -> list[str]:
+def outside(out: Path, matches: list[Path]) -> list[Path]:
     """A glob's matches that are not drawings in OUT; all, where nothing else matches."""
     own = os.path.realpath(out)
-    return [
-        m for m in matches if os.path.realpath(m) != own and not inside(Path(m), out)
-    ] or matches
+    return [m for m in matches if os.path.realpath(m) != own and not inside(m, out)] or matches
 
 
 def inside(path: Path, folder: Path) -> bool:
