@@ -231,8 +231,9 @@ def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str], quiet: b
             continue
         drawn += 1
         remarks, found, separately = outcome.result
+        remarks = [images.describe_reduction(outcome.photo), *remarks]
         faces, drawn_faces = faces + found, drawn_faces + separately
-        for remark in remarks:
+        for remark in filter(None, remarks):
             tqdm.write(f"{outcome.photo}: {remark}", file=sys.stderr)
     if faces:
         print(f"faces: {faces} found, {drawn_faces} drawn separately", file=sys.stderr)

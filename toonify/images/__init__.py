@@ -2,7 +2,7 @@
 
 from toonify.images.folders import find_images, name_uniquely
 from toonify.images.formats import EXTENSIONS, MAX_BYTES, MAX_PIXELS, SAVES, ImageError
-from toonify.images.io import count_pixels, load, save
+from toonify.images.io import count_pixels, describe_reduction, load, save
 from toonify.images.tensors import grid, to_pil, to_tensor
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "SAVES",
     "ImageError",
     "count_pixels",
+    "describe_reduction",
     "find_images",
     "grid",
     "load",

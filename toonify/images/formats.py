@@ -8,7 +8,7 @@ import struct
 
 from PIL import Image
 
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 8192 * 6144  # 50 megapixels, as phones count them
 MAX_BYTES = 64 * 2**20
 
 OPENS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, JpegImagePlugin
 
 from toonify.files import atomic_write
+from toonify.images import color_spaces
+from toonify.images.color_codes import ColorCodes, read_color_codes
 from toonify.images.formats import (
     EXPECTED,
     MAX_BYTES,
@@ -40,6 +42,7 @@ _DAMAGED = (
     *(MemoryError, RuntimeError, AttributeError, struct.error, zlib.error),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
+_STRIP_PIXELS = 2**20  # whose colors are converted at once
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -61,13 +64,17 @@ def load(
     """Opens a photo as an upright RGB image without metadata; of an animation, the first frame.
 
     The format is detected from the content. EXIF orientation is applied, transparency is composited
-    on white, an embedded color profile is converted to sRGB, and 16-bit or float grays are scaled
-    to 8 bits.
+    on white, and 16-bit or float grays are scaled to 8 bits. Colors become those of sRGB: from an
+    embedded profile, or from the color codes of PNG (cICP), AVIF and HEIF (nclx), HDR among them.
+
+    A baseline JPEG with up to four times `max_pixels` is decoded at half its width and height;
+    `describe_reduction` says so.
 
     Args:
         source: a path, the bytes of a file, a binary file open for reading, or an image that Pillow
-            opened.
-        max_pixels: the largest width times height, checked before decoding; default 50 million.
+            opened. Pillow reads no color codes, so they are read from the file that it names.
+        max_pixels: the largest width times height, checked before decoding; default 8192 x 6144,
+            which phones call 50 megapixels.
         max_bytes: the largest file; default 64 MiB.
         alpha: whether an image with transparent pixels is returned as RGBA; default False.
 
@@ -79,20 +86,17 @@ def load(
         (512, 512)
     """
     if isinstance(source, Image.Image):
-        return _upright(source, "The image", max_pixels, alpha)
+        return _upright(source, "The image", max_pixels, alpha, _find_codes(source))
     name, data = _read(source, max_bytes)
     if not data:
         what = "was read to its end before; call its seek(0)" if is_read(source) else ""
         raise ImageError(f"{name} {what or f'is empty (0 bytes); expected {EXPECTED}'}.")
     found = sniff(data)
     try:
-        image = Image.open(io.BytesIO(data), formats=accepted_formats())
+        image = _open(io.BytesIO(data), found)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         # Pillow warns above 89 million pixels; where warnings are errors, that is a refusal too.
-        raise ImageError(
-            f"{name} has far too many pixels; at most {_millions(max_pixels)} are allowed. "
-            "Scale it down first."
-        ) from None
+        raise ImageError(f"{name} has far too many pixels; {_allowed(max_pixels)}") from None
     except _DAMAGED:
         if found == "TIFF" and has_float_colors(data):
             raise ImageError(
@@ -105,7 +109,8 @@ def load(
             ) from None
         raise ImageError(f"{name} is {found}; expected {EXPECTED}.{advice(found)}") from None
     with image:
-        return _upright(image, name, max_pixels, alpha)
+        _halve(image, max_pixels)
+        return _upright(image, name, max_pixels, alpha, read_color_codes(data))
 
 
 def is_read(source: object) -> bool:
@@ -117,19 +122,48 @@ def is_read(source: object) -> bool:
 
 
 def count_pixels(source) -> int | None:
-    """Width times height of what `load` would take, from its header; None if that does not say.
+    """Width times height of what `load` gives, from the file's header; None if that does not say.
 
     A file that is open stays where it is, and is not looked at.
     """
+    found = _read_size(source)
+    return None if found is None else found[1][0] * found[1][1]
+
+
+def describe_reduction(source) -> str:
+    """In words, that `load` decodes a photo at half its size; empty if it does not.
+
+    Args:
+        source: as for `load`; of a file that is open nothing is known.
+    """
+    full, read = _read_size(source) or ((0, 0), (0, 0))
+    if full == read:
+        return ""
+    (width, height), (half_width, half_height) = full, read
+    return (
+        f"read at {half_width}x{half_height}, half its size, as {width}x{height} ="
+        f" {_millions(width * height)} are too many"
+    )
+
+
+def _read_size(source) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """(width, height) as the header of a file says and as `load` decodes it, before it is turned.
+
+    None for what has no readable header.
+    """
     if isinstance(source, Image.Image):
-        return source.width * source.height
+        return source.size, source.size
     try:
         if isinstance(source, bytes | bytearray | memoryview):
             source = io.BytesIO(source)
         elif not (isinstance(source, str | os.PathLike) and os.path.isfile(source)):
             return None
-        with Image.open(source, formats=accepted_formats()) as image:
-            return image.width * image.height
+        else:
+            source = open(source, "rb")  # noqa: SIM115
+        with source, _open(source, sniff(source.read(4096))) as image:
+            size = image.size
+            _halve(image, MAX_PIXELS)
+            return size, image.size
     except _DAMAGED:
         return None
 
@@ -238,15 +272,48 @@ def _read(source, max_bytes: int) -> tuple[str, bytes]:
     return name, data
 
 
-def _upright(image: Image.Image, name: str, max_pixels: int, alpha: bool) -> Image.Image:
+def _open(file: BinaryIO, found: str) -> Image.Image:
+    """The image in a file whose first bytes say what it is; its pixels are not decoded yet."""
+    file.seek(0)
+    if found == "JPEG":  # `Image.open` refuses 179 million pixels, whatever they are decoded to
+        return JpegImagePlugin.jpeg_factory(file)
+    return Image.open(file, formats=accepted_formats())
+
+
+def _halve(image: Image.Image, max_pixels: int) -> None:
+    """Makes a JPEG that is too large be decoded at half its size, if that makes it small enough.
+
+    Not a progressive one: its decoder would hold all of it.
+    """
+    if image.format not in ("JPEG", "MPO") or image.info.get("progressive"):
+        return
+    width, height = image.size
+    if max_pixels < width * height and -(-width // 2) * -(-height // 2) <= max_pixels:
+        image.draft(None, (max(1, width // 2), max(1, height // 2)))
+
+
+def _find_codes(image: Image.Image) -> ColorCodes | None:
+    """The color codes in the file that Pillow opened an image from."""
+    path = getattr(image, "filename", None)
+    if not path or image.format not in ("PNG", "AVIF", "HEIF"):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return read_color_codes(file.read(MAX_BYTES))
+    except OSError:
+        return None
+
+
+def _upright(
+    image: Image.Image, name: str, max_pixels: int, alpha: bool, codes: ColorCodes | None
+) -> Image.Image:
     width, height = image.size
     kind = image.format or "image"
     if width < 1 or height < 1:
         raise ImageError(f"{name} has no pixels ({width}x{height}); expected {EXPECTED}.")
     if width * height > max_pixels:
         raise ImageError(
-            f"{name} has {width}x{height} = {_millions(width * height)}; "
-            f"at most {_millions(max_pixels)} are allowed. Scale it down first."
+            f"{name} has {width}x{height} = {_millions(width * height)}; {_allowed(max_pixels)}"
         )
     try:
         image.load()
@@ -256,7 +323,7 @@ def _upright(image: Image.Image, name: str, max_pixels: int, alpha: bool) -> Ima
             f"{name} is a damaged or cut-off {kind} file ({reason}); expected {EXPECTED}."
         ) from error
     turn = _turn(image)  # after load: Pillow turns a TIFF itself while decoding
-    photo = _to_srgb(_eight_bits(image))
+    photo = _to_srgb(_eight_bits(image), codes)
     photo = photo.convert("RGBA") if alpha and _see_through(photo) else _flatten(photo)
     photo = photo.transpose(turn) if turn is not None else photo
     photo = photo.copy() if photo is image else photo
@@ -271,8 +338,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """The image with an embedded profile converted to sRGB, where that can be done."""
+def _to_srgb(image: Image.Image, codes: ColorCodes | None) -> Image.Image:
+    """The image converted to sRGB by color codes or an embedded profile, where that can be done."""
+    if codes is not None and color_spaces.can_convert(codes.primaries, codes.transfer):
+        return _convert_codes(image, codes)
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":  # TIFF; Pillow has no plain conversion for it
         own, srgb = (ImageCms.createProfile(space) for space in ("LAB", "sRGB"))
@@ -299,6 +368,23 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     if alpha is not None:
         colors.putalpha(alpha)
     return colors
+
+
+def _convert_codes(image: Image.Image, codes: ColorCodes) -> Image.Image:
+    """The image with the colors of its codes converted to sRGB."""
+    if color_spaces.is_srgb(*codes):
+        return image
+    result = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        strip = result.crop(box)
+        pixels = color_spaces.to_srgb(np.asarray(strip.convert("RGB")), *codes)
+        colors = Image.fromarray(pixels)
+        if strip.mode == "RGBA":
+            colors.putalpha(strip.getchannel("A"))
+        result.paste(colors, box)
+    return result
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
@@ -356,6 +442,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 # Kinds that `load` opens: not being able to means damage.
 _PICTURES = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "AVIF")
+
+
+def _allowed(max_pixels: int) -> str:
+    """What is said of too many pixels: how many are not, and what to do."""
+    return (
+        f"at most {_millions(max_pixels)} are allowed, or {_millions(4 * max_pixels)} in the file"
+        " of a JPEG that is not progressive. Scale it down first."
+    )
 
 
 def _millions(pixels: int) -> str:

@@ -100,9 +100,12 @@ def read_photo(source: str | bytes | None) -> Image.Image:
     if source is None:
         raise UserError("Choose a photo first: upload, paste or take one.")
     try:
-        return images.load(source)
+        photo = images.load(source)
     except images.ImageError as error:
         raise UserError(str(error)) from error
+    if reduction := images.describe_reduction(source):
+        gr.Info(f"The photo was {reduction}.")
+    return photo
 
 
 def get_style(

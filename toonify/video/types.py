@@ -6,9 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-# AVCOL_SPC_*, AVCOL_PRI_* and AVCOL_TRC_* of FFmpeg; the numbers are those of ITU-T H.273.
-BT709, UNKNOWN, BT470BG, BT601, SMPTE240M, BT2020 = 1, 2, 5, 6, 7, 9
-PQ, HLG = 16, 18
+from toonify.images.color_spaces import BT709, HLG, PQ
 
 
 class VideoError(ValueError):

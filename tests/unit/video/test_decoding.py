@@ -15,12 +15,13 @@ from tests.fixtures.toy_videos import (
     times_of,
     turn,
 )
+from toonify.images.color_spaces import HLG, PQ
 from toonify.video import muxing, segments
 from toonify.video.color import to_pixels
 from toonify.video.decoding import open_video
 from toonify.video.prefetch import ahead
 from toonify.video.segments import SegmentStore
-from toonify.video.types import HLG, PQ, Colors, VideoError
+from toonify.video.types import Colors, VideoError
 
 ODD_TIMES = (500, 1501, 9000, 9100, 20000, 20001, 30303)
 
