@@ -166,6 +166,8 @@ def warm_up(style: str, portraits: bool, faces: bool) -> None:
 
 
 STYLES, TOONS = catalog.styles(), catalog.styles("stylegan")
+if catalog.note():
+    logging.getLogger("toonify.ui").warning("%s", catalog.note())
 PHOTOS = PhotoHandlers(STYLES, load_pipeline)
 # A GPU is lent for a minute: enough for a shorter video.
 VIDEOS = VideoHandlers(STYLES, load_pipeline, 10 if ZERO_GPU else video.MAX_SECONDS)

@@ -27,6 +27,14 @@ def test_an_old_command_runs_with_a_warning(capsys):
     assert "DeprecationWarning: imagine is now generate\n" in capsys.readouterr().err
 
 
+def test_styles_are_listed_with_an_invalid_owner(monkeypatch, capsys):
+    monkeypatch.setenv("TOONIFY_HUB_OWNER", "me/toy")
+    assert cli.main(["styles"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("NAME") and "comic" in out
+    assert err == "TOONIFY_HUB_OWNER='me/toy': expected the name of a Hub account\n"
+
+
 def test_styles_of_all_models_as_table_and_as_json(monkeypatch, capsys):
     ink = hub.Style("ink", "Ink", license="CC0-1.0", source="hub me/ink@0123456789ab")
     bold = hub.Style("bold", "Bold", scope="face", license="MIT", family="stylegan")

@@ -7,8 +7,10 @@ Each tensor is found by its name, or by the operation that uses it, and must hav
 shape. No code from the wheel is executed.
 """
 
+import struct
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ FILES = {  # in the wheel, under random_face/data/, and their sizes in bytes
     "SynthesisNetwork.bin": 32_025_440,
 }
 W_AVG_SAMPLES = 100_000
+# What `zipfile` raises on damaged archives, and on encrypted or unknown contents.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 
 
 class ConversionError(ValueError):
@@ -49,8 +53,15 @@ def convert(source: str | Path) -> MobileStyleGAN:
         return read_folder(source)
     if not source.is_file():
         raise ConversionError(f"{source}: expected the random-face wheel or a folder of its files")
+    with tempfile.TemporaryDirectory() as folder:
+        extract(source, Path(folder))
+        return read_folder(Path(folder))
+
+
+def extract(source: Path, folder: Path) -> None:
+    """Writes the four files of the wheel into a folder."""
     try:
-        with zipfile.ZipFile(source) as wheel, tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(source) as wheel:
             for name, size in FILES.items():
                 info = wheel.getinfo(f"random_face/data/{name}")
                 if info.file_size != size:
@@ -58,10 +69,11 @@ def convert(source: str | Path) -> MobileStyleGAN:
                         f"{source}: {name} has {info.file_size:,} bytes, expected {size:,}"
                     )
                 Path(folder, name).write_bytes(wheel.read(info))
-            return read_folder(Path(folder))
+    except ConversionError:
+        raise
     except KeyError as error:
         raise ConversionError(f"{source}: not the random-face wheel: {error.args[0]}") from error
-    except (zipfile.BadZipFile, EOFError) as error:
+    except _DAMAGED as error:
         raise ConversionError(f"{source}: not a complete wheel ({error})") from error
 
 

@@ -64,7 +64,7 @@ def request_styles(owner: str) -> Found:
                 found.append(read_remote_style(repo, commit, fast))
             except ConnectionError:
                 failed.append(repo)
-    except (OSError, httpx2.HTTPError) as error:
+    except (OSError, ValueError, httpx2.HTTPError) as error:  # ValueError: a login page, no JSON
         reason = hub.describe_hub_error(error)
         return Found(tuple(find_cached(owner)), f"Only cached styles of {owner}: {reason}")
     note = f"Not listed, as the Hub did not answer: {', '.join(failed)}" if failed else ""

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import pickle
+import random
 import sys
 import time
 import zipfile
@@ -293,6 +294,29 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, capsys, which):
     assert f"{file}: " in message or which in ("too large", "StyleGAN2's numbers")
     assert any(part in message for part in words.split("|"))
     assert list_names(tmp_path) == ["some.pt"]
+
+
+def test_a_damaged_wheel_is_refused(tmp_path, monkeypatch):
+    """Whatever byte of it is another one; a compressed stream ends in errors of its own."""
+    monkeypatch.setattr(random_face, "FILES", {"MappingNetwork.xml": 300})
+    monkeypatch.setattr(random_face, "read_folder", lambda folder: "whole")
+    name, content = "random_face/data/MappingNetwork.xml", random.Random(0).randbytes(150) * 2
+    wheel = tmp_path / "some.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    data = wheel.read_bytes()
+    assert random_face.convert(wheel) == "whole"
+    start = 30 + len(name)
+    refused = set()
+    for at in range(len(data)):
+        for flip in (0xFF, 0x01):
+            wheel.write_bytes(data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :])
+            try:
+                assert random_face.convert(wheel) == "whole"  # a date, for instance
+            except random_face.ConversionError as error:
+                assert str(wheel) in str(error)
+                refused.add(at)
+    assert {start, start + 20, start + 100} <= refused and len(refused) > 150
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Whose styles are offered: the bundled ones and an owner's on the Hub, through the real client."""
 
 import json
+import types
 
 import pytest
 
@@ -103,6 +104,36 @@ def test_no_owner_and_an_invalid_one_make_no_request(server, offer):
     assert answer["note"] == "TOONIFY_HUB_OWNER='me/toy': expected the name of a Hub account"
 
 
+IMPATIENT = """
+import time
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(min(seconds, 0.01))
+"""
+
+
+def test_a_style_that_the_hub_does_not_give_is_named(server, files, tmp_path):
+    server.put("me/toy", files)
+    server.put("me/ink", files)
+    server.fail_at(2, "503", for_good=True)  # after the list
+    script, home = IMPATIENT + LISTS, tmp_path / "home"
+    answer = json.loads(server.ask(script, ["animegan"], home, TOONIFY_HUB_OWNER="me"))
+    assert answer["found"] == {"animegan": []}
+    assert answer["note"].startswith("Not listed, as the Hub did not answer: me/")
+    assert "me/toy" in answer["note"] and "me/ink" in answer["note"]
+
+
+@pytest.mark.parametrize("body", ["<html>Log in to the hotel's network</html>", ""])
+def test_a_list_that_is_no_json_is_no_traceback(monkeypatch, body):
+    import httpx2
+
+    answer = httpx2.Response(200, text=body, request=httpx2.Request("GET", "http://hub"))
+    session = types.SimpleNamespace(get=lambda *args, **options: answer)
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: session)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    found = catalog.request_styles.__wrapped__("nobody-of-this-name")
+    assert found.styles == () and "does not answer (JSONDecodeError)" in found.note
+
+
 def test_a_style_that_cannot_be_read_is_named(monkeypatch):
     def described(repo, commit, fast):
         if repo == "you/ill":
@@ -117,7 +148,13 @@ def test_a_style_that_cannot_be_read_is_named(monkeypatch):
     assert found.note == "Not listed, as the Hub did not answer: you/ill"
 
 
+STARTS = "import sys\nsys.stderr = sys.stdout\nimport app"
 MENUS = "import app\nprint(app.demo.get_config_file())"
+
+
+def test_the_app_starts_with_an_invalid_owner_and_logs_it(server, tmp_path):
+    log = server.ask(STARTS, [], tmp_path / "home", TOONIFY_HUB_OWNER="me/toy")
+    assert "TOONIFY_HUB_OWNER='me/toy': expected the name of a Hub account" in log
 
 
 def test_an_owners_styles_stand_in_the_apps_menus(server, files, tmp_path):
