@@ -226,6 +226,14 @@ def test_one_broken_photo_does_not_stop_the_rest(folder, inverter, capsys):
     assert "failed: *.xyz: nothing matches" in err
 
 
+def test_a_photo_read_at_half_its_size_is_reported(folder, inverter, monkeypatch, capsys):
+    monkeypatch.setattr(images.io, "MAX_PIXELS", 50)
+    assert run("photos", "-o", "toons") == 0
+    err = capsys.readouterr().err
+    assert "photos/a.jpg: read at 10x5, half its size, as 20x10 = 0.0002 million pixels" in err
+    assert "b.png" not in err
+
+
 def test_a_full_disk_is_reported_for_each_photo(folder, inverter, capsys):
     Path("toons").mkdir()
     Path("toons/deep").write_text("a file where a folder has to be")
