@@ -1,4 +1,4 @@
-"""Photos above the limit: a JPEG is read at half its size, and others are refused with the way out."""
+"""Photos above the limit: JPEGs are read at half their size, and others refused with a reason."""
 
 import warnings
 
@@ -52,7 +52,7 @@ def test_what_pillow_takes_for_a_bomb_is_read(monkeypatch):
     ids=["much larger", "progressive", "PNG", "WebP"],
 )
 def test_what_cannot_be_read_smaller_is_refused(data, limit):
-    with pytest.raises(ImageError, match="101x50 = .* in the file of a JPEG that is not progress"):
+    with pytest.raises(ImageError, match=r"101x50 = .* in the file of a JPEG that is not progress"):
         images.load(data, max_pixels=limit)
 
 
