@@ -26,7 +26,9 @@ FILES = {  # in the wheel, under random_face/data/, and their sizes in bytes
 }
 W_AVG_SAMPLES = 100_000
 # What `zipfile` raises on damaged archives, and on encrypted or unknown contents.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OSError),
+)
 
 
 class ConversionError(ValueError):
@@ -53,13 +55,16 @@ def convert(source: str | Path) -> MobileStyleGAN:
         return read_folder(source)
     if not source.is_file():
         raise ConversionError(f"{source}: expected the random-face wheel or a folder of its files")
+    files = read_wheel(source)
     with tempfile.TemporaryDirectory() as folder:
-        extract(source, Path(folder))
+        for name, data in files.items():
+            Path(folder, name).write_bytes(data)
         return read_folder(Path(folder))
 
 
-def extract(source: Path, folder: Path) -> None:
-    """Writes the four files of the wheel into a folder."""
+def read_wheel(source: Path) -> dict[str, bytes]:
+    """The four files of the wheel by name."""
+    files = {}
     try:
         with zipfile.ZipFile(source) as wheel:
             for name, size in FILES.items():
@@ -68,13 +73,14 @@ def extract(source: Path, folder: Path) -> None:
                     raise ConversionError(
                         f"{source}: {name} has {info.file_size:,} bytes, expected {size:,}"
                     )
-                Path(folder, name).write_bytes(wheel.read(info))
+                files[name] = wheel.read(info)
     except ConversionError:
         raise
     except KeyError as error:
         raise ConversionError(f"{source}: not the random-face wheel: {error.args[0]}") from error
     except _DAMAGED as error:
         raise ConversionError(f"{source}: not a complete wheel ({error})") from error
+    return files
 
 
 def read_folder(folder: Path) -> MobileStyleGAN:
