@@ -122,34 +122,6 @@ def test_a_name_with_a_star_is_that_name(folder, inverter):
     assert inverter.drawn == ["[a]*.jpg"]
 
 
-@pytest.mark.parametrize(
-    "place, glob",
-    [
-        ("My [best] photos", "My [best] photos/*.jpg"),
-        ("x [1]/deep", "x [1]/**/a.*"),
-        ("2024/trip [a-z]", "*/trip [a-z]/a.???"),
-        ("a*b", "a*b/[ab].jpg"),
-        ("[!x]", "./[!x]/*"),
-    ],
-)
-def test_a_glob_below_a_folder_with_brackets(folder, inverter, place, glob, capsys):
-    Path(place).mkdir(parents=True)
-    Path("photos/a.jpg").rename(Path(place, "a.jpg"))
-    assert run(glob, "-o", "toons/") == 0
-    assert inverter.drawn == ["a.jpg"]
-    assert run(folder / glob, "-o", "again/") == 0
-    assert files("toons") == files("again") == ["a.jpg"]
-
-
-def test_a_missing_photo_in_a_folder_with_brackets_is_no_glob(folder, unopened, capsys):
-    Path("x [1]").mkdir()
-    assert run("x [1]/no.jpg", "", "-o", "toons/") == 1
-    assert run("x [1]/no.jpg", "-o", "toon.png") == 1
-    err = capsys.readouterr().err
-    assert err.count("failed: x [1]/no.jpg: there is no such file") == 2
-    assert "failed: : there is no such file" in err
-
-
 def test_same_names_get_numbers_and_nothing_is_lost(folder, inverter, capsys):
     for name in ("x/a.gif", "x/A.PNG", "y/a.png", "y/a-2.png"):
         Path(name).parent.mkdir(exist_ok=True)
