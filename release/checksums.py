@@ -1,0 +1,19 @@
+"""Writes toonify/weights/SHA256SUMS, the hashes of the bundled weights: after each change of them.
+
+python -m release.checksums
+"""
+
+from toonify import hub
+from toonify.files import atomic_write
+from toonify.hub import checksums
+
+
+def main() -> None:
+    text = checksums.format_list(hub.BUNDLED)
+    with atomic_write(hub.BUNDLED / checksums.LIST) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"{checksums.LIST}: {len(text.splitlines())} files")
+
+
+if __name__ == "__main__":
+    main()
