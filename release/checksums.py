@@ -9,7 +9,7 @@ from toonify.hub import checksums
 
 
 def main() -> None:
-    text = checksums.format_list(hub.BUNDLED)
+    text = checksums.format_list(hub.BUNDLED, checksums.find_listed(hub.BUNDLED))
     with atomic_write(hub.BUNDLED / checksums.LIST) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"{checksums.LIST}: {len(text.splitlines())} files")

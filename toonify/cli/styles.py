@@ -17,7 +17,9 @@ from toonify.hub import catalog, checksums
     status="0 listed, 1 a bundled file has changed",
 )
 @option("--json as_json", "JSON with everything known of each style", is_flag=True)
-@option("--check", "Check of the bundled weights against their hashes, without a list", is_flag=True)
+@option(
+    "--check", "Check of the bundled weights against their hashes, without a list", is_flag=True
+)
 def styles(as_json: bool, check: bool) -> int:
     """Lists the styles that have a name, and where their weights come from."""
     if check:

@@ -6,7 +6,7 @@ the list.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from toonify.hub import style
@@ -63,9 +63,14 @@ def find_changes(folder: Path) -> dict[str, str]:
     return dict(sorted(changes.items()))
 
 
-def format_list(folder: Path) -> str:
-    """Makes the list of a folder of styles, in the format of `sha256sum`."""
-    names = {path.relative_to(folder).as_posix(): path for path in find_listed(folder)}
+def format_list(folder: Path, files: Iterable[Path]) -> str:
+    """Makes a list in the format of `sha256sum`.
+
+    Args:
+        folder: the folder that will hold the list.
+        files: files in it or deeper.
+    """
+    names = {path.relative_to(folder).as_posix(): path for path in files}
     return "".join(f"{compute(path)}  {name}\n" for name, path in sorted(names.items()))
 
 

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from toonify import cli, hub
-from toonify.cli.main import main
+from toonify import hub
+from toonify.cli.main import FAILED, main
 from toonify.hub import checksums, space
 from toonify.models import MODELS
 
@@ -17,9 +17,14 @@ def bundled(tmp_path, make_style, use_bundled):
     """A folder that stands for `toonify/weights`, with a toy style and a list."""
     make_style(tmp_path / "weights" / "toy")
     folder = tmp_path / "weights"
-    (folder / checksums.LIST).write_text(checksums.format_list(folder))
+    write_list(folder)
     use_bundled(folder)
     return folder
+
+
+def write_list(folder) -> None:
+    text = checksums.format_list(folder, checksums.find_listed(folder))
+    (folder / checksums.LIST).write_text(text)
 
 
 def flip(file, at: int = -1) -> None:
@@ -52,7 +57,7 @@ def test_directions_with_a_flipped_bit_are_not_opened(tmp_path, toy_faces, use_b
     from toonify import ToonGANPipeline
 
     folder = shutil.copytree(toy_faces, tmp_path / "weights" / "faces")
-    (tmp_path / "weights" / checksums.LIST).write_text(checksums.format_list(tmp_path / "weights"))
+    write_list(tmp_path / "weights")
     use_bundled(tmp_path / "weights")
     assert ToonGANPipeline.from_pretrained("faces", device="cpu").directions
     flip(folder / hub.DIRECTIONS)
@@ -72,7 +77,7 @@ def test_the_command_names_what_changed(bundled, make_style, capsys):
     flip(bundled / "toy" / hub.WEIGHTS[0])
     (bundled / "toy" / "config.json").unlink()
     make_style(bundled / "new")
-    assert main(["styles", "--check"]) == cli.main.FAILED
+    assert main(["styles", "--check"]) == FAILED
     printed = capsys.readouterr().out.splitlines()
     assert f"toy/{hub.WEIGHTS[0]}: changed" in printed and "toy/config.json: missing" in printed
     assert "new/config.json: not listed" in printed
@@ -81,7 +86,7 @@ def test_the_command_names_what_changed(bundled, make_style, capsys):
 @pytest.mark.parametrize("text", ["", "abc  name\n", "../../etc/passwd"])
 def test_a_damaged_list_is_named(bundled, capsys, text):
     (bundled / checksums.LIST).write_text(text)
-    assert main(["styles", "--check"]) == cli.main.FAILED
+    assert main(["styles", "--check"]) == FAILED
     assert f"{checksums.LIST}" in capsys.readouterr().err
 
 
