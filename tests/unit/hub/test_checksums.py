@@ -61,7 +61,7 @@ def test_directions_with_a_flipped_bit_are_not_opened(tmp_path, toy_faces, use_b
     use_bundled(tmp_path / "weights")
     assert ToonGANPipeline.from_pretrained("faces", device="cpu").directions
     flip(folder / hub.DIRECTIONS)
-    with pytest.raises(ValueError, match="directions.safetensors: its sha256"):
+    with pytest.raises(ValueError, match=r"directions\.safetensors: its sha256"):
         ToonGANPipeline.from_pretrained("faces", device="cpu")
 
 
