@@ -32,7 +32,7 @@ from typing import Any
 import httpx
 
 from benchmarks.report import positive
-from toonify.files import atomic_write
+from training.core import records
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "hub_cards" / "faces" / "astronaut.jpg"
@@ -376,8 +376,7 @@ def main() -> None:
     text = json.dumps(found, indent=1)
     print(text)
     if options.json:
-        with atomic_write(options.json) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        records.write_text(text + "\n", options.json)
     broken = find_broken_promises(found)
     for line in broken:
         print(line, file=sys.stderr)
