@@ -1,4 +1,7 @@
-"""All benchmarks in one table: `python -m benchmarks [--only NAME ...] [--quick] [--json FILE]`."""
+"""All benchmarks in one table: `python -m benchmarks [--only NAME ...] [--quick] [--json FILE]`.
+
+`python -m benchmarks.load` is apart: it puts the app under load, and passes or fails.
+"""
 
 import argparse
 from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import ctypes
 import hashlib
 import importlib.resources
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 PACKAGE = Path(str(importlib.resources.files("toonify")))
 MAX_SUFFIX = 32  # bytes of a suffix that a temporary name repeats
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux: fcntl.h, stdio.h
 
 
 def find_project() -> Path:
@@ -94,17 +96,31 @@ def replace_folder(finished: Path, folder: Path) -> None:
         if path.is_file():
             path.chmod(mode)
             _sync_file(path)
-    replaced = temporary_path(folder)
-    if folder.exists():
-        os.replace(folder, replaced)
-    try:
+    if not folder.exists():
         os.replace(finished, folder)
-    except OSError:
-        if replaced.exists():
+    elif _exchange(finished, folder):
+        shutil.rmtree(finished, ignore_errors=True)  # now the old one
+    else:
+        replaced = temporary_path(folder)
+        os.replace(folder, replaced)
+        try:
+            os.replace(finished, folder)
+        except OSError:
             os.replace(replaced, folder)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
     _sync_folder(folder.parent)
+
+
+def move_files(finished: Path, folder: Path) -> None:
+    """Moves the files of a folder into another one on the same disk, each in one step.
+
+    Other files there stay. What is moved reaches the disk first.
+    """
+    mode = finished.stat().st_mode & 0o666
+    for path in sorted(finished.iterdir()):
+        path.chmod(mode)
+        replace_file(path, folder / path.name)
 
 
 def temporary_path(path: Path, keep_suffix: bool = False) -> Path:
@@ -115,7 +131,7 @@ def temporary_path(path: Path, keep_suffix: bool = False) -> Path:
 
 
 def discard_unfinished(paths: Iterable[Path]) -> None:
-    """Removes the temporary files that a killed process left beside these paths.
+    """Removes the temporary files and folders that a killed process left beside these paths.
 
     No other process may be writing to these paths. Temporary files of other paths stay.
     """
@@ -127,12 +143,26 @@ def discard_unfinished(paths: Iterable[Path]) -> None:
             continue
         for left in folder.glob(".*.part*"):
             if f"{left.name.partition('-')[0]}-" in expected:
-                left.unlink(missing_ok=True)
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
 
 
 def _prefix(path: Path) -> str:
     """How the temporary names of `path` begin: a hash, since its name could make them too long."""
     return f".{hashlib.blake2b(os.fsencode(path.name), digest_size=12).hexdigest()}-"
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swaps two names in one step, so that none is missing meanwhile. False where it cannot."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # not Linux, or a C library without it
+        return False
+    swap.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    names = os.fsencode(first), os.fsencode(second)
+    return swap(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE) == 0
 
 
 def _sync_file(path: Path) -> None:

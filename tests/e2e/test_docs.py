@@ -29,13 +29,13 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LAUNCHERS = ("accelerate launch", "torchrun")
 OTHER_PROGRAMS = {
     *("python3", "python3.11", "pip", "docker", "mkdir", "cp", "pre-commit"),
-    *("ruff", "mypy", "codespell"),
+    *("ruff", "mypy", "codespell", "pip-audit"),
 }
 OTHER_OPTIONS = {  # of other programs
     *("--cpu", "--dist", "--help", "--multi_gpu", "--nproc_per_node"),
-    "--num_cpu_threads_per_process",
+    *("--num_cpu_threads_per_process", "--require-hashes", "--no-deps", "--resolution"),
 }
-SCRIPTS = ("training", "benchmarks")
+SCRIPTS = ("training", "benchmarks", "release")
 STATIC = (
     "Client(",
     "push_to_hub",

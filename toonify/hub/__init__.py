@@ -1,5 +1,6 @@
 """Styles and weights: resolved, downloaded, loaded, uploaded."""
 
+from toonify.hub.checksums import check_bundled
 from toonify.hub.loading import encoder_of, generator_files, load_model, read_config
 from toonify.hub.resolve import describe_hub_error, resolve_model, styles
 from toonify.hub.style import (
@@ -55,6 +56,7 @@ __all__ = [
     "TRAINING",
     "WEIGHTS",
     "Style",
+    "check_bundled",
     "current_name",
     "describe_hub_error",
     "directions",

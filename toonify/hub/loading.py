@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from toonify.hub.checksums import check_bundled
 from toonify.hub.resolve import resolve_model
 from toonify.hub.style import (
     CONFIG,
@@ -57,7 +58,8 @@ def load_model(folder: str | Path, classes: dict[str, Any]) -> Any:
 
     Raises:
         ValueError: config.json names another class or setting, or a tensor is missing, unexpected,
-            of another shape or not finite; it names the file and the tensor.
+            of another shape or not finite; it names the file and the tensor. Or a bundled file
+            has another hash than listed.
 
     Example:
         >>> from toonify.models import MODELS
@@ -67,8 +69,9 @@ def load_model(folder: str | Path, classes: dict[str, Any]) -> Any:
     import torch
 
     folder = Path(folder)
-    cls, settings = read_config(folder / CONFIG, classes)
     file = weights_file(folder)
+    check_bundled(folder / CONFIG, file)
+    cls, settings = read_config(folder / CONFIG, classes)
     tensors = read_tensors(file)
     try:
         # Shapes are compared before any memory is taken for them.

@@ -1,10 +1,12 @@
 """Saves models: weights, style.json and card, in a folder that the pipelines open."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toonify.hub.style import DOWNLOADED, read_json
+from toonify.files import discard_unfinished, move_files, temporary_path
+from toonify.hub.style import CONFIG, DOWNLOADED, read_json
 
 if TYPE_CHECKING:
     from diffusers.models.modeling_utils import ModelMixin
@@ -14,19 +16,29 @@ SIGNATURES = {".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".png": b"\x89P
 
 
 def write_weights(network: "ModelMixin", folder: Path, full: bool = False) -> None:
-    """Writes config.json and the weights; the network is not changed.
+    """Writes config.json and the weights, each completely or not at all.
+
+    The network is not changed. No other process may be writing weights to the folder.
 
     Args:
         network: one of `toonify.models`.
         folder: the folder; it is created if missing.
         full: keeps the precision of the weights instead of converting them to 16 bits.
     """
-    if full:
-        network.save_pretrained(folder, safe_serialization=True)
-        return
-    half = type(network)(**{k: v for k, v in network.config.items() if not k.startswith("_")})
-    half.load_state_dict(network.state_dict())
-    half.half().save_pretrained(folder, variant="fp16", safe_serialization=True)
+    variant = None if full else "fp16"
+    if not full:
+        half = type(network)(**{k: v for k, v in network.config.items() if not k.startswith("_")})
+        half.load_state_dict(network.state_dict())
+        network = half.half()
+    folder.mkdir(parents=True, exist_ok=True)
+    discard_unfinished([folder / CONFIG])  # of a process that was killed
+    part = temporary_path(folder / CONFIG)
+    part.mkdir()
+    try:
+        network.save_pretrained(part, variant=variant, safe_serialization=True)
+        move_files(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def with_license(style: dict[str, object]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from huggingface_hub import SpaceCard, SpaceCardData
 
 from toonify import hub
 from toonify.files import PACKAGE, find_project
-from toonify.hub import cards
+from toonify.hub import cards, checksums
 
 FILES = ("app.py", "LICENSE", "NOTICE", "hub_cards/styles.jpg")
 FOLDERS = ("toonify", "hub_cards/faces")  # faces: the app's examples
@@ -40,7 +40,8 @@ def files(repo_id: str) -> dict[str, Path | bytes]:
             name = path.relative_to(root)
             hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
             hidden |= path.is_relative_to(PACKAGE / "project")  # a wheel's copies of the top
-            if path.is_file() and path.suffix in SUFFIXES and not hidden:
+            kept = path.suffix in SUFFIXES or path.name == checksums.LIST
+            if path.is_file() and kept and not hidden:
                 found[name.as_posix()] = path
     found["requirements.txt"] = filter_requirements((top / "requirements.txt").read_text()).encode()
     found["README.md"] = write_card(repo_id).encode()

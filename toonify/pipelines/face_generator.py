@@ -31,6 +31,7 @@ class FaceGenerator(SavingMixin):
         self.device = choose_device(device)
         self.directions: dict[str, latents.Direction] = {}
         if (base / hub.DIRECTIONS).is_file():
+            hub.check_bundled(base / hub.DIRECTIONS)
             self.directions = latents.load_directions(base / hub.DIRECTIONS)
         self._networks: dict[str | Path, Any] = {}
         self._engines: collections.OrderedDict[LayerSwap | None, Engine] = collections.OrderedDict()

@@ -77,6 +77,7 @@ class ToonGANPipeline(SavingMixin):
         self.generator = hub.load_model(folder, NOISE_MODELS).requires_grad_(False).to(self.device)
         self.directions: dict[str, latents.Direction] = {}
         if (folder / hub.DIRECTIONS).is_file():
+            hub.check_bundled(folder / hub.DIRECTIONS)
             self.directions = latents.load_directions(folder / hub.DIRECTIONS)
         self.attributes = style.attributes
         self._check_attributes(folder / hub.STYLE)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from gradio.route_utils import FnIndexInferError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -60,6 +61,7 @@ UPLOADS, UPLOADED = 240, 500 * MB  # of a visitor in ten minutes
 CALLS = 2400  # of a visitor in ten minutes
 # Of a refused body: many programs send all before they read.
 MAX_DRAINED, MAX_DRAIN_S = 32 * MB, 5.0
+CLIENT_CLOSED = 499  # in the log, as nginx has it
 # What gradio raises on requests that do not fit.
 BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, FnIndexInferError)
 SPACE = " https://huggingface.co https://*.hf.space" if "SPACE_ID" in os.environ else ""
@@ -191,6 +193,8 @@ class Gateway:
             await self.app(scope, body.receive, answer.send)
         except Refusal as refusal:
             await answer.refuse(refusal, scope, receive)
+        except ClientDisconnect:  # in the middle of an upload: there is nobody to answer
+            answer.status = answer.status or CLIENT_CLOSED
         except BROKEN:
             if body is not None and body.refusal is not None:
                 await answer.refuse(body.refusal, scope, receive)

@@ -136,7 +136,7 @@ class SegmentStore:
         self.found |= found
         temporary = self.folder / "writing.json"
         temporary.write_text(json.dumps({"plan": self._plan, "found": self.found}))
-        temporary.replace(self.folder / PLAN)
+        replace_file(temporary, self.folder / PLAN)
 
     @property
     def frames(self) -> int:

@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import shutil
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from toonify.files import replace_folder
+from toonify.hub import checksums
 from training.core import records
 from training.core.config import SETTINGS
 
@@ -41,6 +43,49 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
 
 
+def find_sound_checkpoint(run: Path) -> Path | None:
+    """Finds the newest checkpoint whose files are as they were written.
+
+    A damaged one is named in a warning, and the next older one is tried.
+
+    Args:
+        run: the run's folder.
+
+    Returns:
+        The checkpoint; None if the run has none.
+
+    Raises:
+        ValueError: all checkpoints are damaged.
+    """
+    saved = checkpoints(run)
+    for folder in reversed(saved):
+        damage = find_damage(folder)
+        if not damage:
+            return folder
+        warnings.warn(f"{folder} is damaged and is not used: {damage}", stacklevel=2)
+    if saved:
+        raise ValueError(f"--resume: every checkpoint in {run} is damaged: {damage}")
+    return None
+
+
+def find_damage(folder: Path) -> str:
+    """Says which file of a checkpoint is not as it was written; empty if all are.
+
+    Checkpoints of earlier versions have no hashes, and are taken as they are.
+    """
+    try:
+        expected = checksums.read_list(folder)
+    except ValueError as error:
+        return str(error)
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if checksums.compute(path) != digest:
+            return f"{name} has changed since it was written"
+    return ""
+
+
 def last_checkpoint(run: Path) -> Path | str:
     """The newest complete checkpoint, or "none", for messages."""
     return (checkpoints(run) or ["none"])[-1]
@@ -60,6 +105,8 @@ def refuse_full_disk(run: Path, needed: int) -> None:
 
 def save_checkpoint(accelerator: Accelerator, run: Path, images: int, keep: int) -> None:
     """Writes a checkpoint under a temporary name, renames it, and deletes the oldest.
+
+    The hashes of its files are written with it.
 
     Args:
         accelerator: holds what is saved.
@@ -88,7 +135,12 @@ def save_checkpoint(accelerator: Accelerator, run: Path, images: int, keep: int)
         ) from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
+        written = [path for path in part.rglob("*") if path.is_file()]
+        (part / checksums.LIST).write_text(checksums.format_list(part, written), encoding="utf-8")
         replace_folder(part, complete)
+        for later in checkpoints(run):  # damaged ones, before which the run went on
+            if later.name.isdecimal() and int(later.name) > images:
+                shutil.rmtree(later)
         for old in checkpoints(run)[:-keep]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()

@@ -26,6 +26,7 @@ from training.core import run_info
 from training.core.checkpoint import (
     Progress,
     checkpoints,
+    find_sound_checkpoint,
     last_checkpoint,
     locked,
     save_checkpoint,
@@ -219,13 +220,16 @@ def refuse_nonfinite(logs: dict[str, float], images: int, run: Path) -> None:
 
 
 def check_run(run: Path, resume: bool) -> Path | None:
-    """The checkpoint to resume from; ValueError if the run's folder does not fit `resume`."""
+    """The checkpoint to resume from; ValueError if the run's folder does not fit `resume`.
+
+    A damaged one is named in a warning, and an older one is used.
+    """
     saved = checkpoints(run)
     if resume and not saved:
         raise ValueError(f"--resume: no checkpoint in {run}")
     if not resume and saved:
         raise ValueError(f"--out {run}: holds a run already; add --resume or name another folder")
-    return saved[-1] if saved else None
+    return find_sound_checkpoint(run)
 
 
 def create_accelerator(settings) -> Accelerator:

@@ -34,6 +34,7 @@ from tqdm import tqdm
 from toonify import faces as face_room
 from toonify import hub, images, latents
 from toonify.faces.attributes import Measured
+from toonify.files import atomic_write
 from toonify.models import FACE_MODELS
 from toonify.models.layer_swap import layers_between
 from training.metrics import contact_sheet as sheets
@@ -248,8 +249,8 @@ def save(directions: Sequence[latents.Direction], file: Path) -> None:
         for direction in directions
     }
     tensors = {direction.name: direction.vector.half().contiguous() for direction in directions}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, file, metadata=about)
+    with atomic_write(file) as temporary:
+        save_file(tensors, temporary, metadata=about)
 
 
 def sheet(
@@ -331,7 +332,9 @@ def make(
     else:
         w, measured = collect(network, count, seed)
         if measured_file:
-            np.savez(measured_file, w=w.numpy(), **{k: v.numpy() for k, v in measured.items()})
+            arrays = {key: value.numpy() for key, value in measured.items()}
+            with atomic_write(measured_file) as temporary, open(temporary, "wb") as file:
+                np.savez(file, w=w.numpy(), **arrays)
     directions = learn(w, measured, TRAITS, layers, judged)
     fresh = sample_w(network, TRIAL_FACES, seed + 1)
     effects = {}
