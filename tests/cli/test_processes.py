@@ -22,7 +22,7 @@ from training.core import checkpoint
 ROOT = Path(__file__).resolve().parents[2]
 # Each front door: its preset, settings, and those of a run that meets everything it remembers.
 DOORS = {
-    "animegan": ("comic", TOY, dict(r1_gamma=1.0, r1_every=2)),
+    "animegan": ("paired", TOY, dict(r1_gamma=1.0, r1_every=2)),
     "stylegan": ("laptop64", STYLEGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
     "toongan": ("stylegan2", TOONGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
 }

@@ -1,6 +1,7 @@
 """The tab that draws a camera: sizes, sessions, turns, and frames that are dropped and not kept."""
 
 import base64
+import dataclasses
 import io
 import itertools
 import json
@@ -73,6 +74,19 @@ def test_a_frame_becomes_a_small_drawing_by_the_fast_generator_and_no_file(handl
     handlers.show(frame(), "toy", asking("a"))
     assert "frames per second · 256" in handlers.show(frame(), "toy", asking("a"))[1]["value"]
     assert not cache.exists()
+
+
+@pytest.mark.parametrize(("patch", "largest"), [(1, 256), (2, 480)])
+def test_a_network_on_blocks_of_pixels_may_draw_larger_frames(
+    patch, largest, handlers, monkeypatch
+):
+    slow = dataclasses.replace(handlers.styles["toy"], fast=False)
+    monkeypatch.setitem(handlers.styles, "toy", slow)
+    monkeypatch.setattr(toy_app.ToyPipeline, "patch", patch)
+    handlers.show(frame(), "toy", asking("a"))
+    [session] = handlers.sessions.values()
+    [size] = session.sizes.values()
+    assert size.sides[-1] == largest
 
 
 def test_small_frames_are_not_made_larger_and_tall_ones_stay_tall(handlers):

@@ -38,6 +38,12 @@ def test_methods_of_pipelines(pipeline, old, new, monkeypatch):
         assert getattr(pipe, old)(1, a=2) == ((1,), {"a": 2})
 
 
+@pytest.mark.parametrize(("old", "new"), hub.style.OLD_STYLES.items())
+def test_styles_that_are_no_longer_bundled(old, new):
+    with pytest.warns(DeprecationWarning, match=f"'{old}' is no longer bundled: '{new}' is used"):
+        assert hub.resolve_model(old) == hub.BUNDLED / new
+
+
 def test_keywords_of_latents():
     w = torch.zeros(1, 3, 2)
     with pytest.warns(DeprecationWarning, match="rows= is now layers="):

@@ -14,6 +14,7 @@ from toonify.hub.style import (
     DEFAULT_TOON,
     DOWNLOADED,
     HUB_TIMEOUT,
+    OLD_STYLES,
     WEIGHTS,
     Style,
     is_model_folder,
@@ -49,6 +50,13 @@ def resolve_model(source: str | Path, revision: str | None = None) -> Path:
     """
     text = str(source)
     folder = Path(text).expanduser()
+    if text in OLD_STYLES and not folder.exists():
+        warnings.warn(
+            f"style={text!r} is no longer bundled: {OLD_STYLES[text]!r} is used instead",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        text = OLD_STYLES[text]
     bundled = BUNDLED / text
     if (folder / CONFIG).is_file():
         where = f"style={text!r} is a folder"

@@ -11,7 +11,7 @@ from pathlib import Path
 from toonify.files import PACKAGE
 
 BUNDLED = PACKAGE / "weights"
-DEFAULT_STYLE = "comic"
+DEFAULT_STYLE = "film"
 DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
 DEFAULT_ENCODER = "portrait-encoder"  # finds faces in w of the base
 DEFAULT_TOON = "storybook"  # of the generators tuned from it
@@ -35,6 +35,10 @@ DOWNLOADED = [
 NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # keys of style.json; others: text
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answers at all
+OLD_STYLES = {
+    "graphic": "storybook",
+    "toon": "film",
+}  # bundled styles that left, and what is drawn instead
 OLD_KEYS = {"licence": "license"}  # of style.json, read for one more release
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
@@ -106,8 +110,8 @@ def generator_folder(folder: Path, quality: str = "best") -> Path:
 
     Example:
         >>> from toonify import hub
-        >>> generator_folder(hub.resolve_model("comic"), "fast").name
-        'lite'
+        >>> generator_folder(hub.resolve_model("comic")).name
+        'comic'
     """
     if quality not in QUALITIES:
         raise ValueError(f"quality={quality!r}: expected one of {', '.join(QUALITIES)}")

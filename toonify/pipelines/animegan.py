@@ -82,7 +82,7 @@ class AnimeGANPipeline(SavingMixin):
             ConnectionError: the Hub is needed and does not answer.
 
         Example:
-            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
+            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu")
             >>> pipe.style.title
             'Comic'
         """
@@ -116,7 +116,7 @@ class AnimeGANPipeline(SavingMixin):
             ValueError: an option has a wrong value.
 
         Example:
-            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
+            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu")
             >>> toon = pipe("portrait.jpg", faces="largest", strength=0.8)
             >>> toon.image.size, len(toon.faces)
             ((512, 512), 1)
@@ -167,7 +167,7 @@ class AnimeGANPipeline(SavingMixin):
             ValueError: an option has a wrong value.
 
         Example:
-            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
+            >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu")
             >>> for outcome in pipe.map(["portrait.jpg", "missing.jpg"]):
             ...     print(outcome.photo, "failed" if outcome.error else outcome.result.image.size)
             portrait.jpg (512, 512)

@@ -152,7 +152,7 @@ def draw_video(
         Cancelled: `cancelled` returned True.
 
     Example:
-        >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu", quality="fast")
+        >>> pipe = AnimeGANPipeline.from_pretrained("comic", device="cpu")
         >>> video = draw_video(pipe, "wave.gif", "toon.gif", VideoOptions(max_height=64))
         >>> video.frames, video.path.is_file()
         (2, True)

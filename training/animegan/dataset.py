@@ -204,28 +204,40 @@ class AnimeGANDataset(Dataset):
         self.paired = bool(self.toons)
         self.faces = self.find_faces(data / "faces.json", [*portraits, *self.styles])
         self.groups, self.scene_share = self.group_photos(portraits, views, scene_share)
-        records = read_pairs(data / style / RECORDS) if augment else {}
-        if augment and not (self.paired and records):
+        self.augment = augment
+        if augment:
+            self.augmenter = self.create_augmenter(data, style, portraits, views, eyes, scene_share)
+
+    def create_augmenter(
+        self,
+        data: Path,
+        style: str,
+        portraits: list[Picture],
+        views: list[Picture],
+        eyes: tuple[float, float],
+        scene_share: float,
+    ) -> PairAugmenter:
+        """The maker of augmented crops, by the teacher's records of the photos."""
+        records = read_pairs(data / style / RECORDS)
+        if not (self.paired and records):
             raise ValueError(
                 f"--augment: expected photos in {data}/train_photo, a toon of each in "
                 f"{data}/{style}/style and their faces in {data}/{style}/{RECORDS}, as "
                 "`python -m training.prepare.teacher` writes them"
             )
         with_face = [p for p in portraits if p.stem in records]
-        rare = [p for p in with_face if records[p.stem].rare]
-        with_face += (RARE_FACTOR - 1) * rare
-        self.augmenter = PairAugmenter(
+        with_face += (RARE_FACTOR - 1) * [p for p in with_face if records[p.stem].rare]
+        return PairAugmenter(
             self.cache,
             self.toons,
             records,
             data / "masks",
             eyes=eyes,
-            zoom=zoom,
+            zoom=self.zoom,
             portraits=with_face,
             scenes=views or [p for p in portraits if p.stem not in records],
             scene_share=scene_share,
         )
-        self.augment = augment
 
     def group_photos(
         self, portraits: list[Picture], views: list[Picture], scene_share: float

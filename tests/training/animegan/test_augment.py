@@ -1,6 +1,7 @@
 """Augmented pairs: both images change alike, and eyes and mouths are found again."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from training.animegan import augment
 from training.animegan.config import ANIMEGAN_PRESETS
-from training.animegan.dataset import PARTS, AnimeGANDataset
+from training.animegan.dataset import PARTS, RARE_FACTOR, AnimeGANDataset
 from training.animegan.losses import weighted_features, weighted_l1
 from training.animegan.objective import AnimeGANObjective, cut_patches
 from training.core import trainer
@@ -59,6 +60,20 @@ def dataset(folder):
         eyes=(20.0, 40.0),
         length=400,
     )
+
+
+def test_photos_with_glasses_or_a_beard_are_drawn_more_often(folder, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    lines = (data / "look/teacher.jsonl").read_text().splitlines()[:4]
+    records = [json.loads(line) for line in lines]
+    records[1] |= {"glasses": True, "beard": False}
+    records[2] |= {"glasses": False, "beard": True}
+    (data / "look/teacher.jsonl").write_text("\n".join(map(json.dumps, records)))
+    options = {"smooth": "computed", "augment": True, "length": 4}
+    portraits = AnimeGANDataset(data, "look", **options).augmenter.portraits
+    counts = [sum(p.stem == str(index) for p in portraits) for index in range(4)]
+    assert counts == [1, RARE_FACTOR, RARE_FACTOR, 1]
 
 
 def test_the_images_of_a_pair_change_alike(dataset):

@@ -124,7 +124,9 @@ class LiveHandlers(StyleHandlers):
         quality = "fast" if style.fast else "best"
         with inputs.explain_hub_errors():
             pipeline = self.load(style.name, quality)
-        drawing = self.draw(read_frame(frame), pipeline, session.get_size(quality))
+        light = quality == "fast" or pipeline.patch > 1  # the network works on blocks of pixels
+        size = session.get_size("fast" if light else "best")
+        drawing = self.draw(read_frame(frame), pipeline, size)
         session.record(time.monotonic())
         report = text.format_size(drawing.size)
         if session.interval:
