@@ -119,7 +119,7 @@ ELSEWHERE = {  # setting -> the test that shows what it does
     "data", "look", "start_from", "d_from", "discriminator", "weight_pair", "weight_pair_features",
     "weight_color", "window",
     "title", "license", "score_samples", "out", "max_images", "max_minutes", "precision",
-    "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints",
+    "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints", "threads",
     "ema_half_life_images", "workers", "trackers", "validate", "validate_every_images",
     "data_statement", "push_to_hub", "push_every_images", "push_private",
 }  # fmt: skip

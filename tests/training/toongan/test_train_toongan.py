@@ -58,7 +58,9 @@ def weights(objective) -> dict[str, torch.Tensor]:
 def checkpoint(out: Path) -> dict[str, bytes]:
     """Of the newest checkpoint, all that training goes on from, but for the clock's seconds."""
     files = sorted(
-        p for p in core_checkpoint.checkpoints(out)[-1].iterdir() if "random" not in p.name
+        p
+        for p in core_checkpoint.checkpoints(out)[-1].iterdir()
+        if "random" not in p.name and p.suffix
     )
     state = {p.name: p.read_bytes() for p in files if p.suffix == ".safetensors"}
     for path in files:
@@ -159,7 +161,7 @@ DCGAN_MATTERS = dict(
 )  # fmt: skip
 ELSEWHERE = {  # setting -> the test that shows what it does
     "data", "title", "license", "score_samples", "out", "max_images", "max_minutes", "precision",
-    "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints",
+    "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints", "threads",
     "ema_half_life_images", "workers", "trackers", "validate", "validate_every_images",
     "data_statement", "push_to_hub", "push_every_images", "push_private",
 }  # fmt: skip
