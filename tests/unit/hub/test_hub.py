@@ -77,7 +77,7 @@ def test_every_bundled_style_loads():
     "source, words",
     [
         ("anothr", "did you mean 'another'"),
-        ("nothing like it", "expected a folder, owner/name on the Hub, or one of comic, another"),
+        ("nothing like it", "expected a folder, owner/name on the Hub, or one of film, another"),
         ("", "expected a folder"),
         ("./nowhere", "it does not exist"),
         ("/tmp", "found no config.json"),
