@@ -21,7 +21,7 @@ from toonify.hub import checksums
 from toonify.models import MODELS
 from toonify.ui import health
 
-COUNT = int(os.environ.get("TOONIFY_FUZZ", "150"))
+COUNT = int(os.environ.get("TOONIFY_FUZZ", "40"))
 MAX_MEMORY = 2**30  # that reading takes
 pytestmark = pytest.mark.filterwarnings("ignore")
 

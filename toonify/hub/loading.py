@@ -77,7 +77,7 @@ def load_model(folder: str | Path, classes: dict[str, Any]) -> Any:
         # Shapes are compared before any memory is taken for them.
         with torch.device("meta"):
             expected = {key: value.shape for key, value in cls(**settings).state_dict().items()}
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         raise ValueError(f"{folder / CONFIG}: invalid for {cls.__name__}: {error}") from error
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]

@@ -303,8 +303,16 @@ def find_limit(scope: Scope) -> int:
             called = re.match(r"/gradio_api/(?:call/(?:v2/)?|run/|api/)(\w+)", path)
             if called and not has_function(scope, called[1]):
                 break
+            event = re.search(r"/([0-9a-f]{32})$", path) if called else None
+            if event and scope["method"] == "GET" and not has_event(scope, event[1]):
+                raise Refusal(404, "There is no such result, or it was fetched already.")
             return limit
     raise Refusal(404, "There is nothing here.")
+
+
+def has_event(scope: Scope, name: str) -> bool:
+    """Return whether a call's result is awaited; gradio finds that out within its answer."""
+    return name in scope["app"].get_blocks()._queue.pending_messages_per_session
 
 
 def has_function(scope: Scope, name: str) -> bool:
