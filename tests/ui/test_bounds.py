@@ -56,16 +56,16 @@ def test_a_request_that_takes_too_long_ends(monkeypatch):
         report(0.5, "Drawing")
 
 
-def test_a_photo_that_is_read_at_half_its_size_is_told(monkeypatch, tmp_path):
-    told = []
-    monkeypatch.setattr(gr, "Info", told.append)
+def test_a_photo_that_is_read_at_half_its_size_gets_a_note(monkeypatch, tmp_path):
+    notes = []
+    monkeypatch.setattr(gr, "Info", notes.append)
     photo = Image.new("RGB", (20, 10))
     photo.save(tmp_path / "me.jpg")
     inputs.read_photo(str(tmp_path / "me.jpg"))
-    assert told == []
+    assert notes == []
     monkeypatch.setattr(images.io, "MAX_PIXELS", 50)
     inputs.read_photo(str(tmp_path / "me.jpg"))
-    assert len(told) == 1 and told[0].startswith("The photo was read at 10x5, half its size")
+    assert len(notes) == 1 and notes[0].startswith("The photo was read at 10x5, half its size")
 
 
 def test_a_style_with_endless_layers_is_refused_before_it_is_built(tmp_path, make_style):

@@ -40,7 +40,7 @@ def test_methods_of_pipelines(pipeline, old, new, monkeypatch):
 
 @pytest.mark.parametrize(("old", "new"), hub.style.OLD_STYLES.items())
 def test_styles_that_are_no_longer_bundled(old, new):
-    with pytest.warns(DeprecationWarning, match=f"'{old}' is no longer bundled: '{new}' is used"):
+    with pytest.warns(FutureWarning, match=f"'{old}' is no longer bundled: '{new}' is used"):
         assert hub.resolve_model(old) == hub.BUNDLED / new
 
 

@@ -53,7 +53,7 @@ def resolve_model(source: str | Path, revision: str | None = None) -> Path:
     if text in OLD_STYLES and not folder.exists():
         warnings.warn(
             f"style={text!r} is no longer bundled: {OLD_STYLES[text]!r} is used instead",
-            DeprecationWarning,
+            FutureWarning,  # which users of the command line see, too
             stacklevel=2,
         )
         text = OLD_STYLES[text]

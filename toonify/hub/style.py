@@ -35,10 +35,8 @@ DOWNLOADED = [
 NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # keys of style.json; others: text
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answers at all
-OLD_STYLES = {
-    "graphic": "storybook",
-    "toon": "film",
-}  # bundled styles that left, and what is drawn instead
+# Styles that are no longer bundled -> what is opened instead.
+OLD_STYLES = {"graphic": "storybook", "toon": "film"}
 OLD_KEYS = {"licence": "license"}  # of style.json, read for one more release
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers

@@ -105,7 +105,7 @@ class JointObjective(AnimeGANObjective):
 
     def __init__(self, settings: AnimeGANSettings, device: torch.device):
         self.styles = style_names(settings)
-        self.style_count = count = len(self.styles)
+        count = len(self.styles)
         alone = "with several styles in --style"
         expected = f"a multiple of the {count} styles of --style"
         settings.refuse(bool(settings.batch % count), "batch", expected)
@@ -115,7 +115,7 @@ class JointObjective(AnimeGANObjective):
             bad, "discriminator", f"features, or --init-images as --max-images, {alone}"
         )
         settings.refuse(not settings.weight_pair, "weight_pair", f"more than 0 {alone}")
-        for name in ("validate", "keep_start", "color_shift"):
+        for name in ("validate", "keep_start", "color_shift", "push_to_hub"):
             settings.refuse(bool(getattr(settings, name)), name, f"nothing {alone}")
         super().__init__(settings, device)
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +36,7 @@ VALIDATED = 24  # photos that are scored
 class AnimeGANObjective:
     """Losses of AnimeGANv2, and of paired toons."""
 
-    style_count = 1
+    styles: Sequence[str] = ()  # if there are several at once
 
     def __init__(self, settings: AnimeGANSettings, device: torch.device):
         self.settings = s = settings
@@ -94,7 +95,9 @@ class AnimeGANObjective:
         """The discriminator of the settings."""
         s = self.settings
         if s.discriminator == "features":
-            return FeatureDiscriminator(s.d_width, self.style_count, PARTS if s.d_patch else 1)
+            return FeatureDiscriminator(
+                s.d_width, max(1, len(self.styles)), PARTS if s.d_patch else 1
+            )
         return AnimeGANDiscriminator(s.d_width, s.spectral_norm)
 
     def create_validator(self, device: torch.device) -> StyleScore:

@@ -331,8 +331,8 @@ def read_settings(options: argparse.Namespace, presets: dict) -> RunSettings | N
     for key, value in content.items():
         name = OLD_SETTINGS.get(key, key)
         if name in known:
-            value = OLD_VALUES.get(name, {}).get(value, value) if name in OLD_VALUES else value
-            values[name] = to_tuples(value)
+            value = to_tuples(value)
+            values[name] = OLD_VALUES.get(name, {}).get(value, value)
     return replace_settings(chosen, **values | {"out": options.out})
 
 

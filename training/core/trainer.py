@@ -44,6 +44,7 @@ class Objective(Protocol):
       A parameter group may have a `share` of the learning rate that `schedule` returns.
     - `checkpointables` are further objects with state that a resumed run restores.
     - `discriminator` and `generator` return (loss, logs).
+    - `styles`, if it has any, are the names of styles that it exports into folders of their own.
     - `validate` scores the EMA weights: metrics by name, of which the lowest `score` is the best;
       empty without validation images.
     """
@@ -395,8 +396,10 @@ class Trainer:
 
     def export(self, folder: Path) -> None:
         """Writes the folder of the EMA weights, with training.json."""
-        self.objective.export(self.ema.network, folder, self.progress.images)
-        run_info.write(folder, self.about, self.progress.images, self.progress.seconds)
+        images, seconds = self.progress.images, self.progress.seconds
+        self.objective.export(self.ema.network, folder, images)
+        for name in getattr(self.objective, "styles", ()) or ("",):
+            run_info.write(folder / name, self.about, images, seconds)
 
     def save_if_best(self) -> dict[str, float]:
         """Scores the EMA weights; exports them to OUT/best if no earlier score was better."""

@@ -2,19 +2,18 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from PIL import Image
 
-from tests.fixtures.toy_data import power_cut, write_pairs
+from tests.fixtures.toy_data import train_toy, write_pairs
 from toonify import hub
 from toonify.models import PHOTO_MODELS, AnimeGANLiteGenerator
 from training.animegan.config import ANIMEGAN_PRESETS
 from training.animegan.joint import JointObjective, SharedGenerators
-from training.core import trainer
 from training.core.config import replace_settings
 from training.gan.projected_discriminator import FeatureDiscriminator
 from training.train_animegan import prepare
@@ -40,12 +39,7 @@ def settings(data, out, **changes):
     return replace_settings(ANIMEGAN_PRESETS["characters"], **(toy | changes))
 
 
-def run(chosen, *, crash_at: int = 0, resume: bool = False):
-    AcceleratorState._reset_state(reset_partial_state=True)
-    objective = prepare(chosen, torch.device("cpu"))
-    power_cut(objective, crash_at)
-    trainer.train(objective, chosen, resume=resume)
-    return objective
+run = partial(train_toy, prepare)
 
 
 def test_a_killed_run_of_two_styles_resumes_to_the_bit(data, tmp_path):
@@ -62,8 +56,9 @@ def test_a_killed_run_of_two_styles_resumes_to_the_bit(data, tmp_path):
         weights = f"model/{style}/diffusion_pytorch_model.fp16.safetensors"
         assert (tmp_path / "a" / weights).read_bytes() == (tmp_path / "b" / weights).read_bytes()
         assert len(list((tmp_path / "a/samples" / style).glob("*.jpg"))) == 3
-        title = json.loads((tmp_path / "a/model" / style / "style.json").read_text())["title"]
-        assert title == style.capitalize()
+        folder = tmp_path / "a/model" / style
+        assert json.loads((folder / hub.STYLE).read_text())["title"] == style.capitalize()
+        assert json.loads((folder / hub.TRAINING).read_text())["images"] == 24
 
 
 def test_exported_styles_share_convolutions_and_draw_as_trained(data, tmp_path):
@@ -136,6 +131,7 @@ def test_every_style_has_scores_of_its_own():
         ({"discriminator": "animegan"}, "--discriminator animegan: expected features"),
         ({"validate": "photos"}, "--validate photos: expected nothing with several styles"),
         ({"keep_start": 0.5}, "--keep-start 0.5"),
+        ({"push_to_hub": "me/styles"}, "--push-to-hub me/styles: expected nothing with several"),
         ({"style": "toy,none"}, "none"),
     ],
 )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.fixtures.toy_data import power_cut, write_pairs
+from tests.fixtures.toy_data import train_toy, write_pairs
 from toonify import hub, images
 from toonify.models import PHOTO_MODELS, AnimeGANLiteGenerator
 from training.animegan.config import ANIMEGAN_PRESETS, AnimeGANSettings
@@ -48,13 +49,7 @@ def settings(data, out, **changes):
     return replace_settings(ANIMEGAN_PRESETS["paired"], **(toy | changes))
 
 
-def run(chosen, *, crash_at: int = 0, resume: bool = False):
-    """One run; with `crash_at`, its generator step number `crash_at` fails like a power cut."""
-    AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
-    objective = AnimeGANObjective(chosen, torch.device("cpu"))
-    power_cut(objective, crash_at)
-    trainer.train(objective, chosen, resume=resume)
-    return objective
+run = partial(train_toy, AnimeGANObjective)
 
 
 def log_of(out):
