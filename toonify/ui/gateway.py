@@ -305,7 +305,7 @@ def find_limit(scope: Scope) -> int:
                 break
             event = re.search(r"/([0-9a-f]{32})$", path) if called else None
             if event and scope["method"] == "GET" and not has_event(scope, event[1]):
-                raise Refusal(404, "There is no such result, or it was fetched already.")
+                raise Refusal(404, "This result does not exist, or it was fetched already.")
             return limit
     raise Refusal(404, "There is nothing here.")
 

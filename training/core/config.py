@@ -2,12 +2,13 @@
 
 import argparse
 import dataclasses
-import json
 import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
+
+from training.core import records
 
 PAIRS, RANGE, NUMBERS = tuple[tuple[int, int], ...], tuple[float, float], tuple[int, ...]
 METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", bool: "{true,false}"}
@@ -296,16 +297,9 @@ def saved_preset(options: argparse.Namespace) -> str | None:
 
 def read_saved(options: argparse.Namespace) -> dict:
     """settings.json of the run that `--resume` continues; empty without one."""
-    path = Path(getattr(options, "out", None) or "", SETTINGS).expanduser()
-    if not (getattr(options, "resume", False) and options.out and path.is_file()):
+    if not (getattr(options, "resume", False) and options.out):
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: expected JSON ({error}); delete it to resume by options"
-        ) from None
-    return content if isinstance(content, dict) else {}
+    return records.read(Path(options.out).expanduser() / SETTINGS)
 
 
 def read_settings(options: argparse.Namespace, presets: dict) -> RunSettings | None:

@@ -67,4 +67,4 @@ def test_a_damaged_file_of_settings_is_named(begun, capsys):
     (begun / SETTINGS).write_text('{"width"')
     with pytest.raises(SystemExit, match="2"):
         main(["--resume", "--out", str(begun)])
-    assert f"{SETTINGS}: expected JSON" in capsys.readouterr().err
+    assert f"{SETTINGS}: not a JSON object" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def change_look(name: str, changes: Iterable[str]) -> Look:
         changes: "KEY=VALUE" each: a number of `Look`, or `cel=true` or `cel=false`.
 
     Raises:
-        ValueError: there is no such setting, or the value does not fit.
+        ValueError: a setting is unknown, or its value does not fit.
 
     Example:
         >>> look = change_look("film", ["eyes=1.3", "cel=true"])
