@@ -23,6 +23,7 @@ BOX_WEIGHTS = {"face": 0.25, "mouth": 0.8, "right_eye": 1.0, "left_eye": 1.0}
 PLAIN_SHARE = 0.35  # of the grounds behind images that do not fill a crop: one flat color
 FACE_SHARE = 0.85  # of crops with a face: moved to one
 DEGRADED_SHARE = 0.33  # of photos: blurred, noisy, compressed
+BARE_SHARE = 0.03  # of crops: one color alone, which every style leaves as it is
 SLACK = 1.2  # side of the square that is cut before it is rotated
 
 
@@ -99,6 +100,8 @@ class PairAugmenter:
 
     def __call__(self, size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """A sample: "photo", "toon" (size, size, 3) and "weight" (size, size, 1), all uint8."""
+        if rng.random() < BARE_SHARE:
+            return bare(size, rng)
         group = self.scenes if self.scenes and rng.random() < self.scene_share else self.portraits
         photo = group[int(rng.integers(len(group)))]
         slack = 2 * round(size * SLACK / 2)
@@ -188,6 +191,18 @@ class PairAugmenter:
         other = self.portraits[int(rng.integers(len(self.portraits)))]
         layers = self.place(other, side, rng, depth + 1)
         return layers.map(np.ascontiguousarray)
+
+
+def bare(size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A sample of one color: a gray for half of them, with black and white as frequent as others.
+
+    Normalization takes a flat image's brightness away; without such samples a network does not
+    learn to keep what is left of it.
+    """
+    gray = rng.choice([0, 255, int(rng.integers(256))])
+    color = rng.integers(0, 256, 3) if rng.random() < 0.5 else np.full(3, gray)
+    image = np.full((size, size, 3), color, np.uint8)
+    return {"photo": image, "toon": image.copy(), "weight": np.zeros((size, size, 1), np.uint8)}
 
 
 def part_centers(weight: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -108,6 +108,7 @@ class AnimeGANSettings(RunSettings):
     weight_pair: float = setting(0.0, "weight of L1 to the paired toon")
     weight_pair_features: float = setting(0.0, "weight of the feature distance to the paired toon")
     weight_chroma: float = setting(0.0, "weight of L1 of U and V to the paired toon")
+    weight_texture: float = setting(0.0, "weight of L1 of edge energies to the paired toon")
     box_weight: float = setting(
         1.0, "weight of eyes in the losses of --augment's pairs, mouths nearly so", minimum=1
     )
@@ -143,10 +144,11 @@ class AnimeGANSettings(RunSettings):
             for name, default in LITE_ONLY.items():
                 bad = getattr(self, name) != default
                 self.refuse(bad, name, f"{default}, or --model animegan-lite")
-        if not self.weight_pair and (self.weight_pair_features or self.weight_chroma):
+        others = self.weight_pair_features or self.weight_chroma or self.weight_texture
+        if not self.weight_pair and others:
             raise ValueError(
                 "--weight-pair 0 turns off the other losses of pairs: expected "
-                "--weight-pair-features 0 and --weight-chroma 0 with it"
+                "--weight-pair-features 0, --weight-chroma 0 and --weight-texture 0 with it"
             )
 
 

@@ -69,7 +69,7 @@ class AnimeGANObjective:
         shift = self.dataset.style_shift() if s.color_shift else (0.0, 0.0, 0.0)
         # From 0..255 to [-1, 1].
         self.shift = torch.tensor(shift, device=device).view(1, 3, 1, 1) / 127.5
-        names = ("adversarial", "color", "variation", "pair", "pair_features", "chroma")
+        names = ("adversarial", "color", "variation", "pair", "pair_features", "chroma", "texture")
         self.weights = {n: getattr(s, f"weight_{n}") for n in (*names, "lab", "roughness")}
         self.weights |= {
             "content": s.weight_content * s.feature_unit,
@@ -228,6 +228,8 @@ class AnimeGANObjective:
             if weights["style"]:
                 parts["style"] = self.gram_distance(ours, theirs)
         parts["color"] = animegan_losses.color(image, toon)
+        if weights["texture"]:
+            parts["texture"] = animegan_losses.texture(image, toon, boxes)
         if weights["chroma"]:
             parts["chroma"] = animegan_losses.chroma(image, toon)
         return parts

@@ -115,6 +115,14 @@ def test_eyes_and_mouth_are_found_in_the_crop(dataset):
     assert on_eyes > 60  # of 160; four in ten are other places, or faces that are cut off
 
 
+def test_some_samples_are_of_one_color(dataset):
+    samples = [dataset[index] for index in range(200)]
+    flat = [s for s in samples if s["photo"].float().std((1, 2)).max() == 0]
+    assert 2 <= len(flat) <= 14  # three in a hundred
+    assert all(torch.equal(s["photo"], s["toon"]) for s in flat)
+    assert len({tuple(s["photo"][:, 0, 0].tolist()) for s in flat}) > 1
+
+
 def test_patches_lie_about_their_centers():
     images = torch.arange(64.0).view(1, 1, 8, 8)
     patches = cut_patches(images, torch.tensor([[[4.0, 4.0], [0.0, 7.9]]]), 4)

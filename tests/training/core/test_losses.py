@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from training.animegan import losses as animegan_losses
 from training.core import losses
@@ -42,6 +43,29 @@ def test_chroma_ignores_light(picture):
     white, dark = torch.ones(1, 3, 4, 4), torch.full((1, 3, 4, 4), -0.9)
     assert animegan_losses.chroma(white, dark).item() == pytest.approx(0, abs=1e-6)
     assert animegan_losses.chroma(picture, losses.gray(picture)) > 0.05
+
+
+def test_texture_prefers_a_moved_edge_to_a_soft_one():
+    def stripes(shift, soft):
+        row = torch.linspace(-1, 1, 64).roll(shift) * 12
+        row = torch.tanh(torch.sin(row) * (2 if soft else 40))
+        return row.expand(1, 3, 64, 64)
+
+    sharp, moved, soft = stripes(0, False), stripes(1, False), stripes(0, True)
+    assert animegan_losses.texture(sharp, sharp) == 0
+    assert F.l1_loss(moved, sharp) > F.l1_loss(soft, sharp)
+    assert animegan_losses.texture(moved, sharp) < animegan_losses.texture(soft, sharp)
+
+
+def test_texture_knows_directions_and_weights():
+    rows = torch.tensor([-1.0, 1.0]).repeat(32).view(1, 1, 64, 1).expand(1, 3, 64, 64)
+    columns = rows.transpose(2, 3)
+    whole = animegan_losses.texture(rows, columns)
+    assert whole > 0.1
+    weight = torch.ones(1, 1, 64, 64)
+    assert animegan_losses.texture(rows, columns, 3 * weight).item() == pytest.approx(
+        3 * whole.item(), rel=1e-5
+    )
 
 
 def test_gray_of_gray_is_itself_and_of_an_image_has_equal_channels(picture):

@@ -356,9 +356,10 @@ CHANGES = dict(
     zoom=(1.0, 1.1), face_share=0.0, scene_share=1.0, permute_share=1.0,
     weight_adversarial=1.0, weight_content=3.0,
     weight_style=0.0, weight_color=9.0, weight_variation=30.0, weight_pair=9.0,
-    weight_pair_features=9.0, weight_chroma=0.0, weight_d_real=3.0, weight_d_fake=3.0,
-    weight_d_gray=3.0, weight_d_smooth=3.0, r1_gamma=90.0, r1_every=2, weight_region=1.0,
-    weight_roughness=5.0, weight_lab=5.0, centered_gram=True, label_smoothing=0.1, max_images=6,
+    weight_pair_features=9.0, weight_chroma=0.0, weight_texture=9.0,
+    weight_d_real=3.0, weight_d_fake=3.0, weight_d_gray=3.0, weight_d_smooth=3.0,
+    r1_gamma=90.0, r1_every=2, weight_region=1.0, weight_roughness=5.0,
+    weight_lab=5.0, centered_gram=True, label_smoothing=0.1, max_images=6,
 )  # fmt: skip
 # Where a setting says where things are or when they are written, other tests look at it.
 ELSEWHERE = {
