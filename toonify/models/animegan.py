@@ -4,6 +4,9 @@ Chen, Liu, Chen, "AnimeGAN: a novel lightweight GAN for photo animation", ISICA 
 Parameter names are those of the public PyTorch port, so its checkpoints load unchanged.
 """
 
+import functools
+import inspect
+import math
 from typing import ClassVar
 
 import torch
@@ -144,6 +147,42 @@ class AnimeGANGenerator(Network):
         return self.out_layer(self.block_e(upsample2x(half, mode)))
 
 
+NOISE_PX = 128  # side of the tile of fixed noise
+NOISE_CHANNELS = 3
+GOLDEN_ANGLE = math.pi * (3 - 5**0.5)
+
+
+def waves(lowest: float, highest: float, count: int = 48) -> torch.Tensor:
+    """A sum of waves in all directions that repeats every `NOISE_PX` px, of unit deviation.
+
+    `lowest` and `highest` are waves per tile. Angles and phases are those of an evenly spread
+    sequence, so that the tile is the same everywhere.
+    """
+    steps = 2 * math.pi / NOISE_PX * torch.arange(NOISE_PX, dtype=torch.float64)
+    tile = torch.zeros(NOISE_PX, NOISE_PX, dtype=torch.float64)
+    for i in range(count):
+        length = lowest + (highest - lowest) * (i * 0.569840290998 % 1)
+        across, down = (round(length * f(i * GOLDEN_ANGLE)) for f in (math.cos, math.sin))
+        phase = 2 * math.pi * (i * 0.754877666247 % 1)
+        tile += torch.cos(across * steps[None] + down * steps[:, None] + phase)
+    return tile / (count / 2) ** 0.5
+
+
+@functools.cache
+def noise_tile() -> torch.Tensor:
+    """(3, 128, 128): a printer's screen of dots at 45 degrees, fine waves, broad waves."""
+    steps = 2 * math.pi / NOISE_PX * torch.arange(NOISE_PX, dtype=torch.float64)
+    dots = 2 * torch.cos(12 * steps)[None] * torch.cos(12 * steps)[:, None]
+    return torch.stack([dots, waves(10, 24), waves(3, 8)]).float()
+
+
+def add_noise(photo: torch.Tensor) -> torch.Tensor:
+    """The photo with three more channels, the same for every photo: see `noise_tile`."""
+    tile = noise_tile().to(photo)
+    rows, columns = (torch.arange(n, device=photo.device) % NOISE_PX for n in photo.shape[2:])
+    return torch.cat([photo, 0 * photo + tile[:, rows][:, :, columns]], 1)
+
+
 class LiteResidual(nn.Module):
     """Bottleneck residual of the lite generator: 1x1 narrow, 3x3, 1x1 wide, added to its input."""
 
@@ -166,8 +205,10 @@ class AnimeGANLiteGenerator(Network):
     and about a quarter of the full generator's arithmetic. With `patch=2` it works on blocks of 2x2
     pixels (Shi et al. 2016): nothing but reading and writing is done at the photo's own resolution.
     `edge_kernel` is the size of the first and the last convolution, 7 as published. Its body works
-    at an eighth of that size, with `levels=2` at a quarter, which halves the parameters. H, W:
-    multiples of `8 * patch`, at least `32 * patch`.
+    at an eighth of that size, with `levels=2` at a quarter, which halves the parameters. With
+    `noise_inputs` it also reads fixed noise (`noise_tile`), from which it can make dots and strokes
+    on flat areas: without, equal pixels stay equal. H, W: multiples of `8 * patch`, at least
+    `32 * patch`.
     """
 
     OLD_VALUES: ClassVar = {"upsample": OLD_MODES}
@@ -182,6 +223,7 @@ class AnimeGANLiteGenerator(Network):
         patch: int = 1,
         edge_kernel: int = 7,
         levels: int = 3,
+        noise_inputs: bool = False,
     ):
         super().__init__()
         check_mode(upsample)
@@ -197,7 +239,8 @@ class AnimeGANLiteGenerator(Network):
         def conv(inputs, outputs, kernel=3, stride=1):
             return ConvNormLReLU(inputs, outputs, kernel, stride, eps=eps)
 
-        self.enter = conv(values, c, edge_kernel)
+        noise = NOISE_CHANNELS * patch**2 if noise_inputs else 0
+        self.enter = conv(values + noise, c, edge_kernel)
         self.down_1 = nn.Sequential(conv(c, c, 3, 2), conv(c, 2 * c))
         self.down_2 = nn.Sequential(conv(2 * c, 2 * c, 3, 2), conv(2 * c, 4 * c))
         if levels == 3:
@@ -215,7 +258,8 @@ class AnimeGANLiteGenerator(Network):
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:
         mode, patch = self.config.upsample, self.config.patch
-        full = self.enter(F.pixel_unshuffle(photo, patch) if patch > 1 else photo)
+        read = add_noise(photo) if self.config.noise_inputs else photo
+        full = self.enter(F.pixel_unshuffle(read, patch) if patch > 1 else read)
         half = self.down_1(full)
         quarter = self.down_2(half)
         if self.config.levels == 3:
@@ -226,3 +270,17 @@ class AnimeGANLiteGenerator(Network):
         x = self.join_1(self.up_2(upsample2x(self.join_2(x), mode)) + half)
         x = self.out_layer(self.join_0(self.up_1(upsample2x(x, mode)) + full))
         return F.pixel_shuffle(x, patch) if patch > 1 else x
+
+
+@torch.no_grad()
+def with_noise_inputs(network: AnimeGANLiteGenerator) -> AnimeGANLiteGenerator:
+    """A lite generator that draws the same and has `noise_inputs`, which it does not use yet."""
+    if network.config.noise_inputs:
+        return network
+    names = inspect.signature(AnimeGANLiteGenerator.__init__).parameters
+    settings = {name: network.config[name] for name in list(names)[1:]}
+    wider = AnimeGANLiteGenerator(**settings | {"noise_inputs": True})
+    weights, name = network.state_dict(), "enter.1.weight"
+    more = torch.zeros_like(wider.state_dict()[name][:, weights[name].shape[1] :])
+    wider.load_state_dict(weights | {name: torch.cat([weights[name], more], 1)})
+    return wider.to(more.device)

@@ -9,6 +9,7 @@ LITE_ONLY = {
     "patch": 1,
     "edge_kernel": 7,
     "levels": 3,
+    "noise_inputs": False,
 }  # of animegan-lite: the defaults
 
 
@@ -18,6 +19,7 @@ class AnimeGANSettings(RunSettings):
 
     FIXED = (
         *("style", "model", "width", "depth", "patch", "levels", "edge_kernel", "upsample"),
+        "noise_inputs",
         *("discriminator", "d_width", "spectral_norm", "optimizer"),
     )
 
@@ -39,6 +41,9 @@ class AnimeGANSettings(RunSettings):
     depth: int = setting(4, "residual blocks of the generator", minimum=1)
     patch: int = setting(1, "side of the pixel blocks of animegan-lite: 1, 2 or 4")
     levels: int = setting(3, "times that animegan-lite halves the size: 2 or 3")
+    noise_inputs: bool = setting(
+        False, "whether animegan-lite reads fixed noise too, for dots and strokes on flat areas"
+    )
     edge_kernel: int = setting(7, "kernel of animegan-lite's first and last layer: 3, 5 or 7")
     upsample: str = setting(
         "tf1",

@@ -15,11 +15,9 @@ from torch.func import functional_call
 from torch.utils.data import Dataset
 
 from toonify import hub
-from toonify.models import ANIMEGAN_MODELS
 from training.animegan.config import AnimeGANSettings
 from training.animegan.dataset import AnimeGANDataset
 from training.animegan.objective import AnimeGANObjective, create_dataset, export_style
-from training.core.model_io import open_network
 
 
 class SharedGenerators(nn.Module):
@@ -134,10 +132,7 @@ class JointObjective(AnimeGANObjective):
         if not self.settings.start_from or (start / hub.CONFIG).is_file() or not start.is_dir():
             return SharedGenerators(dict.fromkeys(self.styles, super().create_generator()))
         return SharedGenerators(
-            {
-                style: open_network("--start-from", str(start / style), ANIMEGAN_MODELS).train()
-                for style in self.styles
-            }
+            {style: self.open_start(str(start / style)) for style in self.styles}
         )
 
     def sample(self, G: SharedGenerators, path: Path) -> None:

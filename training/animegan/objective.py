@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from toonify import images
-from toonify.models import ANIMEGAN_MODELS
+from toonify.models import ANIMEGAN_MODELS, AnimeGANLiteGenerator
+from toonify.models.animegan import with_noise_inputs
 from training.animegan import losses as animegan_losses
 from training.animegan.config import AnimeGANSettings
 from training.animegan.dataset import PARTS, AnimeGANDataset, to_unit
@@ -87,9 +88,17 @@ class AnimeGANObjective:
     def create_generator(self) -> torch.nn.Module:
         """The generator of `--start-from`, or a new one."""
         s = self.settings
-        if s.start_from:
-            return open_network("--start-from", s.start_from, ANIMEGAN_MODELS).train()
-        return new_generator(s)
+        return self.open_start(s.start_from) if s.start_from else new_generator(s)
+
+    def open_start(self, source: str) -> torch.nn.Module:
+        """The generator of a style, with noise inputs where the settings ask for them."""
+        network = open_network("--start-from", source, ANIMEGAN_MODELS)
+        if self.settings.noise_inputs:
+            self.settings.refuse(
+                not isinstance(network, AnimeGANLiteGenerator), "noise_inputs", "an animegan-lite"
+            )
+            network = with_noise_inputs(network)
+        return network.train()
 
     def create_discriminator(self) -> torch.nn.Module:
         """The discriminator of the settings."""
@@ -331,6 +340,7 @@ def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
     kwargs = {"width": s.width, "depth": s.depth, "upsample": s.upsample}
     if s.model == "animegan-lite":
         kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel, "levels": s.levels}
+        kwargs["noise_inputs"] = s.noise_inputs
     return ANIMEGAN_MODELS[s.model](**kwargs)
 
 

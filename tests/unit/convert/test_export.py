@@ -36,6 +36,9 @@ def families() -> dict[str, torch.nn.Module]:
         for layer in ("conv0", "conv1"):
             getattr(getattr(mobile.synthesis, block), layer).noise.map.normal_(0, 0.1)
     return networks | {
+        "animegan-lite noise": ANIMEGAN_MODELS["animegan-lite"](
+            width=4, depth=1, noise_inputs=True
+        ),
         "cartoongan": CartoonGANGenerator(width=4, depth=1),
         "stylegan2": StyleGAN2Generator(32, 6, 8, 2, 256, 16, conv_clamp=256.0),
         "mobile-stylegan": mobile,
@@ -170,7 +173,7 @@ def test_without_onnx_runtime_openvino_checks_the_file(ours, tmp_path, capsys, m
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml"])
-@pytest.mark.parametrize("family", ["animegan half_pixel", "cartoongan"])
+@pytest.mark.parametrize("family", ["animegan half_pixel", "animegan-lite noise", "cartoongan"])
 def test_photos_of_any_size_keep_it(exported, family, suffix):
     run = run_onnxruntime if suffix == ".onnx" else run_openvino
     for height, width in ((67, 33), (513, 71), (40, 41), (64, 64)):

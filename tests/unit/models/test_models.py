@@ -10,7 +10,13 @@ from toonify.models import (
     AnimeGANGenerator,
     AnimeGANLiteGenerator,
 )
-from toonify.models.animegan import upsample2x
+from toonify.models.animegan import (
+    NOISE_PX,
+    add_noise,
+    noise_tile,
+    upsample2x,
+    with_noise_inputs,
+)
 from training.gan.discriminators import AnimeGANDiscriminator
 
 # Sizes of toys that draw 64 px from noise of 6.
@@ -140,6 +146,32 @@ def test_fast_generator_with_two_levels_has_half_the_parameters():
         for levels in (3, 2)
     ]
     assert count[0] == 698_240 and count[1] < 0.6 * count[0]
+
+
+def test_noise_inputs_make_flat_areas_uneven_and_start_unused():
+    torch.manual_seed(0)
+    plain = AnimeGANLiteGenerator(width=4, depth=1, patch=2).eval()
+    noisy = with_noise_inputs(plain).eval()
+    photo, flat = torch.rand(2, 3, 64, 96) * 2 - 1, torch.full((1, 3, 64, 64), 0.2)
+    assert torch.equal(noisy(photo), plain(photo))
+    assert with_noise_inputs(noisy) is noisy
+    torch.nn.init.normal_(noisy.enter[1].weight, std=0.2)
+    plain.enter[1].weight.data = noisy.enter[1].weight[:, :12].detach()
+    middle = slice(24, 40)
+    cells = [
+        net(flat)[0, 0, middle, middle].unfold(0, 2, 2).unfold(1, 2, 2) for net in (plain, noisy)
+    ]
+    assert cells[0].std((0, 1)).max() < 1e-4 < 1e-2 < cells[1].std((0, 1)).min()
+    assert torch.allclose(noisy(photo)[1:], noisy(photo[1:]), atol=1e-5)
+
+
+def test_the_noise_is_the_same_everywhere_and_repeats():
+    tile = noise_tile()
+    assert tile.shape == (3, NOISE_PX, NOISE_PX)
+    assert tile.std((1, 2)).tolist() == pytest.approx([1, 1, 1], abs=0.1)
+    assert tile[:, 5, 7].tolist() == pytest.approx([1.0898, 0.1729, -3.1083], abs=1e-4)
+    read = add_noise(torch.zeros(1, 3, NOISE_PX + 8, NOISE_PX))
+    assert torch.equal(read[0, 3:, NOISE_PX:], tile[:, :8])
 
 
 @pytest.mark.parametrize("name", NOISE_MODELS)
