@@ -9,6 +9,7 @@ import inspect
 import math
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
@@ -152,28 +153,32 @@ NOISE_CHANNELS = 3
 GOLDEN_ANGLE = math.pi * (3 - 5**0.5)
 
 
-def waves(lowest: float, highest: float, count: int = 48) -> torch.Tensor:
+def waves(lowest: float, highest: float, count: int = 48) -> np.ndarray:
     """A sum of waves in all directions that repeats every `NOISE_PX` px, of unit deviation.
 
     `lowest` and `highest` are waves per tile. Angles and phases are those of an evenly spread
     sequence, so that the tile is the same everywhere.
     """
-    steps = 2 * math.pi / NOISE_PX * torch.arange(NOISE_PX, dtype=torch.float64)
-    tile = torch.zeros(NOISE_PX, NOISE_PX, dtype=torch.float64)
+    steps = 2 * np.pi / NOISE_PX * np.arange(NOISE_PX)
+    tile = np.zeros((NOISE_PX, NOISE_PX))
     for i in range(count):
         length = lowest + (highest - lowest) * (i * 0.569840290998 % 1)
         across, down = (round(length * f(i * GOLDEN_ANGLE)) for f in (math.cos, math.sin))
-        phase = 2 * math.pi * (i * 0.754877666247 % 1)
-        tile += torch.cos(across * steps[None] + down * steps[:, None] + phase)
+        phase = 2 * np.pi * (i * 0.754877666247 % 1)
+        tile += np.cos(across * steps[None] + down * steps[:, None] + phase)
     return tile / (count / 2) ** 0.5
 
 
 @functools.cache
 def noise_tile() -> torch.Tensor:
-    """(3, 128, 128): a printer's screen of dots at 45 degrees, fine waves, broad waves."""
-    steps = 2 * math.pi / NOISE_PX * torch.arange(NOISE_PX, dtype=torch.float64)
-    dots = 2 * torch.cos(12 * steps)[None] * torch.cos(12 * steps)[:, None]
-    return torch.stack([dots, waves(10, 24), waves(3, 8)]).float()
+    """(3, 128, 128): a printer's screen of dots at 45 degrees, fine waves, broad waves.
+
+    Computed without torch, so that it is a constant where a network is traced.
+    """
+    steps = 12 * 2 * np.pi / NOISE_PX * np.arange(NOISE_PX)
+    dots = 2 * np.cos(steps)[None] * np.cos(steps)[:, None]
+    tile = np.stack([dots, waves(10, 24), waves(3, 8)])
+    return torch.from_numpy(tile.astype(np.float32))
 
 
 def add_noise(photo: torch.Tensor) -> torch.Tensor:

@@ -222,7 +222,9 @@ PAIRED = AnimeGANSettings(
 
 # Characters of `training/prepare/teacher`. The network works on blocks of 2x2 px, so that a whole
 # face is within its reach for a sixth of the full generator's arithmetic. Muon without a
-# discriminator first; at the end a discriminator of eyes and mouths makes them crisp.
+# discriminator first; at the end a discriminator of eyes and mouths. Distances of pixels and
+# features blur what cannot be placed to the pixel: edge energies (`losses.texture`) keep it crisp,
+# and the weight of features is low, as their gradients are ten times those of the rest.
 CHARACTER = dataclasses.replace(
     PAIRED,
     model="animegan-lite",
@@ -231,6 +233,7 @@ CHARACTER = dataclasses.replace(
     patch=2,
     edge_kernel=3,
     levels=3,
+    noise_inputs=True,
     smooth="computed",
     augment=True,
     box_weight=6.0,
@@ -246,13 +249,25 @@ CHARACTER = dataclasses.replace(
     weight_content=0.0,
     weight_style=1.0,
     weight_color=0.0,
-    weight_chroma=4.0,
+    weight_chroma=6.0,
     weight_pair=6.0,
+    weight_pair_features=1.0,
+    weight_texture=24.0,
     discriminator="features",
     d_patch=64,
-    weight_adversarial=0.5,
+    weight_adversarial=2.5,
     weight_d_gray=0.0,
     weight_d_smooth=0.2,
+)
+
+# Looks of dots and strokes, which are everywhere in a drawing and nowhere in its photo.
+PRINTED = dataclasses.replace(
+    CHARACTER,
+    d_patch=0,
+    weight_adversarial=4.0,
+    weight_pair=4.0,
+    weight_pair_features=0.5,
+    weight_texture=60.0,
 )
 
 CHARACTERS = ("film", "series", "anime", "comic", "gouache")
@@ -267,7 +282,8 @@ ANIMEGAN_PRESETS: dict[str, AnimeGANSettings] = {
     # Any pairs, such as those of `training/prepare/cartoon_filter.py`; full generator.
     "paired": PAIRED,
     # Looks of `training/prepare/teacher`: one alone, or all five at once.
-    **{look: dataclasses.replace(CHARACTER, style=look) for look in CHARACTERS},
+    **{look: dataclasses.replace(CHARACTER, style=look) for look in CHARACTERS[:3]},
+    **{look: dataclasses.replace(PRINTED, style=look) for look in CHARACTERS[3:]},
     "characters": dataclasses.replace(CHARACTER, style=",".join(CHARACTERS), batch=5),
 }
 
@@ -302,6 +318,16 @@ FAST = dataclasses.replace(
     weight_chroma=0.0,
 )
 ANIMEGAN_PRESETS["fast"] = FAST
+# The fast generators of `characters`, all at once: blocks of 4x4 px, as far a reach, and the noise.
+ANIMEGAN_PRESETS["fast_characters"] = dataclasses.replace(
+    FAST,
+    style=",".join(CHARACTERS),
+    batch=5,
+    width=40,
+    patch=4,
+    levels=3,
+    noise_inputs=True,
+)
 
 # Pairs of a base's face and its toon, starting from a style with ink and flat areas. There is
 # no content loss, as it would keep the face's shape. A short adversarial phase ends the run.

@@ -213,7 +213,7 @@ def base(train_with) -> bytes:
         {"eyes": (30.0, 40.0)},
         {"box_weight": 1.0},
         {"d_patch": 0},
-        {"noise_inputs": True},
+        {"noise_inputs": False},
         {"discriminator": "animegan"},
     ],
     ids=lambda change: next(iter(change)),

@@ -165,6 +165,13 @@ def test_noise_inputs_make_flat_areas_uneven_and_start_unused():
     assert torch.allclose(noisy(photo)[1:], noisy(photo[1:]), atol=1e-5)
 
 
+def test_the_noise_is_a_constant_in_a_trace():
+    noise_tile.cache_clear()
+    network = AnimeGANLiteGenerator(width=4, depth=1, patch=2, noise_inputs=True).eval()
+    traced = torch.jit.trace(network, torch.zeros(1, 3, 64, 64), check_trace=False)
+    assert "aten::cos" not in str(traced.inlined_graph)
+
+
 def test_the_noise_is_the_same_everywhere_and_repeats():
     tile = noise_tile()
     assert tile.shape == (3, NOISE_PX, NOISE_PX)
