@@ -94,7 +94,7 @@ def test_a_signaled_run_saves_and_resumes_as_if_never_stopped(data, tmp_path):
         assert torch.equal(value, resumed.G.state_dict()[key]), key
 
 
-def test_a_run_leaves_log_samples_settings_and_a_style_folder(data, tmp_path):
+def test_a_run_leaves_log_samples_settings_and_a_style_folder(data, tmp_path, full_sample_grids):
     chosen = settings(data, tmp_path / "run")
     start = {k: v.clone() for k, v in AnimeGANObjective(chosen, "cpu").G.state_dict().items()}
     trained = run(chosen)

@@ -132,7 +132,8 @@ def test_no_setting_is_left_without_a_test():
 
 def penalized(faces, images: int = 12) -> dict:
     """Settings under which path penalty, R1 and augmentation take part from the first steps on."""
-    return dict(data=str(faces), max_images=images, r1_every=2, augment_p=0.2)
+    steps = dict(max_images=images, save_every_images=1000, r1_every=2)
+    return dict(data=str(faces), augment_p=0.2, **steps)
 
 
 @pytest.fixture(scope="module")

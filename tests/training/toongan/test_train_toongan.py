@@ -86,9 +86,12 @@ def straight(request, faces, tmp_path_factory):
     return preset, run(settings(out, preset, data=str(faces), **EVERYTHING[preset]))
 
 
-def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
+def test_training_moves_both_networks_and_leaves_a_folder_that_opens(
+    straight, full_sample_grids, tmp_path
+):
     preset, trained = straight
-    before = weights(create_objective(trained.settings, torch.device("cpu")))
+    fresh = create_objective(trained.settings, torch.device("cpu"))
+    before = weights(fresh)
     after = weights(trained)
     still = [k for k, v in before.items() if torch.equal(v, after[k])]
     frozen = ("G.features", "G.generator.mapping.chances", "D.features", "D.across", "D.down")
@@ -117,7 +120,9 @@ def test_training_moves_both_networks_and_leaves_a_folder_that_opens(straight):
     }
     assert parts[preset] <= set().union(*lines)
     side = network.resolution
-    assert images.load(out / "samples" / "000000000.jpg").size == (8 * side, 3 * side)
+    assert images.load(out / "samples" / "000000000.jpg").size == (8 * side, side)
+    fresh.sample(fresh.G, tmp_path / "full.jpg")
+    assert images.load(tmp_path / "full.jpg").size == (8 * side, 3 * side)
 
 
 @pytest.mark.parametrize("crash_at", [0, 4])
@@ -178,7 +183,7 @@ def test_no_setting_is_left_without_a_test():
 
 def changes_of(name: str, data: Path) -> dict:
     """Settings under which all losses take part from the first steps on."""
-    changes = dict(data=str(data), max_images=12, augment_p=0.2)
+    changes = dict(data=str(data), max_images=12, augment_p=0.2, save_every_images=1000)
     if name.startswith("ada_"):
         # p moves every four batches, and up where the discriminator is sure.
         changes |= {"max_images": 36, "ada_target": 0.1, "lr_d": 0.01, "lr_g": 1e-4}
@@ -187,7 +192,8 @@ def changes_of(name: str, data: Path) -> dict:
     return changes
 
 
-WARM_UP = {"max_images": 20, "warmup_images": 12}
+RECIPE = {"max_images": 40, "save_every_images": 1000}
+WARM_UP = {"max_images": 20, "warmup_images": 12, "save_every_images": 1000}
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +204,7 @@ def plain(faces, tmp_path_factory):
         images: weights(run(settings(folder / str(images), **changes_of(name, faces))))
         for name, images in (("", 12), ("ada_", 36))
     }
-    others = {"dcgan": {"max_images": 40}, "laptop": WARM_UP}
+    others = {"dcgan": RECIPE, "laptop": WARM_UP}
     for preset, changes in others.items():
         runs[preset] = weights(run(settings(folder / preset, preset, data=str(faces), **changes)))
     return runs
@@ -220,7 +226,7 @@ def test_every_setting_changes_what_is_trained(name, faces, plain, tmp_path):
 
 @pytest.mark.parametrize("name", DCGAN_MATTERS)
 def test_every_setting_of_the_public_recipe_changes_what_is_trained(name, faces, plain, tmp_path):
-    changes = {"data": str(faces), "max_images": 40, name: DCGAN_MATTERS[name]}
+    changes = {"data": str(faces), **RECIPE, name: DCGAN_MATTERS[name]}
     assert differ(plain["dcgan"], weights(run(settings(tmp_path / "run", "dcgan", **changes))))
 
 
