@@ -1,12 +1,12 @@
 """Trainings as real processes: killed and resumed bit for bit, and two as good as one.
 
+Most are forked (tests/fixtures/trainings.py); one of each script is started as a user does.
 `TOONIFY_KILLS` says how often the killed run is killed; the default keeps the suite short.
 """
 
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.fixtures.toy_data import STYLEGAN_TOY, TOONGAN_TOY, TOY, options, write_pairs
+from tests.fixtures.trainings import DEADLINE, Training
 from training.core import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,28 +28,33 @@ DOORS = {
     "toongan": ("stylegan2", TOONGAN_TOY, dict(gamma=1.0, augment="ada", ada_target=0.1)),
 }
 KILLS = int(os.environ.get("TOONIFY_KILLS", "1"))
-DEADLINE = 300  # seconds; a process start alone takes ten on a busy machine
 
 
 def start(
     out: Path, data: Path, processes: int, *more: str, door: str = "animegan", **changes
-) -> subprocess.Popen:
-    """A training in a process group of its own, with `processes` workers over gloo."""
+) -> Training:
+    """A training with `processes` workers over gloo."""
+    return Training(command(out, data, *more, door=door, **changes), log_file(out), processes)
+
+
+def command(out: Path, data: Path, *more: str, door: str = "animegan", **changes) -> list[str]:
+    """A training's script and its arguments."""
     preset, toy, everything = DOORS[door]
-    many = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    launcher = many if processes > 1 else []
-    command = [sys.executable, *launcher, f"training/train_{door}.py", "--preset", preset]
     data = data if door == "animegan" else data / "train_photo"
-    command += [*options(toy, data=data, out=out, **(everything | changes)), *more]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with open(out.with_suffix(".txt"), "a") as log:
-        return subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+    settings = options(toy, data=data, out=out, **(everything | changes))
+    return [f"training/train_{door}.py", "--preset", preset, *map(str, settings), *more]
 
 
-def finish(training: subprocess.Popen, out: Path) -> None:
-    assert training.wait(DEADLINE) == 0, out.with_suffix(".txt").read_text()[-3000:]
+def log_file(out: Path) -> Path:
+    return out.with_suffix(".txt")
+
+
+def run(words: list[str], out: Path, *launcher: str) -> None:
+    """Runs a script as a user does, in a new Python."""
+    with open(log_file(out), "a") as log:
+        streams = dict(stdout=log, stderr=log, timeout=DEADLINE)
+        done = subprocess.run([sys.executable, *launcher, *words], cwd=ROOT, **streams)
+    assert done.returncode == 0, log_file(out).read_text()[-3000:]
 
 
 def images_logged(out: Path) -> int:
@@ -59,16 +65,14 @@ def images_logged(out: Path) -> int:
     return json.loads(whole[-1])["images"] if whole else 0
 
 
-def kill_after(training: subprocess.Popen, out: Path, images: int) -> bool:
-    """`kill -9` for the whole group once `images` are logged; False if it ended before."""
+def kill_after(training: Training, out: Path, images: int) -> bool:
+    """`kill -9` for all workers once `images` are logged; False if it ended before."""
     deadline = time.monotonic() + DEADLINE
     while images_logged(out) < images and training.poll() is None:
-        assert time.monotonic() < deadline, out.with_suffix(".txt").read_text()[-3000:]
+        assert time.monotonic() < deadline, log_file(out).read_text()[-3000:]
         time.sleep(0.002)
     alive = training.poll() is None
-    if alive:
-        os.killpg(training.pid, signal.SIGKILL)
-    training.wait()
+    training.kill()
     return alive
 
 
@@ -118,7 +122,7 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, door, processes)
     last = 40 + 28 * KILLS
     changes = {"max_images": last, "door": door}
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    finish(start(straight, data, processes, **changes), straight)
+    start(straight, data, processes, **changes).finish()
 
     rng = random.Random(KILLS + processes)
     kills, resume = 0, []
@@ -132,7 +136,10 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, door, processes)
         assert kill_after(training, killed, goal), "it was over before it could be killed"
         kills += 1
         resume = ["--resume"]
-    finish(start(killed, data, processes, "--resume", **changes), killed)
+    if door == "animegan":  # two of which run below as a user runs them
+        start(killed, data, processes, "--resume", **changes).finish()
+    else:
+        run(command(killed, data, "--resume", **changes), killed)
 
     ours, theirs = state_of(killed), state_of(straight)
     assert ours.keys() == theirs.keys()
@@ -152,11 +159,22 @@ def test_two_processes_with_half_the_batch_follow_one(data, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     changes = {"max_images": 80, "init_images": 20, "save_every_images": 80}
     changes |= {"lr_init": 2e-4, "lr_g": 2e-5, "lr_d": 4e-5}  # the published rates
-    for out, processes in ((one, 1), (two, 2)):
-        finish(start(out, data, processes, **changes), out)
+    start(one, data, 1, **changes).finish()
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    run(command(two, data, **changes), two, *launcher)
     ours, theirs = state_of(two), state_of(one)
     weights = [k for k in ours if k.startswith("model")]
     assert len(weights) > 40
     apart = max(float((ours[k] - theirs[k]).abs().max()) for k in weights)
     assert apart < 1e-4
     print(f"largest difference of a parameter after 20 steps: {apart:.2e}")
+
+
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "training").glob("train_*.py")), ids=lambda path: path.stem
+)
+def test_every_script_starts_from_the_root_of_the_repository(script):
+    words = [sys.executable, script.relative_to(ROOT), "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--dry-run" in done.stdout

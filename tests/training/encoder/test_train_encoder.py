@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import re
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +13,8 @@ from accelerate.state import AcceleratorState
 from PIL import Image, ImageDraw
 from safetensors import safe_open
 
-from tests.cli.test_processes import finish, log_of, state_of
+from tests.cli.test_processes import log_of, state_of
+from tests.fixtures.trainings import Training
 from toonify import hub, images
 from toonify.latents.inversion import SIDE
 from toonify.models import Encoder, MobileStyleGAN, StyleGAN2Generator
@@ -32,7 +31,6 @@ from training.encoder.generated_faces import generate
 from training.encoder.objective import EncoderObjective
 from training.train_encoder import main
 
-ROOT = Path(__file__).resolve().parents[3]
 TOY = dict(
     free_layers=5, linear=8, hidden=16, squeezed=8, width=4, ridge_faces=8,
     heads=((0, 32), (4, 64)), batch=2, max_images=6, decay_images=4, warmup_images=2,
@@ -420,17 +418,13 @@ def test_dry_run_touches_nothing(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_two_processes_with_half_the_batch_follow_one(make, tmp_path):
-    """Slow for the start of the two: the steps take a second."""
     changes = dict(batch=8, max_images=40, heads=((0, 32), (24, 64)), lr=2e-5, save_every_images=40)
     run(make(**changes))
     out = tmp_path / "two"
     changes |= dict(out=out, heads="0:32,24:64")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += ["training/train_encoder.py", *options(make(), changes)]
-    with open(out.with_suffix(".txt"), "w") as log:
-        finish(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log), out)
+    words = ["training/train_encoder.py", *options(make(), changes)]
+    Training(words, tmp_path / "two.txt", 2).finish()
     for one, two in zip(log_of(tmp_path / "run"), log_of(out), strict=True):
         assert two == pytest.approx(one, rel=1e-4)
     ours, theirs = state_of(tmp_path / "run"), state_of(out)

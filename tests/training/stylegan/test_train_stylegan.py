@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,10 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 
-from tests.cli.test_processes import finish, log_of, state_of
+from tests.cli.test_processes import log_of, state_of
 from tests.fixtures.toy_data import STYLEGAN_TOY as TOY
-from tests.fixtures.toy_data import write_faces
+from tests.fixtures.toy_data import options, write_faces
+from tests.fixtures.trainings import Training
 from toonify import hub, images, latents
 from toonify.models import FACE_MODELS, MobileStyleGAN, StyleGAN2Generator
 from toonify.pipelines.stylegan import StyleGANPipeline
@@ -25,7 +24,6 @@ from training.data.aligned import AlignedDataset, PairedDataset, seed_of, seeded
 from training.stylegan.config import STYLEGAN_PRESETS
 from training.stylegan.objective import GeneratorWrapper, StyleGANObjective, transfer
 
-ROOT = Path(__file__).resolve().parents[3]
 MOBILE = dict(channels=(16, 16, 16, 8), heads=(16, 32), w_dim=16, z_dim=16, mapping_layers=2)
 
 
@@ -375,16 +373,9 @@ def test_two_processes_with_half_the_batch_follow_one(faces, tmp_path):
     toy = TOY | dict(mbstd_group=1, noise="none", max_images=80, save_every_images=80, lr_g=1e-4)
     toy |= dict(lr_d=1e-4, path_share=1.0, augment_p=0.2)
     for out, count in zip(outs, (1, 2), strict=True):
-        many = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
-        options = [
-            part
-            for name, value in (toy | {"data": faces, "out": out}).items()
-            for part in (f"--{name.replace('_', '-')}", str(value))
-        ]
-        command = [sys.executable, *(many if count > 1 else [])]
-        command += ["training/train_stylegan.py", "--preset", "laptop64", *options]
-        with open(out.with_suffix(".txt"), "w") as log:
-            finish(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log), out)
+        words = ["training/train_stylegan.py", "--preset", "laptop64"]
+        words += options(toy, data=faces, out=out)
+        Training(words, out.with_suffix(".txt"), count).finish()
     ours, theirs = state_of(outs[0]), state_of(outs[1])
     parameters = [k for k in ours if k.startswith("model") and torch.is_tensor(ours[k])]
     assert parameters
