@@ -10,8 +10,9 @@ from pathlib import Path
 
 # Before anything imports the Hub's client, gradio or torch: they read these once.
 _CACHE = tempfile.mkdtemp(prefix="toonify-tests-")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # its workers share compiled networks
+    os.environ["TOONIFY_CACHE"] = _CACHE
 os.environ.update(
-    TOONIFY_CACHE=_CACHE,
     HF_HUB_OFFLINE="1",
     HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",

@@ -1,6 +1,6 @@
 """Trainings as real processes: killed and resumed bit for bit, and two as good as one.
 
-Most are forked (tests/fixtures/trainings.py); one of each script is started as a user does.
+Most are forked (tests/fixtures/forked.py); one of each script is started as a user does.
 `TOONIFY_KILLS` says how often the killed run is killed; the default keeps the suite short.
 """
 
@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.fixtures.forked import DEADLINE, Program
 from tests.fixtures.toy_data import STYLEGAN_TOY, TOONGAN_TOY, TOY, options, write_pairs
-from tests.fixtures.trainings import DEADLINE, Training
 from training.core import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,9 +32,10 @@ KILLS = int(os.environ.get("TOONIFY_KILLS", "1"))
 
 def start(
     out: Path, data: Path, processes: int, *more: str, door: str = "animegan", **changes
-) -> Training:
+) -> Program:
     """A training with `processes` workers over gloo."""
-    return Training(command(out, data, *more, door=door, **changes), log_file(out), processes)
+    words = command(out, data, *more, door=door, **changes)
+    return Program(words, log_file(out), processes=processes)
 
 
 def command(out: Path, data: Path, *more: str, door: str = "animegan", **changes) -> list[str]:
@@ -65,7 +66,7 @@ def images_logged(out: Path) -> int:
     return json.loads(whole[-1])["images"] if whole else 0
 
 
-def kill_after(training: Training, out: Path, images: int) -> bool:
+def kill_after(training: Program, out: Path, images: int) -> bool:
     """`kill -9` for all workers once `images` are logged; False if it ended before."""
     deadline = time.monotonic() + DEADLINE
     while images_logged(out) < images and training.poll() is None:

@@ -14,6 +14,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +44,9 @@ def test_it_runs_as_a_user_and_installs_what_the_package_asks_for():
 
 
 @pytest.mark.process
-def test_what_it_copies_starts_and_answers_its_health_check(tmp_path):
+def test_what_it_copies_starts_answers_its_health_check_and_draws(tmp_path, photo_path):
+    """Without a network, as all tests run."""
+    settings = {"GRADIO_TEMP_DIR": str(tmp_path / "visitors"), "HF_HUB_OFFLINE": "1"}
     for copied in texts("COPY"):
         *sources, target = [word for word in copied.split() if not word.startswith("--")]
         for source in sources:
@@ -54,7 +58,7 @@ def test_what_it_copies_starts_and_answers_its_health_check(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    settings = dict(re.findall(r"(GRADIO_\w+)=(\S+)", texts("ENV")[0]))
+    settings |= dict(re.findall(r"(GRADIO_\w+)=(\S+)", texts("ENV")[0]))
     assert settings["GRADIO_SERVER_PORT"] == texts("EXPOSE")[0] == "7860"
     settings |= {"GRADIO_SERVER_PORT": port, "GRADIO_SERVER_NAME": "127.0.0.1"}
     command = [sys.executable if w == "python" else w for w in json.loads(texts("CMD")[0])]
@@ -71,6 +75,9 @@ def test_what_it_copies_starts_and_answers_its_health_check(tmp_path):
             assert app.poll() is None, f"{shlex.join(command)} ended"
             assert time.monotonic() < deadline
             time.sleep(0.5)
+        client = Client(f"http://127.0.0.1:{port}", verbose=False, download_files=tmp_path / "got")
+        with Image.open(client.predict(handle_file(photo_path), api_name="/toonify")) as toon:
+            assert toon.size == (512, 512)
     finally:
         app.terminate()
         app.wait(timeout=30)

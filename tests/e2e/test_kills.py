@@ -7,13 +7,12 @@ is killed at random moments too. Before a release, 200 times:
 """
 
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.fixtures import kill_kinds
+from tests.fixtures.forked import Program
 
 KILLS = os.environ.get("TOONIFY_KILLS", "4")
 pytestmark = [
@@ -24,15 +23,20 @@ pytestmark = [
 
 @pytest.mark.parametrize("kind", kill_kinds.KINDS)
 def test_what_a_killed_process_leaves_is_whole(tmp_path, kind):
-    command = [sys.executable, "-m", "tests.fixtures.kill_kinds", kind, str(tmp_path), KILLS]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=540)
-    assert done.returncode == 0, done.stderr[-3000:]
-    killed = int(done.stdout.split()[-1])
-    assert killed >= kill_kinds.FEWEST_STEPS[kind], done.stdout
+    code, out, errors = kill(kind, tmp_path, KILLS)
+    assert code == 0, errors[-3000:]
+    assert int(out.split()[-1]) >= kill_kinds.FEWEST_STEPS[kind], out
 
 
 def test_a_torn_writer_is_noticed(tmp_path):
     """A writer that is not atomic fails the same check."""
-    command = [sys.executable, "-m", "tests.fixtures.kill_kinds", "torn", str(tmp_path), "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=540)
-    assert done.returncode != 0 and "AssertionError" in done.stderr
+    code, _, errors = kill("torn", tmp_path, "0")
+    assert code != 0 and "AssertionError" in errors
+
+
+def kill(kind: str, folder: Path, kills: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of the program that kills writers of one kind."""
+    out, errors, written = (folder / name for name in ("out.txt", "errors.txt", "written"))
+    written.mkdir()
+    program = Program(["-m", "tests.fixtures.kill_kinds", kind, written, kills], out, errors)
+    return program.wait(540), out.read_text(), errors.read_text()

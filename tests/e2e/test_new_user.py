@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.fixtures.forked import Program
 from tests.fixtures.toy_data import options
 from toonify import images
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = {
-    "python": [sys.executable],
-    "accelerate": [sys.executable, "-m", "accelerate.commands.accelerate_cli"],
-}
+LAUNCHER = [sys.executable, "-m", "accelerate.commands.accelerate_cli"]
 
 
 def commands(section: str) -> list[list[str]]:
@@ -29,19 +27,26 @@ def commands(section: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in block.strip().splitlines()]
 
 
-def run(command: list[str], folder: Path, *more: str) -> str:
-    """Runs a documented command in `folder`, with the repository importable; its output."""
-    program, *arguments = command
-    arguments = [str(ROOT / a) if a.startswith("training/train_") else a for a in arguments]
+def run(command: list[str], folder: Path) -> str:
+    """Runs a documented command of `python` in `folder`; its output."""
+    out, errors = folder / "out.txt", folder / "errors.txt"
+    out.unlink(missing_ok=True)
+    assert command[0] == "python"
+    Program(command[1:], out, errors, folder=folder).finish()
+    return out.read_text()
+
+
+def launch(command: list[str], folder: Path, *more: str) -> None:
+    """Runs a documented command of `accelerate` in `folder`, with more options."""
+    arguments = [str(ROOT / a) if a.startswith("training/train_") else a for a in command[1:]]
     done = subprocess.run(
-        [*PROGRAMS[program], *arguments, *more],
+        [*LAUNCHER, *arguments, *more],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def test_from_two_folders_to_a_drawing_and_a_card(two_folders):
     assert "5" in run(report, two_folders)
     toy = options(max_images=24, save_every_images=24)
     del toy[toy.index("--style") : toy.index("--style") + 2]  # the README's own stays
-    run(train, two_folders, *toy)
+    launch(train, two_folders, *toy)
     run(draw, two_folders)
     toon = images.load(two_folders / "toon.png")
     assert toon.size == (200, 220)

@@ -5,9 +5,6 @@ import io
 import json
 import os
 import runpy
-import socket
-import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -27,6 +24,7 @@ from tests.fixtures.odd_inputs import make_odd_inputs
 from tests.fixtures.toy_videos import make_video
 from toonify import hub, images
 from toonify.images import formats
+from toonify.ui import cleaning
 from toonify.ui import components as boxes
 from toonify.ui import inputs as visitors
 from toonify.ui import outputs as files
@@ -692,8 +690,13 @@ def test_progress_is_passed_on_and_a_full_share_says_so(server, client, monkeypa
 
 @pytest.mark.process
 def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
-    monkeypatch.setattr(files, "CLEAN_EVERY_S", 1)
-    monkeypatch.setattr(files, "KEEP_S", 12)  # long enough to be counted on a slow machine
+    monkeypatch.setattr(files, "CLEAN_EVERY_S", 0.2)
+    monkeypatch.setattr(files, "KEEP_S", 60)  # until all has been counted
+    cleaners = []
+    running = cleaning.Cleaner.running
+    monkeypatch.setattr(
+        cleaning.Cleaner, "running", lambda self: cleaners.append(self) or running(self)
+    )
 
     def kept():
         return {path.name for path in cache.rglob("*") if path.is_file()}
@@ -706,6 +709,8 @@ def test_nothing_of_a_visitor_is_kept(tmp_path, cache, toys, monkeypatch):
         client.predict(clip, "toy", faces="none", api_name="/clip")
         httpx.post(f"{url}/gradio_api/upload", files={"files": ("unused.jpg", b"bytes")})
         assert len(kept() - examples) >= 5
+        [cleaner] = cleaners
+        cleaner.keep_s = 1
         deadline = time.monotonic() + 40
         while kept() - examples and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -726,34 +731,3 @@ def test_where_gpus_are_lent_videos_are_shorter_and_no_camera_runs(monkeypatch):
     assert lent["CAMERA"] is None and lent["VIDEOS"].max_seconds == 10
     tabs = {b.label for b in lent["demo"].blocks.values() if isinstance(b, gr.Tab)}
     assert {"Photo", "Video"} <= tabs and "Live" not in tabs
-
-
-@pytest.mark.process
-def test_python_app_py_serves_and_draws_without_a_network(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    env = os.environ | {
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(tmp_path),
-        "HF_HUB_OFFLINE": "1",
-    }
-    with open(tmp_path / "log", "w") as log:
-        start = time.monotonic()  # 5 s where nothing else runs; the limit is for busy machines
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env, stdout=log)
-    try:
-        answer = None
-        while answer is None and process.poll() is None and time.monotonic() < start + 90:
-            try:
-                answer = httpx.get(url, timeout=15)
-            except httpx.TransportError:
-                time.sleep(0.1)
-        assert answer is not None and answer.status_code == 200, (tmp_path / "log").read_text()
-        if (hub.BUNDLED / hub.DEFAULT_STYLE / hub.CONFIG).is_file():
-            client = Client(url, verbose=False, download_files=tmp_path / "client")
-            with Image.open(client.predict(handle_file(PORTRAIT), api_name="/toonify")) as toon:
-                assert toon.size == (512, 512)
-    finally:
-        process.kill()
-        process.wait()

@@ -66,7 +66,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def http(site):
-    with httpx.Client(base_url=site[0], timeout=60) as http:
+    with httpx.Client(base_url=site[0], timeout=60, verify=False) as http:
         yield http
 
 
@@ -204,20 +204,30 @@ def test_old_files_parts_and_empty_folders_go_and_examples_stay(tmp_path):
     assert cleaner.clean(0) == 0 and cleaner.deleted == 3
 
 
-@pytest.mark.slow
-def test_uploads_during_cleaning_for_a_minute_do_not_end_it(cache, toys, monkeypatch):
+def test_uploads_during_cleaning_do_not_end_it(cache, toys, monkeypatch):
     """A cleaner that walks through a set of names ends for good when an upload changes it."""
-    monkeypatch.setattr(outputs, "CLEAN_EVERY_S", 0.05)
+    monkeypatch.setattr(outputs, "CLEAN_EVERY_S", 0.001)
     monkeypatch.setattr(outputs, "KEEP_S", 1)
+    clean, cleaned = cleaning.Cleaner.clean, []
+
+    def count(self, *args):
+        found = clean(self, *args)
+        cleaned.append(found)
+        return found
+
+    monkeypatch.setattr(cleaning.Cleaner, "clean", count)
     for name, limit in (("UPLOADS", 10**6), ("UPLOADED", 10**12)):
         monkeypatch.setattr(gateway, name, limit)
     with toy_app.served(toys) as url:
         examples = list_files(cache)
         end, sent = time.monotonic() + 60, [0] * 4
 
+        def enough() -> bool:
+            return sum(sent) > 500 and len(cleaned) > 500 and sum(cleaned) > 100
+
         def send(number: int) -> None:
             with httpx.Client(base_url=url, timeout=30) as http:
-                while time.monotonic() < end:
+                while time.monotonic() < end and not enough():
                     files = {"files": (f"{number}.png", os.urandom(50))}
                     sent[number] += http.post("/gradio_api/upload", files=files).status_code == 200
 
@@ -226,7 +236,7 @@ def test_uploads_during_cleaning_for_a_minute_do_not_end_it(cache, toys, monkeyp
             thread.start()
         for thread in threads:
             thread.join()
-        assert sum(sent) > 200
+        assert enough()
         wait_until(lambda: list_files(cache) == examples, 20)
         assert list_files(cache) == examples
 
@@ -254,21 +264,26 @@ def wait_until(true, seconds: float) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_after_the_server_ended(tmp_path, how):
-    """SIGTERM cleans at once, and what SIGKILL leaves goes at the next start, by its age."""
+def test_nothing_is_left_after_the_server_ended(tmp_path):
+    """What SIGKILL leaves goes at the next start, by its age, and SIGTERM cleans at once."""
     with serve_app(tmp_path, KEEP_S="60") as (process, url):
-        answer = httpx.post(f"{url}/gradio_api/upload", files={"files": ("me.jpg", b"secret")})
-        assert answer.status_code == 200
-        assert any(path.name == "me.jpg" for path in list_files(tmp_path))
-        process.send_signal(how)
+        send_photo(url, tmp_path)
+        process.kill()
         process.wait(30)
-    if how == signal.SIGKILL:
-        assert any(path.name == "me.jpg" for path in list_files(tmp_path))
-        with serve_app(tmp_path, KEEP_S="0"):
-            wait_until(lambda: not has_photo(tmp_path), 20)
+    assert has_photo(tmp_path)
+    with serve_app(tmp_path, KEEP_S="0") as (process, url):
+        wait_until(lambda: not has_photo(tmp_path), 20)
+        assert not has_photo(tmp_path)
+        send_photo(url, tmp_path)  # after the start, files are deleted every ten minutes
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
     assert not has_photo(tmp_path)
+
+
+def send_photo(url: str, folder: Path) -> None:
+    """Uploads a photo, which is then in the server's folder."""
+    answer = httpx.post(f"{url}/gradio_api/upload", files={"files": ("me.jpg", b"secret")})
+    assert answer.status_code == 200 and has_photo(folder)
 
 
 def has_photo(folder) -> bool:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -19,6 +18,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests.fixtures.forked import FORKING, start_fork_server
 from tests.fixtures.toy_data import train_toy, write_pairs
 from toonify import hub, images
 from toonify.models import PHOTO_MODELS, AnimeGANLiteGenerator
@@ -605,7 +605,8 @@ def test_license_and_sources_go_into_the_style(data, tmp_path):
 def test_loader_processes_give_the_same_run(data, tmp_path):
     # In a process of its own, as a run is: after thousands of other tests, what workers share with
     # this one was seen to come damaged.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
+    start_fork_server()
+    with ProcessPoolExecutor(1, mp_context=FORKING) as one:
         theirs = one.submit(exported, data, tmp_path / "a", workers=2).result(timeout=300)
     assert theirs == exported(data, tmp_path / "b")
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from safetensors import safe_open
 
 from tests.cli.test_processes import log_of, state_of
-from tests.fixtures.trainings import Training
+from tests.fixtures.forked import Program
 from toonify import hub, images
 from toonify.latents.inversion import SIDE
 from toonify.models import Encoder, MobileStyleGAN, StyleGAN2Generator
@@ -424,7 +424,7 @@ def test_two_processes_with_half_the_batch_follow_one(make, tmp_path):
     out = tmp_path / "two"
     changes |= dict(out=out, heads="0:32,24:64")
     words = ["training/train_encoder.py", *options(make(), changes)]
-    Training(words, tmp_path / "two.txt", 2).finish()
+    Program(words, tmp_path / "two.txt", processes=2).finish()
     for one, two in zip(log_of(tmp_path / "run"), log_of(out), strict=True):
         assert two == pytest.approx(one, rel=1e-4)
     ours, theirs = state_of(tmp_path / "run"), state_of(out)

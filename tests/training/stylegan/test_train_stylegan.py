@@ -11,9 +11,9 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 
 from tests.cli.test_processes import log_of, state_of
+from tests.fixtures.forked import Program
 from tests.fixtures.toy_data import STYLEGAN_TOY as TOY
 from tests.fixtures.toy_data import options, write_faces
-from tests.fixtures.trainings import Training
 from toonify import hub, images, latents
 from toonify.models import FACE_MODELS, MobileStyleGAN, StyleGAN2Generator
 from toonify.pipelines.stylegan import StyleGANPipeline
@@ -375,7 +375,7 @@ def test_two_processes_with_half_the_batch_follow_one(faces, tmp_path):
     for out, count in zip(outs, (1, 2), strict=True):
         words = ["training/train_stylegan.py", "--preset", "laptop64"]
         words += options(toy, data=faces, out=out)
-        Training(words, out.with_suffix(".txt"), count).finish()
+        Program(words, out.with_suffix(".txt"), processes=count).finish()
     ours, theirs = state_of(outs[0]), state_of(outs[1])
     parameters = [k for k in ours if k.startswith("model") and torch.is_tensor(ours[k])]
     assert parameters
