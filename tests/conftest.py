@@ -28,6 +28,26 @@ from PIL import Image  # noqa: E402
 from tests.fixtures.hub_server import HubServer  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+SLOW_FILES = (
+    *("training/core/test_training.py", "training/toongan/test_train_toongan.py"),
+    *("cli/test_processes.py", "ui/test_public.py", "training/stylegan/test_train_stylegan.py"),
+    *("e2e/test_dockerfile.py", "e2e/test_browser.py", "e2e/test_new_user.py", "ui/test_app.py"),
+    *("unit/pipelines/test_stylegan.py", "training/data/test_data.py", "unit/test_examples.py"),
+    *("training/metrics/test_evaluate.py", "training/encoder/test_train_encoder.py"),
+    *("unit/hub/test_catalog.py", "e2e/test_package.py", "unit/hub/test_upload.py"),
+)
+
+
+def pytest_configure(config):
+    # xdist would begin with the files of many tests, and end with slow files of few.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Puts slow files first, so that none is left alone when all others are done."""
+    places = {ROOT / "tests" / name: place for place, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_sessionfinish():
