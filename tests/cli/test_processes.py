@@ -71,7 +71,7 @@ def kill_after(training: Program, out: Path, images: int) -> bool:
     deadline = time.monotonic() + DEADLINE
     while images_logged(out) < images and training.poll() is None:
         assert time.monotonic() < deadline, log_file(out).read_text()[-3000:]
-        time.sleep(0.002)
+        time.sleep(0.01)
     alive = training.poll() is None
     training.kill()
     return alive

@@ -304,7 +304,7 @@ def serve_app(folder, KEEP_S: str):
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{url}/health", timeout=10).status_code == 200:
+                if httpx.get(f"{url}/health", timeout=10, verify=False).status_code == 200:
                     break
             time.sleep(0.1)
         yield process, url
