@@ -71,7 +71,7 @@ def test_what_it_copies_starts_answers_its_health_check_and_draws(tmp_path, phot
     app = subprocess.Popen(command, cwd=tmp_path, env=os.environ | settings, **streams)
     try:
         assert subprocess.run(check, capture_output=True).returncode != 0  # not up yet
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300  # it takes 20 s of a processor
         while not is_ready(f"http://127.0.0.1:{port}/health"):
             assert app.poll() is None, f"{shlex.join(command)} ended"
             assert time.monotonic() < deadline

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SLOW_FILES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Room -> rooms it may open, besides itself. A module belongs to its longest matching room.
@@ -199,6 +201,13 @@ def test_the_limits_see_a_long_function():
 def test_the_top_of_training_is_small():
     names = [path.name for path in (ROOT / "training").iterdir() if path.name != "__pycache__"]
     assert len(names) <= 20, sorted(names)
+
+
+def test_slow_test_files_come_first(request):
+    files = [ROOT / "tests" / name for name in SLOW_FILES]
+    assert [path for path in files if not path.is_file()] == []
+    slow = [path in files for path in dict.fromkeys(i.path for i in request.session.items)]
+    assert slow == sorted(slow, reverse=True)
 
 
 def test_the_layer_test_sees_a_forbidden_import():
