@@ -175,9 +175,14 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     if path.stat().st_size > unpickling.MAX_BYTES:
         raise ValueError(f"{path} has more than {unpickling.MAX_BYTES:,} bytes")
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        state = load_file(path)
+    except (SafetensorError, *unpickling.DAMAGE) as error:
         raise ValueError(f"{path}: the safetensors file is damaged ({error})") from error
+    known = set(unpickling.STORAGES.values())
+    for key, tensor in state.items():
+        if tensor.dtype not in known:
+            raise ValueError(f"{path}: {printable(key)} is {tensor.dtype}, expected 16 to 64 bits")
+    return state
 
 
 def detect_kind(held: object) -> str:

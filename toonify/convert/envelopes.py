@@ -218,7 +218,7 @@ def read_shadow(held: Mapping, best: Found) -> tuple[Found, list[str]]:
     if best.is_ema:
         return best, []
     names = [key for key, value in best.state.items() if isinstance(value, torch.Tensor)]
-    names = [key for key in names if not BUFFERS.search(key)]
+    names = [key for key in names if isinstance(key, str) and not BUFFERS.search(key)]
     for path, inside in walk(held):
         shadow = inside.get("shadow_params")
         if not isinstance(shadow, list | tuple):

@@ -189,6 +189,36 @@ def test_safetensors_of_other_projects_are_read(tmp_path, prefix):
     assert same(found.network.state_dict(), build(B).state_dict())
 
 
+@pytest.mark.parametrize("first", [0x50, 0x80, 0x00])  # as a zip, a pickle and nothing begin
+def test_safetensors_may_begin_with_any_byte(tmp_path, first):
+    state = {key: tensor.contiguous() for key, tensor in B.items()}
+    for padding in range(0, 264, 8):
+        save_file(state, tmp_path / "some.safetensors", {"note": "x" * padding})
+        if (tmp_path / "some.safetensors").read_bytes()[0] == first:
+            break
+    assert (tmp_path / "some.safetensors").read_bytes()[0] == first
+    assert checkpoints.read(str(tmp_path / "some.safetensors")).kind == "animegan2-pytorch"
+
+
+def test_odd_numbers_and_keys_are_refused(tmp_path):
+    state = {**B, "block_a.0.1.weight": torch.ones(16, 3, 7, 7).to(torch.float8_e4m3fn)}
+    save_file(state, tmp_path / "some.safetensors")
+    with pytest.raises(ValueError, match=r"block_a.0.1.weight is torch.float8_e4m3fn, expected 16"):
+        checkpoints.read(str(tmp_path / "some.safetensors"))
+    torch.save({**B, 5: torch.ones(1)}, tmp_path / "some.pt")
+    with pytest.raises(ValueError, match=r"some.pt: 5 is unexpected"):
+        checkpoints.read(str(tmp_path / "some.pt"))
+
+
+def test_a_cut_safetensors_file_is_refused(tmp_path):
+    save_file({"block_a.0": torch.ones(8)}, tmp_path / "some.safetensors")
+    data = (tmp_path / "some.safetensors").read_bytes()
+    for end in (9, 20, 60, len(data) - 4):
+        (tmp_path / "some.safetensors").write_bytes(data[:end])
+        with pytest.raises(ValueError, match="the safetensors file is damaged"):
+            checkpoints.read(str(tmp_path / "some.safetensors"))
+
+
 def test_the_weights_in_a_folder_of_ours_are_named(tmp_path):
     torch.save(B, tmp_path / "some.pt")
     assert convert(tmp_path / "some.pt", tmp_path / "out") == 0
