@@ -7,6 +7,7 @@ generator, to `critic.safetensors`, from which `training/train_stylegan.py --d-f
 import json
 import mmap
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,13 +50,13 @@ FOLDERS = {
     ".pth": "a folder with checkpoints: expected a .pth file in it",
     ".ckpt": "a folder with checkpoints: expected a .ckpt file in it",
 }
-# Other file types, for messages: offset of the signature, signature, name.
-SIGNATURES = (
-    (0, b"\x93NUMPY", "a single NumPy array; CartoonGAN's weights are a folder of them"),
-    (0, b"\x89HDF", "an HDF5 file, as Keras writes"),
-    (2, b"\x12", "an ONNX file"),  # after the version of its format
-    (4, b"TFL3", "a TensorFlow Lite file"),
-)
+# Other file types, for messages: how they start, and their names.
+SIGNATURES = {
+    rb"\x93NUMPY": "a single NumPy array; CartoonGAN's weights are a folder of them",
+    rb"\x89HDF": "an HDF5 file, as Keras writes",
+    rb"\x08[\x01-\x20]\x12": "an ONNX file",  # the version of its format and its producer
+    rb".{4}TFL3": "a TensorFlow Lite file",
+}
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def open_path(path: Path) -> object:
     if head.startswith(b"\x80"):
         return nvlabs_pickle.read(path)
     other = f"a file that starts with {head[:12]!r}" if head else "an empty file"
-    names = (name for at, start, name in SIGNATURES if head[at:].startswith(start))
+    names = (name for start, name in SIGNATURES.items() if re.match(start, head, re.S))
     raise ValueError(f"{path}: {describe_unknown(next(names, other))}")
 
 
