@@ -171,7 +171,7 @@ def open_path(path: Path) -> object:
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     """Reads the tensors in a safetensors file; ValueError if it is damaged, or Toonify's."""
-    if (path.parent / hub.CONFIG).is_file():
+    if (path.parent / hub.CONFIG).is_file() and (path.parent / hub.STYLE).is_file():
         raise ValueError(f"{path} belongs to the folder of a network: expected that folder")
     if path.stat().st_size > unpickling.MAX_BYTES:
         raise ValueError(f"{path} has more than {unpickling.MAX_BYTES:,} bytes")
