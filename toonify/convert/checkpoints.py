@@ -7,12 +7,14 @@ generator, to `critic.safetensors`, from which `training/train_stylegan.py --d-f
 import json
 import mmap
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from toonify import hub
@@ -20,6 +22,7 @@ from toonify.convert import (
     animegan,
     cartoongan,
     dcgan,
+    envelopes,
     nvlabs_pickle,
     random_face,
     stylegan2,
@@ -35,33 +38,24 @@ from toonify.models.stylegan2 import StyleGAN2Generator
 CRITIC = "critic.safetensors"
 MAX_HALF = 65504.0  # the largest number of 16 bits
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # start of PyTorch's older files
-# Other file types, for messages: offset of the signature, signature, name.
-SIGNATURES = (
-    (0, b"\x93NUMPY", "a single NumPy array; CartoonGAN's weights are a folder of them"),
-    (0, b"\x89HDF", "an HDF5 file, as Keras writes"),
-    (8, b"{", "a safetensors file without the config.json that names its network"),
-)
-# First part of the keys -> kind of the state dict.
-PREFIXES = {
-    "block_a": "animegan2-pytorch",
-    "conv_block1": "pytorch-animegan",
-    "conv01_1": "cartoongan",
-    "gen": "toon-generator",
-    "style": "rosinality",
-    "synthesis": "nvlabs",
+# Suffix of a file in a folder -> what the folder is, and what to do.
+FOLDERS = {
+    ".index": "a TensorFlow checkpoint, which Toonify does not read",
+    ".pb": "a TensorFlow model, which Toonify does not read",
+    "model_index.json": "a pipeline of diffusers, which Toonify does not support",
+    ".distcp": "a distributed checkpoint of PyTorch: expected it as one file (torch.save)",
+    ".safetensors": "a folder with weights: expected the .safetensors file in it",
+    ".bin": "a folder with weights: expected the .bin file in it",
+    ".pt": "a folder with checkpoints: expected a .pt file in it",
+    ".pth": "a folder with checkpoints: expected a .pth file in it",
+    ".ckpt": "a folder with checkpoints: expected a .ckpt file in it",
 }
-# Kinds whose files hold a generator and its discriminator -> their keys, EMA weights first.
-PAIRS = {"rosinality": ("g_ema", "g", "d"), "nvlabs": ("G_ema", "G", "D")}
-# Keys or prefixes of keys under which trainers store the generator, EMA weights first.
-WRAPPERS = (
-    *("params_ema", "ema", "g_ema", "G_ema", "model_ema", "ema_state_dict", "generator_ema"),
-    *("state_dict", "model_state_dict", "params", "model", "net", "module", "_orig_mod"),
-    *("generator", "netG", "net_g", "G", "g", "netG_A2B", "decoder"),
-)
-# First part of the keys -> an unsupported network.
-UNSUPPORTED = {
-    "encode_blocks": "a checkpoint of ptran1203's version 1 (AnimeGAN of 2019), which Toonify does"
-    " not support",
+# Other file types, for messages: how they start, and their names.
+SIGNATURES = {
+    rb"\x93NUMPY": "a single NumPy array; CartoonGAN's weights are a folder of them",
+    rb"\x89HDF": "an HDF5 file, as Keras writes",
+    rb"\x08[\x01-\x20]\x12": "an ONNX file",  # the version of its format and its producer
+    rb".{4}TFL3": "a TensorFlow Lite file",
 }
 
 
@@ -123,7 +117,7 @@ def read(source: str, kind: str | None = None, upsample: str | None = None) -> C
         )
     try:
         if isinstance(held, Mapping):
-            held, more = unwrap_state_dict(held)
+            held, more = envelopes.unwrap(held, kind)
             notes += more
         kind = kind or detect_kind(held)
         if kind in PORTS:
@@ -166,11 +160,30 @@ def open_path(path: Path) -> object:
                     return path
     if head.startswith((unpickling.ZIP, LEGACY)) or head[257:262] == b"ustar":
         return unpickling.read_torch(path)
-    if head.startswith(b"\x80") and head[8:9] != b"{":  # safetensors can start with any byte
+    if head[8:9] == b"{" and head[6:8] == bytes(2):  # its length first, which can be any
+        return read_safetensors(path)
+    if head.startswith(b"\x80"):
         return nvlabs_pickle.read(path)
     other = f"a file that starts with {head[:12]!r}" if head else "an empty file"
-    names = (name for at, start, name in SIGNATURES if head[at:].startswith(start))
+    names = (name for start, name in SIGNATURES.items() if re.match(start, head, re.S))
     raise ValueError(f"{path}: {describe_unknown(next(names, other))}")
+
+
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """Reads the tensors in a safetensors file; ValueError if it is damaged, or Toonify's."""
+    if (path.parent / hub.CONFIG).is_file() and (path.parent / hub.STYLE).is_file():
+        raise ValueError(f"{path} belongs to the folder of a network: expected that folder")
+    if path.stat().st_size > unpickling.MAX_BYTES:
+        raise ValueError(f"{path} has more than {unpickling.MAX_BYTES:,} bytes")
+    try:
+        state = load_file(path)
+    except (SafetensorError, *unpickling.DAMAGE) as error:
+        raise ValueError(f"{path}: the safetensors file is damaged ({error})") from error
+    known = set(unpickling.STORAGES.values())
+    for key, tensor in state.items():
+        if tensor.dtype not in known:
+            raise ValueError(f"{path}: {printable(key)} is {tensor.dtype}, expected 16 to 64 bits")
+    return state
 
 
 def detect_kind(held: object) -> str:
@@ -180,79 +193,19 @@ def detect_kind(held: object) -> str:
     if not isinstance(held, Mapping):
         raise ValueError(describe_unknown(f"a checkpoint that holds a {type(held).__name__}"))
     states = {key for key, value in held.items() if isinstance(value, (Mapping, unpickling.Record))}
-    for kind, names in PAIRS.items():
+    for kind, names in envelopes.PAIRS.items():
         if states & set(names):
             return kind
-    prefixes = key_prefixes(held)
-    for prefix, kind in PREFIXES.items():
-        if prefix in prefixes:
+    for kind, pattern in envelopes.SIGNATURES.items():
+        if any(map(pattern.match, map(str, held))):
             return kind
-    for prefix, what in UNSUPPORTED.items():
-        if prefix in prefixes:
-            raise ValueError(f"found {what}")
     raise ValueError(describe_unknown(f"a checkpoint with {list_some(list(held), 'keys')}"))
-
-
-def key_prefixes(state: Mapping) -> set[str]:
-    """The first part of each dotted key."""
-    return {str(key).partition(".")[0] for key in state}
 
 
 def list_some(names: list, noun: str) -> str:
     """Lists up to three names, such as "the keys a, b, c, ..."."""
     listed = ", ".join(printable(name) for name in names[:3]) + ", ..." * (len(names) > 3)
     return f"the {noun} {listed}" if names else f"no {noun}"
-
-
-def find_state_dict(
-    held: Mapping, path: tuple[str, ...] = ()
-) -> tuple[Mapping, tuple[str, ...]] | None:
-    """Finds the state dict of a known generator in a trainer's checkpoint, and the path to it.
-
-    A name of `WRAPPERS` can be a key, or a prefix of keys as after `DistributedDataParallel`.
-    """
-    if key_prefixes(held) & {*PREFIXES, *UNSUPPORTED}:
-        return held, path
-    for name in WRAPPERS if len(path) < 5 else ():
-        inside = held.get(name)
-        if not isinstance(inside, Mapping):
-            start = f"{name}."
-            inside = {k[len(start) :]: v for k, v in held.items() if str(k).startswith(start)}
-        if inside and (found := find_state_dict(inside, (*path, name))):
-            return found
-    return None
-
-
-def unwrap_state_dict(held: Mapping) -> tuple[Mapping, list[str]]:
-    """Removes what a trainer wraps around a checkpoint.
-
-    Args:
-        held: the checkpoint.
-
-    Returns:
-        The checkpoint as its project writes it, and notes for the user.
-    """
-    found = find_state_dict(held)
-    if found is None:
-        return held, []
-    state, path = found
-    prefixes = key_prefixes(state)
-    kind = next(kind for start, kind in (PREFIXES | UNSUPPORTED).items() if start in prefixes)
-    if kind in PAIRS:
-        pair = PAIRS[kind]
-        if any(isinstance(held.get(name), Mapping) for name in pair):
-            parts = {name: held[name] for name in pair if isinstance(held.get(name), Mapping)}
-            return {**held, **{name: remove_prefix(part) for name, part in parts.items()}}, []
-        state = {pair[0]: state, "latent_avg": held.get("latent_avg")}
-    return state, [f"the network is {'.'.join(path)} of the checkpoint"] if path else []
-
-
-def remove_prefix(state: Mapping) -> Mapping:
-    """Removes the prefixes that wrappers of modules add to all keys of a state dict."""
-    for start in ("module.", "_orig_mod."):
-        if state and all(str(key).startswith(start) for key in state):
-            return remove_prefix({key[len(start) :]: value for key, value in state.items()})
-    return state
 
 
 def detect_path_kind(path: Path) -> str:
@@ -262,6 +215,9 @@ def detect_path_kind(path: Path) -> str:
     names = sorted(os.listdir(path))
     if any(name.endswith(".npy") for name in names):
         return "cartoongan"
+    for suffix, what in FOLDERS.items():
+        if any(name.endswith(suffix) for name in names):
+            raise ValueError(f"found {what}")
     raise ValueError(describe_unknown(f"a folder with {list_some(names, 'files')}"))
 
 
@@ -324,7 +280,7 @@ def read_rosinality(held: object) -> Checkpoint:
 
 def read_nvlabs(held: object) -> Checkpoint:
     """Reads networks that NVlabs pickled, or state dicts that `export.write_states` wrote."""
-    names = PAIRS["nvlabs"]
+    names = envelopes.PAIRS["nvlabs"]
     if isinstance(held, Mapping) and any(isinstance(held.get(n), Mapping) for n in names):
         networks, found = {}, {n: held[n] for n in names if isinstance(held.get(n), Mapping)}
         clamp = held.get("conv_clamp")
@@ -338,6 +294,7 @@ def read_nvlabs(held: object) -> Checkpoint:
     name = next((name for name in names[:2] if name in found), None)
     if name is None:
         raise ValueError("the file holds only a discriminator, expected a generator, G_ema or G")
+    envelopes.refuse_foreign(found[name], envelopes.FOREIGN)
     if name in networks:
         stylegan2.check_layers(networks[name])
     config, state = stylegan2.from_nvlabs(found[name], "G")

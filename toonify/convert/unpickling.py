@@ -66,6 +66,11 @@ def opcodes(data: bytes, start: int = 0) -> Iterator[tuple[str, Any, int]]:
 
 
 def refuse_name(name: str) -> NoReturn:
+    if name.startswith("dnnlib.tflib."):
+        raise ValueError(
+            "it is a TensorFlow network of NVlabs (StyleGAN, StyleGAN2): expected a pickle of"
+            " stylegan2-ada-pytorch, whose legacy.py converts it"
+        )
     raise ValueError(
         f"the file refers to {name[:99]}, which is not plain data; no code was executed. If that is"
         " the class of a network, save its state_dict instead"
@@ -246,6 +251,8 @@ def check_zip(data: bytes) -> None:
         folder, files = infos[0].filename.partition("/")[0] if infos else "", {}
         if any(re.match(r"[^/]+/(constants\.pkl$|code/)", info.filename) for info in infos):
             raise ValueError("the file is a TorchScript program")
+        if infos and all(info.filename.endswith(".npy") for info in infos):
+            raise ValueError("it is an archive of NumPy arrays (.npz)")
         for info in infos:
             root, _, name = info.filename.partition("/")
             if root != folder or not root or not name or ".." in name or name in files:

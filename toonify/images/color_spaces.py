@@ -21,6 +21,12 @@ _PRIMARIES = {
     DISPLAY_P3: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
 }
 _D65 = (0.3127, 0.3290)
+_SRGB_GAMMA = 0.45455  # that PNG files of sRGB name
+_BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+
+Point = tuple[float, float]  # x and y of a color
 # Cameras' curves (BT.709 and its relatives) are shown as if they were sRGB's.
 _LIKE_SRGB = (BT709, UNKNOWN, BT601, SRGB, 14, 15)
 _TRANSFERS = (*_LIKE_SRGB, GAMMA22, GAMMA28, LINEAR, PQ, HLG)
@@ -64,6 +70,50 @@ def to_srgb(
         brightest = np.maximum(light.max(axis=2, keepdims=True), 1e-6)
         rolled = _KNEE + (1.0 - _KNEE) * -np.expm1((_KNEE - brightest) / (1.0 - _KNEE))
         light *= np.where(brightest > _KNEE, rolled / brightest, 1.0)
+    return _encode(light)
+
+
+def gamma_changes_srgb(gamma: float, white: Point, primaries: tuple[Point, ...]) -> bool:
+    """Whether `gamma_to_srgb` can convert such pixels, and they are not those of sRGB already.
+
+    Args:
+        gamma: of PNG's gAMA chunk: the exponent from light to code, 0.45455 in sRGB's files.
+        white: x and y of white.
+        primaries: x and y of red, green and blue.
+    """
+    points = np.array([white, *primaries])
+    if not (0.1 <= gamma <= 5.0 and (points[:, 1] > 0.01).all() and (points < 1.0).all()):
+        return False
+    if abs(np.linalg.det(np.column_stack([points[1:], np.ones(3)]))) < 0.01:
+        return False  # no triangle
+    is_near = np.abs(points - [_D65, *_PRIMARIES[BT709]]).max() <= 0.01  # as libpng compares
+    return not (is_near and abs(gamma / _SRGB_GAMMA - 1.0) <= 0.05)
+
+
+def gamma_to_srgb(
+    pixels: np.ndarray, gamma: float, white: Point, primaries: tuple[Point, ...]
+) -> np.ndarray:
+    """Converts pixels to sRGB by PNG's gAMA and cHRM; their white becomes that of sRGB.
+
+    Args:
+        pixels: RGB (H, W, 3), uint8.
+        gamma: as for `gamma_changes_srgb`, which must hold.
+        white: x and y of white.
+        primaries: x and y of red, green and blue.
+
+    Returns:
+        uint8 RGB (H, W, 3).
+    """
+    cones = [_BRADFORD @ _xyz(*point) for point in (white, _D65)]
+    adapt = np.linalg.inv(_BRADFORD) @ np.diag(cones[1] / cones[0]) @ _BRADFORD
+    matrix = np.linalg.inv(_to_xyz(BT709)) @ adapt @ _find_matrix(primaries, white)
+    light = (np.arange(256) / 255.0) ** (1.0 / gamma)
+    return _encode(light.astype(np.float32)[pixels] @ matrix.T.astype(np.float32))
+
+
+def _encode(light: np.ndarray) -> np.ndarray:
+    """Light -> codes of sRGB, uint8."""
+    light = np.maximum(light, 0.0)
     coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.rint(np.clip(coded, 0.0, 1.0) * 255.0).astype(np.uint8)
 
@@ -77,12 +127,17 @@ def _to_bt709(primaries: int) -> np.ndarray:
 
 def _to_xyz(primaries: int) -> np.ndarray:
     """The matrix from linear light of these primaries to XYZ, where white has Y = 1."""
+    return _find_matrix(_PRIMARIES[primaries], _D65)
 
-    def xyz(x: float, y: float) -> tuple[float, float, float]:
-        return x / y, 1.0, (1.0 - x - y) / y
 
-    columns = np.array([xyz(*point) for point in _PRIMARIES[primaries]]).T
-    return columns * np.linalg.solve(columns, np.array(xyz(*_D65)))
+def _find_matrix(primaries: tuple[Point, ...], white: Point) -> np.ndarray:
+    columns = np.array([_xyz(*point) for point in primaries]).T
+    return columns * np.linalg.solve(columns, _xyz(*white))
+
+
+def _xyz(x: float, y: float) -> np.ndarray:
+    """XYZ of a color with Y = 1."""
+    return np.array([x / y, 1.0, (1.0 - x - y) / y])
 
 
 @functools.cache

@@ -10,8 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from toonify.images.formats import EXTENSIONS
 
-# Folders that macOS, network drives and Windows add, with thumbnails and deleted files.
-GENERATED = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbnails", "lost+found"}
+# Folders that macOS, network drives, Windows and photo managers add, with thumbnails and deleted
+# files.
+GENERATED = {
+    *("__macosx", "@eadir", "@__thumb", "@tmp", "#recycle", "@recycle", "$recycle.bin"),
+    *("thumbnails", "thumbs", "system volume information", "lost+found"),
+}
 
 
 @dataclass(frozen=True)

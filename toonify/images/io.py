@@ -12,6 +12,7 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,7 +66,8 @@ def load(
 
     The format is detected from the content. EXIF orientation is applied, transparency is composited
     on white, and 16-bit or float grays are scaled to 8 bits. Colors become those of sRGB: from an
-    embedded profile, or from the color codes of PNG (cICP), AVIF and HEIF (nclx), HDR among them.
+    embedded profile, or from the color codes of PNG (cICP), AVIF and HEIF (nclx), HDR among them,
+    or from a PNG's gAMA and cHRM.
 
     A baseline JPEG with up to four times `max_pixels` is decoded at half its width and height;
     `describe_reduction` says so.
@@ -323,7 +325,7 @@ def _upright(
             f"{name} is a damaged or cut-off {kind} file ({reason}); expected {EXPECTED}."
         ) from error
     turn = _turn(image)  # after load: Pillow turns a TIFF itself while decoding
-    photo = _to_srgb(_eight_bits(image), codes)
+    photo = _to_srgb(_eight_bits(image), codes, _find_gamma(image))
     photo = photo.convert("RGBA") if alpha and _see_through(photo) else _flatten(photo)
     photo = photo.transpose(turn) if turn is not None else photo
     photo = photo.copy() if photo is image else photo
@@ -338,10 +340,30 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _to_srgb(image: Image.Image, codes: ColorCodes | None) -> Image.Image:
-    """The image converted to sRGB by color codes or an embedded profile, where that can be done."""
+def _find_gamma(image: Image.Image) -> tuple | None:
+    """Gamma, white and primaries by a PNG's gAMA and cHRM, if they make a difference.
+
+    Browsers follow them if both are there, and neither a profile nor an sRGB chunk.
+    """
+    info = image.info
+    if image.format != "PNG" or "srgb" in info or info.get("icc_profile"):
+        return None
+    points = info.get("chromaticity", ())
+    if "gamma" not in info or len(points) != 8:
+        return None
+    white, *primaries = zip(points[::2], points[1::2], strict=True)
+    found = info["gamma"], white, tuple(primaries)
+    return found if color_spaces.gamma_changes_srgb(*found) else None
+
+
+def _to_srgb(image: Image.Image, codes: ColorCodes | None, gamma: tuple | None) -> Image.Image:
+    """The image converted to sRGB by what its file says of its colors, where that can be done."""
     if codes is not None and color_spaces.can_convert(codes.primaries, codes.transfer):
-        return _convert_codes(image, codes)
+        if color_spaces.is_srgb(*codes):
+            return image
+        return _convert(image, lambda pixels: color_spaces.to_srgb(pixels, *codes))
+    if gamma is not None:
+        return _convert(image, lambda pixels: color_spaces.gamma_to_srgb(pixels, *gamma))
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":  # TIFF; Pillow has no plain conversion for it
         own, srgb = (ImageCms.createProfile(space) for space in ("LAB", "sRGB"))
@@ -370,17 +392,14 @@ def _to_srgb(image: Image.Image, codes: ColorCodes | None) -> Image.Image:
     return colors
 
 
-def _convert_codes(image: Image.Image, codes: ColorCodes) -> Image.Image:
-    """The image with the colors of its codes converted to sRGB."""
-    if color_spaces.is_srgb(*codes):
-        return image
+def _convert(image: Image.Image, convert: Callable[[np.ndarray], np.ndarray]) -> Image.Image:
+    """The image with other colors, strip by strip; its transparency stays."""
     result = image.convert("RGBA" if image.has_transparency_data else "RGB")
     rows = max(1, _STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         box = (0, top, image.width, min(top + rows, image.height))
         strip = result.crop(box)
-        pixels = color_spaces.to_srgb(np.asarray(strip.convert("RGB")), *codes)
-        colors = Image.fromarray(pixels)
+        colors = Image.fromarray(convert(np.asarray(strip.convert("RGB"))))
         if strip.mode == "RGBA":
             colors.putalpha(strip.getchannel("A"))
         result.paste(colors, box)

@@ -1,5 +1,6 @@
 """Aligned images to train a generator on, and pairs of a latent and its drawing."""
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from training.data.images import Picture, square
 from training.data.sources import open_pictures
 
 MAX_SEED = 2**62
+MIN_IMAGES = 50  # with fewer, a warning
 
 
 def seed_of(seed: int, index: int) -> int:
@@ -62,6 +64,17 @@ def shuffled(index: int, count: int, seed: int) -> int:
     """Which of `count` things draw `index` shows: each once an epoch, in an order of its own."""
     epoch, at = divmod(index, count)
     return int(order(epoch, count, seed)[at])
+
+
+def warn_of_few(source: str, count: int) -> None:
+    """Warns that `count` images from `source` are too few to train a generator on."""
+    if count < MIN_IMAGES:
+        warnings.warn(
+            f"{source}: only {count} images; with fewer than {MIN_IMAGES} the discriminator"
+            " memorizes them and the generator copies them: expect no new faces, and give some"
+            " hundreds",
+            stacklevel=3,
+        )
 
 
 @lru_cache(maxsize=2)

@@ -17,7 +17,7 @@ from toonify.models.stylegan2 import StyleGAN2Generator
 from training.core import losses, records
 from training.core.model_io import open_network
 from training.core.perceptual import MobileNetV2Features
-from training.data.aligned import AlignedDataset, PairedDataset, seeded_normal
+from training.data.aligned import AlignedDataset, PairedDataset, seeded_normal, warn_of_few
 from training.gan import losses as gan_losses
 from training.gan import objective as gan_objective
 from training.gan.discriminators import NoDiscriminator
@@ -151,7 +151,9 @@ def open_data(settings: StyleGANSettings, w_dim: int) -> Dataset:
         raise ValueError("--data: expected aligned images, or pairs with --look")
     if s.look:
         return PairedDataset(s.data, s.look, s.resolution, s.max_images, w_dim, s.seed)
-    return AlignedDataset(s.data, s.resolution, s.max_images, s.seed, s.mirror)
+    images = AlignedDataset(s.data, s.resolution, s.max_images, s.seed, s.mirror)
+    warn_of_few(s.data, len(images.pictures))
+    return images
 
 
 def open_discriminator(settings: StyleGANSettings) -> nn.Module:

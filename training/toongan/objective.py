@@ -4,7 +4,7 @@ import torch
 
 from toonify.models.toongan import ToonGANGenerator
 from training.core import losses
-from training.data.aligned import AlignedDataset, seeded_normal
+from training.data.aligned import AlignedDataset, seeded_normal, warn_of_few
 from training.gan.objective import (
     EPS,
     GANObjective,
@@ -47,6 +47,7 @@ class ToonGANObjective(GANObjective):
             G = ConditionalGenerator(generator.train(), table.class_priors)
         else:
             dataset = AlignedDataset(*data, s.seed, s.mirror)
+            warn_of_few(s.data, len(dataset.pictures))
             G = (AutoencodingGenerator if self.encodes else GeneratorWrapper)(generator.train())
         super().__init__(s, device, G, D, dataset)
         self.weights |= {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from training.core import trainer
 from training.core.config import replace_settings
 from training.data.aligned import AlignedDataset, PairedDataset, seed_of, seeded_normal
 from training.stylegan.config import STYLEGAN_PRESETS
-from training.stylegan.objective import GeneratorWrapper, StyleGANObjective, transfer
+from training.stylegan.objective import GeneratorWrapper, StyleGANObjective, open_data, transfer
 
 MOBILE = dict(channels=(16, 16, 16, 8), heads=(16, 32), w_dim=16, z_dim=16, mapping_layers=2)
 
@@ -304,6 +305,19 @@ def test_scores_see_a_better_generator(faces, tmp_path):
     same_one = held.score(iter(pictures[:1] * 8))
     assert same_one["diversity"] == pytest.approx(0, abs=1e-6)
     assert alike["diversity"] > 0.3
+
+
+@pytest.mark.parametrize("count, warns", [(3, True), (49, True), (50, False)])
+def test_too_few_images_are_warned_of(tmp_path, faces, count, warns):
+    (first, *_) = sorted(faces.iterdir())
+    for number in range(count):
+        (tmp_path / f"{number}{first.suffix}").write_bytes(first.read_bytes())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_data(settings(tmp_path / "run", data=str(tmp_path)), 16)
+    said = [str(w.message) for w in caught if "memorizes" in str(w.message)]
+    assert len(said) == warns
+    assert not warns or f"{tmp_path}: only {count} images; with fewer than 50" in said[0]
 
 
 def test_draws_depend_on_their_number_alone(faces, pairs):

@@ -216,3 +216,92 @@ def test_damaged_codes_are_no_codes():
             read_color_codes(bytes(noisy))
     for data in (b"", b"\x89PNG", png[:8], b"\0\0\0\x08ftyp", b"GIF89a"):
         assert read_color_codes(data) is None
+
+
+# gAMA and cHRM of PNG ---------------------------------------------------------------------------
+
+D65, D50 = (0.3127, 0.3290), (0.3457, 0.3585)
+SRGB_POINTS = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
+P3_POINTS = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
+ADOBE_POINTS = ((0.640, 0.330), (0.210, 0.710), (0.150, 0.060))
+
+
+def with_gamma(png, gamma=None, points=None, white=D65):
+    """The PNG with the chunks gAMA and cHRM."""
+    chunks = b""
+    if gamma is not None:
+        chunks += png_chunk(b"gAMA", struct.pack(">I", round(gamma * 1e5)))
+    if points is not None:
+        numbers = [round(n * 1e5) for point in (white, *points) for n in point]
+        chunks += png_chunk(b"cHRM", struct.pack(">8I", *numbers))
+    return png[:33] + chunks + png[33:]
+
+
+def gamma_loaded(color, *tags, mode="RGB", **more):
+    data = with_gamma(encoded(Image.new(mode, (8, 8), color), "PNG"), *tags, **more)
+    return images.load(data).getpixel((4, 4))
+
+
+@pytest.mark.parametrize(
+    "gamma, gray",
+    [(1.0, 188), (1 / 1.8, 147), (1 / 2.6, 112)],  # linear, old Macs, cinema
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_gamma_of_a_png_is_followed(gamma, gray, mode):
+    color = (128,) * 3 if mode == "RGB" else 128
+    assert near(gamma_loaded(color, gamma, SRGB_POINTS, mode=mode), (gray,) * 3, 1)
+
+
+@pytest.mark.parametrize(
+    "points, wide, srgb",
+    [
+        (P3_POINTS, (234, 51, 35), (255, 0, 0)),
+        (P3_POINTS, (117, 251, 76), (0, 255, 0)),
+        (ADOBE_POINTS, (219, 0, 0), (255, 0, 0)),  # sRGB's red in Adobe RGB, as Photoshop has it
+        (ADOBE_POINTS, (144, 255, 60), (0, 255, 0)),
+    ],
+)
+def test_the_primaries_of_a_png_are_followed(points, wide, srgb):
+    assert near(gamma_loaded(wide, 0.45455, points), srgb, 12)
+
+
+def test_the_white_of_a_png_stays_white():
+    for white in (D65, D50, (0.30, 0.31)):
+        assert near(gamma_loaded((255,) * 3, 0.45455, ADOBE_POINTS, white=white), (255,) * 3, 1)
+
+
+def test_gamma_and_primaries_leave_transparency():
+    data = encoded(Image.new("RGBA", (8, 8), (128, 128, 128, 100)), "PNG")
+    found = images.load(with_gamma(data, 1.0, SRGB_POINTS), alpha=True).getpixel((4, 4))
+    assert near(found, (188, 188, 188, 100), 1)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        (0.45455, SRGB_POINTS),  # sRGB itself, as many programs write it
+        (0.45, [(0.64, 0.33), (0.3, 0.595), (0.155, 0.062)]),
+        (1.0, None),  # browsers follow the two of them or neither
+        (None, P3_POINTS),
+        (0.0, SRGB_POINTS),
+        (50.0, SRGB_POINTS),
+        (1.0, [(0.3, 0.3)] * 3),  # no triangle
+        (1.0, [(0.64, 0.0), (0.3, 0.6), (0.15, 0.06)]),
+    ],
+)
+def test_what_says_nothing_of_gamma_changes_nothing(tags):
+    plain = encoded(picture(), "PNG")
+    assert images.load(with_gamma(plain, *tags)).tobytes() == images.load(plain).tobytes()
+
+
+@pytest.mark.parametrize("before", ["sRGB", "iCCP", "cICP"])
+def test_gamma_comes_last(before):
+    photo = picture()
+    profile = swapped_profile() if before == "iCCP" else None
+    plain = encoded(photo, "PNG", icc_profile=profile) if profile else encoded(photo, "PNG")
+    if before == "sRGB":
+        plain = plain[:33] + png_chunk(b"sRGB", bytes(1)) + plain[33:]
+    if before == "cICP":
+        plain = with_cicp(plain, DISPLAY_P3, SRGB)
+    tagged = with_gamma(plain, 1.0, P3_POINTS)
+    assert images.load(tagged).tobytes() == images.load(plain).tobytes()

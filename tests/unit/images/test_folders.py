@@ -34,6 +34,40 @@ def test_what_is_left_out_is_counted(folder):
     assert names(images.find_images(folder, recursive=False), folder) == ["a.jpg", "b.PNG"]
 
 
+@pytest.mark.parametrize("place", ["@__thumb", "@Recycle", "Thumbs", "System Volume Information"])
+def test_what_drives_and_programs_add_is_left_out(folder, place):
+    (folder / place / "deep").mkdir(parents=True)
+    (folder / place / "deep" / "z.jpg").touch()
+    (folder / f"{place}.jpg").touch()  # a photo may have such a name
+    listing = images.find_images(folder)
+    assert set(names(listing, folder)) == {"a.jpg", "b.PNG", "deep/c.webp", f"{place}.jpg"}
+
+
+@pytest.mark.parametrize(
+    "copy", ["._a.jpg", "c.jpg~", "#a.jpg#", "a.jpg.part", "a.xmp", "Thumbs.db"]
+)
+def test_copies_of_editors_are_left_out_and_counted(folder, copy):
+    before = sum(images.find_images(folder).left_out.values())
+    (folder / copy).touch()
+    listing = images.find_images(folder)
+    assert len(listing.paths) == 3 and sum(listing.left_out.values()) == before + 1
+
+
+@pytest.mark.parametrize("error", [PermissionError, OSError])
+def test_folders_that_cannot_be_read_are_counted(folder, monkeypatch, error):
+    read = type(folder).iterdir
+
+    def iterdir(place):
+        if place.name == "deep":
+            raise error("no")
+        return read(place)
+
+    monkeypatch.setattr(type(folder), "iterdir", iterdir)
+    listing = images.find_images(folder)
+    assert names(listing, folder) == ["a.jpg", "b.PNG"]
+    assert listing.left_out["in folders that cannot be read"] == 1
+
+
 def test_links_are_followed_once(folder, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
