@@ -16,9 +16,7 @@ from toonify.hub import catalog, checksums
     examples="styles\nstyles --json\nstyles --check",
     status="0 listed, 1 a bundled file has changed",
 )
-@option(
-    "--json as_json", "A JSON object a line with everything known of each style", is_flag=True
-)
+@option("--json as_json", "A JSON object a line with everything known of each style", is_flag=True)
 @option(
     "--check", "Check of the bundled weights against their hashes, without a list", is_flag=True
 )
