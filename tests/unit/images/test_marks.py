@@ -132,7 +132,7 @@ def test_a_marked_image_is_drawn_as_any_other():
 def test_other_words_are_refused():
     with pytest.raises(ValueError, match="source_type='ai': expected one of composite"):
         marks.mark(Image.new("RGB", (8, 8)), "ai")
-    with pytest.raises(images.ImageError, match="suffix is '.svg'; expected one of .jpg"):
+    with pytest.raises(images.ImageError, match=r"suffix is '\.svg'; expected one of \.jpg"):
         images.encode(Image.new("RGB", (8, 8)), ".svg")
 
 
