@@ -13,7 +13,7 @@ import gradio as gr
 
 from toonify import hub, images
 from toonify.hub import catalog
-from toonify.ui import components, events, health, outputs, theme
+from toonify.ui import components, events, health, outputs, text, theme
 from toonify.ui.handlers import video
 from toonify.ui.handlers.live import LiveHandlers
 from toonify.ui.handlers.new_faces import TAB_ID, NewFacesHandlers
@@ -148,6 +148,7 @@ def build(
                 if faces is not None:
                     with gr.Tab("New faces", id=TAB_ID, elem_id="new-faces-tab"):
                         build_new_faces_tab(faces, page, tabs)
+        gr.Markdown(text.MARK, elem_id="mark")
     # Closed to direct calls, which would bypass the queue and its limits.
     return page.queue(api_open=False)
 

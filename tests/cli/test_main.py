@@ -52,6 +52,6 @@ def test_styles_of_all_models_as_table_and_as_json(monkeypatch, capsys):
         ["faces", "toongan", "Faces", "bundled", "MIT"],
     ]
     assert cli.main(["styles", "--json"]) == 0
-    _, second, third, _ = json.loads(capsys.readouterr().out)
+    _, second, third, _ = map(json.loads, capsys.readouterr().out.splitlines())
     assert (second["name"], second["source"], second["scope"]) == ("ink", ink.source, "photo")
     assert (third["family"], third["scope"]) == ("stylegan", "face")

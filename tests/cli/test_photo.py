@@ -53,17 +53,6 @@ def inverter(monkeypatch):
     return pipeline
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A working folder with photos in it: a.jpg, b.png and deep/c.webp; and notes.txt."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("photos/a.jpg", "photos/b.png", "photos/deep/c.webp", "photos/.hidden/d.jpg"):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (20, 10), (200, 100, 50)).save(name)
-    Path("photos/notes.txt").write_text("not a photo")
-    return tmp_path
-
-
 def run(*words):
     return cli.main(["photo", *map(str, words)])
 

@@ -12,7 +12,9 @@ from toonify.hub import upload
 
 # Module -> how many of its functions and classes have an example.
 EXAMPLES = {
-    "toonify.images.io": 2,
+    "toonify.images.io": 1,
+    "toonify.images.marks": 1,
+    "toonify.images.saving": 1,
     "toonify.images.tensors": 3,
     "toonify.images.color_transfer": 1,
     "toonify.images.morph": 1,

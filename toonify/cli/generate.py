@@ -9,9 +9,10 @@ import click
 from click import FloatRange, IntRange
 
 from toonify import hub, images
-from toonify.cli import options
+from toonify.cli import options, results
 from toonify.cli.options import option
 from toonify.cli.photo import summarize
+from toonify.cli.results import Results
 from toonify.video import SUFFIXES
 
 MIXING, LOOP = "Mixtures of two faces", "Video of faces that turn into each other"
@@ -60,8 +61,12 @@ BUNDLED = hub.read_style(hub.BUNDLED / hub.DEFAULT_FACES, hub.DEFAULT_FACES)
 @option("--frames", "Frames", IntRange(2), LOOP, show_default=f"{FRAMES} for each face")
 @option("--fps", "Frames per second", IntRange(1, 60), LOOP, default=24)
 @options.overwrite
+@options.mark
+@results.as_json
 @options.device
-def generate(output: str, model: str, device: str, overwrite: bool, **values) -> None:
+def generate(
+    output: str, model: str, device: str, overwrite: bool, as_json: bool, **values
+) -> None:
     """Draws new cartoon faces. A face belongs to its seed: the same number gives the same face
     again, alone or among others.
 
@@ -72,12 +77,14 @@ def generate(output: str, model: str, device: str, overwrite: bool, **values) ->
     check(output, overwrite, values)
     from toonify.pipelines.toongan import ToonGANPipeline  # here: torch takes seconds
 
-    with options.reported(images.ImageError):  # a grid can be too large for its format
+    shown = Results(as_json)
+    # A grid can be too large for its format.
+    with shown.failing(output=output), options.reported(images.ImageError):
         pipeline = ToonGANPipeline.from_pretrained(model, device=device)
         if values["interpolate"]:
-            write_video(pipeline, output, values)
+            write_video(pipeline, output, shown, values)
         else:
-            write_images(pipeline, output, overwrite, values)
+            write_images(pipeline, output, overwrite, shown, values)
 
 
 def check(output: str, overwrite: bool, values: dict) -> None:
@@ -111,7 +118,7 @@ def is_folder(output: str) -> bool:
     return Path(output).is_dir() or output.endswith((os.sep, "/")) or not Path(output).suffix
 
 
-def write_images(pipeline, output: str, overwrite: bool, values: dict) -> None:
+def write_images(pipeline, output: str, overwrite: bool, shown: Results, values: dict) -> None:
     """Writes a grid of all faces, or an image of each into a folder."""
     if values["mixes"]:
         faces: dict[str, tuple[int, ...]] = {
@@ -124,15 +131,21 @@ def write_images(pipeline, output: str, overwrite: bool, values: dict) -> None:
         )
         faces = {str(seed): (seed,) for seed in range(seed, seed + number)}
     if not is_folder(output):
-        toons = [draw(pipeline, seeds, values) for seeds in shown(faces.values(), "face")]
-        images.save(pipeline.grid(toons, values["columns"]), output)
-        print(summarize(len(toons), 0))
+        toons = [draw(pipeline, seeds, values) for seeds in counted(faces.values(), "face")]
+        images.save(pipeline.grid(toons, values["columns"]), output, mark=values["mark"])
+        shown.add(results.DRAWN, output=output, seeds=[*faces.values()])
+        shown.say(summarize(len(toons), 0))
         return
     targets = {Path(output, f"{name}.png"): seeds for name, seeds in faces.items()}
-    waiting = [path for path in targets if overwrite or not os.path.lexists(path)]
-    for path in shown(waiting, "face"):
-        images.save(draw(pipeline, targets[path], values), path)
-    print(summarize(len(waiting), len(targets) - len(waiting)))
+    there = set() if overwrite else {path for path in targets if os.path.lexists(path)}
+    waiting = [path for path in targets if path not in there]
+    for path in targets:
+        if path in there:
+            shown.add(results.SKIPPED, output=str(path), seeds=[targets[path]])
+    for path in counted(waiting, "face"):
+        images.save(draw(pipeline, targets[path], values), path, mark=values["mark"])
+        shown.add(results.DRAWN, output=str(path), seeds=[targets[path]])
+    shown.say(summarize(len(waiting), len(there)))
 
 
 def draw(pipeline, seeds: tuple[int, ...], values: dict):
@@ -145,23 +158,26 @@ def draw(pipeline, seeds: tuple[int, ...], values: dict):
     return pipeline.draw(pipeline.edited(w, edits))[0]
 
 
-def write_video(pipeline, output: str, values: dict) -> None:
+def write_video(pipeline, output: str, shown: Results, values: dict) -> None:
     """Writes the faces turning into each other, and the last into the first."""
     number = values["interpolate"]
     frames = values["frames"] or FRAMES * number
     keys = pipeline.latents(number, values["seed"], values["truncation"], values["choices"])
-    with shown(range(frames), "frame") as bar:
+    with counted(range(frames), "frame") as bar:
         pipeline.loop(
             pipeline.edited(keys, values["edits"]),
             output,
             frames,
             values["fps"],
             progress=lambda fraction: bar.update(round(fraction * frames) - bar.n),
+            mark=values["mark"],
         )
-    print(f"{frames} frames drawn")
+    seeds = [(values["seed"] + number,) for number in range(number)]
+    shown.add(results.DRAWN, output=output, seeds=seeds, frames=frames, fps=values["fps"])
+    shown.say(f"{frames} frames drawn")
 
 
-def shown(items: Iterable, unit: str):
+def counted(items: Iterable, unit: str):
     """The items with a progress bar on a terminal, and nothing in a log file."""
     from tqdm import tqdm
 

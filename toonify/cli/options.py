@@ -122,6 +122,11 @@ FILE = click.Path(dir_okay=False)
 
 output = option("-o --output", "File or folder", metavar="OUT", required=True)
 overwrite = option("--overwrite", "Replacement of existing files", is_flag=True)
+mark = option(
+    "--mark/--no-mark",
+    "Metadata by which files say that a network has drawn them (XMP, DigitalSourceType)",
+    default=True,
+)
 device = option("--device", "Processor: auto, cpu, cuda or cuda:N", default="auto")
 
 

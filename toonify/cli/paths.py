@@ -10,13 +10,25 @@ import click
 
 from toonify import images
 
+STREAM = "-"  # as an input stdin, as an output stdout
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One photo and where its drawing goes."""
+    """One photo and where its drawing goes; None stands for stdin and for stdout."""
 
-    source: Path
-    target: Path
+    source: Path | None
+    target: Path | None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Both as they are typed."""
+        source, target = (STREAM if path is None else str(path) for path in self.paths)
+        return source, target
+
+    @property
+    def paths(self) -> tuple[Path | None, Path | None]:
+        return self.source, self.target
 
 
 def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job], dict[str, str]]:
@@ -24,14 +36,12 @@ def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job]
 
     Raises click.UsageError where the output cannot be what it has to be, or would replace an input.
     """
+    if STREAM in (*inputs, output):
+        return [plan_stream(inputs, output)], {}
     out = Path(output)
     is_folder = out.is_dir() or output.endswith((os.sep, "/"))
     if names_one_file(inputs) and out.suffix and not is_folder:
-        if out.suffix.lower() not in images.SAVES:
-            raise click.UsageError(
-                f"--output {output!r} ends in {out.suffix!r}: expected one of"
-                f" {', '.join(images.SAVES)}, or a / at the end for a folder"
-            )
+        check_suffix(output, ", or a / at the end for a folder")
         found, failures = search(inputs, out, recursive)
         jobs = [Job(source, out) for source, _ in found]
     else:
@@ -46,14 +56,45 @@ def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job]
             )
         found, failures = search(inputs, out, recursive)
         jobs = [Job(source, out / name) for source, name in name_results(found)]
-    sources = {os.path.realpath(job.source) for job in jobs}
+    sources = {os.path.realpath(source) for source, _ in found}
     for job in jobs:
-        if os.path.realpath(job.target) in sources:
+        if job.target is not None and os.path.realpath(job.target) in sources:
             raise click.UsageError(
                 f"--output {output!r}: {job.target} is one of the photos, and photos are never"
                 " replaced; choose another folder or name"
             )
     return jobs, failures
+
+
+def plan_stream(inputs: Sequence[str], output: str) -> Job:
+    """The job of a photo from stdin or a drawing to stdout; click.UsageError for other things."""
+    if not names_one_file(inputs):
+        where = "-o -" if output == STREAM else "IN -"
+        raise click.UsageError(f"{where}: expected IN to be one photo, not several or a folder")
+    [source] = inputs
+    if source != STREAM:
+        if not os.path.lexists(source):
+            raise click.UsageError(f"{source}: there is no such file")
+        return Job(Path(source), None)
+    if output == STREAM:
+        return Job(None, None)
+    if os.path.isdir(output) or output.endswith((os.sep, "/")):
+        raise click.UsageError(
+            f"--output {output!r} is a folder: expected a file or -, as the photo from stdin has no"
+            " name"
+        )
+    check_suffix(output)
+    return Job(None, Path(output))
+
+
+def check_suffix(output: str, otherwise: str = "") -> None:
+    """Raises click.UsageError for a file that no image can be written as."""
+    suffix = Path(output).suffix
+    if suffix.lower() not in images.SAVES:
+        raise click.UsageError(
+            f"--output {output!r} ends in {suffix!r}: expected one of"
+            f" {', '.join(images.SAVES)}{otherwise}"
+        )
 
 
 def names_one_file(inputs: Sequence[str]) -> bool:

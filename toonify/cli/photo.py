@@ -11,9 +11,10 @@ import click
 from click import Choice, FloatRange, IntRange
 
 from toonify import files, hub, images
-from toonify.cli import launch, options
+from toonify.cli import launch, options, results
 from toonify.cli.options import FILE, option
-from toonify.cli.paths import Job, names_one_file, plan
+from toonify.cli.paths import STREAM, Job, names_one_file, plan
+from toonify.cli.results import Results
 
 PORTRAITS = "blend blend_width shape_from truncation refine_steps edits base encoder latent"
 STYLEGAN = "With --model stylegan"
@@ -25,6 +26,7 @@ portrait_option = functools.partial(option, section=STYLEGAN)
     photo me.jpg -o toon.png
     photo holidays -o toons --recursive
     photo 'trip/*.jpg' portrait.png -o toons/ --strength 0.7 --keep-color
+    photo - -o - < me.jpg > toon.png
     photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
     photo me.jpg -o toon.png --model stylegan --refine-steps 100 --save-latent me.safetensors
     """,
@@ -44,6 +46,14 @@ portrait_option = functools.partial(option, section=STYLEGAN)
 @options.drawing("photo")
 @option("--recursive", "Photos in deeper folders too", is_flag=True)
 @options.overwrite
+@options.mark
+@option(
+    "--format form",
+    "Format of a drawing that goes to stdout",
+    Choice([suffix[1:] for suffix in images.SAVES]),
+    show_default="png",
+)
+@results.as_json
 @portrait_option("--base", "Generator that --style was tuned from", default=hub.DEFAULT_BASE)
 @portrait_option("--encoder", "Encoder of the base", show_default="folder encoder of the base")
 @portrait_option(
@@ -74,7 +84,7 @@ portrait_option = functools.partial(option, section=STYLEGAN)
 @portrait_option(
     "--save-latent", "File in .safetensors for the largest face of a single photo", FILE
 )
-def photo(inputs, output, model, recursive, overwrite, save_latent, **values) -> int:
+def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_json, **values) -> int:
     """Draws photos. With --model animegan the whole photo is drawn, and faces that would come out
     too small are drawn on their own and put back. With --model stylegan faces are drawn as toons
     by a network that knows faces, and the rest of the photo stays.
@@ -82,7 +92,8 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, **values) ->
     IN is a photo, a folder with photos, or a glob. OUT is a file if IN is one photo and OUT has the
     suffix of an image. Otherwise it is a folder, and each drawing gets the name of its photo; a
     suffix that cannot be written becomes .png, and a name that is taken gets a number, as in
-    NAME-2. Existing files are skipped, and a photo is never replaced.
+    NAME-2. Existing files are skipped, and a photo is never replaced. IN - is a photo from stdin,
+    and OUT - writes the drawing to stdout.
 
     Several photos are drawn at once. Under `torchrun`, `accelerate launch` or `mpirun`, each
     process draws its share.
@@ -90,15 +101,23 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, **values) ->
     check_model(model, inputs, overwrite, save_latent, values)
     place = launch.find_place()
     jobs, failures = plan(inputs, output, recursive)
+    check_streams(inputs, output, as_json, place)
+    shown = Results(as_json, output == STREAM)
     # Shared before existing files are looked for: other processes write some meanwhile.
     jobs = place.share(jobs)
     if place.local_rank:
         failures = {}  # the first process of a machine reports the inputs without photos
-    waiting = [job for job in jobs if overwrite or not os.path.lexists(job.target)]
+    there = set() if overwrite else {job for job in jobs if is_there(job)}
+    waiting = [job for job in jobs if job not in there]
+    for source, why in failures.items():
+        shown.add(results.FAILED, input=source, output=None, error=why)
+    for job in jobs:
+        if job in there:
+            shown.add(results.SKIPPED, input=job.names[0], output=job.names[1])
     drawn = 0
     if waiting:
         with options.reported():
-            files.discard_unfinished(job.target for job in waiting)
+            files.discard_unfinished(job.target for job in waiting if job.target is not None)
             if model == "stylegan":
                 draw = open_stylegan(values, save_latent)
             else:
@@ -106,24 +125,43 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, **values) ->
         with warnings.catch_warnings():
             # Pillow's remarks on odd files: the failures have those that matter.
             warnings.filterwarnings("ignore", module="PIL")
-            drawn = draw_all(waiting, draw, failures, quiet=place.local_rank > 0)
+            drawn = draw_all(waiting, draw, failures, shown, form, quiet=place.local_rank > 0)
     for source, why in failures.items():
         print(f"failed: {source}: {why}", file=sys.stderr)
-    return report(drawn, len(jobs) - len(waiting), len(failures), place)
+    return report(drawn, len(there), len(failures), place, shown)
 
 
-def report(drawn: int, skipped: int, failed: int, place: launch.Place) -> int:
+def is_there(job: Job) -> bool:
+    """Whether a drawing exists already."""
+    return job.target is not None and os.path.lexists(job.target)
+
+
+def check_streams(inputs, output: str, as_json: bool, place: launch.Place) -> None:
+    """Raises click.UsageError for options that do not fit stdin and stdout."""
+    if output != STREAM:
+        options.refuse("form", "only with -o -; the name of a file says its format")
+    elif as_json:
+        raise click.UsageError("--json: not together with -o -, as the drawing goes to stdout")
+    elif sys.stdout.isatty():
+        raise click.UsageError("-o -: stdout is a terminal; expected a file or a pipe")
+    if STREAM in inputs and sys.stdin.isatty():
+        raise click.UsageError("IN -: stdin is a terminal; expected a file or a pipe")
+    if STREAM in (*inputs, output) and place.world > 1:
+        raise click.UsageError(f"-: expected one process, and there are {place.world}")
+
+
+def report(drawn: int, skipped: int, failed: int, place: launch.Place, shown: Results) -> int:
     """Prints the counts of this process, and the first process those of all; the exit status."""
     if place.world == 1:
-        print(summarize(drawn, skipped, failed))
+        shown.say(summarize(drawn, skipped, failed))
         return int(failed > 0)
     own = summarize(drawn, skipped, failed)
-    print(f"process {place.rank + 1} of {place.world}: {own}", flush=True)
+    shown.say(f"process {place.rank + 1} of {place.world}: {own}")
     together = launch.add_up((drawn, skipped, failed), place)
     if together is None:
         raise click.ClickException("another process did not finish; run this again for the rest")
     if place.rank == 0 and together != [drawn, skipped, failed]:
-        print(f"together: {summarize(*together)}")
+        shown.say(f"together: {summarize(*together)}")
     return int(together[2] > 0)
 
 
@@ -160,8 +198,8 @@ def check_model(model: str, inputs, overwrite: bool, save_latent: str | None, va
 def open_animegan(values: dict) -> Callable:
     """A function `draw(paths, write)` that yields the outcomes of paths.
 
-    `write(path, image)` is called with each drawing; the result of an outcome are remarks, and
-    the numbers of faces that were found and drawn separately.
+    `write(path, image)` is called with each drawing; the result of an outcome is its size, the
+    numbers of faces that were found and drawn separately, and remarks.
     """
     # Imported here, as torch takes seconds and a wrong path is reported at once.
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
@@ -177,7 +215,7 @@ def open_animegan(values: dict) -> Callable:
     def draw(paths, write):
         def finish(path, toon):
             write(path, toon.image)
-            return [], len(toon.faces), toon.drawn_faces
+            return toon.image.size, len(toon.faces), toon.drawn_faces, []
 
         return pipeline.map(paths, finish=finish, options=settings)
 
@@ -206,45 +244,72 @@ def open_stylegan(values: dict, save_latent: str | None) -> Callable:
             write(path, toon.image)
             remarks = [] if toon.faces else ["no face found, the photo is unchanged"]
             remarks += [f"a face was left alone: {reason}" for _, reason in toon.left_alone]
-            return remarks, len(toon.faces), toon.drawn_faces
+            return toon.image.size, len(toon.faces), toon.drawn_faces, remarks
 
         return pipeline.map(paths, swap.style, finish=finish, latent=latent, options=settings)
 
     return draw
 
 
-def draw_all(jobs: list[Job], draw: Callable, failures: dict[str, str], quiet: bool) -> int:
+def draw_all(
+    jobs: list[Job],
+    draw: Callable,
+    failures: dict[str, str],
+    shown: Results,
+    form: str | None,
+    quiet: bool,
+) -> int:
     """Draws and saves; returns the number of drawings and adds the others to `failures`.
 
-    Prints how many faces were found.
+    Prints how many faces were found. `form` is the format of a drawing that goes to stdout.
     """
     from tqdm import tqdm
 
-    targets = {job.source: job.target for job in jobs}
+    work = {read(job): job for job in jobs}
     drawn, faces, drawn_faces = 0, 0, 0
-    outcomes = draw(targets, lambda path, image: images.save(image, targets[path]))
+    outcomes = draw(work, lambda photo, image: write(image, work[photo].target, form))
     # disable=None: a bar on a terminal, nothing in a log file.
     disable = True if quiet else None
     for outcome in tqdm(outcomes, total=len(jobs), unit="photo", disable=disable, file=sys.stderr):
+        source, target = work[outcome.photo].names
+        about = {"input": source, "output": target}
         if outcome.error is not None:
-            failures[str(outcome.photo)] = explain(outcome.error, targets[outcome.photo])
+            failures[source] = explain(outcome.error, target)
+            shown.add(results.FAILED, **about, error=failures[source])
             continue
         drawn += 1
-        remarks, found, separately = outcome.result
-        remarks = [images.describe_reduction(outcome.photo), *remarks]
+        (width, height), found, separately, remarks = outcome.result
+        remarks = [*filter(None, [images.describe_reduction(outcome.photo)]), *remarks]
         faces, drawn_faces = faces + found, drawn_faces + separately
-        for remark in filter(None, remarks):
-            tqdm.write(f"{outcome.photo}: {remark}", file=sys.stderr)
+        for remark in remarks:
+            tqdm.write(f"{source}: {remark}", file=sys.stderr)
+        about |= {"width": width, "height": height, "faces": found, "drawn_faces": separately}
+        shown.add(results.DRAWN, **about, notes=remarks)
     if faces:
         print(f"faces: {faces} found, {drawn_faces} drawn separately", file=sys.stderr)
     return drawn
 
 
-def explain(error: Exception, target: Path) -> str:
+def read(job: Job) -> Path | bytes:
+    """What a pipeline opens: the path of a photo, or what stdin has."""
+    return sys.stdin.buffer.read(images.MAX_BYTES + 1) if job.source is None else job.source
+
+
+def write(image, target: Path | None, form: str | None) -> None:
+    """Writes a drawing into its file, or to stdout in a format, by default PNG."""
+    if target is not None:
+        images.save(image, target)
+    else:
+        sys.stdout.buffer.write(images.encode(image, f".{form or 'png'}"))
+        sys.stdout.buffer.flush()
+
+
+def explain(error: Exception, target: str) -> str:
     """Why a photo could not be drawn."""
     if isinstance(error, images.ImageError):
         return str(error)
     if isinstance(error, OSError):
-        return f"cannot write {target}: {error.strerror or error}"
+        where = "to stdout" if target == STREAM else target
+        return f"cannot write {where}: {error.strerror or error}"
     # torch and OpenVINO run out of memory
     return f"could not be drawn: {(str(error) or 'out of memory').splitlines()[0]}"

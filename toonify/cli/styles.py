@@ -16,7 +16,7 @@ from toonify.hub import catalog, checksums
     examples="styles\nstyles --json\nstyles --check",
     status="0 listed, 1 a bundled file has changed",
 )
-@option("--json as_json", "JSON with everything known of each style", is_flag=True)
+@option("--json as_json", "A JSON object a line with everything known of each style", is_flag=True)
 @option(
     "--check", "Check of the bundled weights against their hashes, without a list", is_flag=True
 )
@@ -28,7 +28,8 @@ def styles(as_json: bool, check: bool) -> int:
     if note := catalog.note():
         print(note, file=sys.stderr)
     if as_json:
-        print(json.dumps([dataclasses.asdict(style) for style in known], indent=2))
+        for style in known:
+            print(json.dumps(dataclasses.asdict(style)))
         return 0
     rows = [("NAME", "MODEL", "TITLE", "FROM", "LICENSE")]
     rows += [(s.name, s.family, s.title, s.source, s.license) for s in known]

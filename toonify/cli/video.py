@@ -9,10 +9,13 @@ import click
 from click import IntRange
 
 from toonify import hub
-from toonify.cli import options
+from toonify.cli import options, results
 from toonify.cli.options import option
+from toonify.cli.results import Results
 
 INTERRUPTED = 130
+NUMBERS = ("frames", "seconds", "drawn", "fps", "faces", "damaged")  # of a result for programs
+FLICKER = ("source", "drawn", "steady", "ratio")
 
 
 @options.command(
@@ -34,7 +37,9 @@ INTERRUPTED = 130
 @option("--sound/--no-sound", "Sound of the video", default=True)
 @option("--measure", "Report on the flicker of the drawings; slower", is_flag=True)
 @options.overwrite
-def video(source: str, target: str, overwrite: bool, **values) -> int:
+@options.mark
+@results.as_json
+def video(source: str, target: str, overwrite: bool, as_json: bool, **values) -> int:
     """Draws a video with its sound, or an animated GIF, WebP or PNG. Every frame keeps its
     exact time, sound and subtitles are copied where OUT can hold them, other sound is
     re-encoded, and memory use does not grow with the length.
@@ -44,6 +49,7 @@ def video(source: str, target: str, overwrite: bool, **values) -> int:
     pieces are in the folder .OUT.parts, which is removed at the end. An existing OUT is skipped,
     and the video itself is never replaced.
     """
+    shown, names = Results(as_json), {"input": source, "output": target}
     if not os.path.isfile(source):
         raise click.UsageError(f"{source}: there is no such file")
     if os.path.realpath(source) == os.path.realpath(target):
@@ -56,14 +62,16 @@ def video(source: str, target: str, overwrite: bool, **values) -> int:
     if os.path.isdir(target):
         raise click.UsageError(f"{target} is a folder: expected a file")
     if os.path.lexists(target) and not overwrite:
-        print("skipped (there already; --overwrite draws it again)")
+        shown.add(results.SKIPPED, **names)
+        shown.say("skipped (there already; --overwrite draws it again)")
         return 0
-    with options.reported(ValueError):
-        open_video(source)  # reports what is not a video before torch is loaded
-    return draw(source, target, overwrite, values)
+    with shown.failing(**names):
+        with options.reported(ValueError):
+            open_video(source)  # reports what is not a video before torch is loaded
+        return draw(source, target, overwrite, shown, values)
 
 
-def draw(source: str, target: str, overwrite: bool, values: dict) -> int:
+def draw(source: str, target: str, overwrite: bool, shown: Results, values: dict) -> int:
     """Opens the style, draws, and prints what came of it."""
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
     from toonify.pipelines.video import VideoOptions, draw_video
@@ -88,22 +96,32 @@ def draw(source: str, target: str, overwrite: bool, values: dict) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command continues from here", file=sys.stderr)
         return INTERRUPTED
-    report(drawn)
+    report(drawn, shown)
+    shown.add(results.DRAWN, input=source, output=target, **describe(drawn))
     return 0
 
 
-def report(drawn) -> None:
-    """Prints the result to stdout, and what the user should know of it to stderr."""
+def describe(drawn) -> dict:
+    """The result for programs."""
+    numbers = {name: getattr(drawn, name) for name in NUMBERS}
+    flicker = None
+    if drawn.flicker:
+        flicker = {name: getattr(drawn.flicker, name) for name in FLICKER}
+    return numbers | {"flicker": flicker, "notes": list(drawn.notes)}
+
+
+def report(drawn, shown: Results) -> None:
+    """Prints the result, and to stderr what the user should know of it."""
     for note in drawn.notes:
         print(f"note: {note}", file=sys.stderr)
     if drawn.damaged:
         print(f"note: {drawn.damaged} damaged packets were skipped", file=sys.stderr)
-    print(
+    shown.say(
         f"{drawn.frames} frames, {drawn.seconds:.2f} s; {drawn.drawn} drawn,"
         f" {drawn.fps:.2f} frames a second"
     )
     if flicker := drawn.flicker:
-        print(
+        shown.say(
             f"flicker in levels of 255: source {flicker.source:.2f}, drawings {flicker.drawn:.2f},"
             f" video {flicker.steady:.2f}; {flicker.ratio:.2f} times the source's"
         )

@@ -2,7 +2,8 @@
 
 from toonify.images.folders import find_images, name_uniquely
 from toonify.images.formats import EXTENSIONS, MAX_BYTES, MAX_PIXELS, SAVES, ImageError
-from toonify.images.io import count_pixels, describe_reduction, load, save
+from toonify.images.io import count_pixels, describe_reduction, load
+from toonify.images.saving import encode, save
 from toonify.images.tensors import grid, to_pil, to_tensor
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ImageError",
     "count_pixels",
     "describe_reduction",
+    "encode",
     "find_images",
     "grid",
     "load",

@@ -1,4 +1,4 @@
-"""The one door for pixels: photos come in safely, images go out cleanly.
+"""The door for photos: they come in safely.
 
 Outside an image is an upright RGB `PIL.Image`; inside it is a float tensor, NCHW, in [-1, 1].
 `load` takes whatever people upload and either gives that image or raises an `ImageError` whose
@@ -19,14 +19,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from toonify.files import atomic_write
 from toonify.images import color_spaces
 from toonify.images.color_codes import ColorCodes, read_color_codes
 from toonify.images.formats import (
     EXPECTED,
     MAX_BYTES,
     MAX_PIXELS,
-    SAVES,
     ImageError,
     accepted_formats,
     advice,
@@ -170,74 +168,9 @@ def _read_size(source) -> tuple[tuple[int, int], tuple[int, int]] | None:
         return None
 
 
-def save(
-    image: Image.Image, path: str | os.PathLike, quality: int = 95, *, alpha: bool = False
-) -> Path:
-    """Writes an image without metadata, in the format of the path's suffix.
-
-    Missing parent folders are created. An existing file is replaced, and never left half written.
-
-    Args:
-        image: RGB, or any image that `load` accepts.
-        path: ends in .jpg, .jpeg, .png, .webp, .avif, .bmp, .tif or .tiff.
-        quality: 1 to 100 (default 95), for JPEG, WebP and AVIF.
-        alpha: whether transparency is kept, in a format that has it; default False: it is
-            composited on white.
-
-    Returns:
-        The path.
-
-    Raises:
-        ImageError: another suffix, or an image that is too large for the format.
-        OSError: the file cannot be written.
-
-    Example:
-        >>> save(load("portrait.jpg"), "copies/portrait.png").name
-        'portrait.png'
-    """
-    path = Path(path)
-    form = SAVES.get(path.suffix.lower())
-    if form is None:
-        expected = ", ".join(SAVES)
-        raise ImageError(f"{shown(path.name)} ends in {path.suffix!r}; expected one of {expected}")
-    if not 1 <= quality <= 100:
-        raise ImageError(f"quality is {quality}; expected 1 to 100")
-    if path.is_dir():
-        raise ImageError(f"{shown(path.name)} is a folder; expected the name of a file")
-    keeps = alpha and image.mode == "RGBA" and form not in ("JPEG", "BMP")
-    clean = image.copy() if keeps else _flatten(_eight_bits(image)).copy()
-    clean.info = {}  # Pillow writes comments and profiles that it finds here
-    try:
-        encoded = _encoded(clean, form, quality)
-    except (OSError, ValueError, struct.error) as error:
-        size = f"{image.width}x{image.height}"
-        raise ImageError(f"{form} cannot hold an image of {size} pixels: {error}") from error
-    with atomic_write(path) as part:
-        part.write_bytes(encoded.getbuffer())
-    return path
-
-
-def _encoded(image: Image.Image, form: str, quality: int) -> io.BytesIO:
-    options, encoded = _options(form, quality), io.BytesIO()
-    try:
-        image.save(encoded, form, **options)
-    except OSError:
-        if not options.pop("optimize", False):
-            raise
-        # Pillow gives an optimized JPEG a byte or two a pixel, which noise overflows.
-        encoded = io.BytesIO()
-        image.save(encoded, form, **options)
-    return encoded
-
-
-def _options(form: str, quality: int) -> dict:
-    if form == "JPEG":  # full color resolution: drawn contours are colored edges
-        return {"quality": quality, "subsampling": 0, "optimize": True}
-    if form == "WEBP":
-        return {"quality": quality, "method": 4}
-    if form == "AVIF":
-        return {"quality": quality, "subsampling": "4:4:4"}
-    return {"compression": "tiff_deflate"} if form == "TIFF" else {}
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB with 8 bits a color from any mode, transparency over white."""
+    return _flatten(_eight_bits(image))
 
 
 def _read(source, max_bytes: int) -> tuple[str, bytes]:

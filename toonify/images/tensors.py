@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from toonify.images import marks
+
 if TYPE_CHECKING:
     import torch
 
@@ -61,6 +63,8 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
 def grid(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
     """Arranges images in rows. Missing images of the last row are white.
 
+    The page is marked as what the first image is marked as.
+
     Args:
         pictures: RGB images of one size.
         columns: images per row, 1 or more; None (default): about as many as rows.
@@ -87,4 +91,4 @@ def grid(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.I
     page = Image.new("RGB", (columns * width, rows * height), "white")
     for number, picture in enumerate(pictures):
         page.paste(picture, (number % columns * width, number // columns * height))
-    return page
+    return marks.mark(page, marks.read_mark(pictures[0]))

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from toonify import hub, images
 from toonify.engines import Engine, open_engine
 from toonify.faces import Face, align, detect, frontal_eye_distance, paste_into
 from toonify.hub.mixin import SavingMixin
+from toonify.images import marks
 from toonify.images.color_transfer import transfer_color
 from toonify.images.morph import morph
 from toonify.images.upscale import upscale
@@ -42,12 +44,30 @@ class Toon:
 
     `image` has the upright photo's size; `faces` are all that were found, largest first, in its
     frame; `seconds` says how long each step took; `drawn_faces` counts those drawn on their own.
+    `save` marks the file as a drawing, which `image.save` of Pillow does not.
     """
 
     image: Image.Image
     faces: list[Face]
     seconds: dict[str, float]
     drawn_faces: int
+
+    def save(self, path: str | os.PathLike, quality: int = 95, *, mark: bool = True) -> Path:
+        """Writes the image: see `images.save`.
+
+        Args:
+            path: ends in .jpg, .jpeg, .png, .webp, .avif, .bmp, .tif or .tiff.
+            quality: 1 to 100 (default 95), for JPEG, WebP and AVIF.
+            mark: whether the file says that it is a drawing; default True.
+
+        Returns:
+            The path.
+
+        Raises:
+            images.ImageError: another suffix, or an image that is too large for the format.
+            OSError: the file cannot be written.
+        """
+        return images.save(self.image, path, quality, mark=mark)
 
 
 class AnimeGANPipeline(SavingMixin):
@@ -143,6 +163,8 @@ class AnimeGANPipeline(SavingMixin):
                 canvas = morph(photo, canvas, options.strength)
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
+        drawn = self.style.scope == "photo" or bool(chosen)
+        marks.mark(canvas, options.source_type(drawn))
         return Toon(canvas, found, clock.seconds, len(chosen))
 
     def map(

@@ -12,6 +12,7 @@ from PIL import Image
 from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
 from toonify.hub.mixin import SavingMixin
+from toonify.images import marks
 from toonify.pipelines.layer_swap import LayerSwap, swap_for
 from toonify.pipelines.options import PortraitOptions, old_name_of
 from toonify.video import write_video
@@ -121,7 +122,7 @@ class FaceGenerator(SavingMixin):
         """
         engine = self.engine(swap)
         for w in latents.interpolate(self.to_w_plus(start), self.to_w_plus(end), frames):
-            yield images.to_pil(engine(w[None]))
+            yield marks.mark(images.to_pil(engine(w[None])), marks.GENERATED)
 
     def save_interpolation(
         self,
@@ -131,6 +132,8 @@ class FaceGenerator(SavingMixin):
         frames: int = 48,
         swap: LayerSwap | None = None,
         fps: int = 24,
+        *,
+        mark: bool = True,
     ) -> Path:
         """Writes the images of `interpolate` as a .mp4, .gif or .webp.
 
@@ -138,6 +141,7 @@ class FaceGenerator(SavingMixin):
             start, end, frames, swap: as for `interpolate`; default: 48 frames of the base.
             path: the file to write; its suffix gives the format.
             fps: frames a second; default 24.
+            mark: whether the file says what it is; default True.
 
         Returns:
             The path.
@@ -145,7 +149,7 @@ class FaceGenerator(SavingMixin):
         Raises:
             ValueError: the suffix, `frames` or `fps` is wrong.
         """
-        return write_video(self.interpolate(start, end, frames, swap), path, fps)
+        return write_video(self.interpolate(start, end, frames, swap), path, fps, mark=mark)
 
     clip = old_name_of("save_interpolation")
 
@@ -231,7 +235,10 @@ class FaceGenerator(SavingMixin):
         latent = self.to_w_plus(self.sample(1, seed, truncation))
         w = self.edited(latent, 1.0, edits)
         toon = self.toon(w, style, blend=blend, blend_width=blend_width, shape_from=shape_from)
-        return images.to_pil(self.base(w)), images.to_pil(toon), latent
+        photo, drawing = (
+            marks.mark(images.to_pil(it), marks.GENERATED) for it in (self.base(w), toon)
+        )
+        return photo, drawing, latent
 
     imagine = old_name_of("generate")
 

@@ -2,8 +2,10 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
+
+from toonify.images.marks import DRAWN
 
 MAX_REFINE_STEPS = 1000
 OLD_NAMES = {"keep_colour": "keep_color", "stabilise": "stabilize"}  # read for one more release
@@ -24,13 +26,15 @@ class DrawOptions(metaclass=AcceptsOldNames):
         faces: the faces that get a drawing of their own: "all" (default), "largest" or "none".
         strength: 0 (the photo) to 1 (the full drawing); default 1.
         keep_color: whether the drawing keeps the colors of the photo; default False.
+        mark: whether drawings say in their files what they are (`toonify.images.marks`); default
+            True.
 
     Raises:
         ValueError: a value out of its range; the message names the option and what was expected.
 
     Example:
         >>> DrawOptions(faces="largest", strength=0.8)
-        DrawOptions(faces='largest', strength=0.8, keep_color=False)
+        DrawOptions(faces='largest', strength=0.8, keep_color=False, mark=True)
     """
 
     FACES: ClassVar[tuple[str, ...]] = ("all", "largest", "none")
@@ -38,11 +42,20 @@ class DrawOptions(metaclass=AcceptsOldNames):
     faces: str = "all"
     strength: float = 1.0
     keep_color: bool = False
+    mark: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.faces not in self.FACES:
             raise ValueError(f"faces={self.faces!r}: expected one of {', '.join(self.FACES)}")
         check_number("strength", self.strength, 0, 1)
+
+    def source_type(self, drawn: bool = True) -> str | None:
+        """What the result is marked as; None for no mark.
+
+        Args:
+            drawn: whether a network has drawn something of it; default True.
+        """
+        return DRAWN if self.mark and drawn and self.strength > 0 else None
 
     @classmethod
     def merge(cls, options: "DrawOptions | None", keywords: Mapping[str, Any]) -> Self:

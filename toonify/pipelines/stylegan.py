@@ -21,6 +21,7 @@ from toonify.faces import (
     paste,
     paste_order,
 )
+from toonify.images import marks
 from toonify.images.color_transfer import match_tone, transfer_color
 from toonify.images.morph import morph
 from toonify.latents import inversion
@@ -169,6 +170,7 @@ class StyleGANPipeline(FaceGenerator):
                 canvas = morph(photo, canvas, options.strength)
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
+        marks.mark(canvas, options.source_type(bool(portraits)))
         return PortraitToon(
             canvas, found, clock.seconds, len(portraits), portraits=portraits, left_alone=left_alone
         )
@@ -241,6 +243,7 @@ class StyleGANPipeline(FaceGenerator):
         with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
             draw_toon = self.engine(swap) if chosen else None
         portraits = []
+        source_type = marks.DRAWN if options.mark else None
         for number, face in enumerate(chosen):
             assert draw_toon is not None
             share = 0.85 / len(chosen)
@@ -253,9 +256,9 @@ class StyleGANPipeline(FaceGenerator):
                     report = functools.partial(report_refinement, clock.progress, begin, share)
                     latent = self.find_latent(photo, crop, options.refine_steps, report, cancelled)
             with clock(f"draw {number + 1}", begin + 0.8 * share, f"Drawing face {number + 1}"):
-                inverted = images.to_pil(self.base(latent))
+                inverted = marks.mark(images.to_pil(self.base(latent)), source_type)
                 w = self.edited(latent, options.truncation, options.edits)
-                toon = images.to_pil(draw_toon(w))
+                toon = marks.mark(images.to_pil(draw_toon(w)), source_type)
             portraits.append(Portrait(face, crop, latent, w, inverted, toon))
         return portraits
 

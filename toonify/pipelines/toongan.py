@@ -16,6 +16,7 @@ from toonify.engines import Engine, choose_device, open_engine
 from toonify.faces import align, attributes, detect, inside
 from toonify.faces.attributes import AttributeReading
 from toonify.hub.mixin import SavingMixin
+from toonify.images import marks
 from toonify.pipelines.options import old_name_of
 from toonify.video import write_video
 
@@ -301,6 +302,8 @@ class ToonGANPipeline(SavingMixin):
         frames: int = 120,
         fps: int = 24,
         progress: Callable[[float], None] | None = None,
+        *,
+        mark: bool = True,
     ) -> Path:
         """Writes a looping video that goes through all keys and back to the first.
 
@@ -310,6 +313,7 @@ class ToonGANPipeline(SavingMixin):
             frames: the number of images, at least one for each key; default 120.
             fps: images per second, 1 to 60; default 24.
             progress: called with a fraction after each image.
+            mark: whether the file says what it is; default True.
 
         Returns:
             The path.
@@ -326,7 +330,8 @@ class ToonGANPipeline(SavingMixin):
             keys = torch.cat([self.to_w_plus(key) for key in keys])
         way = latents.around(self.to_w_plus(keys), frames)
         pictures = self._pictures(way)
-        return write_video(counted(pictures, frames, progress) if progress else pictures, path, fps)
+        frames_of = counted(pictures, frames, progress) if progress else pictures
+        return write_video(frames_of, path, fps, mark=mark)
 
     def grid(self, pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
         """The images side by side, in rows of `columns`: see `images.grid`."""
@@ -393,7 +398,8 @@ class ToonGANPipeline(SavingMixin):
     def _pictures(self, inputs: torch.Tensor) -> Iterator[Image.Image]:
         """Images of what the engine takes, a few at a time."""
         for batch in inputs.split(BATCH):
-            yield from map(images.to_pil, self.engine(batch))
+            for face in self.engine(batch):
+                yield marks.mark(images.to_pil(face), marks.GENERATED)
 
     def check_styled(self, what: str) -> None:
         """ValueError if the network has no w, which `what` needs."""

@@ -172,7 +172,8 @@ def draw_video(
         if not store.segments:
             raise VideoError(f"{source}: none of its frames could be read")
         with atomic_write(target, keep_suffix=True) as temporary:
-            notes += muxing.join(store, video, temporary, suffix, options.sound)
+            source_type = options.source_type()
+            notes += muxing.join(store, video, temporary, suffix, options.sound, source_type)
         return run.result(target, (*video.notes, *notes))
 
 
@@ -402,13 +403,15 @@ def check_target(source: Path, target: Path, overwrite: bool) -> str:
 
 
 def plan_of(pipeline, source: Path, suffix: str, options: VideoOptions) -> dict:
-    """Everything that the drawn video depends on, ready for JSON."""
+    """Everything that the drawn frames depend on, ready for JSON."""
+    chosen = dataclasses.asdict(options)
+    del chosen["mark"]  # added when the frames are joined
     return {
         "format": FORMAT,
         "source": fingerprint(source),
         "style": [pipeline.style.name, pipeline.key],
         "suffix": suffix,
-        "options": dataclasses.asdict(options),
+        "options": chosen,
     }
 
 

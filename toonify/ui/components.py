@@ -14,7 +14,7 @@ from typing_extensions import override
 from toonify.files import find_project
 from toonify.hub import Style
 from toonify.images import formats
-from toonify.ui import text
+from toonify.ui import outputs, text
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
 
@@ -117,6 +117,27 @@ class DataURLImage(gr.Image, metaclass=ComponentType):
         return ImageData(url=value) if value else None
 
 
+class ResultSlider(gr.ImageSlider, metaclass=ComponentType):
+    """Before and after, in files of this app."""
+
+    is_template = True  # in the browser it is a gr.ImageSlider
+
+    @override
+    def postprocess(self, value: Any) -> Any:
+        return super().postprocess(value and tuple(map(outputs.save_preview, value)))
+
+
+class ResultGallery(gr.Gallery, metaclass=ComponentType):
+    """Images with captions, in files of this app."""
+
+    is_template = True  # in the browser it is a gr.Gallery
+
+    @override
+    def postprocess(self, value: Any) -> Any:
+        captioned = [(outputs.save_preview(image), caption) for image, caption in value or ()]
+        return super().postprocess(captioned)
+
+
 def add_photo(prefix: str = "") -> tuple[UploadedImage, gr.Dataset]:
     """Add an upload for a photo, and examples for it. `prefix` is that of their element IDs."""
     photo = UploadedImage(
@@ -154,7 +175,7 @@ def get_example(index: int) -> str:
 
 def add_result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
     """Add before and after, and a line about them."""
-    compare = gr.ImageSlider(
+    compare = ResultSlider(
         label="Before and after: drag the line",
         type="filepath",
         interactive=False,

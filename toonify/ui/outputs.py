@@ -11,6 +11,7 @@ from PIL import Image
 
 from toonify import images
 
+PREVIEW_QUALITY = 85
 SCREEN_PX = 1600  # what travels to the screen; the download has every pixel
 # Together less than an hour, so that nothing of a visitor is kept for longer.
 CLEAN_EVERY_S, KEEP_S = 600, 2900
@@ -46,6 +47,13 @@ def choose_path(source: str | bytes | None, style: str, suffix: str) -> Path:
 def save_png(image: Image.Image, source: str | bytes, style: str) -> Path:
     """Save a result under a name after its photo and style."""
     return images.save(image, choose_path(source, style, ".png"))
+
+
+def save_preview(image: Image.Image | None) -> str | None:
+    """Save what the page shows, with the mark of a drawing, which gradio's own WebP would lack."""
+    if image is None:
+        return None
+    return str(images.save(image, choose_folder() / "preview.webp", PREVIEW_QUALITY))
 
 
 def shrink(image: Image.Image, side: int = SCREEN_PX) -> Image.Image:

@@ -32,6 +32,11 @@ LIVE_PRIVACY = (
     " others or used for training."
 )
 
+MARK = (
+    "The metadata of every picture and video from here says that AI has drawn it (IPTC's"
+    " DigitalSourceType), and nothing about you."
+)
+
 
 def describe_style(style: Style | None) -> str:
     """Describe a style with its license and source, as Markdown."""

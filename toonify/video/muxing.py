@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 
+from toonify.video import marks
 from toonify.video.animations import SUFFIXES as ANIMATIONS
 from toonify.video.animations import write_animation
 from toonify.video.decoding import VideoFile, open_file
@@ -24,7 +25,6 @@ CONTAINERS = {
     ".webm": ("webm", vp9),
 }
 SUFFIXES = (*CONTAINERS, *ANIMATIONS)
-_KEPT = ("title", "artist", "album", "genre", "copyright", "description")  # and never a location
 _MAX_TICKS = 2**31 - 1
 
 
@@ -54,8 +54,24 @@ def check_sound(video, suffix: str, has_sound: bool = True) -> list[str]:
         return describe(source, CONTAINERS[suffix][0], has_sound)
 
 
-def join(store: SegmentStore, video, file: Path, suffix: str, has_sound: bool = True) -> list[str]:
-    """Writes the whole video into `file`; returns notes for the user."""
+def join(
+    store: SegmentStore,
+    video,
+    file: Path,
+    suffix: str,
+    has_sound: bool = True,
+    source_type: str | None = None,
+) -> list[str]:
+    """Writes the whole video into `file`, marked as `source_type`; returns notes for the user."""
+    notes = write(store, video, file, suffix, has_sound, source_type)
+    marks.mark_file(file, suffix, source_type)
+    return notes
+
+
+def write(
+    store: SegmentStore, video, file: Path, suffix: str, has_sound: bool, source_type: str | None
+) -> list[str]:
+    """As `join`, for all but the marks that are added to a finished file."""
     if suffix in ANIMATIONS:
         unit, last = video.about.time_base, store.last(video.about.time_base)
         end = last.at + last.duration
@@ -64,14 +80,25 @@ def join(store: SegmentStore, video, file: Path, suffix: str, has_sound: bool = 
         return [f"{left_out} frames left out: a GIF shows at most 50 a second"] * bool(left_out)
     if isinstance(video, VideoFile):
         with open_file(video.path) as source:
-            mux(store, video, file, suffix, source, has_sound)
+            mux(store, video, file, suffix, source, has_sound, source_type)
     else:
-        mux(store, video, file, suffix, None, False)
+        mux(store, video, file, suffix, None, False, source_type)
     return []
 
 
-def mux(store: SegmentStore, video, file: Path, suffix: str, source, has_sound: bool) -> None:
+def mux(
+    store: SegmentStore,
+    video,
+    file: Path,
+    suffix: str,
+    source,
+    has_sound: bool,
+    source_type: str | None = None,
+) -> None:
     """The segments' packets and the source's sound and subtitles, in the order of their times.
+
+    Of the source's metadata only the chapters and the languages and names of its tracks come along:
+    titles, people, places and cameras do not.
 
     The bytes of sound are the source's where the container holds them. Out of MPEG-TS and ADTS,
     whose packets begin with a header of their own, FFmpeg takes that header away for files that
@@ -89,9 +116,8 @@ def mux(store: SegmentStore, video, file: Path, suffix: str, source, has_sound: 
         if source is not None:
             carrier = Carrier(source, target, name, has_sound, video.start)
             sound = ((place_of(p), 1, p, place) for p, place in carrier.packets())
-            kept = {key.lower(): value for key, value in source.metadata.items()}
-            target.metadata.update({key: kept[key] for key in _KEPT if key in kept})
             target.set_chapters([shift_chapter(c, video.start) for c in source.chapters()])
+        target.metadata.update(marks.make_tags(name, source_type))
         target.start_encoding()
         drawn = ((place_of(p), 0, p, pictures) for p in store.packets(unit))
         for _, _, packet, stream in heapq.merge(drawn, sound, key=lambda item: item[:2]):

@@ -1,13 +1,16 @@
 """Writes images as a video or an animation."""
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image
 
 from toonify.files import atomic_write
+from toonify.images.marks import read_mark
+from toonify.video import marks
 from toonify.video.types import address
 
 SUFFIXES = (".mp4", ".gif", ".webp")
@@ -15,7 +18,9 @@ MAX_FRAMES = 10_000
 GIF_SIDE = 512  # px; larger GIFs are tens of megabytes
 
 
-def write_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24) -> Path:
+def write_video(
+    frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, *, mark: bool = True
+) -> Path:
     """Writes images as a video or an animation.
 
     GIF and WebP repeat forever, and a GIF is at most 512 px wide and high. An existing file is
@@ -25,6 +30,7 @@ def write_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int
         frames: RGB images of one size, which are read one after the other.
         path: a name that ends in .mp4 (H.264), .gif or .webp.
         fps: frames per second, 1 to 60; default 24.
+        mark: whether the file is marked as the first image is; default True.
 
     Returns:
         The path.
@@ -47,12 +53,15 @@ def write_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int
     if not 1 <= fps <= 60:
         raise ValueError(f"fps={fps}: expected 1 to 60 frames a second")
     write = write_film if suffix == ".mp4" else write_animation
+    rest = checked(frames)
+    first = next(rest)
     with atomic_write(path, keep_suffix=True) as temporary:
-        write(checked(frames), temporary, fps)
+        write(itertools.chain([first], rest), temporary, fps)
+        marks.mark_file(temporary, suffix, read_mark(first) if mark else None)
     return path
 
 
-def checked(frames: Iterable[Image.Image]) -> Iterable[Image.Image]:
+def checked(frames: Iterable[Image.Image]) -> Iterator[Image.Image]:
     """The frames, as long as they are of one size and not without end."""
     size, count = None, 0
     for count, frame in enumerate(frames, 1):

@@ -17,6 +17,7 @@ import gradio as gr
 from PIL import Image
 
 from toonify.hub import Style
+from toonify.images import marks
 from toonify.ui import inputs, text
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
@@ -186,5 +187,5 @@ def read_frame(frame: str | bytes) -> Image.Image:
 def encode_jpeg(image: Image.Image) -> str:
     """Return the image as a data: URL."""
     encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=85)
+    image.save(encoded, "JPEG", quality=85, **marks.encoder_options(marks.read_mark(image), "JPEG"))
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"

@@ -117,7 +117,7 @@ class PortraitTab:
         with gr.Row():
             self.download = components.add_download("Download PNG", "portrait-download")
             self.npz = components.add_download("Save face", "npz")
-        self.strip = gr.Gallery(
+        self.strip = components.ResultGallery(
             label="From photo to cartoon",
             columns=3,
             height="auto",
