@@ -134,7 +134,9 @@ class ResultGallery(gr.Gallery, metaclass=ComponentType):
 
     @override
     def postprocess(self, value: Any) -> Any:
-        captioned = [(outputs.save_preview(image), caption) for image, caption in value or ()]
+        captioned: list[Any] = [
+            (outputs.save_preview(image), caption) for image, caption in value or ()
+        ]
         return super().postprocess(captioned)
 
 

@@ -79,8 +79,8 @@ def _add_to_webp(file: Path, xmp: bytes) -> None:
         kind = webp.read(16)[12:]
     if kind != b"VP8X":  # a single frame, without the chunk that says what else there is
         sides = b"".join((side - 1).to_bytes(3, "little") for side in (width, height))
-        flags = bytes([_WEBP_HAS_ALPHA * alpha, 0, 0, 0])
-        _insert(file, 12, b"VP8X" + struct.pack("<I", 10) + flags + sides)
+        features = bytes([_WEBP_HAS_ALPHA * alpha, 0, 0, 0])
+        _insert(file, 12, b"VP8X" + struct.pack("<I", 10) + features + sides)
     with open(file, "r+b") as webp:
         webp.seek(20)
         [flags] = webp.read(1)
