@@ -70,7 +70,7 @@ def scale_face(face: Face, scale: Sequence[float] | np.ndarray) -> Face:
     """
     scale = np.asarray(scale)
     corners = (np.array(face.box).reshape(2, 2) + 0.5) * scale - 0.5
-    points = (face.points + 0.5) * scale - 0.5
+    points = (np.asarray(face.points) + 0.5) * scale - 0.5
     return Face(tuple(corners.ravel().tolist()), points, face.score)
 
 

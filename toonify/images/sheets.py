@@ -1,5 +1,6 @@
 """Sheets: several images side by side, each with its name below it."""
 
+import math
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
@@ -18,7 +19,7 @@ def make_sheet(
         cells: images and their names, in reading order; at least one. Images of other shapes than
             the first are fitted into its shape.
         width: px of each image; the height follows from the shape of the first.
-        columns: images in a row; default 0: as many rows as columns, or one row fewer.
+        columns: images in a row; default 0: about as many as rows, with few places left empty.
 
     Returns:
         The sheet, RGB on white.
@@ -30,7 +31,7 @@ def make_sheet(
         >>> from toonify import images
         >>> photo = images.load("portrait.jpg")
         >>> make_sheet([(photo, "Original"), (photo, "Again")], 256).size
-        (536, 304)
+        (536, 300)
     """
     if not cells:
         raise ValueError("cells is empty: expected at least one image")
@@ -53,11 +54,9 @@ def make_sheet(
 
 
 def count_columns(count: int) -> int:
-    """Return the columns of a sheet that is as wide as it has rows, or a little wider."""
-    columns = 1
-    while columns * columns < count:
-        columns += 1
-    return columns
+    """Return the columns of a sheet that is about as wide as high, with few places left empty."""
+    square = math.ceil(math.sqrt(count))
+    return min(square, square + 1, key=lambda columns: -count % columns)
 
 
 def fit(image: Image.Image, width: int, height: int) -> Image.Image:
