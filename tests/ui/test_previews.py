@@ -74,7 +74,7 @@ def test_faces_are_searched_for_once_for_all_drawings(handlers, toys, tmp_path):
         image.resize((1024, 1024)).save(tmp_path / "me.png")
     source = str(tmp_path / "me.png")
     wall = draw_all(handlers, source=source)[-1][0]
-    handlers.draw_first(wall, source, "toy", "all", 1.0, False, "best")
+    handlers.draw_first(wall, source, None, "toy", "all", 1.0, False, "best")
     assert handlers.searched == [(1024, 1024)]
     [small], [whole] = toys.made["ink"].found[0], toys.made["toy"].found[0]
     assert whole.box == pytest.approx((307.2, 256, 716.8, 819.2))
@@ -141,7 +141,7 @@ def test_previews_lie_where_results_lie_and_are_deleted_like_them(handlers, cach
 def test_no_photo_and_a_bad_photo_have_no_previews(handlers, tmp_path):
     wall, gallery, *_ = handlers.begin(None, "toy", ASKING, print)
     assert wall is None and not gallery["visible"]
-    assert handlers.draw_first(None, None, "toy") == gr.skip()
+    assert handlers.draw_first(None, None, None, "toy") == gr.skip()
     (tmp_path / "notes.jpg").write_text("hello " * 50)
     with pytest.raises(gr.Error, match="expected a photo"):
         handlers.begin(str(tmp_path / "notes.jpg"), "toy", ASKING, print)

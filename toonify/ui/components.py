@@ -180,9 +180,11 @@ def add_gallery(label: str, **options: Any) -> gr.Gallery:
     )
 
 
-def add_download(label: str, elem_id: str) -> gr.DownloadButton:
+def add_download(label: str, elem_id: str, visible: bool = True) -> gr.DownloadButton:
     """Add a download that is off until there is something to download."""
-    return gr.DownloadButton(label, interactive=False, min_width=140, elem_id=elem_id)
+    return gr.DownloadButton(
+        label, interactive=False, min_width=140, elem_id=elem_id, visible=visible
+    )
 
 
 def add_style(handlers: StyleHandlers, prefix: str = "") -> tuple[gr.Radio, gr.Markdown]:

@@ -172,9 +172,9 @@ class PreviewHandlers:
         sheet = images.make_sheet(cells, cells[0][0].width)
         return images.save(sheet, outputs.choose_path(wall.source, "all-styles", ".jpg"))
 
-    def draw_first(self, wall: Wall | None, *options, progress=events.PROGRESS):
+    def draw_first(self, wall: Wall | None, source, progress=events.PROGRESS, *options):
         """Draw a new photo large, without the visitor's asking."""
-        return gr.skip() if wall is None else self.photos.show(*options, wall)
+        return gr.skip() if wall is None else self.photos.show(source, *options, wall)
 
     def pick(self, wall: Wall | None, event: gr.SelectData):
         """Choose the style of the preview that was pressed."""

@@ -12,6 +12,8 @@ from toonify.ui.handlers.previews import LINKED, PreviewHandlers
 from toonify.ui.outputs import KEEP_S
 
 WAITS: events.Options = {"show_progress": "minimal", **events.ONE_AT_A_TIME, **events.PRIVATE}
+# A request during a drawing of the same kind waits, and only the last of them is drawn.
+LAST: events.Options = {"trigger_mode": "always_last"}
 
 
 def build_photo_tab(
@@ -62,8 +64,9 @@ class PhotoTab:
             self.stop = gr.Button(
                 "Stop", visible=False, size="sm", min_width=80, elem_id="previews-stop"
             )
-        self.sheet = components.add_download("Download a sheet of all styles", "styles-sheet")
-        self.sheet.visible = False
+        self.sheet = components.add_download(
+            "Download a sheet of all styles", "styles-sheet", visible=False
+        )
 
     def add_settings(self) -> None:
         """Add the style and how it is drawn."""
@@ -114,7 +117,7 @@ class PhotoTab:
             self.previews.pick, self.wall, [self.style, self.about, self.quality], **events.LIGHT
         )
         picked.success(None, self.settings, None, js=self.write_link)
-        for shown in (drawn, picked.success(**show)):
+        for shown in (drawn, picked.success(**show | LAST)):
             # On a phone the result is further down.
             shown.success(None, js=components.scroll_to("compare"))
         self.connect_photo(show)
@@ -146,11 +149,10 @@ class PhotoTab:
                 wall,
                 show_progress_on=self.photo,
                 **WAITS,
+                **LAST,
             )
-            # The first preview waits in front of it: see below.
-            begun.success(
-                **show | {"fn": previews.draw_first, "inputs": [self.wall, *show["inputs"][:-1]]}
-            )
+            first = {"fn": previews.draw_first, "inputs": [self.wall, *show["inputs"][:-1]]}
+            begun.success(**show | first | LAST)
         # A new wall asks for its first preview, and each preview for the next.
         asked = self.wall.change(
             previews.preview, self.wall, wall, show_progress_on=self.progress, **WAITS
