@@ -139,7 +139,7 @@ class PreviewHandlers:
         if toon is None:
             wall = dataclasses.replace(wall, stopped=True)
         else:
-            path = outputs.choose_path(str(wall.photo), name, ".jpg")
+            path = outputs.choose_path(wall.source, name, ".jpg")
             drawn = {**wall.drawn, name: images.save(toon.image, path, 90)}
             seconds = wall.seconds + time.perf_counter() - start
             wall = dataclasses.replace(wall, drawn=drawn, seconds=seconds)
