@@ -9,6 +9,7 @@ import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -218,7 +219,12 @@ class PreviewHandlers:
         chosen = inputs.get_style(self.photos.styles, style, quality)
         photo = outputs.shrink(inputs.read_photo(source), COMPARISON_PX)
         toon_style = next(iter(self.portraits.styles.values()))
-        settings = {"style": toon_style.name, "strength": 1.0, "faces": "all", "keep_color": False}
+        settings: dict[str, Any] = {
+            "style": toon_style.name,
+            "strength": 1.0,
+            "faces": "all",
+            "keep_color": False,
+        }
         settings |= {"blend": toon_style.blend, "blend_width": 0.0, "shape_from": "toon"}
         settings |= {"truncation": 1.0, "refine_steps": 0}
         load = functools.partial(self.photos.load, style, quality)
