@@ -218,6 +218,7 @@ def test_a_refused_file_and_a_photo_without_faces_are_explained(visit, tmp_path)
 def test_a_phone_shows_all_of_it(visit):
     page = visit(*PHONE)
     upload(page, PORTRAIT)
+    page.wait_for_selector("#previews")  # above the result, which moves down once
     page.click("#draw")
     natural_sizes(page)
     top = "document.querySelector('#compare').getBoundingClientRect().top"
