@@ -131,11 +131,11 @@ def build(
         gr.HTML(theme.HEADER, elem_id="header")
         page.load(None, js=components.SHOW_CAMERA_ERRORS)
         if not any((videos, camera, portraits, faces)):
-            build_photo_tab(photos)
+            build_photo_tab(photos, page)
         else:
             with gr.Tabs(elem_id="tabs") as tabs:
                 with gr.Tab("Photo"):
-                    build_photo_tab(photos)
+                    build_photo_tab(photos, page, portraits)
                 if videos is not None:
                     with gr.Tab("Video", elem_id="video-tab"):
                         build_video_tab(videos, page)

@@ -10,6 +10,7 @@ from PIL import Image
 from tests.fixtures import toy_app
 from tests.fixtures.toy_videos import make_video
 from toonify.ui import components
+from toonify.ui.handlers import photo as photo_tab
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -40,6 +41,7 @@ def site(tmp_path_factory):
     toys = toy_app.Toys()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(photo_tab, "find_faces", toy_app.find_faces)
         with toy_app.served(toys) as url:
             yield url, toys
 
@@ -55,14 +57,20 @@ def chromium():
 
 @pytest.fixture
 def visit(chromium, site):
-    """Opens the page at a window size; `page.hosts` collects where its requests went."""
+    """Opens the page at a window size; `page.hosts` collects where its requests went, and
+    `page.faults` the errors of its console."""
     contexts = []
 
     def visit(width=1280, height=900, query=""):
         contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)  # for busy machines
-        page.hosts = set()
+        page.hosts, page.faults = set(), []
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on(
+            "console",
+            lambda message: page.faults.append(message.text) if message.type == "error" else None,
+        )
         page.on("request", lambda request: page.hosts.add(request.url.split("/")[2]))
         page.goto(site[0] + query)
         page.wait_for_selector("#draw", state="attached")
@@ -95,10 +103,12 @@ def natural_sizes(page, prefix=""):
 def test_a_visitor_gets_a_cartoon_of_the_same_size(visit, site, tmp_path):
     page = visit()
     upload(page, PORTRAIT)
+    first = natural_sizes(page)[1][2]  # drawn without asking
     slider = page.locator("#settings input[type=range]")
     for _ in range(4):
         slider.press("ArrowLeft")
     page.click("#draw")
+    page.wait_for_function(f"document.querySelectorAll('#compare img')[1]?.src !== {first!r}")
     before, after = natural_sizes(page)
     assert before[:2] == after[:2] == [512, 512]
     assert before[2] != after[2]
@@ -115,6 +125,74 @@ def test_a_visitor_gets_a_cartoon_of_the_same_size(visit, site, tmp_path):
         assert (toon.format, toon.size) == ("PNG", photo.size)
         assert toon.tobytes() != photo.convert("RGB").tobytes()
     assert page.hosts == {site[0].removeprefix("http://")}
+
+
+def wait_for_previews(page, count):
+    """The addresses of the previews, when all are drawn: places that wait have one image."""
+    page.wait_for_selector("#previews-report :text('Press a preview')")
+    page.wait_for_function(
+        f"""() => {{ const shown = [...document.querySelectorAll('#previews img')];
+        return new Set(shown.map(image => image.src)).size === {count}
+            && shown.every(image => image.naturalWidth > 0) }}"""
+    )
+    return page.locator("#previews img").evaluate_all("all => all.map(image => image.src)")
+
+
+@pytest.mark.parametrize("size", [(1280, 900), PHONE], ids=["desktop", "phone"])
+def test_a_photo_is_previewed_in_all_styles_and_a_press_draws_one(visit, size, tmp_path):
+    page = visit(*size)
+    upload(page, PORTRAIT)
+    wait_for_previews(page, 2)
+    assert page.locator("#previews .caption-label").all_inner_texts() == ["Toy", "Ink"]
+    first = natural_sizes(page)[1][2]
+    page.locator("#previews .thumbnail-item").nth(1).click()
+    page.wait_for_function(f"document.querySelectorAll('#compare img')[1]?.src !== {first!r}")
+    page.wait_for_selector("#about :text('Two tones.')")
+    assert page.locator("#settings input[value=ink]").is_checked()
+    assert page.url.endswith("?style=ink&quality=best")
+    page.wait_for_function(
+        "document.querySelector('#compare').getBoundingClientRect().top < innerHeight / 2"
+    )
+    with page.expect_download() as download:
+        page.click("#styles-sheet")
+    assert download.value.suggested_filename == "random_021-all-styles.jpg"
+    download.value.save_as(tmp_path / "sheet.jpg")
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.width > 3 * 512 and sheet.height > 512  # the photo and two styles
+    if size == PHONE:
+        assert_fits(page)
+    page.locator("#photo button[aria-label='Remove Image']").click()
+    page.wait_for_selector("#previews", state="hidden")
+    assert page.faults == []
+
+
+def test_a_comparison_is_made_and_downloaded(visit):
+    page = visit(*PHONE)
+    upload(page, PORTRAIT)
+    natural_sizes(page)
+    page.locator("#comparison button").first.click()
+    page.click("#compare-networks")
+    page.wait_for_function("document.querySelector('#comparison-image img')?.naturalWidth > 1536")
+    with page.expect_download() as download:
+        page.click("#comparison-download")
+    assert download.value.suggested_filename == "random_021-comparison.jpg"
+    assert_fits(page)
+    assert page.faults == []
+
+
+def test_a_link_sets_style_and_settings(visit, site):
+    page = visit(query="?style=ink&strength=0.5&keep_color=true")
+    page.wait_for_selector("#about :text('Two tones.')")
+    assert page.locator("#settings input[type=number]").input_value() == "0.5"
+    upload(page, PORTRAIT)
+    natural_sizes(page)
+    call = {"faces": "all", "strength": 0.5, "keep_color": True}
+    assert call in site[1].made["ink"].calls
+    page.locator("#settings input[value=toy]").click()
+    query = "?strength=0.5&keep_color=true&quality=best"
+    page.wait_for_function(f"location.search === {query!r}")
+    page = visit(query="?style=oil")
+    page.wait_for_selector("text=Unknown style 'oil'")
 
 
 def test_an_example_is_drawn_at_a_click(visit, site):
@@ -140,6 +218,7 @@ def test_a_refused_file_and_a_photo_without_faces_are_explained(visit, tmp_path)
 def test_a_phone_shows_all_of_it(visit):
     page = visit(*PHONE)
     upload(page, PORTRAIT)
+    page.wait_for_selector("#previews")  # above the result, which moves down once
     page.click("#draw")
     natural_sizes(page)
     top = "document.querySelector('#compare').getBoundingClientRect().top"

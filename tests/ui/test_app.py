@@ -126,7 +126,7 @@ def test_quality_is_offered_where_there_is_a_choice(handlers):
     assert handlers.choose("toy")[1]["visible"]
     hidden = handlers.choose("mask")[1]
     assert (hidden["visible"], hidden["value"]) == (False, "best")
-    assert [style["fast"] for style in handlers.list_styles()] == [True, False]
+    assert [style["fast"] for style in handlers.list_styles()] == [True, False, False]
 
 
 def test_the_pipelines_in_memory_are_those_used_last(monkeypatch):
@@ -215,7 +215,7 @@ def test_a_hub_that_does_not_answer_is_explained(cache):
 
 
 def test_styles_are_listed_with_license_and_source(handlers):
-    assert [style["name"] for style in handlers.list_styles()] == ["toy", "mask"]
+    assert [style["name"] for style in handlers.list_styles()] == ["toy", "mask", "ink"]
     assert "CC0-1.0" in handlers.describe("mask") and "someone/mask" in handlers.describe("mask")
 
 

@@ -2,7 +2,7 @@
 
 from toonify.faces.alignment import align, paste, paste_into, paste_order
 from toonify.faces.detection import detect
-from toonify.faces.geometry import Crop, Face, frontal_eye_distance, inside
+from toonify.faces.geometry import Crop, Face, frontal_eye_distance, inside, scale_face
 from toonify.faces.parsing import FaceMasks, parse
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "paste",
     "paste_into",
     "paste_order",
+    "scale_face",
 ]

@@ -7,7 +7,17 @@ import numpy as np
 from PIL import Image
 
 from toonify.faces import mtcnn, tiling
-from toonify.faces.geometry import Face, area, as_box, cut, ffhq_matrix, is_face, overlap, roll
+from toonify.faces.geometry import (
+    Face,
+    area,
+    as_box,
+    cut,
+    ffhq_matrix,
+    is_face,
+    overlap,
+    roll,
+    scale_face,
+)
 
 # Below this the cascade has nothing to look at.
 _MIN_SIDE = 20
@@ -63,7 +73,7 @@ def detect(
         turned = [_look(view, min_score, quarter_turns) for quarter_turns in (1, 3, 2)]
         rivals = [faces for faces in turned if len(faces) >= len(found)]
         found = max([found, *rivals], key=_best)  # the photo as it stands wins a tie
-    faces = [_scaled(face, scale) for face in found]
+    faces = [scale_face(face, scale) for face in found]
     if small and not _is_portrait(photo.size, shrink, faces):
         pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
         largest = max(_MIN_SIDE / shrink, _MIN_FACE * min(photo.size))
@@ -185,12 +195,6 @@ def _second_look(pixels: np.ndarray, face: Face, doubtful: bool) -> Face | None:
 
 def _covers(box: tuple[float, float, float, float], point: np.ndarray) -> bool:
     return bool(box[0] < point[0] < box[2] and box[1] < point[1] < box[3])
-
-
-def _scaled(face: Face, scale: np.ndarray) -> Face:
-    corners = (np.array(face.box).reshape(2, 2) + 0.5) * scale - 0.5
-    points = (face.points + 0.5) * scale - 0.5
-    return Face(tuple(corners.ravel().tolist()), points, face.score)
 
 
 def _best(faces: list[Face]) -> float:

@@ -7,6 +7,7 @@ Points are (x, y) in pixels of the upright photo with the center of the first pi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -53,6 +54,24 @@ def frontal_eye_distance(points: np.ndarray) -> float:
     eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
     across, down = right - left, mouth - eyes
     return max(1.0, float((across**2).sum() ** 0.5), 0.9 * float((down**2).sum() ** 0.5))
+
+
+def scale_face(face: Face, scale: Sequence[float] | np.ndarray) -> Face:
+    """Returns a face as it lies in a resized photo.
+
+    Args:
+        face: in the frame of the photo.
+        scale: new over old width, and new over old height.
+
+    Example:
+        >>> face = Face((0, 0, 9, 9), np.full((5, 2), 4.5), 0.99)
+        >>> scale_face(face, (2, 2)).points[0].tolist()
+        [9.5, 9.5]
+    """
+    scale = np.asarray(scale)
+    corners = (np.array(face.box).reshape(2, 2) + 0.5) * scale - 0.5
+    points = (np.asarray(face.points) + 0.5) * scale - 0.5
+    return Face(tuple(corners.ravel().tolist()), points, face.score)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from toonify.images.folders import find_images, name_uniquely
 from toonify.images.formats import EXTENSIONS, MAX_BYTES, MAX_PIXELS, SAVES, ImageError
 from toonify.images.io import count_pixels, describe_reduction, load
 from toonify.images.saving import encode, save
+from toonify.images.sheets import make_sheet
 from toonify.images.tensors import grid, to_pil, to_tensor
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "find_images",
     "grid",
     "load",
+    "make_sheet",
     "name_uniquely",
     "save",
     "to_pil",

@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ class AnimeGANPipeline(SavingMixin):
         photo,
         *,
         options: DrawOptions | None = None,
+        found: Sequence[Face] | None = None,
         progress: Callable[[float, str], None] | None = None,
         **keywords: Any,
     ) -> Toon:
@@ -128,6 +129,8 @@ class AnimeGANPipeline(SavingMixin):
         Args:
             photo: a path, the bytes of an image file, a binary file or a `PIL.Image`.
             options: the options of the drawing; None: the defaults.
+            found: the faces of the upright photo, the largest first, if they are known already;
+                None: they are searched for.
             progress: called with a fraction and a text between the steps.
             keywords: options by name, such as `faces="largest"`; they take precedence.
 
@@ -147,13 +150,13 @@ class AnimeGANPipeline(SavingMixin):
         with clock("load", 0.0, "Opening the photo"):
             photo = images.load(photo)
         with clock("detect", 0.05, "Looking for faces"):
-            found = [] if options.faces == "none" else detect(photo, small=True)
+            faces = self.find(photo, options, found)
         canvas, scale = photo, 0.0
         if self.style.scope == "photo":
             with clock("draw", 0.15, "Drawing the photo"):
-                scale = self.refine_scale(photo, found, self.drawing_scale(photo, found))
+                scale = self.refine_scale(photo, faces, self.drawing_scale(photo, faces))
                 canvas = self.draw(photo, scale)
-        chosen = self.to_draw(found[:1] if options.faces == "largest" else found, scale)
+        chosen = self.to_draw(faces[:1] if options.faces == "largest" else faces, scale)
         with clock("faces", 0.6, f"Drawing {len(chosen)} faces" if chosen else "Finishing"):
             canvas = self.draw_faces(photo, canvas, chosen, scale)
         with clock("blend", 0.95, "Finishing"):
@@ -165,7 +168,16 @@ class AnimeGANPipeline(SavingMixin):
         assert canvas.size == photo.size, (canvas.size, photo.size)
         drawn = self.style.scope == "photo" or bool(chosen)
         marks.mark(canvas, options.source_type(drawn))
-        return Toon(canvas, found, clock.seconds, len(chosen))
+        return Toon(canvas, faces, clock.seconds, len(chosen))
+
+    @staticmethod
+    def find(
+        photo: Image.Image, options: DrawOptions, known: Sequence[Face] | None = None
+    ) -> list[Face]:
+        """The faces that a drawing needs: those that are known, or else those of the photo."""
+        if options.faces == "none":
+            return []
+        return detect(photo, small=True) if known is None else list(known)
 
     def map(
         self,

@@ -188,9 +188,26 @@ def add_result(prefix: str = "") -> tuple[gr.ImageSlider, gr.Markdown]:
     return compare, gr.Markdown(visible=False, elem_id=f"{prefix}report")
 
 
-def add_download(label: str, elem_id: str) -> gr.DownloadButton:
+def add_gallery(label: str, **options: Any) -> gr.Gallery:
+    """Add images of which one can be picked."""
+    options = {"columns": 4, **options}
+    return gr.Gallery(
+        label=label,
+        fit_columns=False,
+        height="auto",
+        format="png",
+        interactive=False,
+        allow_preview=False,
+        buttons=[],
+        **options,
+    )
+
+
+def add_download(label: str, elem_id: str, visible: bool = True) -> gr.DownloadButton:
     """Add a download that is off until there is something to download."""
-    return gr.DownloadButton(label, interactive=False, min_width=140, elem_id=elem_id)
+    return gr.DownloadButton(
+        label, interactive=False, min_width=140, elem_id=elem_id, visible=visible
+    )
 
 
 def add_style(handlers: StyleHandlers, prefix: str = "") -> tuple[gr.Radio, gr.Markdown]:

@@ -29,6 +29,13 @@ class UserError(gr.Error):
         super().__init__(message, print_exception=False)
 
 
+class Stopped(UserError):
+    """The visitor pressed Stop, chose another photo or left."""
+
+    def __init__(self, message: str = "Stopped."):
+        super().__init__(message)
+
+
 def check_value(block: Any, value: Any) -> None:
     """Check what was sent for a component, before anything reads it.
 
@@ -214,11 +221,14 @@ def get_session(request: gr.Request | None) -> str:
     return (request and request.session_hash) or ""
 
 
-def track_progress(max_s: float = MAX_REQUEST_S) -> Callable[[float, str], None]:
+def track_progress(
+    max_s: float = MAX_REQUEST_S, cancelled: Callable[[], bool] | None = None
+) -> Callable[[float, str], None]:
     """Return a function that shows the visitor a pipeline's progress: fraction 0 to 1 and text.
 
     Args:
         max_s: the time after which it raises a `UserError` instead, which ends the request.
+        cancelled: asked at each step; once it returns True, `Stopped` is raised.
     """
     progress = gr.Progress()  # is false while it is empty, so a function wraps it
     deadline = time.monotonic() + max_s
@@ -226,6 +236,8 @@ def track_progress(max_s: float = MAX_REQUEST_S) -> Callable[[float, str], None]
     def report(fraction: float, text: str) -> None:
         if time.monotonic() > deadline:
             raise UserError(f"Stopped after {max_s / 60:.0f} minutes.")
+        if cancelled is not None and cancelled():
+            raise Stopped
         progress(fraction, text)
 
     return report

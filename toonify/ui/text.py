@@ -59,6 +59,24 @@ def describe_result(seconds: float, size: tuple[int, int]) -> str:
     return f"Done in {seconds:.1f} s · {format_size(size)}"
 
 
+def describe_previews(drawn: int, total: int, seconds: float, more: bool) -> str:
+    """Say how many previews there are, and how long the others will take.
+
+    Args:
+        drawn: previews that are drawn.
+        total: previews in all.
+        seconds: what the drawn ones took.
+        more: whether others are to come.
+    """
+    if not more:
+        stopped = "" if drawn == total else f"Stopped after {drawn} of {total}. "
+        return f"{stopped}Press a preview to draw it large."
+    if not drawn:
+        return f"Drawing {count(total, 'preview')}"
+    left = max(1, round((total - drawn) * seconds / drawn))
+    return f"{drawn} of {count(total, 'preview')}, about {left} s left"
+
+
 def describe_faces(found: int, drawn: int) -> str:
     """Say how many faces were found in a photo, and how many of them were drawn separately."""
     separately = f", {drawn} drawn separately" if drawn else ""

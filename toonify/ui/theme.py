@@ -65,7 +65,8 @@ CSS = """
 :is(#compare, #portrait-compare) .empty { min-height: min(380px, 80vw); }
 :is(#about, #video-about, #live-about, #portrait-about) {
   padding: 0 12px 8px; background: var(--block-background-fill); }
-:is(#report, #privacy, #video-limits, #video-report, #video-privacy, #live-report, #live-privacy,
+:is(#report, #previews-report, #privacy, #video-limits, #video-report, #video-privacy,
+    #live-report, #live-privacy,
     #portrait-report, #portrait-privacy) { padding: 0 4px; }
 #video-limits { font-size: .9rem; opacity: .8; }
 #tabs [role=tab] { font-weight: 700; color: var(--body-text-color); }
@@ -87,6 +88,14 @@ CSS = """
   width: 100%; height: auto; aspect-ratio: 1; }
 :is(#crowd, #favorites) .caption-label {
   padding: 0 4px; font-size: 10px; line-height: 1.4; } /* otherwise it covers the mouth */
+#previews .grid-wrap { min-height: 0; height: auto; max-height: none; overflow: visible;
+  padding-top: 32px; } /* otherwise the label covers a head */
+#previews .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr));
+  grid-template-rows: none; grid-auto-rows: auto; }
+#previews :is(.gallery-item, .thumbnail-item) { width: 100%; height: auto; aspect-ratio: 1; }
+#previews .caption-label { font-weight: 700; }
+#previews-row { align-items: center; flex-wrap: nowrap; min-height: 34px; }
+#previews-stop { flex: 0 0 auto; }
 /* Small images, shown large. */
 :is(#new-face, #shapes, #colors, #loop-animation) .image-frame { width: min(100%, 384px); }
 :is(#new-face, #shapes, #colors, #loop-animation) img {

@@ -300,6 +300,16 @@ def test_none_does_not_look_for_faces(photo, monkeypatch):
     assert pipeline()[0](photo, faces="none").faces == []
 
 
+def test_known_faces_are_not_searched_for(photo, monkeypatch):
+    monkeypatch.setattr(animegan, "detect", lambda photo, small: pytest.fail("looked for faces"))
+    draw, shapes = pipeline()
+    known = face(256, 200, 20)
+    toon = draw(photo, found=[known])
+    assert toon.faces == [known] and toon.drawn_faces == 1 and len(shapes) == 2
+    assert draw(photo, found=[known], faces="none").faces == []
+    assert draw(photo, found=[]).drawn_faces == 0
+
+
 def test_turned_head_counts_by_its_height():
     ahead = face(100, 100, 40)
     turned = Face(ahead.box, ahead.points * [0.3, 1.0], 1.0)

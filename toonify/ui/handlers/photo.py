@@ -12,10 +12,14 @@ from toonify.ui.theme import INK, YELLOW
 
 
 @events.on_gpu
-def draw(load: Callable, photo: Image.Image, **options):
-    """Return the `Toon` of an upright RGB photo by the pipeline that `load` gives."""
+def draw(load: Callable, photo: Image.Image, stop: Callable[[], bool] | None = None, **options):
+    """Return the `Toon` of an upright RGB photo by the pipeline that `load` gives; None if `stop`
+    returned True between two of its steps."""
     with inputs.explain_hub_errors():
-        return load()(photo, **options, progress=inputs.track_progress())
+        try:
+            return load()(photo, **options, progress=inputs.track_progress(cancelled=stop))
+        except inputs.Stopped:
+            return None
 
 
 def find_faces(photo: Image.Image) -> list:
@@ -29,7 +33,10 @@ class PhotoHandlers(StyleHandlers):
     """The handlers of the tab. Photos come unread, as paths or bytes."""
 
     def draw(self, source, style: str, quality: str, **options) -> tuple:
-        """Return the photo, its `Toon` and its PNG, and tell the visitor if no face was found."""
+        """Return the photo, its `Toon` and its PNG, and tell the visitor if no face was found.
+
+        `found` among the options has the photo's faces, if they are known; None if not.
+        """
         photo = inputs.read_photo(source)
         chosen = inputs.get_style(self.styles, style, quality, options["faces"])
         toon = draw(functools.partial(self.load, style, quality), photo, **options)
@@ -75,10 +82,14 @@ class PhotoHandlers(StyleHandlers):
         strength=1.0,
         keep_color=False,
         quality="best",
+        wall=None,
         progress=events.PROGRESS,
     ):
-        """Do the same for the page: before and after, download, report and the faces found."""
+        """Do the same for the page: before and after, download, report and the faces found.
+
+        `wall` has the previews of a photo, whose faces are not searched for again."""
         options = {"faces": faces, "strength": strength, "keep_color": keep_color}
+        options["found"] = wall.faces if wall and wall.source == inputs.identify(photo) else None
         photo, toon, png = self.draw(photo, style, quality, **options)
         found = len(toon.faces)
         report = text.describe_result(sum(toon.seconds.values()), toon.image.size)

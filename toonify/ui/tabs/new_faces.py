@@ -40,7 +40,9 @@ class NewFacesTab:
             with gr.Column(scale=7, min_width=300):
                 self.add_face()
                 self.add_edits()
-                self.favorites = add_gallery("Favorites", elem_id="favorites", visible=False)
+                self.favorites = components.add_gallery(
+                    "Favorites", elem_id="favorites", visible=False
+                )
                 self.add_loop()
                 self.add_mix()
         self.link = gr.Textbox(visible="hidden", elem_id="link")
@@ -71,7 +73,7 @@ class NewFacesTab:
                 "Create faces", variant="primary", size="lg", elem_id="new-draw"
             )
             self.random = gr.Button("Random faces", size="lg", elem_id="random-faces")
-        self.gallery = add_gallery("Pick a face", elem_id="crowd")
+        self.gallery = components.add_gallery("Pick a face", elem_id="crowd")
         self.sheet = components.add_download("Download all as one PNG", "sheet")
 
     def add_twin(self) -> None:
@@ -252,21 +254,6 @@ def add_form(**options) -> gr.Radio:
 def add_seconds(**options) -> gr.Slider:
     """Add the slider of a loop's speed."""
     return gr.Slider(0.5, 4, 1.5, step=0.5, label="Seconds per face", **options)
-
-
-def add_gallery(label: str, **options) -> gr.Gallery:
-    """Add faces of which one can be picked."""
-    return gr.Gallery(
-        label=label,
-        columns=4,
-        fit_columns=False,
-        height="auto",
-        format="png",
-        interactive=False,
-        allow_preview=False,
-        buttons=[],
-        **options,
-    )
 
 
 def add_image(label: str, elem_id: str, **options) -> gr.Image:

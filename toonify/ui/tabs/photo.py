@@ -1,52 +1,201 @@
 """Photo to cartoon: the components of the tab and the handlers that they call."""
 
+import json
+from typing import Any
+
 import gradio as gr
 
 from toonify.ui import components, events, text
 from toonify.ui.handlers.photo import PhotoHandlers
+from toonify.ui.handlers.portrait import PortraitHandlers
+from toonify.ui.handlers.previews import LINKED, PreviewHandlers
+from toonify.ui.outputs import KEEP_S
+
+WAITS: events.Options = {"show_progress": "minimal", **events.ONE_AT_A_TIME, **events.PRIVATE}
+# A request during a drawing of the same kind waits, and only the last of them is drawn.
+LAST: events.Options = {"trigger_mode": "always_last"}
 
 
-def build_photo_tab(handlers: PhotoHandlers) -> None:
-    """Build the tab inside the current page."""
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=300):
-            photo, examples = components.add_photo()
-            with gr.Group(elem_id="settings"):
-                style, about = components.add_style(handlers)
-                quality = components.add_quality(handlers.default_style)
-                strength = components.add_strength()
-            button = gr.Button("Create cartoon", variant="primary", size="lg", elem_id="draw")
-            with gr.Accordion("Faces and colors", open=False, elem_id="options"):
-                faces = gr.Radio(
-                    components.FACES,
-                    value="all",
-                    label="Faces",
-                    info="Faces are also drawn separately, which gives small ones more detail",
-                )
-                keep_color = gr.Checkbox(label="Keep the photo's colors")
-        with gr.Column(scale=7, min_width=300):
-            compare, report = components.add_result()
-            download = components.add_download("Download PNG", "download")
-            with gr.Accordion("Faces found", open=False, visible=False) as found:
-                framed = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="boxes")
-            gr.Markdown(text.PRIVACY, elem_id="privacy")
-        png = gr.Image(label="Cartoon", type="filepath", format="png", visible=False)
-        found_json = gr.JSON(label="Faces", visible=False)
-        styles_json = gr.JSON(label="Styles", visible=False)
-        api_quality = components.add_api_quality()
-        former = components.add_former_keep_colour()
+def build_photo_tab(
+    handlers: PhotoHandlers, page: gr.Blocks, portraits: PortraitHandlers | None = None
+) -> None:
+    """Build the tab and its endpoints inside the page. With `portraits` it has comparisons."""
+    tab = PhotoTab(handlers, PreviewHandlers(handlers, portraits))
+    tab.connect(page)
+    png = gr.Image(label="Cartoon", type="filepath", format="png", visible=False)
+    found = gr.JSON(label="Faces", visible=False)
+    styles = gr.JSON(label="Styles", visible=False)
+    inputs = [*tab.options, components.add_api_quality(), components.add_former_keep_colour()]
+    one: events.Options = events.ONE_AT_A_TIME
+    gr.on([], handlers.toonify, inputs, png, api_name="toonify", **one)
+    gr.on([], handlers.detect, tab.photo, found, api_name="detect", **one)
+    gr.on([], handlers.list_styles, None, styles, api_name="styles", queue=False)
 
-    options = [photo, style, faces, strength, keep_color]
-    result = [compare, download, report, found, framed]
-    show: events.Options = {"fn": handlers.show, "inputs": [*options, quality], "outputs": result}
-    show |= {"show_progress_on": compare, **events.ONE_AT_A_TIME, **events.PRIVATE}
-    picked = examples.click(components.get_example, examples, photo, **events.LIGHT)
-    for shown in (button.click(**show), picked.then(**show)):
-        # On a phone the result is further down.
-        shown.success(None, js=components.scroll_to("compare"))
-    gr.on([photo.input, photo.clear], handlers.clear, None, result, **events.LIGHT)
-    style.change(handlers.choose, style, [about, quality], **events.LIGHT)
-    api: events.Options = {"api_name": "toonify", **events.ONE_AT_A_TIME}
-    gr.on([], handlers.toonify, [*options, api_quality, former], png, **api)
-    gr.on([], handlers.detect, photo, found_json, api_name="detect", **events.ONE_AT_A_TIME)
-    gr.on([], handlers.list_styles, None, styles_json, api_name="styles", queue=False)
+
+class PhotoTab:
+    """The components of the tab.
+
+    Args:
+        handlers: draw a photo.
+        previews: draw it small in all styles, and compare the networks.
+    """
+
+    def __init__(self, handlers: PhotoHandlers, previews: PreviewHandlers):
+        self.handlers, self.previews = handlers, previews
+        self.wall = gr.State(time_to_live=KEEP_S)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=300):
+                self.photo, self.examples = components.add_photo()
+                self.add_previews()
+                self.add_settings()
+            with gr.Column(scale=7, min_width=300):
+                self.add_result()
+        self.options = [self.photo, self.style, self.faces, self.strength, self.keep_color]
+        self.result = [self.compare, self.download, self.report, self.found, self.framed]
+        self.shown = [self.gallery, self.progress, self.stop, self.sheet]
+
+    def add_previews(self) -> None:
+        """Add the previews in all styles, hidden until there is a photo."""
+        self.gallery = components.add_gallery(
+            "All styles", columns=3, elem_id="previews", visible=False
+        )
+        with gr.Row(elem_id="previews-row"):
+            self.progress = gr.Markdown(visible=False, elem_id="previews-report")
+            self.stop = gr.Button(
+                "Stop", visible=False, size="sm", min_width=80, elem_id="previews-stop"
+            )
+        self.sheet = components.add_download(
+            "Download a sheet of all styles", "styles-sheet", visible=False
+        )
+
+    def add_settings(self) -> None:
+        """Add the style and how it is drawn."""
+        with gr.Group(elem_id="settings"):
+            self.style, self.about = components.add_style(self.handlers)
+            self.quality = components.add_quality(self.handlers.default_style)
+            self.strength = components.add_strength()
+        self.button = gr.Button("Create cartoon", variant="primary", size="lg", elem_id="draw")
+        with gr.Accordion("Faces and colors", open=False, elem_id="options"):
+            self.faces = gr.Radio(
+                components.FACES,
+                value="all",
+                label="Faces",
+                info="Faces are also drawn separately, which gives small ones more detail",
+            )
+            self.keep_color = gr.Checkbox(label="Keep the photo's colors")
+
+    def add_result(self) -> None:
+        """Add before and after, the downloads, the faces and the comparison."""
+        self.compare, self.report = components.add_result()
+        self.download = components.add_download("Download PNG", "download")
+        with gr.Accordion("Faces found", open=False, visible=False) as self.found:
+            self.framed = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="boxes")
+        visible = self.previews.portraits is not None
+        with gr.Accordion("Comparison", open=False, visible=visible, elem_id="comparison"):
+            gr.Markdown("The photo, AnimeGANv2 in the chosen style, and the StyleGAN toon.")
+            self.make_comparison = gr.Button("Create comparison", elem_id="compare-networks")
+            self.comparison = gr.Image(
+                label="Comparison",
+                type="filepath",
+                interactive=False,
+                visible=False,
+                buttons=["fullscreen"],
+                elem_id="comparison-image",
+            )
+            self.get_comparison = components.add_download(
+                "Download comparison", "comparison-download"
+            )
+        gr.Markdown(text.PRIVACY, elem_id="privacy")
+
+    def connect(self, page: gr.Blocks) -> None:
+        """Connect the components with their handlers."""
+        handlers, options = self.handlers, [*self.options, self.quality, self.wall]
+        show: events.Options = {"fn": handlers.show, "inputs": options, "outputs": self.result}
+        show |= {"show_progress_on": self.compare, **events.ONE_AT_A_TIME, **events.PRIVATE}
+        drawn = self.button.click(**show)
+        picked = self.gallery.select(
+            self.previews.pick, self.wall, [self.style, self.about, self.quality], **events.LIGHT
+        )
+        picked.success(None, self.settings, None, js=self.write_link)
+        for shown in (drawn, picked.success(**show | LAST)):
+            # On a phone the result is further down.
+            shown.success(None, js=components.scroll_to("compare"))
+        self.connect_photo(show)
+        self.style.change(handlers.choose, self.style, [self.about, self.quality], **events.LIGHT)
+        self.connect_links(page)
+        if self.previews.portraits is not None:
+            self.make_comparison.click(
+                self.previews.compare,
+                [self.photo, self.style, self.quality],
+                [self.comparison, self.get_comparison],
+                show_progress_on=self.make_comparison,
+                **events.ONE_AT_A_TIME,
+                **events.PRIVATE,
+            )
+
+    def connect_photo(self, show: events.Options) -> None:
+        """Connect a new photo: it is drawn large in the chosen style and small in all."""
+        previews, wall = self.previews, [self.wall, *self.shown]
+        example = self.examples.click(
+            components.get_example, self.examples, self.photo, **events.LIGHT
+        )
+        changed = gr.on(
+            [self.photo.input, self.photo.clear], self.clear, None, self.cleared, **events.LIGHT
+        )
+        for ready in (changed, example):
+            begun = ready.then(
+                previews.begin,
+                [self.photo, self.style],
+                wall,
+                show_progress_on=self.photo,
+                **WAITS,
+                **LAST,
+            )
+            first = {"fn": previews.draw_first, "inputs": [self.wall, *show["inputs"][:-1]]}
+            begun.success(**show | first | LAST)
+        # A new wall asks for its first preview, and each preview for the next.
+        asked = self.wall.change(
+            previews.preview, self.wall, wall, show_progress_on=self.progress, **WAITS
+        )
+        failed = "Some previews could not be drawn."
+        asked.failure(
+            lambda: (failed, gr.Button(visible=False)),
+            None,
+            [self.progress, self.stop],
+            **events.LIGHT,
+        )
+        self.stop.click(previews.stop, None, self.stop, **events.LIGHT)
+
+    @property
+    def cleared(self) -> list[Any]:
+        """What belongs to one photo."""
+        return [*self.result, self.wall, *self.shown, self.comparison, self.get_comparison]
+
+    def clear(self, request: gr.Request) -> tuple:
+        """Clear what belongs to another photo."""
+        off = gr.update(value=None, interactive=False)
+        gone = gr.update(value=None, visible=False)
+        return *self.handlers.clear(), *self.previews.clear(request), gone, off
+
+    @property
+    def settings(self) -> list[Any]:
+        """What a link says, in the order of `LINKED`."""
+        return [self.style, self.quality, self.strength, self.faces, self.keep_color]
+
+    @property
+    def write_link(self) -> str:
+        """JavaScript that writes the settings into the address, but for those of a new page."""
+        usual = json.dumps([str(it.value).lower() for it in self.settings]).replace("<", "\\u003c")
+        return f"""(...values) => {{ const link = new URL(location.href), usual = {usual};
+{json.dumps(LINKED)}.forEach((name, i) => String(values[i]).toLowerCase() === usual[i]
+    ? link.searchParams.delete(name) : link.searchParams.set(name, values[i]));
+link.searchParams.delete('seed');
+history.replaceState(history.state, '', link) }}"""
+
+    def connect_links(self, page: gr.Blocks) -> None:
+        """Connect what writes the settings into the address, and what reads them from a link."""
+        inputs = [it.input for it in self.settings]
+        gr.on(inputs, None, self.settings, None, js=self.write_link, **events.PRIVATE)
+        outputs = [self.style, self.about, *self.settings[1:]]
+        page.load(self.previews.arrive, None, outputs, show_progress="hidden", **events.PRIVATE)
+        page.unload(self.previews.leave)

@@ -1,0 +1,75 @@
+"""Sheets: several images side by side, each with its name below it."""
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+PAPER, INK = "#ffffff", "#1d1a2b"
+MARGIN = 1 / 32  # of a cell's width, around each image
+LABEL = 1 / 16  # of a cell's width: the height of the letters
+
+
+def make_sheet(
+    cells: Sequence[tuple[Image.Image, str]], width: int, columns: int = 0
+) -> Image.Image:
+    """Arranges images of one shape in rows, each with its name below it.
+
+    Args:
+        cells: images and their names, in reading order; at least one. Images of other shapes than
+            the first are fitted into its shape.
+        width: px of each image; the height follows from the shape of the first.
+        columns: images in a row; default 0: about as many as rows, with few places left empty.
+
+    Returns:
+        The sheet, RGB on white.
+
+    Raises:
+        ValueError: there are no images.
+
+    Example:
+        >>> from toonify import images
+        >>> photo = images.load("portrait.jpg")
+        >>> make_sheet([(photo, "Original"), (photo, "Again")], 256).size
+        (536, 300)
+    """
+    if not cells:
+        raise ValueError("cells is empty: expected at least one image")
+    first = cells[0][0]
+    height = max(1, round(width * first.height / first.width))
+    columns = min(columns, len(cells)) or count_columns(len(cells))
+    margin, letters = max(1, round(width * MARGIN)), max(8, round(width * LABEL))
+    across, down = width + margin, height + 2 * letters + margin
+    rows = -(-len(cells) // columns)
+    bottom = margin // 2
+    page = Image.new("RGB", (across * columns + margin, down * rows + bottom), PAPER)
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(letters)
+    for index, (image, name) in enumerate(cells):
+        x, y = across * (index % columns) + margin, down * (index // columns) + margin
+        fitted = fit(image, width, height)
+        page.paste(fitted, (x + (width - fitted.width) // 2, y + (height - fitted.height) // 2))
+        middle = x + width / 2, y + height + letters
+        pen.text(middle, shorten(name, font, width), INK, font, anchor="mm")
+    return page
+
+
+def count_columns(count: int) -> int:
+    """Return the columns of a sheet that is about as wide as high, with few places left empty."""
+    square = math.ceil(math.sqrt(count))
+    return min(square, square + 1, key=lambda columns: -count % columns)
+
+
+def fit(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Return the image, RGB, as large as it fits into a cell."""
+    scale = min(width / image.width, height / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    rgb = image.convert("RGB")
+    return rgb if rgb.size == size else rgb.resize(size, Image.Resampling.LANCZOS)
+
+
+def shorten(name: str, font, width: int) -> str:
+    """Return the name, cut to what fits into `width` px."""
+    cut = name
+    while cut and font.getlength(cut) > width:
+        cut = cut[:-1]
+    return cut if cut == name else cut[:-1] + "…"
