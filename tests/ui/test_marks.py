@@ -31,7 +31,7 @@ def test_photos_are_drawings(cache, draw):
     handlers = photo.PhotoHandlers([draw.style], lambda style, quality: draw)
     assert read_source_type(Path(handlers.toonify(ASTRONAUT, draw.style.name))) == DRAWN
     pair, download, *_ = handlers.show(ASTRONAUT, draw.style.name)
-    assert read_source_type(Path(download.value)) == DRAWN
+    assert read_source_type(Path(download.value["path"])) == DRAWN
     shown = components.ResultSlider().postprocess(pair).root
     assert [read_source_type(Path(image.path)) for image in shown] == [None, DRAWN]
     with Image.open(shown[1].path) as preview:
