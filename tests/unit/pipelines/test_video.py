@@ -243,7 +243,7 @@ def test_an_error_while_joining_leaves_the_old_video(tmp_path, clip, monkeypatch
     target = tmp_path / "out.mp4"
     target.write_bytes(b"old")
 
-    def fail(store, clip, file, suffix, sound):
+    def fail(store, clip, file, *rest):
         file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
