@@ -92,12 +92,13 @@ def assert_fits(page):
 
 
 def natural_sizes(page, prefix=""):
-    page.wait_for_function(
+    """[width, height, address] of both images, read while both are there."""
+    shown = page.wait_for_function(
         f"""() => {{ const shown = [...document.querySelectorAll('#{prefix}compare img')];
-        return shown.length === 2 && shown.every(image => image.naturalWidth > 0) }}"""
+        return shown.length === 2 && shown.every(image => image.naturalWidth > 0)
+            && shown.map(image => [image.naturalWidth, image.naturalHeight, image.src]) }}"""
     )
-    script = "images => images.map(image => [image.naturalWidth, image.naturalHeight, image.src])"
-    return page.locator(f"#{prefix}compare img").evaluate_all(script)
+    return shown.json_value()
 
 
 def test_a_visitor_gets_a_cartoon_of_the_same_size(visit, site, tmp_path):
