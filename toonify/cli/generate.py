@@ -172,7 +172,7 @@ def write_video(pipeline, output: str, shown: Results, values: dict) -> None:
             progress=lambda fraction: bar.update(round(fraction * frames) - bar.n),
             mark=values["mark"],
         )
-    seeds = [(values["seed"] + number,) for number in range(number)]
+    seeds = [(values["seed"] + i,) for i in range(number)]
     shown.add(results.DRAWN, output=output, seeds=seeds, frames=frames, fps=values["fps"])
     shown.say(f"{frames} frames drawn")
 

@@ -23,12 +23,7 @@ class Job:
     @property
     def names(self) -> tuple[str, str]:
         """Both as they are typed."""
-        source, target = (STREAM if path is None else str(path) for path in self.paths)
-        return source, target
-
-    @property
-    def paths(self) -> tuple[Path | None, Path | None]:
-        return self.source, self.target
+        return str(self.source or STREAM), str(self.target or STREAM)
 
 
 def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job], dict[str, str]]:

@@ -183,7 +183,7 @@ def unwrap(held: Mapping, kind: str | None = None) -> tuple[Mapping, list[str]]:
 
 def add_rest(held: Mapping, best: Found) -> Mapping:
     """A StyleGAN2 as its project writes it: with its discriminator, and what lies beside."""
-    name, _, critic = PAIRS[best.kind]
+    name, _, discriminator = PAIRS[best.kind]
     state = dict(best.state)
     means = [
         (path, inside[key])
@@ -195,10 +195,10 @@ def add_rest(held: Mapping, best: Found) -> Mapping:
     result = {name: state, **{key: held[key] for key in ("conv_clamp",) if key in held}}
     if best.kind == "rosinality" and means:
         result["latent_avg"] = max(means, key=lambda mean: count_common(mean[0], best.path))[1]
-    critics = find_states(held, {best.kind: DISCRIMINATORS[best.kind]})
-    critics.sort(key=lambda other: -count_common(other.path, best.path))
-    if critics:
-        result[critic] = dict(critics[0].state)
+    found = find_states(held, {best.kind: DISCRIMINATORS[best.kind]})
+    if found:
+        nearest = max(found, key=lambda other: count_common(other.path, best.path))
+        result[discriminator] = dict(nearest.state)
     return result
 
 

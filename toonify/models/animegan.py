@@ -5,7 +5,6 @@ Parameter names are those of the public PyTorch port, so its checkpoints load un
 """
 
 import functools
-import inspect
 import math
 from typing import ClassVar
 
@@ -156,8 +155,14 @@ GOLDEN_ANGLE = math.pi * (3 - 5**0.5)
 def waves(lowest: float, highest: float, count: int = 48) -> np.ndarray:
     """A sum of waves in all directions that repeats every `NOISE_PX` px, of unit deviation.
 
-    `lowest` and `highest` are waves per tile. Angles and phases are those of an evenly spread
-    sequence, so that the tile is the same everywhere.
+    Angles and phases are those of an evenly spread sequence: the tile is the same everywhere.
+
+    Args:
+        lowest, highest: range of the frequencies, in waves per tile.
+        count: the number of waves; default 48.
+
+    Returns:
+        (NOISE_PX, NOISE_PX), float64.
     """
     steps = 2 * np.pi / NOISE_PX * np.arange(NOISE_PX)
     tile = np.zeros((NOISE_PX, NOISE_PX))
@@ -279,11 +284,14 @@ class AnimeGANLiteGenerator(Network):
 
 @torch.no_grad()
 def with_noise_inputs(network: AnimeGANLiteGenerator) -> AnimeGANLiteGenerator:
-    """A lite generator that draws the same and has `noise_inputs`, which it does not use yet."""
+    """A lite generator that draws the same and has `noise_inputs`, which it does not use yet.
+
+    Args:
+        network: with or without them; with them, it is returned itself.
+    """
     if network.config.noise_inputs:
         return network
-    names = inspect.signature(AnimeGANLiteGenerator.__init__).parameters
-    settings = {name: network.config[name] for name in list(names)[1:]}
+    settings = {name: value for name, value in network.config.items() if name[0] != "_"}
     wider = AnimeGANLiteGenerator(**settings | {"noise_inputs": True})
     weights, name = network.state_dict(), "enter.1.weight"
     more = torch.zeros_like(wider.state_dict()[name][:, weights[name].shape[1] :])

@@ -236,7 +236,7 @@ class FaceGenerator(SavingMixin):
         w = self.edited(latent, 1.0, edits)
         toon = self.toon(w, style, blend=blend, blend_width=blend_width, shape_from=shape_from)
         photo, drawing = (
-            marks.mark(images.to_pil(it), marks.GENERATED) for it in (self.base(w), toon)
+            marks.mark(images.to_pil(face), marks.GENERATED) for face in (self.base(w), toon)
         )
         return photo, drawing, latent
 

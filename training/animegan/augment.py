@@ -23,7 +23,7 @@ BOX_WEIGHTS = {"face": 0.25, "mouth": 0.8, "right_eye": 1.0, "left_eye": 1.0}
 PLAIN_SHARE = 0.35  # of the grounds behind images that do not fill a crop: one flat color
 FACE_SHARE = 0.85  # of crops with a face: moved to one
 DEGRADED_SHARE = 0.33  # of photos: blurred, noisy, compressed
-BARE_SHARE = 0.03  # of crops: one color alone, which every style leaves as it is
+FLAT_SHARE = 0.03  # of crops: one color alone, which every style leaves as it is
 SLACK = 1.2  # side of the square that is cut before it is rotated
 
 
@@ -100,8 +100,8 @@ class PairAugmenter:
 
     def __call__(self, size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """A sample: "photo", "toon" (size, size, 3) and "weight" (size, size, 1), all uint8."""
-        if rng.random() < BARE_SHARE:
-            return bare(size, rng)
+        if rng.random() < FLAT_SHARE:
+            return flat_sample(size, rng)
         group = self.scenes if self.scenes and rng.random() < self.scene_share else self.portraits
         photo = group[int(rng.integers(len(group)))]
         slack = 2 * round(size * SLACK / 2)
@@ -193,7 +193,7 @@ class PairAugmenter:
         return layers.map(np.ascontiguousarray)
 
 
-def bare(size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def flat_sample(size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """A sample of one color: a gray for half of them, with black and white as frequent as others.
 
     Normalization takes a flat image's brightness away; without such samples a network does not

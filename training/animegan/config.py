@@ -19,8 +19,7 @@ class AnimeGANSettings(RunSettings):
 
     FIXED = (
         *("style", "model", "width", "depth", "patch", "levels", "edge_kernel", "upsample"),
-        "noise_inputs",
-        *("discriminator", "d_width", "spectral_norm", "optimizer"),
+        *("noise_inputs", "discriminator", "d_width", "spectral_norm", "optimizer"),
     )
 
     data: str = setting("", "folder with train_photo/ and STYLE/style/, STYLE/smooth/")

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from training.animegan.augment import PairAugmenter, part_centers, read_pairs
 from training.data.background import random_background
 from training.data.images import Picture
-from training.data.sources import open_pictures
+from training.data.sources import MIN_IMAGES, open_pictures
 from training.data.teacher_records import RECORDS
 from training.prepare.edge_smooth import smooth_edges
 
@@ -33,7 +33,6 @@ MIN_SIDE = 64  # px of the short side of images that are used
 MAX_SIDE = 1024  # px of the short side of cached images, unless the crops need more
 PARTS = 4  # eyes, mouths and other places of an augmented crop that a discriminator may look at
 RARE_FACTOR = 3  # how much more often a photo with glasses or a beard is an augmented crop
-MIN_IMAGES = 50  # with fewer, a warning
 
 
 class PictureCache:

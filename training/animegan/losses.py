@@ -69,8 +69,11 @@ def texture(
     It asks for edges, dots and strokes as strong and as directed as in the other image, but not at
     the same pixel: unlike pixel distances, it does not favor a blur where their place is unknown.
     The energies of oriented bands are those of Portilla and Simoncelli, "A parametric texture model
-    based on joint statistics of complex wavelet coefficients", IJCV 2000. `weight` as in
-    `weighted_l1`.
+    based on joint statistics of complex wavelet coefficients", IJCV 2000.
+
+    Args:
+        image, other: (N, 3, H, W) in [-1, 1].
+        weight: as in `weighted_l1`; default: 1 everywhere.
     """
     ours, theirs, parts = image.float(), other.float(), []
     while min(ours.shape[-2:]) >= 9 and len(parts) < 3:

@@ -10,10 +10,9 @@ from torch.utils.data import Dataset
 
 from toonify import latents
 from training.data.images import Picture, square
-from training.data.sources import open_pictures
+from training.data.sources import MIN_IMAGES, open_pictures
 
 MAX_SEED = 2**62
-MIN_IMAGES = 50  # with fewer, a warning
 
 
 def seed_of(seed: int, index: int) -> int:

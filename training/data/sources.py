@@ -14,6 +14,7 @@ from training.core.run_info import is_hub_dataset
 from training.data import hub as hub_datasets
 from training.data.images import ARCHIVES, Picture, archive_pictures, folder_pictures, shown, spread
 
+MIN_IMAGES = 50  # for training; with fewer, a warning
 EXPECTED = "a folder, a .zip or .tar(.gz) archive, or a Hub data set owner/name"
 
 

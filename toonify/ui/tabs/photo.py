@@ -185,7 +185,9 @@ class PhotoTab:
     @property
     def write_link(self) -> str:
         """JavaScript that writes the settings into the address, but for those of a new page."""
-        usual = json.dumps([str(it.value).lower() for it in self.settings]).replace("<", "\\u003c")
+        usual = json.dumps([str(part.value).lower() for part in self.settings]).replace(
+            "<", "\\u003c"
+        )
         return f"""(...values) => {{ const link = new URL(location.href), usual = {usual};
 {json.dumps(LINKED)}.forEach((name, i) => String(values[i]).toLowerCase() === usual[i]
     ? link.searchParams.delete(name) : link.searchParams.set(name, values[i]));
@@ -194,7 +196,7 @@ history.replaceState(history.state, '', link) }}"""
 
     def connect_links(self, page: gr.Blocks) -> None:
         """Connect what writes the settings into the address, and what reads them from a link."""
-        inputs = [it.input for it in self.settings]
+        inputs = [part.input for part in self.settings]
         gr.on(inputs, None, self.settings, None, js=self.write_link, **events.PRIVATE)
         outputs = [self.style, self.about, *self.settings[1:]]
         page.load(self.previews.arrive, None, outputs, show_progress="hidden", **events.PRIVATE)
