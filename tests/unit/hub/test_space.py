@@ -49,7 +49,7 @@ def test_the_two_commands_are_one_line_each_and_include_everything():
     for command in commands:
         assert "pip install -r requirements.txt" in command
     assert commands[0].endswith("app.py")
-    assert commands[1].endswith("-m pytest -n 2 --dist loadfile")
+    assert commands[1].endswith("-m pytest -n 3 --dist loadfile")
 
 
 def test_facenet_is_pinned_to_the_version_that_takes_any_torch():
