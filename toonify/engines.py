@@ -40,7 +40,7 @@ LOCAL_RANKS = {
     "OMPI_COMM_WORLD_LOCAL_RANK": "OMPI_COMM_WORLD_LOCAL_SIZE",
     "MV2_COMM_WORLD_LOCAL_RANK": "MV2_COMM_WORLD_LOCAL_SIZE",
 }
-BLOB_FORMAT = 1  # part of every cache key: raise it when the graph is built in another way
+BLOB_FORMAT = 2  # part of every cache key: raise it when the graph is built in another way
 
 
 class Engine:

@@ -186,11 +186,32 @@ def noise_tile() -> torch.Tensor:
     return torch.from_numpy(tile.astype(np.float32))
 
 
-def add_noise(photo: torch.Tensor) -> torch.Tensor:
-    """The photo with three more channels, the same for every photo: see `noise_tile`."""
-    tile = noise_tile().to(photo)
-    rows, columns = (torch.arange(n, device=photo.device) % NOISE_PX for n in photo.shape[2:])
-    return torch.cat([photo, 0 * photo + tile[:, rows][:, :, columns]], 1)
+def read_blocks(photo: torch.Tensor, patch: int, noise: bool) -> torch.Tensor:
+    """`F.pixel_unshuffle` of a photo, with `noise` of the photo and `noise_tile`, which repeats.
+
+    A convolution that copies: in OpenVINO it takes a fifth of the time of the transposed copy.
+    """
+    blocks = F.conv2d(photo, copy_kernel(patch, photo), stride=patch) if patch > 1 else photo
+    if not noise:
+        return blocks
+    tile = F.pixel_unshuffle(noise_tile().to(photo)[None], patch)
+    count, _, height, width = blocks.shape  # not len(), which a trace would keep as it is
+    down, across = (side // tile.shape[2] + 1 for side in (height, width))
+    tiles = tile.repeat(count, 1, down, across)[:, :, :height, :width]
+    return torch.cat([blocks, tiles], 1)
+
+
+def write_blocks(blocks: torch.Tensor, patch: int) -> torch.Tensor:
+    """`F.pixel_shuffle` of an image's blocks, by a transposed convolution that copies."""
+    if patch == 1:
+        return blocks
+    return F.conv_transpose2d(blocks, copy_kernel(patch, blocks), stride=patch)
+
+
+def copy_kernel(patch: int, like: torch.Tensor) -> torch.Tensor:
+    """(3 patch^2, 3, patch, patch): each channel copies one pixel of a block."""
+    values = np.eye(3 * patch**2, dtype=np.float32).reshape(-1, 3, patch, patch)
+    return torch.from_numpy(values).to(like)
 
 
 class LiteResidual(nn.Module):
@@ -268,8 +289,7 @@ class AnimeGANLiteGenerator(Network):
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:
         mode, patch = self.config.upsample, self.config.patch
-        read = add_noise(photo) if self.config.noise_inputs else photo
-        full = self.enter(F.pixel_unshuffle(read, patch) if patch > 1 else read)
+        full = self.enter(read_blocks(photo, patch, self.config.noise_inputs))
         half = self.down_1(full)
         quarter = self.down_2(half)
         if self.config.levels == 3:
@@ -279,7 +299,7 @@ class AnimeGANLiteGenerator(Network):
             x = self.body(quarter)
         x = self.join_1(self.up_2(upsample2x(self.join_2(x), mode)) + half)
         x = self.out_layer(self.join_0(self.up_1(upsample2x(x, mode)) + full))
-        return F.pixel_shuffle(x, patch) if patch > 1 else x
+        return write_blocks(x, patch)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from toonify.models import (
     MODELS,
@@ -12,10 +13,11 @@ from toonify.models import (
 )
 from toonify.models.animegan import (
     NOISE_PX,
-    add_noise,
     noise_tile,
+    read_blocks,
     upsample2x,
     with_noise_inputs,
+    write_blocks,
 )
 from training.gan.discriminators import AnimeGANDiscriminator
 
@@ -177,8 +179,19 @@ def test_the_noise_is_the_same_everywhere_and_repeats():
     assert tile.shape == (3, NOISE_PX, NOISE_PX)
     assert tile.std((1, 2)).tolist() == pytest.approx([1, 1, 1], abs=0.1)
     assert tile[:, 5, 7].tolist() == pytest.approx([1.0898, 0.1729, -3.1083], abs=1e-4)
-    read = add_noise(torch.zeros(1, 3, NOISE_PX + 8, NOISE_PX))
+    read = read_blocks(torch.zeros(1, 3, NOISE_PX + 8, NOISE_PX), 1, noise=True)
     assert torch.equal(read[0, 3:, NOISE_PX:], tile[:, :8])
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_blocks_are_those_of_pixel_unshuffle(patch):
+    photos = torch.rand(2, 3, NOISE_PX, NOISE_PX + 64)
+    noise = noise_tile()[None].repeat(2, 1, 1, 2)[..., : NOISE_PX + 64]
+    noisy = F.pixel_unshuffle(torch.cat([photos, noise], 1), patch)
+    assert torch.equal(read_blocks(photos, patch, noise=True), noisy)
+    blocks = read_blocks(photos, patch, noise=False)
+    assert torch.equal(blocks, F.pixel_unshuffle(photos, patch))
+    assert torch.equal(write_blocks(blocks, patch), photos)
 
 
 @pytest.mark.parametrize("name", NOISE_MODELS)
