@@ -238,8 +238,9 @@ class AnimeGANLiteGenerator(Network):
     `edge_kernel` is the size of the first and the last convolution, 7 as published. Its body works
     at an eighth of that size, with `levels=2` at a quarter, which halves the parameters. With
     `noise_inputs` it also reads fixed noise (`noise_tile`), from which it can make dots and strokes
-    on flat areas: without, equal pixels stay equal. H, W: multiples of `8 * patch`, at least
-    `32 * patch`.
+    on flat areas: without, equal pixels stay equal. With `photo_skip` the last layer reads the
+    photo's blocks too, so that details need not pass through the network. H, W: multiples of
+    `8 * patch`, at least `32 * patch`.
     """
 
     OLD_VALUES: ClassVar = {"upsample": OLD_MODES}
@@ -255,6 +256,7 @@ class AnimeGANLiteGenerator(Network):
         edge_kernel: int = 7,
         levels: int = 3,
         noise_inputs: bool = False,
+        photo_skip: bool = False,
     ):
         super().__init__()
         check_mode(upsample)
@@ -286,10 +288,14 @@ class AnimeGANLiteGenerator(Network):
         self.join_0 = conv(c, c, edge_kernel)
         self.out_layer = nn.Sequential(nn.Conv2d(c, values, 1, bias=False), nn.Tanh())
         he_init(self)
+        if photo_skip:
+            self.skip = nn.Conv2d(values + noise, values, 1, bias=False)
+            nn.init.zeros_(self.skip.weight)
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:
         mode, patch = self.config.upsample, self.config.patch
-        full = self.enter(read_blocks(photo, patch, self.config.noise_inputs))
+        blocks = read_blocks(photo, patch, self.config.noise_inputs)
+        full = self.enter(blocks)
         half = self.down_1(full)
         quarter = self.down_2(half)
         if self.config.levels == 3:
@@ -298,22 +304,29 @@ class AnimeGANLiteGenerator(Network):
         else:
             x = self.body(quarter)
         x = self.join_1(self.up_2(upsample2x(self.join_2(x), mode)) + half)
-        x = self.out_layer(self.join_0(self.up_1(upsample2x(x, mode)) + full))
-        return write_blocks(x, patch)
+        x = self.join_0(self.up_1(upsample2x(x, mode)) + full)
+        last, activation = self.out_layer
+        x = last(x) + self.skip(blocks) if self.config.photo_skip else last(x)
+        return write_blocks(activation(x), patch)
 
 
 @torch.no_grad()
-def with_noise_inputs(network: AnimeGANLiteGenerator) -> AnimeGANLiteGenerator:
-    """A lite generator that draws the same and has `noise_inputs`, which it does not use yet.
+def with_options(network: AnimeGANLiteGenerator, *options: str) -> AnimeGANLiteGenerator:
+    """A lite generator that draws the same and has further options, which it does not use yet.
 
     Args:
-        network: with or without them; with them, it is returned itself.
+        network: a generator; one that has all the options is returned itself.
+        options: `noise_inputs` or `photo_skip`, or both.
     """
-    if network.config.noise_inputs:
+    if all(network.config[name] for name in options):
         return network
     settings = {name: value for name, value in network.config.items() if name[0] != "_"}
-    wider = AnimeGANLiteGenerator(**settings | {"noise_inputs": True})
-    weights, name = network.state_dict(), "enter.1.weight"
-    more = torch.zeros_like(wider.state_dict()[name][:, weights[name].shape[1] :])
-    wider.load_state_dict(weights | {name: torch.cat([weights[name], more], 1)})
-    return wider.to(more.device)
+    wider = AnimeGANLiteGenerator(**settings | dict.fromkeys(options, True))
+    weights = wider.state_dict()
+    for name, weight in network.state_dict().items():
+        if weight.shape != weights[name].shape:  # noise comes after the photo's channels
+            more = torch.zeros_like(weights[name][:, weight.shape[1] :]).to(weight.device)
+            weight = torch.cat([weight, more], 1)
+        weights[name] = weight
+    wider.load_state_dict(weights)
+    return wider.to(weight.device)

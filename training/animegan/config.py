@@ -10,6 +10,7 @@ LITE_ONLY = {
     "edge_kernel": 7,
     "levels": 3,
     "noise_inputs": False,
+    "photo_skip": False,
 }  # of animegan-lite: the defaults
 
 
@@ -19,7 +20,7 @@ class AnimeGANSettings(RunSettings):
 
     FIXED = (
         *("style", "model", "width", "depth", "patch", "levels", "edge_kernel", "upsample"),
-        *("noise_inputs", "discriminator", "d_width", "spectral_norm", "optimizer"),
+        *("noise_inputs", "photo_skip", "discriminator", "d_width", "spectral_norm", "optimizer"),
     )
 
     data: str = setting("", "folder with train_photo/ and STYLE/style/, STYLE/smooth/")
@@ -42,6 +43,9 @@ class AnimeGANSettings(RunSettings):
     levels: int = setting(3, "times that animegan-lite halves the size: 2 or 3")
     noise_inputs: bool = setting(
         False, "whether animegan-lite reads fixed noise too, for dots and strokes on flat areas"
+    )
+    photo_skip: bool = setting(
+        False, "whether animegan-lite's last layer reads the photo too, for details of a pixel"
     )
     edge_kernel: int = setting(7, "kernel of animegan-lite's first and last layer: 3, 5 or 7")
     upsample: str = setting(
@@ -326,6 +330,7 @@ ANIMEGAN_PRESETS["fast_characters"] = dataclasses.replace(
     patch=4,
     levels=3,
     noise_inputs=True,
+    photo_skip=True,
 )
 
 # Pairs of a base's face and its toon, starting from a style with ink and flat areas. There is

@@ -38,7 +38,7 @@ class SharedGenerators(nn.Module):
         shared = {
             f"{name}.weight"
             for name, module in generator.named_modules()
-            if isinstance(module, nn.Conv2d) and not name.startswith("out_layer")
+            if isinstance(module, nn.Conv2d) and not name.startswith(("out_layer", "skip"))
         }
         start = {n: w for n, w in generator.named_parameters() if n not in shared}
         self.names = list(start)

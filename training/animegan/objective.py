@@ -13,7 +13,7 @@ from PIL import Image
 
 from toonify import images
 from toonify.models import ANIMEGAN_MODELS, AnimeGANLiteGenerator
-from toonify.models.animegan import with_noise_inputs
+from toonify.models.animegan import with_options
 from training.animegan import losses as animegan_losses
 from training.animegan.config import AnimeGANSettings
 from training.animegan.dataset import PARTS, AnimeGANDataset, to_unit
@@ -91,13 +91,13 @@ class AnimeGANObjective:
         return self.open_start(s.start_from) if s.start_from else new_generator(s)
 
     def open_start(self, source: str) -> torch.nn.Module:
-        """The generator of a style, with noise inputs where the settings ask for them."""
+        """The generator of a style, with the inputs that the settings ask for."""
         network = open_network("--start-from", source, ANIMEGAN_MODELS)
-        if self.settings.noise_inputs:
-            self.settings.refuse(
-                not isinstance(network, AnimeGANLiteGenerator), "noise_inputs", "an animegan-lite"
-            )
-            network = with_noise_inputs(network)
+        options = [name for name in ("noise_inputs", "photo_skip") if getattr(self.settings, name)]
+        if options:
+            lite = isinstance(network, AnimeGANLiteGenerator)
+            self.settings.refuse(not lite, options[0], "an animegan-lite")
+            network = with_options(network, *options)
         return network.train()
 
     def create_discriminator(self) -> torch.nn.Module:
@@ -340,7 +340,7 @@ def new_generator(settings: AnimeGANSettings) -> torch.nn.Module:
     kwargs = {"width": s.width, "depth": s.depth, "upsample": s.upsample}
     if s.model == "animegan-lite":
         kwargs |= {"patch": s.patch, "edge_kernel": s.edge_kernel, "levels": s.levels}
-        kwargs["noise_inputs"] = s.noise_inputs
+        kwargs |= {"noise_inputs": s.noise_inputs, "photo_skip": s.photo_skip}
     return ANIMEGAN_MODELS[s.model](**kwargs)
 
 

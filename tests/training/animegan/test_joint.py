@@ -141,9 +141,10 @@ def test_what_several_styles_cannot_have_is_named(changes, message, data, tmp_pa
 
 
 def test_shared_generators_start_as_the_given_generator():
-    start = AnimeGANLiteGenerator(width=4, depth=1).eval()
+    start = AnimeGANLiteGenerator(width=4, depth=1, photo_skip=True).eval()
     photo = torch.rand(1, 3, 64, 64) * 2 - 1
     shared = SharedGenerators({"a": start, "b": start})
+    assert {"out_layer.0.weight", "skip.weight"} <= set(shared.names)
     expected = start(photo)
     for style in ("a", "b"):
         torch.testing.assert_close(shared.network(style)(photo), expected)

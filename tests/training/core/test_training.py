@@ -188,7 +188,8 @@ def test_fast_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
 
 
 @pytest.mark.parametrize(
-    "changes", [{"patch": 2}, {"edge_kernel": 3}, {"levels": 2}, {"noise_inputs": True}]
+    "changes",
+    [{"patch": 2}, {"edge_kernel": 3}, {"levels": 2}, {"noise_inputs": True}, {"photo_skip": True}],
 )
 def test_patches_are_for_the_fast_generator(changes, data, tmp_path):
     with pytest.raises(ValueError, match="or --model animegan-lite"):
@@ -377,7 +378,7 @@ ELSEWHERE = {
         "cache_gb",
     ),
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
-    *("patch", "edge_kernel", "levels", "noise_inputs", "keep_start"),
+    *("patch", "edge_kernel", "levels", "noise_inputs", "photo_skip", "keep_start"),
     *("augment", "eyes", "box_weight", "d_patch", "discriminator"),  # see test_augment.py
 }
 

@@ -16,7 +16,7 @@ from toonify.models.animegan import (
     noise_tile,
     read_blocks,
     upsample2x,
-    with_noise_inputs,
+    with_options,
     write_blocks,
 )
 from training.gan.discriminators import AnimeGANDiscriminator
@@ -153,10 +153,10 @@ def test_fast_generator_with_two_levels_has_half_the_parameters():
 def test_noise_inputs_make_flat_areas_uneven_and_start_unused():
     torch.manual_seed(0)
     plain = AnimeGANLiteGenerator(width=4, depth=1, patch=2).eval()
-    noisy = with_noise_inputs(plain).eval()
+    noisy = with_options(plain, "noise_inputs").eval()
     photo, flat = torch.rand(2, 3, 64, 96) * 2 - 1, torch.full((1, 3, 64, 64), 0.2)
     assert torch.equal(noisy(photo), plain(photo))
-    assert with_noise_inputs(noisy) is noisy
+    assert with_options(noisy, "noise_inputs") is noisy
     torch.nn.init.normal_(noisy.enter[1].weight, std=0.2)
     plain.enter[1].weight.data = noisy.enter[1].weight[:, :12].detach()
     middle = slice(24, 40)
@@ -165,6 +165,17 @@ def test_noise_inputs_make_flat_areas_uneven_and_start_unused():
     ]
     assert cells[0].std((0, 1)).max() < 1e-4 < 1e-2 < cells[1].std((0, 1)).min()
     assert torch.allclose(noisy(photo)[1:], noisy(photo[1:]), atol=1e-5)
+
+
+def test_a_skip_starts_unused_and_brings_single_pixels_to_the_drawing():
+    torch.manual_seed(0)
+    plain = AnimeGANLiteGenerator(width=4, depth=1, patch=4).eval()
+    network = with_options(plain, "noise_inputs", "photo_skip").eval()
+    photo = torch.rand(1, 3, 128, 128) * 2 - 1
+    assert torch.equal(network(photo), plain(photo))
+    torch.nn.init.zeros_(network.out_layer[0].weight)
+    torch.nn.init.dirac_(network.skip.weight)
+    assert torch.allclose(network(photo), photo.tanh())
 
 
 def test_the_noise_is_a_constant_in_a_trace():
