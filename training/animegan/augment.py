@@ -59,6 +59,36 @@ def read_pairs(path: Path) -> dict[str, Drawn]:
     }
 
 
+def weight_map(faces: list[dict[str, list[int]]], shape: tuple[int, ...]) -> np.ndarray:
+    """How much each pixel of an image counts beside the least, uint8 (H, W), 255 in eyes.
+
+    Args:
+        faces: boxes of each face, in px, by the names of `BOX_WEIGHTS`.
+        shape: of the image, height and width first.
+    """
+    weight = np.zeros(shape[:2], np.uint8)
+    for boxes in faces:
+        for name, share in BOX_WEIGHTS.items():
+            left, top, right, bottom = boxes[name]
+            weight[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = round(255 * share)
+    return weight
+
+
+def boxes_around(points: np.ndarray) -> dict[str, list[int]]:
+    """Boxes of a face's parts by its five points (5, 2): eyes, nose, corners of the mouth."""
+    unit = frontal_eye_distance(points)
+    reaches = {"face": (1.1, 1.4), "mouth": (0.6, 0.4), "right_eye": (0.45, 0.4)}
+    reaches["left_eye"] = reaches["right_eye"]
+    centers = (points[2], points[3:].mean(0), points[0], points[1])
+    return {
+        part: [
+            *np.rint(center - unit * np.array(reach)).astype(int).tolist(),
+            *np.rint(center + unit * np.array(reach)).astype(int).tolist(),
+        ]
+        for (part, reach), center in zip(reaches.items(), centers, strict=True)
+    }
+
+
 @dataclass
 class Layers:
     """Crops of one pair, (H, W, 3) and (H, W) uint8: photo, toon, labels, weight."""
@@ -121,11 +151,7 @@ class PairAugmenter:
         """The full images of a pair."""
         pixels = self.load(photo)
         drawn = self.records.get(photo.stem)
-        weight = np.zeros(pixels.shape[:2], np.uint8)
-        for boxes in drawn.boxes if drawn else []:
-            for name, share in BOX_WEIGHTS.items():
-                left, top, right, bottom = boxes[name]
-                weight[max(0, top) : bottom, max(0, left) : right] = round(255 * share)
+        weight = weight_map(drawn.boxes if drawn else [], pixels.shape)
         return Layers(pixels, self.load(self.toons[photo]), self.read_labels(photo), weight)
 
     def read_labels(self, photo) -> np.ndarray:

@@ -118,7 +118,7 @@ class AnimeGANSettings(RunSettings):
     weight_chroma: float = setting(0.0, "weight of L1 of U and V to the paired toon")
     weight_texture: float = setting(0.0, "weight of L1 of edge energies to the paired toon")
     box_weight: float = setting(
-        1.0, "weight of eyes in the losses of --augment's pairs, mouths nearly so", minimum=1
+        1.0, "weight of eyes in the losses of pairs, mouths nearly so", minimum=1
     )
     weight_d_real: float = setting(1.2, "discriminator's weight of style images")
     weight_d_fake: float = setting(1.2, "discriminator's weight of generated images")
@@ -311,7 +311,8 @@ FAST = dataclasses.replace(
     zoom=(1.0, 1.0),
     mirror=False,
     face_share=0.0,
-    scene_share=0.0,
+    scene_share=0.2,
+    box_weight=6.0,
     permute_share=0.0,
     weight_content=0.0,
     weight_style=0.0,

@@ -19,7 +19,13 @@ from PIL import Image
 from torch.utils.data import Dataset, get_worker_info
 from tqdm import tqdm
 
-from training.animegan.augment import PairAugmenter, part_centers, read_pairs
+from training.animegan.augment import (
+    PairAugmenter,
+    boxes_around,
+    part_centers,
+    read_pairs,
+    weight_map,
+)
 from training.data.background import random_background
 from training.data.images import Picture
 from training.data.sources import MIN_IMAGES, open_pictures
@@ -152,6 +158,7 @@ class AnimeGANDataset(Dataset):
         augment: whether pairs are augmented (see `augment.PairAugmenter`); "style" is then the
             toon, and the sample has "weight" (1, size, size) and "parts", float (4, 2): x and y of
             eyes, mouths and random places.
+        weigh: whether other pairs have a "weight" too, by the faces in faces.json.
         eyes: range of px between the eyes in augmented crops.
         batch: images per step.
         length: number of samples.
@@ -180,6 +187,7 @@ class AnimeGANDataset(Dataset):
         permute_share: float = 0.3,
         mirror: bool = True,
         augment: bool = False,
+        weigh: bool = False,
         eyes: tuple[float, float] = (32.0, 84.0),
         batch: int = 8,
         length: int,
@@ -203,6 +211,7 @@ class AnimeGANDataset(Dataset):
         self.paired = bool(self.toons)
         self.faces = self.find_faces(data / "faces.json", [*portraits, *self.styles])
         self.groups, self.scene_share = self.group_photos(portraits, views, scene_share)
+        self.weigh = weigh and self.paired
         self.augment = augment
         if augment:
             self.augmenter = self.create_augmenter(data, style, portraits, views, eyes, scene_share)
@@ -374,6 +383,10 @@ class AnimeGANDataset(Dataset):
         if self.paired:
             crops["toon"] = window.cut(self.cache(self.toons[photo_picture]), size)
             crops = self.permute_channels(crops, rng)
+        if self.weigh:
+            points = np.array(self.faces.get(photo_picture, []), np.float32).reshape(-1, 5, 2)
+            weight = weight_map([boxes_around(face) for face in points], photo.shape)
+            crops["weight"] = window.cut(weight, size)[..., None]
         style = self.style_crops(index, size, rng)
         # The discriminator's real images need the colors of the generated ones.
         crops |= self.permute_channels(style, rng) if self.paired else style

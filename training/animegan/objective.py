@@ -330,6 +330,7 @@ def create_dataset(settings: AnimeGANSettings) -> AnimeGANDataset:
         length=s.max_images,
         cache_bytes=int(s.cache_gb * 2**30),
         pairs=bool(s.weight_pair),
+        weigh=s.box_weight > 1,
         **{name: getattr(s, name) for name in names},
     )
 

@@ -2,9 +2,10 @@
 
     python -m training.prepare.style_pairs photos scenes data --styles comic anime --crops 4000
 
-writes `data/train_photo/NAME.png` and `data/STYLE/style/NAME.png`. The generators normalize
-over the whole image, so training uses each pair whole. The command can be stopped and run again:
-only what is missing is drawn.
+writes `data/train_photo/NAME.png`, `data/STYLE/style/NAME.png`, and the faces of the crops in
+`data/faces.json`, so that training can give eyes more weight. The generators normalize over the
+whole image, so training uses each pair whole. The command can be stopped and run again: only what
+is missing is drawn.
 """
 
 import argparse
@@ -14,9 +15,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from toonify import images
+from toonify import faces, images
 from toonify.engines import Engine, open_engine
 from toonify.models import PHOTO_MODELS
+from training.core import records
 from training.core.model_io import open_network
 from training.data.images import Picture
 from training.data.sources import open_pictures
@@ -50,7 +52,7 @@ def draw_crops(
 
     Args:
         sources: folders, archives or Hub data sets of photos.
-        data: folder for `train_photo/` and `STYLE/style/`.
+        data: folder for `train_photo/`, `STYLE/style/` and `faces.json`.
         styles: names or folders of styles.
         count: number of crops.
         px: side of a crop, a multiple of 16.
@@ -88,7 +90,20 @@ def draw_crops(
             images.save(toon, files[style])
             drawn += 1
         images.save(crop, photo_file)
+    find_faces(data)
     return drawn
+
+
+def find_faces(data: Path) -> None:
+    """Adds the five points of each face in `train_photo/` to `faces.json`."""
+    file = data / "faces.json"
+    points = records.read(file)
+    crops = sorted((data / "train_photo").glob("*.png"))
+    missing = [crop for crop in crops if crop.stem not in points]
+    for crop in tqdm(missing, desc="looking for faces", unit="crop"):
+        found = faces.detect(images.load(crop))
+        points[crop.stem] = [face.points.round(1).tolist() for face in found]
+    records.write(points, file)
 
 
 def open_style(style: str) -> Engine:

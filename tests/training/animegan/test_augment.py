@@ -142,6 +142,23 @@ def test_weights_count_more_where_they_are_larger():
     assert weighted_features([half * 0], [half], weight) == 2.5
 
 
+def test_eyes_count_more_in_pairs_whose_faces_are_known(folder, tmp_path):
+    data = shutil.copytree(folder, tmp_path / "pairs")
+    (data / "faces.json").write_text(json.dumps({str(i): [POINTS] for i in range(4)}))
+    options = dict(
+        smooth="computed", crop_sizes=((0, 160),), zoom=(1.0, 1.0), mirror=False, length=4
+    )
+    plain, weighed = (
+        AnimeGANDataset(data, "look", weigh=weigh, **options)[0] for weigh in (False, True)
+    )
+    assert "weight" not in plain and torch.equal(plain["photo"], weighed["photo"])
+    weight, eyes = weighed["weight"][0], weighed["photo"].amin(0) == 250
+    middle = torch.zeros_like(eyes)
+    middle[8:-8, 8:-8] = True
+    assert 255 in weight and 0 in weight
+    assert weight[eyes & middle].float().mean() > 200 > weight[~eyes].float().mean() * 3
+
+
 def test_skin_changes_and_eyes_do_not():
     image = np.full((64, 64, 3), (205, 160, 135), np.uint8)
     image[20:40, 20:40] = 250

@@ -142,6 +142,7 @@ def test_fast_generator_learns_what_a_style_draws_of_crops(data, toy_style, tmp_
     assert style_pairs.draw_crops([photos], pairs, [str(toy_style)], **options) == 5
     crops = sorted((pairs / "train_photo").glob("*.png"))
     assert len({images.load(crop).tobytes() for crop in crops}) == 5
+    assert json.loads((pairs / "faces.json").read_text()) == {crop.stem: [] for crop in crops}
     network = hub.load_model(toy_style, PHOTO_MODELS)
     for crop in crops[:2]:
         drawn = images.load(pairs / "toy" / "style" / crop.name)
