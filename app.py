@@ -13,7 +13,7 @@ import gradio as gr
 
 from toonify import hub, images
 from toonify.hub import catalog
-from toonify.ui import components, events, health, outputs, text, theme
+from toonify.ui import components, events, health, i18n, outputs, text, theme
 from toonify.ui.handlers import video
 from toonify.ui.handlers.live import LiveHandlers
 from toonify.ui.handlers.new_faces import TAB_ID, NewFacesHandlers
@@ -125,10 +125,11 @@ def build(
         The page, with its queue.
     """
     with events.Page(
-        title="Toonify: cartoon portraits",
+        title=components.TITLE,
         analytics_enabled=False,
     ) as page:
-        gr.HTML(theme.HEADER, elem_id="header")
+        gr.HTML(i18n.for_page(theme.make_header), elem_id="header")
+        page.load(None, js=components.TRANSLATE_TITLE)
         page.load(None, js=components.SHOW_CAMERA_ERRORS)
         if not any((videos, camera, portraits, faces)):
             build_photo_tab(photos, page)

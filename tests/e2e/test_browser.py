@@ -61,8 +61,9 @@ def visit(chromium, site):
     `page.faults` the errors of its console."""
     contexts = []
 
-    def visit(width=1280, height=900, query=""):
-        contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
+    def visit(width=1280, height=900, query="", **options):
+        viewport = {"width": width, "height": height}
+        contexts.append(chromium.new_context(viewport=viewport, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)  # for busy machines
         page.hosts, page.faults = set(), []
@@ -356,3 +357,27 @@ def test_a_broken_link_is_explained(visit):
     page = visit(query="?seed=seven")
     page.wait_for_selector("text=seed of up to nine digits")
     assert page.locator("#draw").is_visible()
+
+
+def test_the_page_speaks_the_language_of_the_browser(visit, tmp_path):
+    page = visit(locale="es-MX")
+    assert page.title() == "Toonify: retratos de dibujos animados"
+    assert page.inner_text("#draw") == "Crear dibujo"
+    shown = page.inner_text("body")
+    for words in (
+        "Tu foto",
+        "Retrato animado",
+        "Caras y colores",
+        "Dibuja toda la foto.",
+        "Privado.",
+    ):
+        assert words in shown, words
+    page.click("#draw")  # without a photo
+    page.wait_for_selector("text=Elige primero una foto")
+    upload(page, PORTRAIT)
+    page.wait_for_selector("text=1 cara encontrada")
+    page.wait_for_selector("text=Pulsa una vista previa para dibujarla en grande.")
+    page.get_by_role("tab", name="Caras nuevas").click()
+    page.wait_for_selector("text=Crear caras")
+    assert page.locator("#favorites, #moves").first.inner_text().startswith("Editar la cara")
+    assert "__i18n__" not in page.inner_text("body")

@@ -24,7 +24,7 @@ from tests.fixtures.odd_inputs import make_odd_inputs
 from tests.fixtures.toy_videos import make_video
 from toonify import hub, images
 from toonify.images import formats
-from toonify.ui import cleaning
+from toonify.ui import cleaning, i18n
 from toonify.ui import components as boxes
 from toonify.ui import inputs as visitors
 from toonify.ui import outputs as files
@@ -50,8 +50,8 @@ def faces(cache, toys):
 def messages(monkeypatch):
     """Messages shown to visitors: [(kind, text)]."""
     said = []
-    monkeypatch.setattr(gr, "Info", lambda text: said.append(("info", text)))
-    monkeypatch.setattr(gr, "Warning", lambda text: said.append(("warning", text)))
+    monkeypatch.setattr(i18n, "show_info", lambda text: said.append(("info", text)))
+    monkeypatch.setattr(i18n, "show_warning", lambda text: said.append(("warning", text)))
     return said
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 import app
 from tests.fixtures import toy_app
 from toonify import hub, images
-from toonify.ui import components, inputs, text
+from toonify.ui import components, i18n, inputs, text
 from toonify.ui.handlers import portrait, video
 
 PORTRAIT = components.EXAMPLES[0]
@@ -58,7 +58,7 @@ def test_a_request_that_takes_too_long_ends(monkeypatch):
 
 def test_a_photo_that_is_read_at_half_its_size_gets_a_note(monkeypatch, tmp_path):
     notes = []
-    monkeypatch.setattr(gr, "Info", notes.append)
+    monkeypatch.setattr(i18n, "show_info", notes.append)
     photo = Image.new("RGB", (20, 10))
     photo.save(tmp_path / "me.jpg")
     inputs.read_photo(str(tmp_path / "me.jpg"))

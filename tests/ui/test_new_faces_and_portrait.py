@@ -14,7 +14,7 @@ from PIL import Image
 import app
 from tests.fixtures import toy_app
 from toonify import hub
-from toonify.ui import components, text
+from toonify.ui import components, i18n, text
 from toonify.ui.handlers import new_faces
 from toonify.ui.handlers.new_faces import Face, NewFacesHandlers
 
@@ -321,7 +321,7 @@ def test_odd_links_are_refused_in_words(handlers, said, expected):
 
 def test_the_visitor_sees_where_the_link_is(handlers, monkeypatch):
     said = []
-    monkeypatch.setattr(gr, "Info", said.append)
+    monkeypatch.setattr(i18n, "show_info", said.append)
     handlers.confirm_copy("copied")
     handlers.confirm_copy("shown")
     assert said == ["Link copied.", "The link is in the address bar."]

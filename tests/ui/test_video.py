@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 
 from tests.fixtures import toy_app
 from tests.fixtures.toy_videos import make_video, pictures_of, sound_of, times_of
-from toonify.ui import components, inputs
+from toonify.ui import components, i18n, inputs
 from toonify.ui.handlers import video
 
 WANTED = ("toy", "best", "none", False)  # style, quality, faces, side by side
@@ -132,7 +132,7 @@ def test_a_video_that_does_not_say_how_long_it_is_is_stopped_there(handlers, toy
 
 def test_stop_ends_the_work_and_leaves_nothing(handlers, toys, me, cache, gate, monkeypatch):
     reported = []
-    monkeypatch.setattr(gr, "Info", reported.append)
+    monkeypatch.setattr(i18n, "show_info", reported.append)
     thread, answers = in_background(handlers.show, me, *WANTED, asking("a"))
     assert gate.reached.wait(30)
     assert handlers.begin().visible

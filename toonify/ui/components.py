@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from abc import ABCMeta
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from typing_extensions import override
 from toonify.files import find_project
 from toonify.hub import Style
 from toonify.images import formats
-from toonify.ui import outputs, text
+from toonify.ui import i18n, outputs, text
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
 
@@ -22,18 +23,22 @@ EXAMPLES = [
     find_project() / "hub_cards" / "faces" / f"{name}.jpg"
     for name in ("random_021", "random_032", "random_012", "random_026", "random_069", "astronaut")
 ]
+TITLE = "Toonify: cartoon portraits"
+TRANSLATE_TITLE = f"() => {{ document.title = {i18n.for_script(TITLE)}[{json.dumps(TITLE)}] }}"
 # Gradio shows nothing where a camera is denied or missing: the browser has an unhandled error.
-SHOW_CAMERA_ERRORS = """() => addEventListener('unhandledrejection', (event) => {
-const text = {
-    NotAllowedError: 'Camera access was denied. Allow it in the address bar and try again.',
-    NotFoundError: 'No camera was found.',
-    NotReadableError: 'The camera is in use by another program.',
-}[event.reason?.name];
-if (!text) return;
-for (const place of document.querySelectorAll('.camera-error p')) {
+CAMERA_ERRORS = {
+    "NotAllowedError": "Camera access was denied. Allow it in the address bar and try again.",
+    "NotFoundError": "No camera was found.",
+    "NotReadableError": "The camera is in use by another program.",
+}
+SHOW_CAMERA_ERRORS = f"""() => addEventListener('unhandledrejection', (event) => {{
+const error = {json.dumps(CAMERA_ERRORS)}[event.reason?.name];
+if (!error) return;
+const text = {i18n.for_script(*CAMERA_ERRORS.values())}[error];
+for (const place of document.querySelectorAll('.camera-error p')) {{
     place.textContent = text;
-    setTimeout(() => { place.textContent = '' }, 20000);
-} })"""
+    setTimeout(() => {{ place.textContent = '' }}, 20000);
+}} }})"""
 QUALITIES = [("Best", "best"), ("Fast", "fast")]
 FACES = [("All faces", "all"), ("Largest face", "largest"), ("No faces", "none")]
 
@@ -215,7 +220,8 @@ def add_style(handlers: StyleHandlers, prefix: str = "") -> tuple[gr.Radio, gr.M
     first = handlers.default_style
     value = None if first is None else first.name
     style = gr.Radio(handlers.menu, value=value, label="Style")
-    return style, gr.Markdown(text.describe_style(first), elem_id=f"{prefix}about")
+    about = i18n.for_page(lambda: text.describe_style(first))
+    return style, gr.Markdown(about, elem_id=f"{prefix}about")
 
 
 def add_quality(style: Style | None, prefix: str = "") -> gr.Radio:

@@ -10,7 +10,7 @@ from gradio.exceptions import ComponentProcessingError, InvalidPathError
 from starlette.middleware import Middleware
 from typing_extensions import override
 
-from toonify.ui import cleaning, outputs, queueing
+from toonify.ui import cleaning, i18n, outputs, queueing
 from toonify.ui.gateway import Gateway
 from toonify.ui.inputs import UserError, check_value
 
@@ -64,6 +64,13 @@ class Page(gr.Blocks):
             default_concurrency_limit="not_set",
         )
         return self
+
+    @override
+    def get_config_file(self) -> Any:
+        config = super().get_config_file()
+        self.i18n_instance = i18n.mark_config(config)
+        config["i18n_translations"] = self.i18n_instance.translations_dict
+        return config
 
     @override
     def launch(self, *args: Any, **options: Any):

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from toonify.ui import health, visitors
+from toonify.ui import health, i18n, visitors
 
 LOG = logging.getLogger("toonify.ui")
 KB, MB = 2**10, 2**20
@@ -262,7 +262,10 @@ class Answer:
         self.body = None
         upload = get_path(scope).endswith("/upload")  # gradio's page shows the text of its answer
         kind = PlainTextResponse if upload else JSONResponse
-        response: Response = kind(refusal.reason if upload else {"detail": refusal.reason})
+        language = i18n.choose_language(Headers(scope=scope).get("accept-language"))
+        with i18n.use_language(language):
+            reason = i18n.translate(refusal.reason)
+        response: Response = kind(reason if upload else {"detail": reason})
         post = scope["method"] == "POST"
         headers = (
             [*response.raw_headers, (b"connection", b"close")] if post else response.raw_headers

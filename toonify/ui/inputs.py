@@ -13,6 +13,7 @@ from PIL import Image
 
 from toonify import hub, images
 from toonify.hub import Style
+from toonify.ui import i18n
 
 SEED_DIGITS = 9
 MAX_REQUEST_S = 600  # of work for a request, but for videos
@@ -23,10 +24,11 @@ MAX_EDIT = 3  # standard deviations along a direction; beyond, a face falls apar
 
 
 class UserError(gr.Error):
-    """An error that the visitor reads and that leaves no traceback in the log."""
+    """An error that the visitor reads, translated, and that leaves no traceback in the log."""
 
     def __init__(self, message: str):
-        super().__init__(message, print_exception=False)
+        message, title = i18n.translate(message), i18n.gettext("Error")
+        super().__init__(message, title=title, print_exception=False)
 
 
 class Stopped(UserError):
@@ -111,7 +113,7 @@ def read_photo(source: str | bytes | None) -> Image.Image:
     except images.ImageError as error:
         raise UserError(str(error)) from error
     if reduction := images.describe_reduction(source):
-        gr.Info(f"The photo was {reduction}.")
+        i18n.show_info(f"The photo was {reduction}.")
     return photo
 
 
@@ -232,13 +234,15 @@ def track_progress(
     """
     progress = gr.Progress()  # is false while it is empty, so a function wraps it
     deadline = time.monotonic() + max_s
+    language = i18n.get_language()  # pipelines may report from other threads
 
     def report(fraction: float, text: str) -> None:
         if time.monotonic() > deadline:
             raise UserError(f"Stopped after {max_s / 60:.0f} minutes.")
         if cancelled is not None and cancelled():
             raise Stopped
-        progress(fraction, text)
+        with i18n.use_language(language):
+            progress(fraction, i18n.translate(text))
 
     return report
 

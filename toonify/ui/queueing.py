@@ -16,7 +16,7 @@ from gradio.server_messages import ProcessCompletedMessage
 from gradio.utils import error_payload
 from typing_extensions import override
 
-from toonify.ui import visitors
+from toonify.ui import i18n, visitors
 from toonify.ui.inputs import UserError
 
 LOG = logging.getLogger("toonify.ui")
@@ -86,17 +86,20 @@ class FairQueue(queueing.Queue):
             return False, "There is no function of that number.", "error"
         refusal = self.find_refusal(str(fn.concurrency_id), visitors.identify(request.scope))
         if refusal:
-            return True, await self._refuse(body, fn, request, username, refusal), "success"
+            language = i18n.choose_language(request.headers.get("accept-language"))
+            with i18n.use_language(language):
+                error = UserError(refusal)
+            return True, await self._refuse(body, fn, request, username, error), "success"
         return await super().push(body, request, username)
 
-    async def _refuse(self, body, fn: BlockFunction, request, username, refusal: str) -> str:
+    async def _refuse(self, body, fn: BlockFunction, request, username, error: UserError) -> str:
         """Answer a request with an error, as if it had run. Returns its ID."""
         event = queueing.Event(body.session_hash, fn, request, username)
         async with self.pending_message_lock:
             if event.session_hash not in self.pending_messages_per_session:
                 self.pending_messages_per_session[event.session_hash] = queueing.AsyncQueue()
             self.pending_event_ids_session.setdefault(event.session_hash, set()).add(event._id)
-        output = error_payload(UserError(refusal), False)
+        output = error_payload(error, False)
         self.send_message(event, ProcessCompletedMessage(output=output, success=False))
         LOG.info(json.dumps({"event": "refused", "function": fn.api_name or "page"}))
         return event._id

@@ -4,6 +4,7 @@ import math
 import re
 
 from toonify.hub import Style
+from toonify.ui.i18n import gettext, ngettext, translate
 
 COLORS = {
     (30, 25, 22): "black",
@@ -26,7 +27,10 @@ PRIVACY = (
     "**Private.** Your photo is processed on this server, never shown to others or used for"
     " training, and deleted with its cartoon within an hour."
 )
-VIDEO_PRIVACY = PRIVACY.replace("photo", "video")
+VIDEO_PRIVACY = (
+    "**Private.** Your video is processed on this server, never shown to others or used for"
+    " training, and deleted with its cartoon within an hour."
+)
 LIVE_PRIVACY = (
     "**Private.** Frames are processed in memory on this server and are never saved, shown to"
     " others or used for training."
@@ -41,12 +45,14 @@ MARK = (
 def describe_style(style: Style | None) -> str:
     """Describe a style with its license and source, as Markdown."""
     if style is None:
-        return "No style is installed."
-    scope = "the whole photo" if style.scope == "photo" else "faces only"
-    about = (
-        f"{style.description} Draws {scope}. *License: {style.license}. Source: {style.source}.*"
+        return gettext("No style is installed.")
+    scope = "Draws the whole photo." if style.scope == "photo" else "Draws faces only."
+    source = gettext(
+        "License: {license}. Source: {source}.",
+        license=gettext(style.license),
+        source=translate(style.source),
     )
-    return escape(about)
+    return escape(f"{gettext(style.description)} {gettext(scope)} *{source}*")
 
 
 def escape(markdown: str) -> str:
@@ -56,7 +62,7 @@ def escape(markdown: str) -> str:
 
 def describe_result(seconds: float, size: tuple[int, int]) -> str:
     """Say how long an image took and how large it is, (width, height) in px."""
-    return f"Done in {seconds:.1f} s · {format_size(size)}"
+    return gettext("Done in {seconds} s", seconds=f"{seconds:.1f}") + f" · {format_size(size)}"
 
 
 def describe_previews(drawn: int, total: int, seconds: float, more: bool) -> str:
@@ -69,18 +75,22 @@ def describe_previews(drawn: int, total: int, seconds: float, more: bool) -> str
         more: whether others are to come.
     """
     if not more:
-        stopped = "" if drawn == total else f"Stopped after {drawn} of {total}. "
-        return f"{stopped}Press a preview to draw it large."
+        hint = gettext("Press a preview to draw it large.")
+        if drawn == total:
+            return hint
+        return gettext("Stopped after {drawn} of {total}.", drawn=drawn, total=total) + f" {hint}"
     if not drawn:
-        return f"Drawing {count(total, 'preview')}"
+        return ngettext("Drawing {count} preview", "Drawing {count} previews", total)
     left = max(1, round((total - drawn) * seconds / drawn))
-    return f"{drawn} of {count(total, 'preview')}, about {left} s left"
+    return gettext(
+        "{drawn} of {total} previews, about {left} s left", drawn=drawn, total=total, left=left
+    )
 
 
 def describe_faces(found: int, drawn: int) -> str:
     """Say how many faces were found in a photo, and how many of them were drawn separately."""
-    separately = f", {drawn} drawn separately" if drawn else ""
-    return f"{count(found, 'face')} found{separately}"
+    faces = ngettext("{count} face found", "{count} faces found", found)
+    return faces + gettext(", {count} drawn separately", count=drawn) * bool(drawn)
 
 
 def format_name(name: str) -> str:
@@ -89,9 +99,9 @@ def format_name(name: str) -> str:
     if re.fullmatch("#[0-9a-fA-F]{6}", name):
         rgb = [int(name[start : start + 2], 16) for start in (1, 3, 5)]
         nearest = min(COLORS, key=lambda color: math.dist(color, rgb))
-        return f"{COLORS[nearest].capitalize()} {name}"
+        return f"{gettext(COLORS[nearest].capitalize())} {name}"
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name)
-    return spaced.lower().capitalize()
+    return gettext(spaced.lower().capitalize())
 
 
 def format_size(size: tuple[int, int]) -> str:
@@ -102,12 +112,10 @@ def format_size(size: tuple[int, int]) -> str:
 def format_progress(frames: int, total: int, seconds_left: float) -> str:
     """Say how far a video is; `total` is 0 for a recording, which has no length in its header."""
     if not total:
-        return f"Frame {frames}"
-    many = seconds_left >= 90
-    left = f"{seconds_left / 60:.0f} minutes" if many else f"{seconds_left:.0f} s"
-    return f"Frame {min(frames, total)} of {total}, about {left} left"
-
-
-def count(number: int, noun: str) -> str:
-    """Write "1 face" or "2 faces"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        return gettext("Frame {frame}", frame=frames)
+    frame = min(frames, total)
+    if seconds_left < 90:
+        message = "Frame {frame} of {total}, about {left} s left"
+        return gettext(message, frame=frame, total=total, left=f"{seconds_left:.0f}")
+    message = "Frame {frame} of {total}, about {left} minutes left"
+    return gettext(message, frame=frame, total=total, left=f"{seconds_left / 60:.0f}")

@@ -2,8 +2,9 @@
 
 import gradio as gr
 
+from toonify.ui.i18n import gettext
+
 INK, YELLOW, PAPER, NIGHT = "#1d1a2b", "#ffcf3f", "#fff9ec", "#17141f"
-HEADER = "<h1>Toonify</h1><p>Turn your portrait into a cartoon.</p>"
 FONT = ["ui-rounded", "SF Pro Rounded", "Nunito", "Segoe UI", "system-ui", "sans-serif"]
 THEME = gr.themes.Base(
     primary_hue="amber", neutral_hue="stone", radius_size="lg", font=FONT, font_mono=["monospace"]
@@ -115,3 +116,8 @@ CSS = """
 #blend label { padding: 4px 8px; }
 footer .divider { display: none; }
 """
+
+
+def make_header() -> str:
+    """Return the HTML of the page's head."""
+    return f"<h1>Toonify</h1><p>{gettext('Turn your portrait into a cartoon.')}</p>"

@@ -18,7 +18,7 @@ from PIL import Image
 
 from toonify.hub import Style
 from toonify.images import marks
-from toonify.ui import inputs, text
+from toonify.ui import i18n, inputs, text
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
 from toonify.ui.queueing import Turns
@@ -131,7 +131,8 @@ class LiveHandlers(StyleHandlers):
         session.record(time.monotonic())
         report = text.format_size(drawing.size)
         if session.interval:
-            report = f"{1 / session.interval:.1f} frames per second · {report}"
+            rate = f"{1 / session.interval:.1f}"
+            report = i18n.gettext("{count} frames per second", count=rate) + f" · {report}"
         return encode_jpeg(drawing), gr.update(value=report, visible=True)
 
     def draw(self, frame: Image.Image, pipeline: Callable, size: SizeController) -> Image.Image:
@@ -169,7 +170,7 @@ class LiveHandlers(StyleHandlers):
         if session is None:
             return gr.skip()
         over = time.monotonic() - session.began > MAX_SESSION_S - 1
-        return gr.update(value=OVER if over else "", visible=over)
+        return gr.update(value=i18n.translate(OVER) if over else "", visible=over)
 
     def leave(self, request: gr.Request):
         """Free the visitor's place."""

@@ -14,7 +14,7 @@ import gradio as gr
 from PIL import Image
 
 from toonify import hub
-from toonify.ui import events, inputs, outputs, text
+from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.inputs import UserError
 
 TAB_ID = "new-faces"  # the ID by which a link opens it
@@ -154,9 +154,11 @@ class NewFacesHandlers:
         """Return the same without the sliders and menus that change the face."""
         pipeline, start = self.load(), time.perf_counter()
         image = face.draw(pipeline)
-        name = face.title.capitalize() if face.seed is None else f"Face {face.title}"
+        title = describe_title(face)
+        name = title if face.seed is None else i18n.gettext("Face {title}", title=title)
         parts = [name, *self.describe_changes(face)]
-        parts.append(f"Done in {1000 * (time.perf_counter() - start):.0f} ms")
+        spent = f"{1000 * (time.perf_counter() - start):.0f}"
+        parts.append(i18n.gettext("Done in {milliseconds} ms", milliseconds=spent))
         parts.append(text.format_size(image.size))
         return (
             image,
@@ -173,13 +175,16 @@ class NewFacesHandlers:
         choices = face.choices.items()
         return [
             *(f"{text.format_name(name)}: {text.format_name(it)}" for name, it in choices),
-            *(f"{self.directions[name]} {amount:+g}" for name, amount in face.edits.items()),
+            *(
+                f"{i18n.gettext(self.directions[name])} {amount:+g}"
+                for name, amount in face.edits.items()
+            ),
         ]
 
     def update_keep(self, face: Face, kept: list) -> dict:
         """Update the button that keeps the face, or removes it again."""
         is_kept = any(face.is_same(other) for other in kept)
-        return gr.update(value="Remove" if is_kept else "Keep", interactive=True)
+        return gr.update(value=i18n.gettext("Remove" if is_kept else "Keep"), interactive=True)
 
     def pick(self, faces, kept, event: gr.SelectData):
         """Show the face that was picked in a gallery."""
@@ -210,7 +215,10 @@ class NewFacesHandlers:
             others = [*kept, face]
         pipeline = self.load()
         images = [
-            (other.draw(pipeline), " · ".join([other.title, *self.describe_changes(other)]))
+            (
+                other.draw(pipeline),
+                " · ".join([describe_title(other), *self.describe_changes(other)]),
+            )
             for other in others
         ]
         gallery = gr.update(value=images, visible=bool(images), selected_index=None)
@@ -260,7 +268,7 @@ class NewFacesHandlers:
     def show_twin(self, photo, kept):
         """Show the face that is most like a portrait."""
         face, note = self.find_twin(photo)
-        return gr.update(value=note, visible=True), *self.fill_face(face, kept)
+        return gr.update(value=i18n.translate(note), visible=True), *self.fill_face(face, kept)
 
     def find_twin(self, photo) -> tuple[Face, str]:
         """Return the face that is most like a portrait, and what it has of it."""
@@ -302,7 +310,7 @@ class NewFacesHandlers:
 
     def confirm_copy(self, how):
         """Tell the visitor where the link is. `how` comes from the browser: copied or shown."""
-        gr.Info("Link copied." if how == "copied" else "The link is in the address bar.")
+        i18n.show_info("Link copied." if how == "copied" else "The link is in the address bar.")
 
     # the API --------------------------------------------------------------------------------
 
@@ -358,6 +366,11 @@ class NewFacesHandlers:
         """
         face, note = self.find_twin(photo)
         return str(outputs.save_png(face.draw(self.load()), photo, "twin")), note
+
+
+def describe_title(face: Face) -> str:
+    """Return a face's name for people."""
+    return i18n.gettext(face.title.capitalize())
 
 
 def check_picked(face: Face | None) -> Face:

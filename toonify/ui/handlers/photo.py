@@ -6,7 +6,7 @@ from collections.abc import Callable
 import gradio as gr
 from PIL import Image, ImageDraw
 
-from toonify.ui import events, inputs, outputs, text
+from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.theme import INK, YELLOW
 
@@ -42,9 +42,11 @@ class PhotoHandlers(StyleHandlers):
         toon = draw(functools.partial(self.load, style, quality), photo, **options)
         if options["faces"] != "none" and not toon.faces:
             if chosen.scope == "face":
-                gr.Warning("No face found. This style draws faces only: the photo is unchanged.")
+                i18n.show_warning(
+                    "No face found. This style draws faces only: the photo is unchanged."
+                )
             else:
-                gr.Info("No face found: the photo was drawn as a whole.")
+                i18n.show_info("No face found: the photo was drawn as a whole.")
         return photo, toon, outputs.save_png(toon.image, source, style)
 
     def toonify(

@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from toonify.hub import Style
-from toonify.ui import events, inputs, outputs, text
+from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.cancellation import Jobs
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
@@ -104,7 +104,7 @@ class PortraitHandlers(StyleHandlers):
             )
         if not toon.portraits:
             why = f" ({describe_skipped(toon)})" if toon.left_alone else ""
-            gr.Warning(f"No usable face found{why}: the photo is unchanged.")
+            i18n.show_warning(f"No usable face found{why}: the photo is unchanged.")
         return toon
 
     def portrait(
@@ -194,15 +194,16 @@ class PortraitHandlers(StyleHandlers):
         faces = []
         for portrait in toon.portraits[:MAX_FACES]:
             faces += [
-                (outputs.shrink(portrait.crop.image, FACE_PX), "Face"),
-                (outputs.shrink(portrait.inversion, FACE_PX), "Reconstruction"),
-                (outputs.shrink(portrait.toon, FACE_PX), "Toon"),
+                (outputs.shrink(portrait.crop.image, FACE_PX), i18n.gettext("Face")),
+                (outputs.shrink(portrait.inversion, FACE_PX), i18n.gettext("Reconstruction")),
+                (outputs.shrink(portrait.toon, FACE_PX), i18n.gettext("Toon")),
             ]
         parts = [
             text.describe_result(sum(toon.seconds.values()), size),
-            f"{text.count(toon.drawn_faces, 'face')} drawn",
+            i18n.ngettext("{count} face drawn", "{count} faces drawn", toon.drawn_faces),
         ]
-        parts += [f"skipped: {describe_skipped(toon)}"] * bool(toon.left_alone)
+        if toon.left_alone:
+            parts.append(i18n.gettext("skipped: {reasons}", reasons=describe_skipped(toon)))
         kept = [portrait.latent for portrait in toon.portraits[:MAX_FACES]]
         pair = outputs.shrink(photo), outputs.shrink(toon.image)
         return *fill_result(pair, png, save if kept else None, parts, faces), Kept(
@@ -224,10 +225,10 @@ class PortraitHandlers(StyleHandlers):
         edits = inputs.parse_edits(edits, self.directions)
         both = draw_random_person(self.load, seed, save=save, truncation=psi, edits=edits, **mix)
         parts = [text.describe_result(time.perf_counter() - start, both[1].size)]
-        parts += [f"random person, seed {seed}"]
+        parts.append(i18n.gettext("random person, seed {seed}", seed=seed))
         faces = [
-            (outputs.shrink(both[0], FACE_PX), "Photo"),
-            (outputs.shrink(both[1], FACE_PX), "Toon"),
+            (outputs.shrink(both[0], FACE_PX), i18n.gettext("Photo")),
+            (outputs.shrink(both[1], FACE_PX), i18n.gettext("Toon")),
         ]
         png = outputs.save_png(both[1], name, mix["style"])
         pair = outputs.shrink(both[0]), outputs.shrink(both[1])
@@ -249,7 +250,7 @@ class PortraitHandlers(StyleHandlers):
     def begin(self, refine_steps, request: gr.Request):
         """Show the button that stops the refinement, if there is any."""
         self.stopped.discard(inputs.get_session(request))
-        return gr.Button("Stop refining", visible=refine_steps > 0, interactive=True)
+        return gr.Button(i18n.gettext("Stop refining"), visible=refine_steps > 0, interactive=True)
 
     def stop(self, request: gr.Request):
         """Stop the refinement: what it has reached is drawn."""
@@ -258,7 +259,7 @@ class PortraitHandlers(StyleHandlers):
             if len(self.stopped) >= MAX_STOPPED:
                 self.stopped.clear()
             self.stopped.add(session)
-        return gr.Button("Stopping…", interactive=False)
+        return gr.Button(i18n.gettext("Stopping…"), interactive=False)
 
     def leave(self, request: gr.Request):
         """Stop the refinement for a visitor who closed the page."""
@@ -294,4 +295,4 @@ def fill_result(pair: tuple, png: Path, npz: Path | None, parts: list[str], face
 def describe_skipped(toon) -> str:
     """Say how many faces were not drawn, and why: "2 too small"."""
     reasons = collections.Counter(reason for _, reason in toon.left_alone)
-    return ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    return ", ".join(f"{number} {i18n.gettext(reason)}" for reason, number in reasons.items())

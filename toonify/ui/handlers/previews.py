@@ -17,7 +17,7 @@ from PIL import Image
 from toonify import images
 from toonify.hub import Style
 from toonify.images import marks
-from toonify.ui import events, inputs, outputs, text
+from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.cancellation import Jobs
 from toonify.ui.handlers import photo as photo_tab
 from toonify.ui.handlers.photo import PhotoHandlers
@@ -70,7 +70,8 @@ class Wall:
     def cells(self) -> list[tuple[str, str]]:
         """The previews and titles that the page shows."""
         return [
-            (str(self.drawn.get(name, self.blank)), title) for name, title in self.styles.items()
+            (str(self.drawn.get(name, self.blank)), i18n.gettext(title))
+            for name, title in self.styles.items()
         ]
 
 
@@ -104,7 +105,7 @@ class PreviewHandlers:
         self.stopped.pop(inputs.get_session(request), None)
         if source is None:  # gradio asks when the photo is removed, too
             return None, *self.hide()
-        progress(0.0, "Looking for faces")
+        progress(0.0, i18n.gettext("Looking for faces"))
         photo = inputs.read_photo(source)
         faces = photo_tab.find_faces(photo)
         small = outputs.shrink(photo, PREVIEW_PX)
@@ -155,7 +156,7 @@ class PreviewHandlers:
         return (
             gr.update(value=wall.cells, visible=True, selected_index=None),
             gr.update(value=report, visible=True),
-            gr.update(visible=more, interactive=True, value="Stop"),
+            gr.update(visible=more, interactive=True, value=i18n.gettext("Stop")),
             gr.update(value=sheet, interactive=sheet is not None, visible=True),
         )
 
@@ -167,7 +168,7 @@ class PreviewHandlers:
 
     def save_sheet(self, wall: Wall) -> Path:
         """Save the photo and all previews, each with its name, as one image."""
-        cells = [(open_kept(wall.photo), "Original")]
+        cells = [(open_kept(wall.photo), "Original")]  # in English: the font has no other letters
         for name, title in wall.styles.items():
             if name in wall.drawn:
                 cells.append((open_kept(wall.drawn[name]), title))
@@ -190,7 +191,7 @@ class PreviewHandlers:
     def stop(self, request: gr.Request):
         """Stop the previews."""
         self.end(request, has_photo=True)
-        return gr.Button("Stopping…", interactive=False)
+        return gr.Button(i18n.gettext("Stopping…"), interactive=False)
 
     def clear(self, request: gr.Request):
         """Clear the previews: they belong to another photo."""
@@ -235,8 +236,11 @@ class PreviewHandlers:
         drawn = photo_tab.draw(load, photo, **options)
         portrait = self.portraits.draw(request, photo, None, None, {}, **settings)
         name = toon_style.title if portrait.portraits else "no face to draw"
-        cells = [(photo, "Original"), (drawn.image, f"AnimeGANv2: {chosen.title}")]
-        cells.append((portrait.image, f"StyleGAN: {name}"))
+        cells = [
+            (photo, "Original"),  # in English: the font has no other letters
+            (drawn.image, f"AnimeGANv2: {chosen.title}"),
+            (portrait.image, f"StyleGAN: {name}"),
+        ]
         sheet = images.make_sheet(cells, photo.width, len(cells))
         marks.mark(sheet, marks.DRAWN)
         path = str(images.save(sheet, outputs.choose_path(source, "comparison", ".jpg")))

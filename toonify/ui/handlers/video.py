@@ -13,7 +13,7 @@ from pathlib import Path
 import gradio as gr
 
 from toonify.hub import Style
-from toonify.ui import events, inputs, outputs, text
+from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.cancellation import Jobs, StopSignal
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
@@ -99,7 +99,12 @@ class VideoHandlers(StyleHandlers):
             def on_wait(ahead: int) -> None:
                 if stop():
                     raise Stopped
-                report(0.0, f"Waiting: {text.count(ahead, 'video')} ahead of yours")
+                waiting = i18n.ngettext(
+                    "Waiting: {count} video ahead of yours",
+                    "Waiting: {count} videos ahead of yours",
+                    ahead,
+                )
+                report(0.0, waiting)
 
             try:
                 with self._turns.wait(on_wait):
@@ -198,10 +203,12 @@ class VideoHandlers(StyleHandlers):
             request, video, style, quality, faces, side_by_side=side_by_side, sound=sound
         )
         if drawn is None:
-            gr.Info("Stopped. Nothing was saved.")
+            i18n.show_info("Stopped. Nothing was saved.")
             return self.clear()
-        parts = [f"{drawn.frames} frames processed, {drawn.fps:.1f} per second"]
-        parts += [text.count(drawn.faces, "face")] * (drawn.faces > 0) + list(drawn.notes)
+        done, rate = "{count} frames processed, {rate} per second", f"{drawn.fps:.1f}"
+        parts = [i18n.gettext(done, count=drawn.frames, rate=rate)]
+        parts += [i18n.ngettext("{count} face", "{count} faces", drawn.faces)] * (drawn.faces > 0)
+        parts += map(i18n.translate, drawn.notes)
         return (
             str(drawn.path),
             gr.update(value=str(drawn.path), interactive=True),
@@ -214,12 +221,12 @@ class VideoHandlers(StyleHandlers):
 
     def begin(self):
         """Show the button that stops the work."""
-        return gr.Button("Stop", visible=True, interactive=True)
+        return gr.Button(i18n.gettext("Stop"), visible=True, interactive=True)
 
     def stop(self, request: gr.Request):
         """Stop the visitor's video."""
         stopped = self.jobs.stop(inputs.get_session(request))
-        return gr.Button("Stopping…", interactive=False) if stopped else gr.skip()
+        return gr.Button(i18n.gettext("Stopping…"), interactive=False) if stopped else gr.skip()
 
     def leave(self, request: gr.Request):
         """Stop the video of a visitor who closed the page."""

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from toonify.ui import components, events, text
+from toonify.ui import components, events, i18n, text
 from toonify.ui.handlers.live import MAX_SESSION_S, LiveHandlers
 
 # What the camera is asked for: more is never drawn, and every frame travels.
@@ -26,6 +26,14 @@ window.fetch = (address, options) => {
 # Hiding the component and showing it again is the only way to make gradio release the camera.
 HIDE = "() => ({__type__: 'update', visible: false})"
 SHOW = "() => ({__type__: 'update', visible: true})"
+
+
+def describe_limits() -> str:
+    """Say how long the camera may run, and what happens to its frames."""
+    limits = i18n.gettext(
+        "Small and fast, for up to {minutes} minutes at a time.", minutes=MAX_SESSION_S // 60
+    )
+    return f"{limits} {i18n.gettext(text.LIVE_PRIVACY)}"
 
 
 def build_live_tab(handlers: LiveHandlers, page: gr.Blocks) -> None:
@@ -52,8 +60,7 @@ def build_live_tab(handlers: LiveHandlers, page: gr.Blocks) -> None:
                 label="Cartoon", interactive=False, buttons=[], elem_id="live-toon"
             )
             report = gr.Markdown(visible=False, elem_id="live-report")
-            limits = f"Small and fast, for up to {MAX_SESSION_S // 60} minutes at a time."
-            gr.Markdown(f"{limits} {text.LIVE_PRIVACY}", elem_id="live-privacy")
+            gr.Markdown(i18n.for_page(describe_limits), elem_id="live-privacy")
 
     page.load(None, js=THROTTLE)
     running = camera.stream(

@@ -1,11 +1,12 @@
 """New faces from a seed: the components of the tab and the handlers that they call."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
-from toonify.ui import components, events, text
+from toonify.ui import components, events, i18n, text
 from toonify.ui.handlers.new_faces import FORMATS, MAX_FACES, TRUNCATION, NewFacesHandlers
 from toonify.ui.inputs import MAX_EDIT, SEED_DIGITS
 from toonify.ui.outputs import KEEP_S
@@ -127,6 +128,7 @@ class NewFacesTab:
     def add_mix(self) -> None:
         """Add a mix of two faces."""
         sizes = self.handlers.sizes
+        sides = ", ".join(map(str, sizes))
         with gr.Accordion("Mix two faces", open=False, elem_id="mix"):
             with gr.Row():
                 self.coarse, self.coarse_image, self.use_coarse = add_half("Shapes")
@@ -135,7 +137,9 @@ class NewFacesTab:
                 *(1, len(sizes), 2),
                 step=1,
                 label="Shape layers",
-                info=f"The layers below {', '.join(map(str, sizes))} px",
+                info=i18n.for_page(
+                    lambda: i18n.gettext("The layers below {sides} px", sides=sides)
+                ),
                 elem_id="size",
             )
 
@@ -240,10 +244,11 @@ def add_truncation(**options) -> gr.Slider:
 
 def add_choice(name: str, variants: Sequence[str]) -> gr.Dropdown:
     """Add the menu of an attribute; at first, the seed chooses."""
-    menu = [("From seed", ""), *((text.format_name(variant), variant) for variant in variants)]
-    return gr.Dropdown(
-        menu, value="", label=text.format_name(name), min_width=140, elem_id=f"choice-{name}"
+    label, *shown = (
+        i18n.for_page(functools.partial(text.format_name, it)) for it in (name, *variants)
     )
+    menu = [("From seed", ""), *zip(shown, variants, strict=True)]
+    return gr.Dropdown(menu, value="", label=label, min_width=140, elem_id=f"choice-{name}")
 
 
 def add_form(**options) -> gr.Radio:

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from toonify.ui import components, events, text
+from toonify.ui import components, events, i18n, text
 from toonify.ui.handlers.photo import PhotoHandlers
 from toonify.ui.handlers.portrait import PortraitHandlers
 from toonify.ui.handlers.previews import LINKED, PreviewHandlers
@@ -159,7 +159,7 @@ class PhotoTab:
         )
         failed = "Some previews could not be drawn."
         asked.failure(
-            lambda: (failed, gr.Button(visible=False)),
+            lambda: (i18n.gettext(failed), gr.Button(visible=False)),
             None,
             [self.progress, self.stop],
             **events.LIGHT,

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from toonify.ui import components, events, text
+from toonify.ui import components, events, i18n, text
 from toonify.ui.handlers.video import MAX_BYTES, MAX_HEIGHT, VideoHandlers
 
 # The handler itself lets in one at a time and makes a few wait, outside of gradio's queue.
@@ -21,11 +21,11 @@ def add_source(max_seconds: float) -> gr.Video:
         elem_id="video-source",
     )
     components.add_camera_error()
-    gr.Markdown(
-        f"Up to {max_seconds:g} seconds and {MAX_BYTES >> 20} MB. Videos taller than"
-        f" {MAX_HEIGHT} px are scaled down.",
-        elem_id="video-limits",
+    limits = (
+        "Up to {seconds} seconds and {size} MB. Videos taller than {height} px are scaled down."
     )
+    values = {"seconds": f"{max_seconds:g}", "size": MAX_BYTES >> 20, "height": MAX_HEIGHT}
+    gr.Markdown(i18n.for_page(lambda: i18n.gettext(limits, **values)), elem_id="video-limits")
     return video
 
 
