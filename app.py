@@ -33,6 +33,7 @@ LAUNCH: dict[str, Any] = {
     "show_error": False,  # unexpected errors stay in the log
     "ssr_mode": False,
     "footer_links": ["api"],
+    "mcp_server": os.environ.get("TOONIFY_MCP") == "1",
     "run_history": False,  # would keep photos and camera frames in the visitor's browser
     "state_session_capacity": 1000,  # visitors whose latents are kept
 }

@@ -30,7 +30,7 @@ def test_an_animation_that_is_huge_when_decoded_is_refused_before_it_is(cache, t
     assert path.stat().st_size < 10**6
     start = time.monotonic()
     with pytest.raises(gr.Error, match="million pixels in all frames"):
-        video.VideoHandlers(toy_app.STYLES, toys).toonify(str(path), "toy")
+        video.VideoHandlers(toy_app.STYLES, toys).toonify_video(str(path), "toy")
     assert time.monotonic() - start < 10
 
 

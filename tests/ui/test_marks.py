@@ -73,7 +73,7 @@ def test_videos_are_drawings(cache, draw, tmp_path, monkeypatch):
     monkeypatch.setattr(films, "find_faces", lambda photo: [])
     handlers = video.VideoHandlers([draw.style], lambda style, quality: draw)
     source = make_video(tmp_path / "clip.mp4", times=range(0, 4004, 1001))
-    drawn = handlers.toonify(str(source), draw.style.name, request=asking("a"))
+    drawn = handlers.toonify_video(str(source), draw.style.name, request=asking("a"))
     assert read_source_type(Path(drawn)) == DRAWN
 
 

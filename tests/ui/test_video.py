@@ -95,7 +95,7 @@ def test_a_video_is_drawn_with_its_times_and_sound(handlers, toys, me, cache, he
 
 
 def test_options_reach_the_video(handlers, toys, me):
-    film = handlers.toonify(me, "toy", "fast", "none", True)
+    film = handlers.toonify_video(me, "toy", "fast", "none", True)
     assert pictures_of(Path(film))[0].shape == (64, 192, 3)
     assert toys.fast["toy"].drawn and not toys.made
 
@@ -182,7 +182,7 @@ def test_a_failure_leaves_nothing_behind(handlers, me, cache, monkeypatch):
 def test_work_ends_with_its_time(handlers, me, cache, monkeypatch):
     monkeypatch.setattr(video, "MAX_WORK_S", -1)
     with pytest.raises(gr.Error, match="Stopped after"):
-        handlers.toonify(me, "toy", faces="none")
+        handlers.toonify_video(me, "toy", faces="none")
     assert not kept(cache)
 
 

@@ -3,8 +3,10 @@
 import base64
 import binascii
 import json
+import os
 from abc import ABCMeta
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import gradio as gr
 from gradio.blocks import Block
@@ -68,6 +70,10 @@ class Upload(Block):
     @override
     async def async_move_resource_to_block_cache(self, url_or_file_path):
         if str(url_or_file_path).startswith(("http:", "https:")):
+            # Programs that speak MCP name what they uploaded by its address.
+            path = unquote(str(url_or_file_path).partition("/gradio_api/file=")[2])
+            if path and gr.utils.is_in_or_equal(path, self.GRADIO_CACHE) and os.path.isfile(path):
+                return path
             raise UserError(f"Upload the {self.noun} itself, not a link to it.")
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 

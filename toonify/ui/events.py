@@ -85,7 +85,10 @@ class Page(gr.Blocks):
                 yield
 
         options["app_kwargs"] = {"middleware": [Middleware(Gateway)], "lifespan": lifespan}
-        return super().launch(*args, **options)
+        launched = super().launch(*args, **options)
+        if self.mcp_server_obj is not None:  # gradio's own function leaves the mark out
+            self.mcp_server_obj.get_base64_data = outputs.encode_base64
+        return launched
 
     @override
     def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:

@@ -25,6 +25,7 @@ LOG = logging.getLogger("toonify.ui")
 KB, MB = 2**10, 2**20
 MAX_UPLOAD = 102 * MB  # a video of 100 MB and its envelope
 MAX_JSON = 24 * MB  # base64 of a photo of 17 MB; larger ones are uploaded
+MCP = r"/gradio_api/mcp/?"  # for programs that speak the Model Context Protocol; off by default
 # Method and path -> the largest body. Everything else is closed.
 ROUTES: dict[str, list[tuple[str, int]]] = {
     "GET": [
@@ -37,6 +38,7 @@ ROUTES: dict[str, list[tuple[str, int]]] = {
         (r"/gradio_api/call/(v2/)?\w+/[0-9a-f]{32}", 0),
         (r"/gradio_api/heartbeat/\w+", 0),
         (r"/gradio_api/file=.+", 0),
+        (MCP, 0),
     ],
     "POST": [
         (r"/gradio_api/upload", MAX_UPLOAD),
@@ -46,13 +48,16 @@ ROUTES: dict[str, list[tuple[str, int]]] = {
         (r"/gradio_api/stream/[0-9a-f]{32}/close", KB),
         (r"/gradio_api/(run|api)/\w+/?", MB),
         (r"/gradio_api/(cancel|reset)/?", 16 * KB),
+        (MCP, MAX_JSON),
     ],
+    "DELETE": [(MCP, 0)],
 }
 ROUTES["HEAD"] = ROUTES["GET"]
 COMPILED = {
     method: [(re.compile(path), limit) for path, limit in routes]
     for method, routes in ROUTES.items()
 }
+FORWARDED = (b"forwarded", b"x-forwarded-for")
 MAX_FILES = 100  # of one upload
 MAX_BODY_S = 300  # until a body is complete
 MAX_OPEN = 128  # requests of one visitor at a time; an open page has two
@@ -185,6 +190,7 @@ class Gateway:
         body = None
         try:
             limit = find_limit(scope)
+            scope = name_caller(scope)
             if get_path(scope) == "/health":
                 await health.answer(scope)(scope, receive, answer.send)
                 return
@@ -303,6 +309,8 @@ def find_limit(scope: Scope) -> int:
         raise Refusal(400, "The address has control characters.")
     for pattern, limit in COMPILED.get(scope["method"], ()):
         if pattern.fullmatch(path):
+            if pattern.pattern == MCP and not scope["app"].get_blocks().mcp_server:
+                break
             called = re.match(r"/gradio_api/(?:call/(?:v2/)?|run/|api/)(\w+)", path)
             if called and not has_function(scope, called[1]):
                 break
@@ -311,6 +319,18 @@ def find_limit(scope: Scope) -> int:
                 raise Refusal(404, "This result does not exist, or it was fetched already.")
             return limit
     raise Refusal(404, "There is nothing here.")
+
+
+def name_caller(scope: Scope) -> Scope:
+    """Return the scope of an MCP request with the caller's address as the only one it names.
+
+    Gradio passes the headers on to the app itself, for which the caller would else be this machine.
+    """
+    client = scope.get("client")
+    if client is None or not re.fullmatch(MCP, get_path(scope)):
+        return scope
+    headers = [pair for pair in scope["headers"] if pair[0] not in FORWARDED]
+    return {**scope, "headers": [*headers, (b"x-forwarded-for", client[0].encode())]}
 
 
 def has_event(scope: Scope, name: str) -> bool:
@@ -340,7 +360,7 @@ def describe_limit(limit: int) -> str:
 def log_request(scope: Scope, status: int, seconds: float) -> None:
     """Write a line without addresses, file names or content."""
     path = get_path(scope)
-    names = "upload|queue|call|run|api|stream|cancel|reset|health"
+    names = "upload|queue|call|run|api|stream|cancel|reset|mcp|health"
     route = re.match(rf"/(?:gradio_api/)?({names})\b", path)
     line = {"event": "request", "method": scope["method"], "route": route[1] if route else "other"}
     LOG.info(json.dumps({**line, "status": status, "took_s": round(seconds, 3)}))

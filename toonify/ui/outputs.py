@@ -1,5 +1,7 @@
 """What is made for a visitor: files in folders with unguessable names, and small images."""
 
+import base64
+import io
 import os
 import re
 import secrets
@@ -10,6 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from toonify import images
+from toonify.images import marks
 
 PREVIEW_QUALITY = 85
 SCREEN_PX = 1600  # what travels to the screen; the download has every pixel
@@ -54,6 +57,13 @@ def save_preview(image: Image.Image | None) -> str | None:
     if image is None:
         return None
     return str(images.save(image, choose_folder() / "preview.webp", PREVIEW_QUALITY))
+
+
+def encode_base64(image: Image.Image, form: str) -> str:
+    """Encode an image with the mark of a drawing. `form` is Pillow's name of the format."""
+    encoded = io.BytesIO()
+    image.save(encoded, form, **marks.encoder_options(marks.read_mark(image), form.upper()))
+    return base64.b64encode(encoded.getvalue()).decode()
 
 
 def shrink(image: Image.Image, side: int = SCREEN_PX) -> Image.Image:

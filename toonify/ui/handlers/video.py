@@ -142,7 +142,7 @@ class VideoHandlers(StyleHandlers):
                 f"The video lasts {seconds:.0f} s: expected at most {self.max_seconds:g} s."
             )
 
-    def toonify(
+    def toonify_video(
         self,
         video,
         style,
@@ -185,7 +185,7 @@ class VideoHandlers(StyleHandlers):
         progress=events.PROGRESS,
     ):
         """Do the same as /video, which was called /clip before."""
-        return self.toonify(clip, style, quality, faces, side_by_side, request, sound)
+        return self.toonify_video(clip, style, quality, faces, side_by_side, request, sound)
 
     def show(
         self,

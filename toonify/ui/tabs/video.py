@@ -79,5 +79,5 @@ def build_video_tab(handlers: VideoHandlers, page: gr.Blocks) -> None:
     style.change(handlers.choose, style, [about, quality], **events.LIGHT)
     page.unload(handlers.leave)
     inputs = [video, style, api_quality, faces, side_by_side, sound]
-    gr.on([], handlers.toonify, inputs, mp4, api_name="video", **LANE)
+    gr.on([], handlers.toonify_video, inputs, mp4, api_name="video", **LANE)
     gr.on([], handlers.toonify_clip, inputs, mp4, api_name="clip", **LANE)
