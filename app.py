@@ -13,7 +13,7 @@ import gradio as gr
 
 from toonify import hub, images
 from toonify.hub import catalog
-from toonify.ui import components, events, health, i18n, outputs, text, theme
+from toonify.ui import accessibility, components, events, health, i18n, outputs, text, theme
 from toonify.ui.handlers import video
 from toonify.ui.handlers.live import LiveHandlers
 from toonify.ui.handlers.new_faces import TAB_ID, NewFacesHandlers
@@ -28,7 +28,7 @@ from toonify.ui.tabs.video import build_video_tab
 
 LAUNCH: dict[str, Any] = {
     "theme": theme.THEME,
-    "css": theme.CSS,
+    "css": theme.CSS + accessibility.CSS,
     "max_file_size": max(images.MAX_BYTES, video.MAX_BYTES),
     "show_error": False,  # unexpected errors stay in the log
     "ssr_mode": False,
@@ -131,6 +131,7 @@ def build(
     ) as page:
         gr.HTML(i18n.for_page(theme.make_header), elem_id="header")
         page.load(None, js=components.TRANSLATE_TITLE)
+        page.load(None, js=accessibility.NAME_ELEMENTS)
         page.load(None, js=components.SHOW_CAMERA_ERRORS)
         if not any((videos, camera, portraits, faces)):
             build_photo_tab(photos, page)

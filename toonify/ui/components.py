@@ -263,4 +263,5 @@ def scroll_to(elem_id: str) -> str:
     """Return JavaScript that scrolls to a component if it is below a phone's screen."""
     return f"""() => {{ const shown = document.querySelector('#{elem_id}');
 if (shown.getBoundingClientRect().top > innerHeight / 2)
-    setTimeout(() => shown.scrollIntoView({{behavior: 'smooth'}}), 400) }}"""
+    setTimeout(() => shown.scrollIntoView({{behavior:
+        matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth'}}), 400) }}"""

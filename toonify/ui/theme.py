@@ -11,6 +11,7 @@ THEME = gr.themes.Base(
 ).set(
     body_background_fill=PAPER,
     body_background_fill_dark=NIGHT,
+    body_text_color_subdued="#57534e",
     block_border_width="2px",
     block_border_color=INK,
     block_border_color_dark="#4c465e",
