@@ -28,7 +28,7 @@ PAGES = [
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LAUNCHERS = ("accelerate launch", "torchrun")
 OTHER_PROGRAMS = {
-    *("python3", "python3.11", "pip", "docker", "mkdir", "cp", "pre-commit"),
+    *("python3", "python3.11", "pip", "npm", "docker", "mkdir", "cp", "pre-commit"),
     *("ruff", "mypy", "codespell", "pip-audit"),
 }
 OTHER_OPTIONS = {  # of other programs
