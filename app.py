@@ -20,6 +20,7 @@ from toonify.ui.handlers.new_faces import TAB_ID, NewFacesHandlers
 from toonify.ui.handlers.photo import PhotoHandlers
 from toonify.ui.handlers.portrait import PortraitHandlers
 from toonify.ui.handlers.video import VideoHandlers
+from toonify.ui.tabs.about import build_about_tab
 from toonify.ui.tabs.live import build_live_tab
 from toonify.ui.tabs.new_faces import build_new_faces_tab
 from toonify.ui.tabs.photo import build_photo_tab
@@ -151,6 +152,9 @@ def build(
                 if faces is not None:
                     with gr.Tab("New faces", id=TAB_ID, elem_id="new-faces-tab"):
                         build_new_faces_tab(faces, page, tabs)
+                with gr.Tab("About", elem_id="about-tab"):
+                    toons = [] if portraits is None else portraits.styles.values()
+                    build_about_tab([*photos.styles.values(), *toons])
         gr.Markdown(text.MARK, elem_id="mark")
     # Closed to direct calls, which would bypass the queue and its limits.
     return page.queue(api_open=False)

@@ -570,7 +570,7 @@ def test_without_toons_there_is_one_page_without_tabs(cache, toys):
         for block in toy_app.build(toys, ("videos", "camera", "portraits")).blocks.values()
         if isinstance(block, gr.Tab)
     ]
-    assert titles == ["Photo", "Video", "Live", "Portrait toon"]
+    assert titles == ["Photo", "Video", "Live", "Portrait toon", "About"]
 
 
 @pytest.mark.parametrize(

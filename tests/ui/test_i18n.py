@@ -9,10 +9,12 @@ from gradio.context import LocalContext
 from gradio.route_utils import Request
 
 import app
+import toonify
 from tests.fixtures.odd_inputs import make_odd_inputs
 from toonify import hub, images
 from toonify.hub import catalog
 from toonify.ui import i18n, inputs, text
+from toonify.ui.tabs import about
 
 ROOT = Path(app.__file__).parent
 LANGUAGES = ("de", "es", "fr", "zh")
@@ -82,6 +84,25 @@ def test_every_text_of_the_page_is_translated_by_gradio():
     for language in LANGUAGES:
         assert set(config["i18n_translations"][language]) == keys
     assert text.MARK in keys and "Create cartoon" in keys
+
+
+def test_the_tab_about_names_licenses_limits_and_the_version():
+    styles = [
+        hub.Style("film", "Film", license="Apache-2.0"),
+        hub.Style("x", "<b>X", license="MIT"),
+    ]
+    shown = about.describe(styles)
+    for words in ("Film: Apache-2.0", "&lt;b>X: MIT", toonify.__version__, "NOTICE", text.PRIVACY):
+        assert words in shown
+    with i18n.use_language("fr"):
+        translated = about.describe(styles)
+    lines = {line for line in shown.splitlines() if line} & set(translated.splitlines())
+    assert lines == {
+        "- &lt;b>X: MIT",
+        "- Film: Apache-2.0",
+        f"Toonify {toonify.__version__}",
+        "### Version",
+    }
 
 
 def test_a_text_that_is_not_in_the_catalogs_is_found():

@@ -336,7 +336,7 @@ def test_the_tab_is_there_if_its_network_is(toys, toons, faces):
     demo = toy_app.build(toys, ["portraits"] * toons + ["faces"] * faces)
     titles = [block.label for block in demo.blocks.values() if isinstance(block, gr.Tab)]
     others = ["Photo"] * (toons or faces) + ["Portrait toon"] * toons
-    assert titles == others + ["New faces"] * faces
+    assert titles == others + ["New faces"] * faces + ["About"] * (toons or faces)
     names = {fn.api_name for fn in demo.fns.values()}
     assert ({"faces", "mix", "loop", "twin"} & names != set()) == faces
 
