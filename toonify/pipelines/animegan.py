@@ -166,8 +166,7 @@ class AnimeGANPipeline(SavingMixin):
                 canvas = morph(photo, canvas, options.strength)
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
-        drawn = self.style.scope == "photo" or bool(chosen)
-        marks.mark(canvas, options.source_type(drawn))
+        marks.mark(canvas, options.source_type())
         return Toon(canvas, faces, clock.seconds, len(chosen))
 
     @staticmethod

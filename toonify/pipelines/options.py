@@ -49,13 +49,9 @@ class DrawOptions(metaclass=AcceptsOldNames):
             raise ValueError(f"faces={self.faces!r}: expected one of {', '.join(self.FACES)}")
         check_number("strength", self.strength, 0, 1)
 
-    def source_type(self, drawn: bool = True) -> str | None:
-        """What the result is marked as; None for no mark.
-
-        Args:
-            drawn: whether a network has drawn something of it; default True.
-        """
-        return DRAWN if self.mark and drawn and self.strength > 0 else None
+    def source_type(self) -> str | None:
+        """What the result is marked as, also where nothing was found to draw; None for no mark."""
+        return DRAWN if self.mark else None
 
     @classmethod
     def merge(cls, options: "DrawOptions | None", keywords: Mapping[str, Any]) -> Self:

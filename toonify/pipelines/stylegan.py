@@ -170,7 +170,7 @@ class StyleGANPipeline(FaceGenerator):
                 canvas = morph(photo, canvas, options.strength)
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
-        marks.mark(canvas, options.source_type(bool(portraits)))
+        marks.mark(canvas, options.source_type())
         return PortraitToon(
             canvas, found, clock.seconds, len(portraits), portraits=portraits, left_alone=left_alone
         )

@@ -97,8 +97,8 @@ def mux(
 ) -> None:
     """The segments' packets and the source's sound and subtitles, in the order of their times.
 
-    Of the source's metadata only the chapters and the languages and names of its tracks come along:
-    titles, people, places and cameras do not.
+    Of the source's metadata only the times of chapters and the languages of tracks come along:
+    titles, names, people, places and cameras do not.
 
     The bytes of sound are the source's where the container holds them. Out of MPEG-TS and ADTS,
     whose packets begin with a header of their own, FFmpeg takes that header away for files that
@@ -126,9 +126,10 @@ def mux(
 
 
 def shift_chapter(chapter, start: Fraction):
-    """A chapter of a video of which the first `start` seconds are nothing."""
+    """A chapter, without its name, of a video of which the first `start` seconds are nothing."""
     shift = round(start / chapter["time_base"])
-    return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
+    begin, end = chapter["start"] - shift, chapter["end"] - shift
+    return {**chapter, "start": begin, "end": end, "metadata": {}}
 
 
 def place_of(packet: av.Packet) -> Fraction:

@@ -75,9 +75,8 @@ class Carrier:
             else:
                 continue
             place.disposition = stream.disposition
-            for key in ("language", "title"):
-                if key in stream.metadata:
-                    place.metadata[key] = stream.metadata[key]
+            if "language" in stream.metadata:
+                place.metadata["language"] = stream.metadata["language"]
 
     def packets(self) -> Iterator[tuple[av.Packet, Any]]:
         """The packets in the order of the source, each with its stream in the container."""

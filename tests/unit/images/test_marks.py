@@ -84,12 +84,15 @@ def test_pixels_are_the_same_without_the_mark(private, pipeline):
     assert not plain.info
 
 
-def test_nothing_drawn_is_nothing_said(photo, pipeline, tmp_path, make_style):
-    assert marks.read_mark(pipeline(photo, strength=0.0).image) is None
+def test_every_result_says_so_and_the_photo_does_not(photo, pipeline, tmp_path, make_style):
+    photo = photo.copy()
+    assert marks.read_mark(pipeline(photo, strength=0.0).image) == marks.DRAWN
     faces = AnimeGANPipeline.from_pretrained(make_style(tmp_path / "faces", "face"), device="cpu")
     empty = Image.new("RGB", (64, 64), "gray")
     assert faces(empty).image.tobytes() == empty.tobytes()
-    assert marks.read_mark(faces(empty).image) is None
+    assert marks.read_mark(faces(empty).image) == marks.DRAWN
+    assert marks.read_mark(faces(empty, mark=False).image) is None
+    assert marks.read_mark(empty) is marks.read_mark(photo) is None
     assert marks.read_mark(faces(photo).image) == marks.DRAWN
 
 
@@ -139,4 +142,4 @@ def test_other_words_are_refused():
 def test_the_option_is_one_of_all_drawings():
     assert DrawOptions().source_type() == marks.DRAWN
     assert DrawOptions(mark=False).source_type() is None
-    assert DrawOptions(strength=0.0).source_type() is None
+    assert DrawOptions(strength=0.0).source_type() == marks.DRAWN

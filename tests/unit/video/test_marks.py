@@ -1,6 +1,7 @@
 """Films and animations say that a network has drawn them, and nothing about who sent the source."""
 
 import hashlib
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -50,6 +51,9 @@ def private(tmp_path_factory):
         places = {s.index: new.add_stream_from_template(s) for s in old.streams}
         for place in places.values():
             place.metadata["handler_name"] = "GoPro AAC"
+            place.metadata["title"] = "Jane's track"
+        chapter = {"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000)}
+        new.set_chapters([chapter | {"metadata": {"title": "Jane's chapter"}}])
         for packet in old.demux():
             if packet.dts is not None:
                 packet.stream = places[packet.stream.index]

@@ -117,7 +117,15 @@ def test_chapters_move_with_the_clock(tmp_path):
     with av.open(str(source)) as old, av.open(str(tmp_path / "b.mkv"), "w") as new:
         place = new.add_stream_from_template(old.streams.video[0])
         new.set_chapters(
-            [{"id": 1, "start": 5200, "end": 5900, "time_base": Fraction(1, 1000), "metadata": {}}]
+            [
+                {
+                    "id": 1,
+                    "start": 5200,
+                    "end": 5900,
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": "Jane"},
+                }
+            ]
         )
         for packet in old.demux():
             if packet.dts is not None:
@@ -127,6 +135,22 @@ def test_chapters_move_with_the_clock(tmp_path):
     with av.open(str(tmp_path / "target.mkv")) as container:
         (chapter,) = container.chapters()
     assert float(chapter["start"] * chapter["time_base"]) == pytest.approx(0.2, abs=0.002)
+    assert "Jane" not in str(chapter)
+
+
+def test_tracks_lose_their_names(tmp_path):
+    source = make_video(tmp_path / "a.mp4")
+    with av.open(str(source)) as old, av.open(str(tmp_path / "b.mkv"), "w") as new:
+        places = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        for place in places.values():
+            place.metadata["title"] = "Jane's track"
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = places[packet.stream.index]
+                new.mux(packet)
+    assert b"Jane" in (tmp_path / "b.mkv").read_bytes()
+    copied(tmp_path / "b.mkv", tmp_path / "target.mkv")
+    assert b"Jane" not in (tmp_path / "target.mkv").read_bytes()
 
 
 # Sound -----------------------------------------------------------------------------------------
