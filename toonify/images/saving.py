@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from toonify.files import atomic_write
-from toonify.images import marks
+from toonify.images import marks, signing
 from toonify.images.formats import SAVES, ImageError, shown
 from toonify.images.io import to_rgb
 
@@ -83,15 +83,17 @@ def encode(
     if not 1 <= quality <= 100:
         raise ImageError(f"quality is {quality}; expected 1 to 100")
     options = _options(form, quality)
-    options |= marks.encoder_options(marks.read_mark(image) if mark else None, form)
+    source_type = marks.read_mark(image) if mark else None
+    options |= marks.encoder_options(source_type, form)
     keeps = alpha and image.mode == "RGBA" and form not in ("JPEG", "BMP")
     clean = image.copy() if keeps else to_rgb(image).copy()
     clean.info = {}  # Pillow writes comments and profiles that it finds here
     try:
-        return _encode(clean, form, options).getvalue()
+        encoded = _encode(clean, form, options).getvalue()
     except (OSError, ValueError, struct.error) as error:
         size = f"{image.width}x{image.height}"
         raise ImageError(f"{form} cannot hold an image of {size} pixels: {error}") from error
+    return signing.sign(encoded, form, source_type)
 
 
 def _encode(image: Image.Image, form: str, options: dict) -> io.BytesIO:

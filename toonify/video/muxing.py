@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 
+from toonify.images import signing
 from toonify.video import marks
 from toonify.video.animations import SUFFIXES as ANIMATIONS
 from toonify.video.animations import write_animation
@@ -65,6 +66,7 @@ def join(
     """Writes the whole video into `file`, marked as `source_type`; returns notes for the user."""
     notes = write(store, video, file, suffix, has_sound, source_type)
     marks.mark_file(file, suffix, source_type)
+    signing.sign_file(file, source_type)
     return notes
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from toonify.files import atomic_write
+from toonify.images import signing
 from toonify.images.marks import read_mark
 from toonify.video import marks
 from toonify.video.types import address
@@ -57,7 +58,9 @@ def write_video(
     first = next(rest)
     with atomic_write(path, keep_suffix=True) as temporary:
         write(itertools.chain([first], rest), temporary, fps)
-        marks.mark_file(temporary, suffix, read_mark(first) if mark else None)
+        source_type = read_mark(first) if mark else None
+        marks.mark_file(temporary, suffix, source_type)
+        signing.sign_file(temporary, source_type)
     return path
 
 
