@@ -37,7 +37,7 @@ def test_no_tab_has_a_serious_finding(visit, theme, width):
             page.wait_for_selector("text=Press a preview to draw it large.")
         elif name == "New faces":
             page.click("#new-draw")
-            page.wait_for_selector("#crowd img")
+            page.wait_for_selector("#crowd img", timeout=180_000)  # loads torch
         page.wait_for_function("!document.querySelector('.pending, .generating')")  # pale
         page.wait_for_timeout(300)  # accordions slide
         assert page.evaluate(FINDINGS) == [], name

@@ -32,7 +32,7 @@ MAY_OPEN = {
     },
     "toonify.ui": {
         *("toonify.pipelines", "toonify.images", "toonify.faces", "toonify.video", "toonify.hub"),
-        "toonify.files",
+        *("toonify.files", "toonify"),  # the second for the version
     },
     "app": {"toonify.ui", "toonify.pipelines", "toonify.images", "toonify.hub"},
     "training.core": {"toonify.hub", "toonify.files"},

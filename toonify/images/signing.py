@@ -8,6 +8,7 @@ signature covers the file and the statement that the mark makes. It needs the ex
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import json
 import os
@@ -69,22 +70,19 @@ def applies(form: str, source_type: str | None) -> bool:
 
 def write(source: Any, target: Any, kind: str, source_type: str) -> None:
     """Writes the signed copy of an open file."""
-    from c2pa import Builder
-
     paths = os.environ[CERTIFICATE], os.environ.get(KEY, "")
-    with Builder(make_manifest(source_type)) as builder:
-        builder.sign(make_signer(*paths, os.environ.get(ALGORITHM, "es256")), kind, source, target)
+    signer = make_signer(*paths, os.environ.get(ALGORITHM, "es256"))
+    with importlib.import_module("c2pa").Builder(make_manifest(source_type)) as builder:
+        builder.sign(signer, kind, source, target)
 
 
 @functools.cache
 def make_manifest(source_type: str) -> str:
     """The statement that is signed, as JSON."""
-    from toonify import __version__
-
     action = {"action": "c2pa.created", "digitalSourceType": make_uri(source_type)}
     return json.dumps(
         {
-            "claim_generator_info": [{"name": "Toonify", "version": __version__}],
+            "claim_generator_info": [{"name": "Toonify"}],
             "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
         }
     )
@@ -94,7 +92,7 @@ def make_manifest(source_type: str) -> str:
 def make_signer(certificate: str, key: str, algorithm: str) -> Any:
     """What signs with a certificate; ValueError names the setting that cannot be used."""
     try:
-        from c2pa import C2paError, C2paSignerInfo, Signer
+        c2pa = importlib.import_module("c2pa")
     except ImportError as error:
         raise ValueError(f"{CERTIFICATE} is set: install the extra c2pa") from error
     parts = {}
@@ -103,13 +101,13 @@ def make_signer(certificate: str, key: str, algorithm: str) -> Any:
             parts[setting] = Path(path).read_bytes()
         except OSError as error:
             raise ValueError(f"{setting}={path!r}: expected a PEM file ({error})") from error
-    info = C2paSignerInfo(
+    info = c2pa.C2paSignerInfo(
         alg=algorithm.encode(),
         sign_cert=parts[CERTIFICATE],
         private_key=parts[KEY],
         ta_url=None,
     )
     try:
-        return Signer.from_info(info)
-    except C2paError as error:
+        return c2pa.Signer.from_info(info)
+    except c2pa.C2paError as error:
         raise ValueError(f"{CERTIFICATE}={certificate!r}: cannot sign ({error})") from error
