@@ -365,15 +365,15 @@ def test_the_page_speaks_the_language_of_the_browser(visit, tmp_path):
     assert page.inner_text("#draw") == "Crear dibujo"
     shown = page.inner_text("body")
     for words in (
-        "Tu foto",
+        "Tu foto",  # codespell:ignore foto
         "Retrato animado",
         "Caras y colores",
-        "Dibuja toda la foto.",
+        "Dibuja toda la foto.",  # codespell:ignore foto
         "Privado.",
     ):
         assert words in shown, words
     page.click("#draw")  # without a photo
-    page.wait_for_selector("text=Elige primero una foto")
+    page.wait_for_selector("text=Elige primero una foto")  # codespell:ignore foto
     upload(page, PORTRAIT)
     page.wait_for_selector("text=1 cara encontrada")
     page.wait_for_selector("text=Pulsa una vista previa para dibujarla en grande.")

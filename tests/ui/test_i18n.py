@@ -181,7 +181,7 @@ def test_handlers_speak_the_language_of_the_request(asked_in):
     assert (error.message, error.title) == ("Wähle zuerst ein Gesicht.", "Fehler")
     with pytest.raises(inputs.UserError) as refused:
         inputs.check_number("Strength", 2, 0, 1)
-    assert refused.value.message == "Stärke: die Zahl ist größer als 1."
+    assert refused.value.message == "Stärke: die Zahl ist größer als 1."  # codespell:ignore ist,als
 
 
 def test_sentences_of_the_library_are_translated_with_what_is_in_them(asked_in, tmp_path):
