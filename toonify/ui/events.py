@@ -87,7 +87,8 @@ class Page(gr.Blocks):
         options["app_kwargs"] = {"middleware": [Middleware(Gateway)], "lifespan": lifespan}
         launched = super().launch(*args, **options)
         if self.mcp_server_obj is not None:  # gradio's own function leaves the mark out
-            self.mcp_server_obj.get_base64_data = outputs.encode_base64
+            server = self.mcp_server_obj
+            server.get_base64_data = outputs.encode_base64  # type: ignore[method-assign]
         return launched
 
     @override

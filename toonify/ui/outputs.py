@@ -59,10 +59,10 @@ def save_preview(image: Image.Image | None) -> str | None:
     return str(images.save(image, choose_folder() / "preview.webp", PREVIEW_QUALITY))
 
 
-def encode_base64(image: Image.Image, form: str) -> str:
-    """Encode an image with the mark of a drawing. `form` is Pillow's name of the format."""
+def encode_base64(image: Image.Image, format: str) -> str:
+    """Encode an image with the mark of a drawing. `format` is Pillow's name of the format."""
     encoded = io.BytesIO()
-    image.save(encoded, form, **marks.encoder_options(marks.read_mark(image), form.upper()))
+    image.save(encoded, format, **marks.encoder_options(marks.read_mark(image), format.upper()))
     return base64.b64encode(encoded.getvalue()).decode()
 
 
