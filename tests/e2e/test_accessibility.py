@@ -20,7 +20,7 @@ FINDINGS = """async () => (await axe.run(document, {resultTypes: ['violations']}
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="npm install --no-save axe-core")
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 800)])
 def test_no_tab_has_a_serious_finding(visit, theme, width):
     page = visit(width=width, query=f"?__theme={theme}", reduced_motion="reduce")
     page.evaluate(AXE.read_text(encoding="utf-8"))
