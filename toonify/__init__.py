@@ -20,6 +20,9 @@ _HOMES = {
     "ToonGANPipeline": "toonify.pipelines.toongan",
     "VideoOptions": "toonify.pipelines.video",
     "draw_video": "toonify.pipelines.video",
+    "find_person": "toonify.pipelines.background",
+    "make_sticker": "toonify.pipelines.background",
+    "replace_background": "toonify.pipelines.background",
     "styles": "toonify.hub",
 }
 # Old name -> new name; read for one more release.
@@ -41,6 +44,9 @@ __all__ = [
     "VideoOptions",
     "__version__",
     "draw_video",
+    "find_person",
+    "make_sticker",
+    "replace_background",
     "styles",
 ]
 

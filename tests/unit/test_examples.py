@@ -32,6 +32,7 @@ EXAMPLES = {
     "toonify.hub.mixin": 2,
     "toonify.pipelines.options": 2,
     "toonify.pipelines.animegan": 3,
+    "toonify.pipelines.background": 5,
     "toonify.pipelines.face_generator": 1,
     "toonify.pipelines.stylegan": 3,
     "toonify.pipelines.toongan": 6,

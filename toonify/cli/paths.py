@@ -11,6 +11,7 @@ import click
 from toonify import images
 
 STREAM = "-"  # as an input stdin, as an output stdout
+ALPHA_SAVES = tuple(suffix for suffix, form in images.SAVES.items() if form not in ("JPEG", "BMP"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,17 +27,20 @@ class Job:
         return str(self.source or STREAM), str(self.target or STREAM)
 
 
-def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job], dict[str, str]]:
+def plan(
+    inputs: Sequence[str], output: str, recursive: bool, alpha: bool = False
+) -> tuple[list[Job], dict[str, str]]:
     """The jobs that inputs and output mean, and the inputs that mean nothing with the reason.
 
-    Raises click.UsageError where the output cannot be what it has to be, or would replace an input.
+    With `alpha`, drawings are written in formats that can be transparent. Raises click.UsageError
+    where the output cannot be what it has to be, or would replace an input.
     """
     if STREAM in (*inputs, output):
-        return [plan_stream(inputs, output)], {}
+        return [plan_stream(inputs, output, alpha)], {}
     out = Path(output)
     is_folder = out.is_dir() or output.endswith((os.sep, "/"))
     if names_one_file(inputs) and out.suffix and not is_folder:
-        check_suffix(output, ", or a / at the end for a folder")
+        check_suffix(output, ", or a / at the end for a folder", alpha)
         found, failures = search(inputs, out, recursive)
         jobs = [Job(source, out) for source, _ in found]
     else:
@@ -50,7 +54,7 @@ def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job]
                 " expected a folder (a / at the end makes it one)"
             )
         found, failures = search(inputs, out, recursive)
-        jobs = [Job(source, out / name) for source, name in name_results(found)]
+        jobs = [Job(source, out / name) for source, name in name_results(found, alpha)]
     sources = {os.path.realpath(source) for source, _ in found}
     for job in jobs:
         if job.target is not None and os.path.realpath(job.target) in sources:
@@ -61,7 +65,7 @@ def plan(inputs: Sequence[str], output: str, recursive: bool) -> tuple[list[Job]
     return jobs, failures
 
 
-def plan_stream(inputs: Sequence[str], output: str) -> Job:
+def plan_stream(inputs: Sequence[str], output: str, alpha: bool = False) -> Job:
     """The job of a photo from stdin or a drawing to stdout; click.UsageError for other things."""
     if not names_one_file(inputs):
         where = "-o -" if output == STREAM else "IN -"
@@ -78,17 +82,18 @@ def plan_stream(inputs: Sequence[str], output: str) -> Job:
             f"--output {output!r} is a folder: expected a file or -, as the photo from stdin has no"
             " name"
         )
-    check_suffix(output)
+    check_suffix(output, alpha=alpha)
     return Job(None, Path(output))
 
 
-def check_suffix(output: str, otherwise: str = "") -> None:
-    """Raises click.UsageError for a file that no image can be written as."""
-    suffix = Path(output).suffix
-    if suffix.lower() not in images.SAVES:
+def check_suffix(output: str, otherwise: str = "", alpha: bool = False) -> None:
+    """Raises click.UsageError for a file that no image, or none with alpha, can be written as."""
+    suffix, expected = Path(output).suffix, ALPHA_SAVES if alpha else tuple(images.SAVES)
+    if suffix.lower() not in expected:
+        why = ", which cannot be transparent" if suffix.lower() in images.SAVES else ""
         raise click.UsageError(
-            f"--output {output!r} ends in {suffix!r}: expected one of"
-            f" {', '.join(images.SAVES)}{otherwise}"
+            f"--output {output!r} ends in {suffix!r}{why}: expected one of"
+            f" {', '.join(expected)}{otherwise}"
         )
 
 
@@ -175,15 +180,16 @@ def inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
 
 
-def name_results(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+def name_results(found: list[tuple[Path, Path]], alpha: bool = False) -> list[tuple[Path, Path]]:
     """(photo, its drawing's path below OUT): the photo's name, with -2, -3 if that is taken."""
+    suffixes = ALPHA_SAVES if alpha else images.SAVES
 
     def key(name: str) -> str:  # Some file systems do not tell A from a.
         return name.casefold()
 
     wanted = []
     for path, at in found:
-        suffix = path.suffix if path.suffix.lower() in images.SAVES else ".png"
+        suffix = path.suffix if path.suffix.lower() in suffixes else ".png"
         wanted.append((path, at / path.stem, suffix))
     natural = {key(f"{name}{suffix}") for _, name, suffix in wanted}
     given: set[str] = set()

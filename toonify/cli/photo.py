@@ -13,7 +13,7 @@ from click import Choice, FloatRange, IntRange
 from toonify import files, hub, images
 from toonify.cli import launch, options, results
 from toonify.cli.options import FILE, option
-from toonify.cli.paths import STREAM, Job, names_one_file, plan
+from toonify.cli.paths import ALPHA_SAVES, STREAM, Job, names_one_file, plan
 from toonify.cli.results import Results
 
 PORTRAITS = "blend blend_width shape_from truncation refine_steps edits base encoder latent"
@@ -26,6 +26,8 @@ portrait_option = functools.partial(option, section=STYLEGAN)
     photo me.jpg -o toon.png
     photo holidays -o toons --recursive
     photo 'trip/*.jpg' portrait.png -o toons/ --strength 0.7 --keep-color
+    photo me.jpg -o toon.png --background transparent
+    photo me.jpg -o sticker.webp --sticker
     photo - -o - < me.jpg > toon.png
     photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
     photo me.jpg -o toon.png --model stylegan --refine-steps 100 --save-latent me.safetensors
@@ -44,6 +46,18 @@ portrait_option = functools.partial(option, section=STYLEGAN)
     "--style", None, f"{hub.DEFAULT_STYLE}, or {hub.DEFAULT_TOON} with --model stylegan"
 )
 @options.drawing("photo")
+@option(
+    "--background",
+    "Background behind people: draw, keep (the photo's), soften (the drawn one, blurred),"
+    " transparent, or a color like white or #ffcf3f",
+    metavar="WORD",
+    default="draw",
+)
+@option(
+    "--sticker",
+    "People with a white rim and nothing around them; a .webp is a square of 512 px",
+    is_flag=True,
+)
 @option("--recursive", "Photos in deeper folders too", is_flag=True)
 @options.overwrite
 @options.mark
@@ -93,14 +107,16 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_jso
     suffix of an image. Otherwise it is a folder, and each drawing gets the name of its photo; a
     suffix that cannot be written becomes .png, and a name that is taken gets a number, as in
     NAME-2. Existing files are skipped, and a photo is never replaced. IN - is a photo from stdin,
-    and OUT - writes the drawing to stdout.
+    and OUT - writes the drawing to stdout. What is transparent is written as PNG, unless OUT is a
+    file or its photo has the suffix of another format that can be transparent.
 
     Several photos are drawn at once. Under `torchrun`, `accelerate launch` or `mpirun`, each
     process draws its share.
     """
     check_model(model, inputs, overwrite, save_latent, values)
     place = launch.find_place()
-    jobs, failures = plan(inputs, output, recursive)
+    alpha = check_background(values["background"], values["sticker"], form)
+    jobs, failures = plan(inputs, output, recursive, alpha)
     check_streams(inputs, output, as_json, place)
     shown = Results(as_json, output == STREAM)
     # Shared before existing files are looked for: other processes write some meanwhile.
@@ -117,6 +133,7 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_jso
     drawn = 0
     if waiting:
         with options.reported():
+            change = open_background(values["background"], values["sticker"])
             files.discard_unfinished(job.target for job in waiting if job.target is not None)
             if model == "stylegan":
                 draw = open_stylegan(values, save_latent)
@@ -125,7 +142,8 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_jso
         with warnings.catch_warnings():
             # Pillow's remarks on odd files: the failures have those that matter.
             warnings.filterwarnings("ignore", module="PIL")
-            drawn = draw_all(waiting, draw, failures, shown, form, quiet=place.local_rank > 0)
+            quiet = place.local_rank > 0
+            drawn = draw_all(waiting, draw, failures, shown, form, quiet, change)
     for source, why in failures.items():
         print(f"failed: {source}: {why}", file=sys.stderr)
     return report(drawn, len(there), len(failures), place, shown)
@@ -195,11 +213,49 @@ def check_model(model: str, inputs, overwrite: bool, save_latent: str | None, va
             )
 
 
+def check_background(background: str, sticker: bool, form: str | None) -> bool:
+    """Whether drawings are transparent; raises click.UsageError for options that do not fit."""
+    if sticker:
+        options.refuse("background", "not together with --sticker, which has none")
+    alpha = sticker or background == "transparent"
+    if alpha and form is not None and f".{form}" not in ALPHA_SAVES:
+        expected = ", ".join(suffix[1:] for suffix in ALPHA_SAVES)
+        raise click.UsageError(f"--format {form} cannot be transparent: expected {expected}")
+    return alpha
+
+
+def open_background(background: str, sticker: bool) -> Callable:
+    """A function `change(photo, drawing, suffix)` that gives a drawing its background.
+
+    It returns the picture and remarks. The photo is a path or bytes.
+    """
+    if background == "draw" and not sticker:
+        return lambda photo, drawing, suffix: (drawing, [])
+    from toonify.pipelines import background as backgrounds  # loads torch
+
+    backgrounds.check_background(background)
+
+    def change(photo, drawing, suffix):
+        photo = images.load(photo)
+        person = backgrounds.find_person(photo, drawing)
+        if sticker:
+            if person is None:
+                raise images.ImageError("no person found: expected one for a sticker")
+            side = backgrounds.STICKER_PX if suffix == ".webp" else None
+            return backgrounds.make_sticker(drawing, person, side), []
+        if person is None:
+            return drawing, ["no person found, the background is as drawn"]
+        return backgrounds.replace_background(drawing, photo, person, background), []
+
+    return change
+
+
 def open_animegan(values: dict) -> Callable:
     """A function `draw(paths, write)` that yields the outcomes of paths.
 
-    `write(path, image)` is called with each drawing; the result of an outcome is its size, the
-    numbers of faces that were found and drawn separately, and remarks.
+    `write(path, image)` is called with each drawing and returns the size of what it wrote, and
+    remarks; the result of an outcome is these, with the numbers of faces that were found and drawn
+    separately between them.
     """
     # Imported here, as torch takes seconds and a wrong path is reported at once.
     from toonify.pipelines.animegan import AnimeGANPipeline, check_options
@@ -214,8 +270,8 @@ def open_animegan(values: dict) -> Callable:
 
     def draw(paths, write):
         def finish(path, toon):
-            write(path, toon.image)
-            return toon.image.size, len(toon.faces), toon.drawn_faces, []
+            size, remarks = write(path, toon.image)
+            return size, len(toon.faces), toon.drawn_faces, remarks
 
         return pipeline.map(paths, finish=finish, options=settings)
 
@@ -241,10 +297,10 @@ def open_stylegan(values: dict, save_latent: str | None) -> Callable:
             if save_latent is not None and toon.portraits:
                 Path(save_latent).parent.mkdir(parents=True, exist_ok=True)
                 pipeline.save_latent(save_latent, toon.portraits[0].latent)
-            write(path, toon.image)
-            remarks = [] if toon.faces else ["no face found, the photo is unchanged"]
+            size, remarks = write(path, toon.image)
+            remarks += [] if toon.faces else ["no face found, the photo is unchanged"]
             remarks += [f"a face was left alone: {reason}" for _, reason in toon.left_alone]
-            return toon.image.size, len(toon.faces), toon.drawn_faces, remarks
+            return size, len(toon.faces), toon.drawn_faces, remarks
 
         return pipeline.map(paths, swap.style, finish=finish, latent=latent, options=settings)
 
@@ -258,16 +314,25 @@ def draw_all(
     shown: Results,
     form: str | None,
     quiet: bool,
+    change: Callable,
 ) -> int:
     """Draws and saves; returns the number of drawings and adds the others to `failures`.
 
-    Prints how many faces were found. `form` is the format of a drawing that goes to stdout.
+    Prints how many faces were found. `form` is the format of a drawing that goes to stdout;
+    `change` gives a drawing its background.
     """
     from tqdm import tqdm
 
+    def finish(photo, image):
+        target = work[photo].target
+        suffix = f".{form or 'png'}" if target is None else target.suffix.lower()
+        image, remarks = change(photo, image, suffix)
+        write(image, target, form)
+        return image.size, remarks
+
     work = {read(job): job for job in jobs}
     drawn, faces, drawn_faces = 0, 0, 0
-    outcomes = draw(work, lambda photo, image: write(image, work[photo].target, form))
+    outcomes = draw(work, finish)
     # disable=None: a bar on a terminal, nothing in a log file.
     disable = True if quiet else None
     for outcome in tqdm(outcomes, total=len(jobs), unit="photo", disable=disable, file=sys.stderr):
@@ -298,9 +363,9 @@ def read(job: Job) -> Path | bytes:
 def write(image, target: Path | None, form: str | None) -> None:
     """Writes a drawing into its file, or to stdout in a format, by default PNG."""
     if target is not None:
-        images.save(image, target)
+        images.save(image, target, alpha=True)
     else:
-        sys.stdout.buffer.write(images.encode(image, f".{form or 'png'}"))
+        sys.stdout.buffer.write(images.encode(image, f".{form or 'png'}", alpha=True))
         sys.stdout.buffer.flush()
 
 

@@ -13,7 +13,13 @@ from PIL import Image
 
 from toonify import hub, images
 from toonify.images.color import rgb_to_lab
-from toonify.images.color_transfer import as_array, bands, fit_guided, upsample
+from toonify.images.color_transfer import (
+    as_array,
+    bands,
+    check_sizes,
+    fit_guided,
+    upsample,
+)
 from toonify.images.resize import enlarge
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ DEFAULT_PARSER = "parser"  # the bundled one
 NETWORK_CODE = Path(__file__).parents[1] / "models" / "parser.py"
 SIDE = 256  # px of the longer side that the network sees
 MULTIPLE = 32  # of its height and width
+COARSE = 0.75  # of that side: what the network sees a second time, where it finds whole bodies
 GUIDE_SIDE = 512  # px of the longer side at which edges are refined
 RADIUS = 4  # px of the guided filter at that size
 FLATNESS = 9.0  # square of the least difference in CIELAB that is an edge
@@ -44,6 +51,8 @@ def parse(
     *,
     side: int = SIDE,
     refine: bool = True,
+    average: bool = False,
+    guide: Image.Image | None = None,
     device: str = "auto",
 ) -> FaceMasks:
     """Finds the people in a photo or a drawing, their hair, skin and clothes.
@@ -57,14 +66,19 @@ def parse(
         parser: name of a bundled parser, a folder, or owner/name; default "parser".
         side: px of the longer side that the network sees; default 256, as it was
             trained; more finds smaller faces and takes longer.
-        refine: whether the masks follow the photo's edges; default True.
+        refine: whether the masks follow the edges of the guide; default True.
+        average: whether the network sees the photo four times, at two sizes and mirrored, and the
+            masks are the mean, which has fewer holes and takes 3.5 times as long; default False.
+        guide: an image of the photo's size, such as its drawing, whose edges the masks follow;
+            None (default): the photo.
         device: "auto" (default), "cpu", "cuda" or "cuda:N".
 
     Returns:
         The masks. Without people they are near zero.
 
     Raises:
-        ValueError: `side` is less than 32, or the parser or the device does not exist.
+        ValueError: `side` is less than 32, the guide has another size than the photo, or the parser
+            or the device does not exist.
 
     Example:
         >>> from toonify import images
@@ -74,15 +88,18 @@ def parse(
     """
     if side < MULTIPLE:
         raise ValueError(f"side={side}: expected at least {MULTIPLE}")
+    if guide is not None:
+        check_sizes(photo, guide)
     engine = open_parser(hub.resolve_model(parser), device)
     pixels = as_array(photo)
     height, width = pixels.shape[:2]
-    small = _scale(pixels, side)
-    padding = [-length % MULTIPLE for length in small.shape[:2]]
-    padded = cv2.copyMakeBorder(small, 0, padding[0], 0, padding[1], cv2.BORDER_REPLICATE)
-    found = engine(images.to_tensor(Image.fromarray(padded)))[0].numpy()
-    masks = np.ascontiguousarray(found[:, : small.shape[0], : small.shape[1]].transpose(1, 2, 0))
-    masks = _refine(masks, pixels) if refine else enlarge(masks, width, height)
+    masks = _find(engine, pixels, side)
+    if average:
+        masks = _average(engine, pixels, side, masks)
+    if refine:
+        masks = _refine(masks, pixels if guide is None else as_array(guide))
+    else:
+        masks = enlarge(masks, width, height)
     return FaceMasks(*np.ascontiguousarray(masks.transpose(2, 0, 1)))
 
 
@@ -106,6 +123,26 @@ def open_parser(folder: Path, device: str = "auto") -> Engine:
 
     key = hub.fingerprint(folder / hub.CONFIG, hub.weights_file(folder), NETWORK_CODE)
     return open_engine(key, load, device)
+
+
+def _find(engine: Engine, pixels: np.ndarray, side: int) -> np.ndarray:
+    """Masks (h, w, C) of pixels that are reduced to a longer side of `side`."""
+    small = _scale(pixels, side)
+    padding = [-length % MULTIPLE for length in small.shape[:2]]
+    padded = cv2.copyMakeBorder(small, 0, padding[0], 0, padding[1], cv2.BORDER_REPLICATE)
+    found = engine(images.to_tensor(Image.fromarray(padded)))[0].numpy()
+    return np.ascontiguousarray(found[:, : small.shape[0], : small.shape[1]].transpose(1, 2, 0))
+
+
+def _average(engine: Engine, pixels: np.ndarray, side: int, first: np.ndarray) -> np.ndarray:
+    """The mean of the masks that were found first and of three more views."""
+    height, width = first.shape[:2]
+    mirrored = np.ascontiguousarray(pixels[:, ::-1])
+    coarse = max(MULTIPLE, round(COARSE * side))
+    total = first + _find(engine, mirrored, side)[:, ::-1]
+    total += enlarge(_find(engine, pixels, coarse), width, height)
+    total += enlarge(_find(engine, mirrored, coarse), width, height)[:, ::-1]
+    return total / 4
 
 
 def _scale(pixels: np.ndarray, side: int) -> np.ndarray:

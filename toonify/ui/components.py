@@ -18,6 +18,7 @@ from toonify.files import find_project
 from toonify.hub import Style
 from toonify.images import formats
 from toonify.ui import i18n, outputs, text
+from toonify.ui.handlers import results
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
 
@@ -251,6 +252,51 @@ def add_api_quality() -> gr.Radio:
 def add_former_keep_colour() -> gr.Checkbox:
     """Add what keeps the photo's colors for programs that know it by its former name."""
     return gr.Checkbox(label="Former name of keep_color", visible=False)
+
+
+def add_background() -> tuple[gr.Radio, gr.ColorPicker]:
+    """Add the choice of what is behind people, and a color for it, which is hidden at first."""
+    choices = [(text.BACKGROUNDS[word], word) for word in results.BACKGROUNDS]
+    background = gr.Radio(
+        choices,
+        value="draw",
+        label=text.BACKGROUND,
+        info=text.BACKGROUND_INFO,
+        elem_id="background",
+    )
+    color = gr.ColorPicker(
+        results.DEFAULT_COLOR,
+        label=text.BACKGROUND_COLOR,
+        visible=False,
+        elem_id="background-color",
+    )
+    return background, color
+
+
+def add_people() -> gr.Gallery:
+    """Add the thumbnails of the people in a photo, of which one can be picked."""
+    return ResultGallery(
+        label=text.PEOPLE,
+        columns=6,
+        fit_columns=False,
+        height="auto",
+        interactive=False,
+        allow_preview=False,
+        buttons=[],
+        visible=False,
+        elem_id="people",
+    )
+
+
+def add_person(handlers: StyleHandlers) -> gr.Radio:
+    """Add the choice for one of these people, hidden until one is picked."""
+    return gr.Radio(
+        [(text.PHOTO_CHOICE, results.PHOTO), *handlers.menu],
+        label=text.PERSON_CHOICE.format(number=1),
+        info=text.PERSON_INFO,
+        visible=False,
+        elem_id="person",
+    )
 
 
 def add_strength() -> gr.Slider:

@@ -15,6 +15,7 @@ from toonify import images
 from toonify.images import marks
 
 PREVIEW_QUALITY = 85
+STICKER_QUALITY = 80  # of WebP: messengers take 100 KB, and alpha is exact anyway
 SCREEN_PX = 1600  # what travels to the screen; the download has every pixel
 # Together less than an hour, so that nothing of a visitor is kept for longer.
 CLEAN_EVERY_S, KEEP_S = 600, 2900
@@ -49,7 +50,7 @@ def choose_path(source: str | bytes | None, style: str, suffix: str) -> Path:
 
 def save_png(image: Image.Image, source: str | bytes, style: str) -> Path:
     """Save a result under a name after its photo and style."""
-    return images.save(image, choose_path(source, style, ".png"))
+    return images.save(image, choose_path(source, style, ".png"), alpha=True)
 
 
 def save_preview(image: Image.Image | None) -> str | None:

@@ -36,6 +36,23 @@ LIVE_PRIVACY = (
     " others or used for training."
 )
 
+BACKGROUNDS = {
+    "draw": "Drawn",
+    "keep": "Photo",
+    "soften": "Soft",
+    "color": "Color",
+    "transparent": "Transparent",
+    "sticker": "Sticker",
+}
+BACKGROUND = "Background"
+BACKGROUND_INFO = "Behind people; a sticker has a white rim and nothing around it"
+BACKGROUND_COLOR = "Color of the background"
+DOWNLOAD_STICKER = "Download sticker (WebP, 512 px)"
+PEOPLE = "People: press one to change it"
+PHOTO_CHOICE = "Photo"
+PERSON_CHOICE = "Person {number}"
+PERSON_INFO = "A style for this person alone, or the photo"
+
 MARK = (
     "The metadata of every picture and video from here says that AI has drawn it (IPTC's"
     " DigitalSourceType), and nothing about you."

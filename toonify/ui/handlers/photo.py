@@ -1,13 +1,20 @@
 """Photo to cartoon: the handlers."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 from PIL import Image, ImageDraw
 
+from toonify import images
+from toonify.images import marks
 from toonify.ui import events, i18n, inputs, outputs, text
+from toonify.ui.handlers import results
+from toonify.ui.handlers.results import Drawing
 from toonify.ui.handlers.styles import StyleHandlers
+from toonify.ui.inputs import UserError
 from toonify.ui.theme import INK, YELLOW
 
 
@@ -58,9 +65,11 @@ class PhotoHandlers(StyleHandlers):
         keep_color=False,
         quality="best",
         keep_colour=False,
+        background="draw",
         progress=events.PROGRESS,
     ):
-        """Draw the cartoon of a photo. Returns a PNG of the photo's size, upright.
+        """Draw the cartoon of a photo. Returns a PNG of the photo's size, upright; a sticker is
+        cropped to its people.
 
         client.predict(handle_file("me.jpg"), "comic", "all", 1.0, False, api_name="/toonify")
 
@@ -72,9 +81,18 @@ class PhotoHandlers(StyleHandlers):
             keep_color: keep the photo's colors.
             quality: "best", or "fast" if /styles says that the style has it.
             keep_colour: former name of keep_color.
+            background: "draw", "keep" (that of the photo), "soften" (the drawn one, blurred),
+                "transparent", "sticker", or a color such as "#ffcf3f".
         """
         options = {"faces": faces, "strength": strength, "keep_color": keep_color or keep_colour}
-        return str(self.draw(photo, style, quality, **options)[2])
+        words = (results.COLOR, background) if background.startswith("#") else (background, "")
+        wanted = results.read_background(*words)
+        toon, path = self.draw(photo, style, quality, **options)[1:]
+        if wanted == "draw":
+            return str(path)
+        made = self.keep(photo, style, toon, path, {**options, "quality": quality})
+        picture, _ = results.finish(results.find_person(made), wanted)
+        return str(outputs.save_png(picture, photo, style))
 
     def show(
         self,
@@ -84,29 +102,142 @@ class PhotoHandlers(StyleHandlers):
         strength=1.0,
         keep_color=False,
         quality="best",
+        background="draw",
+        color=results.DEFAULT_COLOR,
         wall=None,
         progress=events.PROGRESS,
     ):
-        """Do the same for the page: before and after, download, report and the faces found.
+        """Do the same for the page. Returns what `fill` does.
 
         `wall` has the previews of a photo, whose faces are not searched for again."""
         options = {"faces": faces, "strength": strength, "keep_color": keep_color}
-        options["found"] = wall.faces if wall and wall.source == inputs.identify(photo) else None
-        photo, toon, png = self.draw(photo, style, quality, **options)
-        found = len(toon.faces)
-        report = text.describe_result(sum(toon.seconds.values()), toon.image.size)
-        return (
-            (outputs.shrink(photo), outputs.shrink(toon.image)),
-            gr.DownloadButton(value=png, interactive=True),
-            gr.Markdown(report, visible=True),
-            gr.Accordion(label=text.describe_faces(found, toon.drawn_faces), visible=found > 0),
-            draw_boxes(photo, toon.faces) if found else None,
+        wanted = results.read_background(background, color)
+        found = wall.faces if wall and wall.source == inputs.identify(photo) else None
+        _, toon, png = self.draw(photo, style, quality, found=found, **options)
+        drawing = self.keep(photo, style, toon, png, {**options, "quality": quality})
+        return self.fill(drawing, wanted)
+
+    @staticmethod
+    def keep(source, style: str, toon, path, options: dict[str, Any]) -> Drawing:
+        """Return what the page keeps of a `Toon` that was saved."""
+        return Drawing(
+            source=source,
+            style=style,
+            options=options,
+            files={style: path},
+            faces=toon.faces,
+            drawn_faces=toon.drawn_faces,
+            seconds=sum(toon.seconds.values()),
+            mark=marks.read_mark(toon.image),
         )
+
+    def fill(self, drawing: Drawing, background: str) -> tuple:
+        """Return the values of: before and after, the download, the report, the faces found, the
+        frames around them, the sticker for messengers, the people, the choice for one of them, and
+        the drawing."""
+        if background != "draw" or drawing.choices:
+            drawing = results.find_person(drawing)
+        if background != "draw" and drawing.person is None:
+            gr.Warning("No person was found: the background is as drawn.")
+            background = "draw"
+        photo = drawing.open(results.PHOTO)
+        picture, small = results.finish(drawing, background)
+        path, sticker = drawing.files[drawing.style], None
+        if background != "draw" or drawing.choices:
+            name = f"{drawing.style}-{results.STICKER}" if small else drawing.style
+            path = outputs.choose_path(drawing.source, name, ".png")
+            images.save(picture, path, alpha=True)
+        if small:
+            sticker = outputs.choose_path(drawing.source, name, ".webp")
+            images.save(small, sticker, outputs.STICKER_QUALITY, alpha=True)
+        before = outputs.shrink(photo)
+        alpha = picture.mode == "RGBA"
+        after = results.show_alpha(picture, before.size) if alpha else outputs.shrink(picture)
+        found = len(drawing.faces)
+        label = text.describe_faces(found, drawing.drawn_faces)
+        return (
+            (before, after),
+            gr.DownloadButton(value=path, interactive=True),
+            gr.Markdown(text.describe_result(drawing.seconds, picture.size), visible=True),
+            gr.Accordion(label=label, visible=found > 0, open=found > 1),
+            draw_boxes(photo, drawing.faces) if found == 1 else None,
+            gr.DownloadButton(
+                value=sticker, interactive=small is not None, visible=small is not None
+            ),
+            self.show_people(drawing, picture if not alpha else results.combine_people(drawing)),
+            self.show_choice(drawing),
+            drawing,
+        )
+
+    def show_people(self, drawing: Drawing, picture: Image.Image) -> dict:
+        """Return the thumbnails of the people, each with what it is drawn in."""
+        titles = {name: style.title for name, style in self.styles.items()}
+        titles[results.PHOTO] = text.PHOTO_CHOICE
+        cells = [
+            (thumbnail, titles[drawing.choices.get(number, drawing.style)])
+            for number, thumbnail in enumerate(results.crop_people(picture, drawing.people))
+        ]
+        return gr.update(value=cells, visible=bool(cells), selected_index=drawing.selected)
+
+    def show_choice(self, drawing: Drawing) -> dict:
+        """Return the choice for the person that was pressed."""
+        if drawing.selected is None:
+            return gr.update(visible=False)
+        choice = drawing.choices.get(drawing.selected, drawing.style)
+        label = text.PERSON_CHOICE.format(number=drawing.selected + 1)
+        return gr.update(value=choice, label=label, visible=True)
+
+    def change(
+        self, drawing: Drawing | None, background: str, color: str, progress=events.PROGRESS
+    ):
+        """Put the drawing on another background, without drawing it again."""
+        if drawing is None:
+            return gr.skip()
+        return self.fill(drawing, results.read_background(background, color))
+
+    def pick_person(self, drawing: Drawing | None, event: gr.SelectData):
+        """Show the choice for the person that was pressed."""
+        if drawing is None or event.index not in range(len(drawing.people)):
+            raise UserError("This drawing is too old: choose the photo again.")
+        drawing = dataclasses.replace(drawing, selected=event.index)
+        return self.show_choice(drawing), drawing
+
+    def choose_person(
+        self,
+        drawing: Drawing | None,
+        choice: str,
+        background: str,
+        color: str,
+        progress=events.PROGRESS,
+    ):
+        """Draw the person that was pressed in another style, or leave it a photo."""
+        if drawing is None or drawing.selected is None:
+            return gr.skip()
+        if choice not in (results.PHOTO, *drawing.files):
+            options = {name: drawing.options[name] for name in ("strength", "keep_color")}
+            quality = "fast" if self.styles[choice].fast else "best"
+            load = functools.partial(self.load, choice, quality)
+            photo = drawing.open(results.PHOTO)
+            toon = draw(load, photo, faces="all", found=drawing.faces, **options)
+            path = outputs.save_png(toon.image, drawing.source, choice)
+            mark = drawing.mark or marks.read_mark(toon.image)
+            drawing = dataclasses.replace(drawing, files={**drawing.files, choice: path}, mark=mark)
+        choices = {**drawing.choices, drawing.selected: choice}
+        if choice == drawing.style:
+            del choices[drawing.selected]
+        drawing = dataclasses.replace(drawing, choices=choices)
+        return self.fill(drawing, results.read_background(background, color))
 
     def clear(self):
         """Clear the result: it belongs to another photo."""
         off = gr.DownloadButton(value=None, interactive=False)
-        return None, off, gr.Markdown(visible=False), gr.Accordion(visible=False), None
+        hidden = gr.update(visible=False)
+        no_sticker = gr.DownloadButton(value=None, interactive=False, visible=False)
+        nobody = gr.update(value=None, visible=False)
+        return (
+            *(None, off, gr.Markdown(visible=False), gr.Accordion(visible=False), None),
+            *(no_sticker, nobody, hidden, None),
+        )
 
     def detect(self, photo):
         """Find the faces of a photo, largest first.

@@ -20,6 +20,7 @@ from toonify.images import marks
 from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.cancellation import Jobs
 from toonify.ui.handlers import photo as photo_tab
+from toonify.ui.handlers import results
 from toonify.ui.handlers.photo import PhotoHandlers
 from toonify.ui.handlers.portrait import PortraitHandlers
 from toonify.ui.inputs import UserError
@@ -29,7 +30,8 @@ COMPARISON_PX = 1024  # the same of a comparison's drawings
 MAX_FACES = 4  # of a preview that are drawn separately: the largest
 MAX_PREVIEW_S = 60  # for one preview
 MAX_STOPPED = 1000  # sessions whose Stop is remembered
-LINKED = ("style", "quality", "strength", "faces", "keep_color")  # names in links
+# Names in links.
+LINKED = ("style", "quality", "strength", "faces", "keep_color", "background", "color")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -178,8 +180,7 @@ class PreviewHandlers:
 
     def draw_first(self, wall: Wall | None, source, progress=events.PROGRESS, *options):
         """Draw a new photo large, without the visitor's asking."""
-        given = [source, *options, wall]
-        return gr.skip() if wall is None else self.photos.show(*given)
+        return gr.skip() if wall is None else self.photos.show(source, *options, wall=wall)
 
     def pick(self, wall: Wall | None, event: gr.SelectData):
         """Choose the style of the preview that was pressed."""
@@ -250,7 +251,7 @@ class PreviewHandlers:
 
     def arrive(self, request: gr.Request):
         """Set what a link says, ?style=comic&strength=0.8: style, its description, quality,
-        strength, faces, colors. Other words in it are ignored."""
+        strength, faces, colors, background and its color. Other words in it are ignored."""
         query = dict(request.query_params)
         if not set(LINKED) & set(query):
             return gr.skip()
@@ -265,6 +266,9 @@ class PreviewHandlers:
             )
         style = inputs.get_style(self.photos.styles, name, quality or "best", faces)
         strength = parse_strength(query.get("strength", "1"))
+        background = query.get("background", "draw")
+        color = results.parse_color(query.get("color", results.DEFAULT_COLOR))
+        results.read_background(background, color)
         if quality is None:
             quality = "fast" if style.fast else "best"
         return (
@@ -274,6 +278,8 @@ class PreviewHandlers:
             strength,
             faces,
             query.get("keep_color") == "true",
+            background,
+            gr.update(value=color, visible=background == results.COLOR),
         )
 
 

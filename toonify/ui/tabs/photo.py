@@ -9,6 +9,7 @@ from toonify.ui import components, events, i18n, text
 from toonify.ui.handlers.photo import PhotoHandlers
 from toonify.ui.handlers.portrait import PortraitHandlers
 from toonify.ui.handlers.previews import LINKED, PreviewHandlers
+from toonify.ui.handlers.results import COLOR
 from toonify.ui.outputs import KEEP_S
 
 WAITS: events.Options = {"show_progress": "minimal", **events.ONE_AT_A_TIME, **events.PRIVATE}
@@ -26,6 +27,7 @@ def build_photo_tab(
     found = gr.JSON(label="Faces", visible=False)
     styles = gr.JSON(label="Styles", visible=False)
     inputs = [*tab.options, components.add_api_quality(), components.add_former_keep_colour()]
+    inputs += [gr.Textbox("draw", label="Background", visible=False)]
     one: events.Options = events.ONE_AT_A_TIME
     gr.on([], handlers.toonify, inputs, png, api_name="toonify", **one)
     gr.on([], handlers.detect, tab.photo, found, api_name="detect", **one)
@@ -43,6 +45,7 @@ class PhotoTab:
     def __init__(self, handlers: PhotoHandlers, previews: PreviewHandlers):
         self.handlers, self.previews = handlers, previews
         self.wall = gr.State(time_to_live=KEEP_S)
+        self.drawing = gr.State(time_to_live=KEEP_S)
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 self.photo, self.examples = components.add_photo()
@@ -52,6 +55,7 @@ class PhotoTab:
                 self.add_result()
         self.options = [self.photo, self.style, self.faces, self.strength, self.keep_color]
         self.result = [self.compare, self.download, self.report, self.found, self.framed]
+        self.result += [self.sticker, self.people, self.person, self.drawing]
         self.shown = [self.gallery, self.progress, self.stop, self.sheet]
 
     def add_previews(self) -> None:
@@ -85,10 +89,15 @@ class PhotoTab:
             self.keep_color = gr.Checkbox(label="Keep the photo's colors")
 
     def add_result(self) -> None:
-        """Add before and after, the downloads, the faces and the comparison."""
+        """Add before and after, the downloads, the background, the faces and the comparison."""
         self.compare, self.report = components.add_result()
-        self.download = components.add_download("Download PNG", "download")
+        with gr.Row():
+            self.download = components.add_download("Download PNG", "download")
+            self.sticker = components.add_download(text.DOWNLOAD_STICKER, "sticker", visible=False)
+        self.background, self.color = components.add_background()
         with gr.Accordion("Faces found", open=False, visible=False) as self.found:
+            self.people = components.add_people()
+            self.person = components.add_person(self.handlers)
             self.framed = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="boxes")
         visible = self.previews.portraits is not None
         with gr.Accordion("Comparison", open=False, visible=visible, elem_id="comparison"):
@@ -109,7 +118,8 @@ class PhotoTab:
 
     def connect(self, page: gr.Blocks) -> None:
         """Connect the components with their handlers."""
-        handlers, options = self.handlers, [*self.options, self.quality, self.wall]
+        handlers, ground = self.handlers, [self.background, self.color]
+        options = [*self.options, self.quality, *ground, self.wall]
         show: events.Options = {"fn": handlers.show, "inputs": options, "outputs": self.result}
         show |= {"show_progress_on": self.compare, **events.ONE_AT_A_TIME, **events.PRIVATE}
         drawn = self.button.click(**show)
@@ -121,6 +131,7 @@ class PhotoTab:
             # On a phone the result is further down.
             shown.success(None, js=components.scroll_to("compare"))
         self.connect_photo(show)
+        self.connect_result(show, ground)
         self.style.change(handlers.choose, self.style, [self.about, self.quality], **events.LIGHT)
         self.connect_links(page)
         if self.previews.portraits is not None:
@@ -132,6 +143,24 @@ class PhotoTab:
                 **events.ONE_AT_A_TIME,
                 **events.PRIVATE,
             )
+
+    def connect_result(self, show: events.Options, ground: list[Any]) -> None:
+        """Connect what changes a drawing without drawing all of it again."""
+        handlers = self.handlers
+        self.background.change(
+            lambda word: gr.update(visible=word == COLOR),
+            self.background,
+            self.color,
+            **events.LIGHT,
+        )
+        changed: events.Options = {"fn": handlers.change, "inputs": [self.drawing, *ground]}
+        gr.on([self.background.input, self.color.release], **show | changed | LAST)
+        self.people.select(
+            handlers.pick_person, self.drawing, [self.person, self.drawing], **events.LIGHT
+        )
+        chosen: events.Options = {"fn": handlers.choose_person}
+        chosen["inputs"] = [self.drawing, self.person, *ground]
+        self.person.input(**show | chosen | LAST)
 
     def connect_photo(self, show: events.Options) -> None:
         """Connect a new photo: it is drawn large in the chosen style and small in all."""
@@ -180,7 +209,8 @@ class PhotoTab:
     @property
     def settings(self) -> list[Any]:
         """What a link says, in the order of `LINKED`."""
-        return [self.style, self.quality, self.strength, self.faces, self.keep_color]
+        drawn = [self.style, self.quality, self.strength, self.faces, self.keep_color]
+        return [*drawn, self.background, self.color]
 
     @property
     def write_link(self) -> str:
