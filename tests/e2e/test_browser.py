@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+import zipfile
 
 import pytest
 from PIL import Image
@@ -215,6 +216,59 @@ def test_a_refused_file_and_a_photo_without_faces_are_explained(visit, tmp_path)
     page.click("#draw")
     page.wait_for_selector("text=No face found")
     assert natural_sizes(page)[1][:2] == [80, 60]
+
+
+def test_a_background_and_a_sticker_follow_at_a_press(visit, site, tmp_path):
+    page = visit()
+    upload(page, PORTRAIT)
+    first = natural_sizes(page)[1][2]
+    calls = len(site[1].fast["toy"].calls)
+    page.locator("#background input[value=sticker]").click()
+    page.wait_for_function(f"document.querySelectorAll('#compare img')[1]?.src !== {first!r}")
+    page.wait_for_selector("#sticker")
+    assert page.url.endswith("?background=sticker")
+    with page.expect_download() as download:
+        page.click("#sticker")
+    download.value.save_as(tmp_path / "sticker.webp")
+    with Image.open(tmp_path / "sticker.webp") as sticker:
+        assert (sticker.size, sticker.mode) == ((512, 512), "RGBA")
+        assert sticker.getpixel((0, 0))[3] == 0
+    page.locator("#background input[value=color]").click()
+    page.wait_for_selector("#background-color")
+    page.wait_for_selector("#sticker", state="hidden")
+    # The previews of all styles may be drawn meanwhile, the large drawing is not.
+    wait_for_previews(page, 2)
+    assert len(site[1].fast["toy"].calls) <= calls + 1
+    assert page.faults == []
+
+
+def test_many_photos_become_a_zip_file(visit, tmp_path):
+    page = visit(*PHONE)
+    page.locator("#many button").first.click()
+    (tmp_path / "notes.jpg").write_text("hello " * 50)
+    paths = [PORTRAIT, tmp_path / "notes.jpg", components.EXAMPLES[1]]
+    page.locator("#many-files input[type=file]").set_input_files(paths)
+    page.wait_for_selector("#many-files :text('random_032')")
+    page.click("#many-draw")
+    page.wait_for_selector("#many-report :text('2 of 3 photos drawn')")
+    assert "notes.jpg" in page.inner_text("#many-report")
+    with page.expect_download() as download:
+        page.click("#many-download")
+    download.value.save_as(tmp_path / "cartoons.zip")
+    with zipfile.ZipFile(tmp_path / "cartoons.zip") as packed:
+        assert packed.namelist() == ["random_021.jpg", "random_032.jpg"]
+    assert_fits(page)
+    assert page.faults == []
+
+
+def test_a_phone_has_the_large_drawing_above_the_fold(visit):
+    page = visit(*PHONE)
+    upload(page, PORTRAIT)
+    natural_sizes(page)
+    wait_for_previews(page, 2)
+    box = page.locator("#compare").bounding_box()
+    assert page.evaluate("scrollY") == 0
+    assert box["y"] + box["height"] <= PHONE[1] and box["width"] > 300
 
 
 def test_a_phone_shows_all_of_it(visit):

@@ -155,8 +155,8 @@ def test_the_pipelines_in_memory_are_those_used_last(monkeypatch):
 
 
 def test_the_screen_gets_before_and_after_download_report_and_faces(handlers):
-    (before, after), download, report, found, boxes = handlers.show(str(PORTRAIT), "toy")
-    assert before.size == after.size == boxes.size == (512, 512)
+    (before, after), download, report, found, boxes, *_ = handlers.show(str(PORTRAIT), "toy")
+    assert before.size == after.size == boxes["value"].size == (512, 512)
     assert before.tobytes() != after.tobytes()
     assert download.interactive
     assert "0.5 s" in report.value and "512 × 512" in report.value
@@ -171,9 +171,9 @@ def test_large_photos_are_shown_small_and_saved_whole(handlers, tmp_path):
 
 
 def test_no_face_is_news_and_not_an_error(handlers, messages, tmp_path):
-    *_, found, boxes = handlers.show(plain(tmp_path), "toy")
+    _, _, _, found, boxes, *_ = handlers.show(plain(tmp_path), "toy")
     assert [kind for kind, _ in messages] == ["info"]
-    assert boxes is None and not found.visible
+    assert boxes["value"] is None and not found.visible
 
 
 def test_no_face_is_a_warning_where_only_faces_are_drawn(handlers, messages, tmp_path):

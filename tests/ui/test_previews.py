@@ -184,7 +184,7 @@ def test_links_say_style_and_settings(handlers):
 
     name, about, quality, *others = arrive(style="ink", strength="0.5", keep_color="true")
     assert (name, quality["value"], quality["visible"]) == ("ink", "best", False)
-    assert "Two tones." in about and others == [0.5, "all", True]
+    assert "Two tones." in about and others[:4] == [0.5, "all", True, "draw"]
     assert arrive(quality="best")[2]["value"] == "best"
     assert arrive(strength="0.5")[2]["value"] == "fast"  # as on a new page
     assert arrive(seed="7") == arrive() == gr.skip()

@@ -119,6 +119,16 @@ class UploadedFile(Upload, gr.File, metaclass=ComponentType):
     noun = "file"
 
 
+class UploadedFiles(UploadedFile, metaclass=ComponentType):
+    """Several files, or those of a folder."""
+
+    def preprocess(self, payload: Any) -> Any:
+        if payload is None:
+            return None
+        read = super().preprocess  # not within the comprehension, which has no class
+        return [read(file) for file in payload.root]
+
+
 class DataURLImage(gr.Image, metaclass=ComponentType):
     """Shows data: URLs as they are; gradio itself would write a file for each of them."""
 

@@ -59,6 +59,11 @@ def check_value(block: Any, value: Any) -> None:
     elif isinstance(block, gr.Textbox):
         if not isinstance(value, str | int | None) or len(str(value)) > MAX_TEXT:
             raise UserError(f"{name}: expected at most {MAX_TEXT} characters.")
+    elif isinstance(block, gr.File) and block.file_count != "single":
+        if value is not None and not (
+            isinstance(value, list) and all(isinstance(file, dict) for file in value)
+        ):
+            raise UserError(f"{name}: expected a list of files that were uploaded.")
     elif isinstance(block, gr.File | gr.Image | gr.Video) and not isinstance(value, dict | None):
         raise UserError(f"{name}: expected a file that was uploaded.")
 

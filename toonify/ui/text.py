@@ -47,11 +47,20 @@ BACKGROUNDS = {
 BACKGROUND = "Background"
 BACKGROUND_INFO = "Behind people; a sticker has a white rim and nothing around it"
 BACKGROUND_COLOR = "Color of the background"
-DOWNLOAD_STICKER = "Download sticker (WebP, 512 px)"
+DOWNLOAD_STICKER = "Download small WebP"
 PEOPLE = "People: press one to change it"
 PHOTO_CHOICE = "Photo"
 PERSON_CHOICE = "Person {number}"
 PERSON_INFO = "A style for this person alone, or the photo"
+
+MANY = "Many photos"
+MANY_ABOUT = (
+    "Drop up to {most} photos or a folder, {megabytes} MB in all. They are drawn with the settings"
+    " of this tab; one that cannot be read does not stop the others."
+)
+MANY_FILES, MANY_FOLDER = "Photos", "A folder"
+MANY_DRAW, MANY_DOWNLOAD, MANY_RESULTS = "Create cartoons", "Download ZIP", "Cartoons"
+STOP, STOPPING = "Stop", "Stopping…"
 
 MARK = (
     "The metadata of every picture and video from here says that AI has drawn it (IPTC's"
@@ -102,6 +111,34 @@ def describe_previews(drawn: int, total: int, seconds: float, more: bool) -> str
     return gettext(
         "{drawn} of {total} previews, about {left} s left", drawn=drawn, total=total, left=left
     )
+
+
+def describe_batch(
+    drawn: int, total: int, seconds: float, current: str | None, failures: list[str], done: int
+) -> str:
+    """Say how far many photos are, as Markdown.
+
+    Args:
+        drawn: photos that were drawn.
+        total: photos in all.
+        seconds: what those that are done took.
+        current: the name of the photo that is drawn now; None if no more are to come.
+        failures: the names of the photos that failed, each with the reason.
+        done: photos that were drawn or failed.
+    """
+    if current is not None:
+        said = f"Drawing {current} · {done + 1} of {total}"
+        if done:
+            said += f", about {max(1, round((total - done) * seconds / done))} s left"
+    else:
+        stopped = "" if done == total else "Stopped. "
+        said = f"{stopped}{drawn} of {count(total, 'photo')} drawn"
+    return escape_name("\n".join([said, *(f"- {failure}" for failure in failures)]))
+
+
+def escape_name(words: str) -> str:
+    """Return plain words as Markdown that shows them as they are, but for lists."""
+    return re.sub(r"([\\`*_\[\]<>#|~$])", r"\\\1", words)
 
 
 def describe_faces(found: int, drawn: int) -> str:

@@ -59,10 +59,10 @@ CSS = """
   > .styler {
   border: 2px solid var(--block-border-color); border-radius: 14px; }
 :is(#draw, #download, #video-draw, #video-download, #portrait-draw, #portrait-download, #npz,
-    #new-draw, #new-download) {
+    #new-draw, #new-download, #sticker, #many-draw, #many-download) {
   box-shadow: 3px 3px 0 #1d1a2b; }
 :is(#draw, #download, #video-draw, #video-download, #portrait-draw, #portrait-download, #npz,
-    #new-draw, #new-download):active {
+    #new-draw, #new-download, #sticker, #many-draw, #many-download):active {
   transform: translate(3px, 3px); box-shadow: none; }
 :is(#compare, #portrait-compare) .empty { min-height: min(380px, 80vw); }
 :is(#about, #video-about, #live-about, #portrait-about) {
@@ -94,6 +94,10 @@ CSS = """
   padding-top: 32px; } /* otherwise the label covers a head */
 #previews .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr));
   grid-template-rows: none; grid-auto-rows: auto; }
+#many-results .grid-wrap { min-height: 0; height: auto; max-height: none; padding-top: 32px; }
+#many-results .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr));
+  grid-template-rows: none; grid-auto-rows: auto; }
+#many-results :is(.gallery-item, .thumbnail-item) { width: 100%; height: auto; aspect-ratio: 1; }
 #previews :is(.gallery-item, .thumbnail-item) { width: 100%; height: auto; aspect-ratio: 1; }
 #previews .caption-label { font-weight: 700; }
 #previews-row { align-items: center; flex-wrap: nowrap; min-height: 34px; }
@@ -111,6 +115,25 @@ CSS = """
   #live-left { display: contents; }
   #live-left > * { flex: 1 1 100%; }
   #live-settings { order: 1; } }
+#people .grid-wrap { min-height: 0; height: auto; padding-top: 32px; }
+#people .grid-container { grid-template-columns: repeat(auto-fill, minmax(84px, 1fr));
+  grid-template-rows: none; grid-auto-rows: auto; }
+#people :is(.gallery-item, .thumbnail-item) { width: 100%; height: auto; aspect-ratio: 1; }
+#people .caption-label { padding: 0 4px; font-size: 11px; line-height: 1.4; }
+@media (max-width: 700px) {
+  #header { padding: 6px 4px; }
+  #header h1 { font-size: 2.2rem; } }
+@media (max-width: 700px) { /* The large drawing above the fold: right below a smaller photo. */
+  :is(#photo-left, #photo-right) { display: contents; }
+  :is(#photo-left, #photo-right) > * { flex: 1 1 100%; order: 4; }
+  #photo-row #photo { order: 0; }
+  #photo-row #examples { order: 1; }
+  #photo-row :is(#compare, #report, #downloads, #background, #background-color) { order: 2; }
+  #photo-row :is(#found, #previews, #previews-row, #styles-sheet) { order: 3; }
+  #photo-row :is(#comparison, #privacy) { order: 5; }
+  #photo-row:has(#photo img) #photo { height: 150px !important; }
+  #photo-row:has(#photo img) #examples { order: 6; }
+  #photo-row #compare:has(.empty) { order: 5; } }
 .camera-error { padding: 0 4px; color: #c2321f; font-weight: 600; }
 .dark .camera-error { color: #ff8d80; }
 .camera-error:has(p:empty) { display: none; }

@@ -87,12 +87,10 @@ class PhotoHandlers(StyleHandlers):
         options = {"faces": faces, "strength": strength, "keep_color": keep_color or keep_colour}
         words = (results.COLOR, background) if background.startswith("#") else (background, "")
         wanted = results.read_background(*words)
-        toon, path = self.draw(photo, style, quality, **options)[1:]
+        opened, toon, path = self.draw(photo, style, quality, **options)
         if wanted == "draw":
             return str(path)
-        made = self.keep(photo, style, toon, path, {**options, "quality": quality})
-        picture, _ = results.finish(results.find_person(made), wanted)
-        return str(outputs.save_png(picture, photo, style))
+        return str(outputs.save_png(results.place(opened, toon.image, wanted), photo, style))
 
     def show(
         self,
@@ -160,7 +158,10 @@ class PhotoHandlers(StyleHandlers):
             gr.DownloadButton(value=path, interactive=True),
             gr.Markdown(text.describe_result(drawing.seconds, picture.size), visible=True),
             gr.Accordion(label=label, visible=found > 0, open=found > 1),
-            draw_boxes(photo, drawing.faces) if found == 1 else None,
+            gr.update(
+                value=draw_boxes(photo, drawing.faces) if found == 1 else None,
+                visible=found == 1,
+            ),
             gr.DownloadButton(
                 value=sticker, interactive=small is not None, visible=small is not None
             ),

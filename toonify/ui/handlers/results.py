@@ -172,6 +172,24 @@ def finish(drawing: Drawing, background: str) -> tuple[Image.Image, Image.Image 
     return backgrounds.make_sticker(image, person), small
 
 
+def place(photo: Image.Image, image: Image.Image, background: str) -> Image.Image:
+    """Return a drawing on a background of `read_background`, or as a sticker. Imports torch.
+
+    Raises:
+        UserError: there is nobody to cut out.
+    """
+    if background == "draw":
+        return image
+    from toonify.pipelines import background as backgrounds
+
+    person = backgrounds.find_person(photo, image, device="cpu")
+    if person is None:
+        raise UserError("No person was found whose background could be changed.")
+    if background == STICKER:
+        return backgrounds.make_sticker(image, person)
+    return backgrounds.replace_background(image, photo, person, background)
+
+
 def show_alpha(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Return a transparent image within a size, on the pattern that stands for nothing."""
     image = image.copy()

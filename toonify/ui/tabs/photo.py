@@ -6,11 +6,13 @@ from typing import Any
 import gradio as gr
 
 from toonify.ui import components, events, i18n, text
+from toonify.ui.handlers.many import ManyHandlers
 from toonify.ui.handlers.photo import PhotoHandlers
 from toonify.ui.handlers.portrait import PortraitHandlers
 from toonify.ui.handlers.previews import LINKED, PreviewHandlers
 from toonify.ui.handlers.results import COLOR
 from toonify.ui.outputs import KEEP_S
+from toonify.ui.tabs.many import ManyPhotos
 
 WAITS: events.Options = {"show_progress": "minimal", **events.ONE_AT_A_TIME, **events.PRIVATE}
 # A request during a drawing of the same kind waits, and only the last of them is drawn.
@@ -46,12 +48,13 @@ class PhotoTab:
         self.handlers, self.previews = handlers, previews
         self.wall = gr.State(time_to_live=KEEP_S)
         self.drawing = gr.State(time_to_live=KEEP_S)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=300):
+        with gr.Row(equal_height=False, elem_id="photo-row"):
+            with gr.Column(scale=5, min_width=300, elem_id="photo-left"):
                 self.photo, self.examples = components.add_photo()
                 self.add_previews()
                 self.add_settings()
-            with gr.Column(scale=7, min_width=300):
+                self.many = ManyPhotos(ManyHandlers(handlers))
+            with gr.Column(scale=7, min_width=300, elem_id="photo-right"):
                 self.add_result()
         self.options = [self.photo, self.style, self.faces, self.strength, self.keep_color]
         self.result = [self.compare, self.download, self.report, self.found, self.framed]
@@ -91,11 +94,12 @@ class PhotoTab:
     def add_result(self) -> None:
         """Add before and after, the downloads, the background, the faces and the comparison."""
         self.compare, self.report = components.add_result()
-        with gr.Row():
+        with gr.Row(elem_id="downloads"):
             self.download = components.add_download("Download PNG", "download")
             self.sticker = components.add_download(text.DOWNLOAD_STICKER, "sticker", visible=False)
         self.background, self.color = components.add_background()
-        with gr.Accordion("Faces found", open=False, visible=False) as self.found:
+        self.found = gr.Accordion("Faces found", open=False, visible=False, elem_id="found")
+        with self.found:
             self.people = components.add_people()
             self.person = components.add_person(self.handlers)
             self.framed = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="boxes")
@@ -133,6 +137,7 @@ class PhotoTab:
         self.connect_photo(show)
         self.connect_result(show, ground)
         self.style.change(handlers.choose, self.style, [self.about, self.quality], **events.LIGHT)
+        self.many.connect(page, [*self.options[1:], self.quality, *ground])
         self.connect_links(page)
         if self.previews.portraits is not None:
             self.make_comparison.click(
