@@ -159,7 +159,7 @@ class PhotoTab:
             **events.LIGHT,
         )
         changed: events.Options = {"fn": handlers.change, "inputs": [self.drawing, *ground]}
-        gr.on([self.background.input, self.color.release], **show | changed | LAST)
+        gr.on([self.background.input, self.color.change], **show | changed | LAST)
         self.people.select(
             handlers.pick_person, self.drawing, [self.person, self.drawing], **events.LIGHT
         )
