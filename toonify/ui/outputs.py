@@ -5,6 +5,7 @@ import io
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def choose_path(source: str | bytes | None, style: str, suffix: str) -> Path:
 def save_png(image: Image.Image, source: str | bytes, style: str) -> Path:
     """Save a result under a name after its photo and style."""
     return images.save(image, choose_path(source, style, ".png"), alpha=True)
+
+
+def copy_file(path: Path, source: str | bytes | None, style: str) -> Path:
+    """Copy a file of the package to where results lie: gradio serves it there."""
+    target = make_parent(choose_path(source, style, path.suffix))
+    return Path(shutil.copyfile(path, target))
 
 
 def save_preview(image: Image.Image | None) -> str | None:

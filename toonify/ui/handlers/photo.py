@@ -110,7 +110,10 @@ class PhotoHandlers(StyleHandlers):
         `wall` has the previews of a photo, whose faces are not searched for again."""
         options = {"faces": faces, "strength": strength, "keep_color": keep_color}
         wanted = results.read_background(background, color)
-        found = wall.faces if wall and wall.source == inputs.identify(photo) else None
+        known = wall is not None and wall.source == inputs.identify(photo)
+        if known and wall.ready and self.is_ready(style, quality, options):
+            return self.fill(self.keep_example(photo, style, wall, options), wanted)
+        found = wall.faces if known else None
         _, toon, png = self.draw(photo, style, quality, found=found, **options)
         drawing = self.keep(photo, style, toon, png, {**options, "quality": quality})
         return self.fill(drawing, wanted)
@@ -127,6 +130,32 @@ class PhotoHandlers(StyleHandlers):
             drawn_faces=toon.drawn_faces,
             seconds=sum(toon.seconds.values()),
             mark=marks.read_mark(toon.image),
+        )
+
+    def is_ready(self, style: str, quality: str, options: dict[str, Any]) -> bool:
+        """Whether the drawing of an example that was made before has these options."""
+        known = self.styles.get(style)
+        usual = {"faces": "all", "strength": 1.0, "keep_color": False}
+        return (
+            options == usual
+            and known is not None
+            and known.source == "bundled"
+            and quality == ("fast" if known.fast else "best")
+        )
+
+    @staticmethod
+    def keep_example(source, style: str, wall, options: dict[str, Any]) -> Drawing:
+        """Return what the page keeps of an example that was drawn before."""
+        image = marks.mark(images.load(wall.drawn[style]), marks.DRAWN)
+        return Drawing(
+            source=source,
+            style=style,
+            options=options,
+            files={style: outputs.save_png(image, source, style)},
+            faces=wall.faces,
+            drawn_faces=0,
+            seconds=None,
+            mark=marks.DRAWN,
         )
 
     def fill(self, drawing: Drawing, background: str) -> tuple:

@@ -20,7 +20,7 @@ from toonify.images import marks
 from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.cancellation import Jobs
 from toonify.ui.handlers import photo as photo_tab
-from toonify.ui.handlers import results
+from toonify.ui.handlers import examples, results
 from toonify.ui.handlers.photo import PhotoHandlers
 from toonify.ui.handlers.portrait import PortraitHandlers
 from toonify.ui.inputs import UserError
@@ -49,6 +49,7 @@ class Wall:
         drawn: previews by the names of styles.
         seconds: what the drawings took together.
         stopped: whether no more previews are to come.
+        ready: whether the previews are drawings of an example, of its own size and made before.
     """
 
     source: str | None
@@ -60,6 +61,7 @@ class Wall:
     drawn: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     stopped: bool = False
+    ready: bool = False
 
     @property
     def next_style(self) -> str | None:
@@ -112,6 +114,8 @@ class PreviewHandlers:
         faces = photo_tab.find_faces(photo)
         small = outputs.shrink(photo, PREVIEW_PX)
         names = sorted(self.styles, key=lambda name: name != style)
+        made = examples.find_drawings(source, names)
+        drawn = {name: outputs.copy_file(path, source, name) for name, path in made.items()}
         wall = Wall(
             source=inputs.identify(source),
             photo=images.save(small, outputs.choose_path(source, "small", ".png")),
@@ -119,6 +123,8 @@ class PreviewHandlers:
             faces=faces,
             small_faces=scale_faces(faces[:MAX_FACES], photo.size, small.size),
             styles={name: self.styles[name].title for name in names},
+            drawn=drawn,
+            ready=bool(drawn),
         )
         return wall, *self.fill(wall)
 

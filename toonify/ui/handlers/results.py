@@ -34,7 +34,7 @@ class Drawing:
         files: drawings without changes, by style.
         faces: of the upright photo, the largest first.
         drawn_faces: those that were drawn separately.
-        seconds: what the drawing took.
+        seconds: what the drawing took; None if it was made before.
         mark: what the drawings say that they are, of `toonify.images.marks`.
         person: the mask of the people; None if it was not made, or there is nobody.
         searched: whether it was made.
@@ -48,7 +48,7 @@ class Drawing:
     files: Mapping[str, Path]
     faces: Sequence
     drawn_faces: int
-    seconds: float
+    seconds: float | None
     mark: str | None
     person: Path | None = None
     searched: bool = False

@@ -1,0 +1,39 @@
+"""Draws the app's examples in all bundled styles, so that the app shows them at once.
+
+python -m release.examples
+
+It is run after each change of the bundled weights, after `python -m release.checksums`.
+"""
+
+import argparse
+import json
+
+from toonify import AnimeGANPipeline, styles
+from toonify.files import atomic_folder
+from toonify.hub import checksums
+from toonify.ui import components
+from toonify.ui.handlers import examples
+
+QUALITY = 85  # of JPEG
+
+
+def main(arguments: list[str] | None = None) -> None:
+    argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0]).parse_args(arguments)
+    bundled = [style for style in styles() if style.source == "bundled"]
+    weights = examples.find_weights()
+    index = {
+        "photos": {checksums.compute(path): path.stem for path in components.EXAMPLES},
+        "styles": {style.name: weights[style.name] for style in bundled},
+    }
+    with atomic_folder(examples.FOLDER) as folder:
+        for style in bundled:
+            quality = "fast" if style.fast else "best"
+            pipeline = AnimeGANPipeline.from_pretrained(style.name, device="cpu", quality=quality)
+            for path in components.EXAMPLES:
+                pipeline(path).save(folder / f"{path.stem}-{style.name}.jpg", QUALITY)
+        (folder / examples.INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    print(f"{examples.FOLDER}: {len(components.EXAMPLES)} photos in {len(bundled)} styles")
+
+
+if __name__ == "__main__":
+    main()
