@@ -98,7 +98,7 @@ def test_an_unexpected_error_is_the_photo_s_own(handlers, sources, monkeypatch):
     monkeypatch.setattr(toy_app.ToyPipeline, "__call__", fail)
     batch, _, report, *_ = draw_all(handlers, sources)[-1]
     assert list(batch.drawn) == [2]
-    assert "me.png: could not be drawn (RuntimeError)" in report["value"]
+    assert "me.png: It could not be drawn." in report["value"]
 
 
 def test_a_transparent_background_makes_png_files(handlers, tmp_path):

@@ -128,7 +128,7 @@ def test_one_face_has_a_frame_and_no_choice(handlers):
 
 def test_nobody_to_cut_out_is_said(handlers, monkeypatch):
     said = []
-    monkeypatch.setattr(gr, "Warning", said.append)
+    monkeypatch.setattr(gr, "Warning", lambda words, title: said.append(words))
     monkeypatch.setattr(backgrounds, "find_person", lambda image, drawing, device: None)
     shown = handlers.show(PORTRAIT, "toy", background="keep")
     assert len(said) == 1 and shown[DRAWING].searched

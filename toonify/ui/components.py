@@ -270,13 +270,13 @@ def add_background() -> tuple[gr.Radio, gr.ColorPicker]:
     background = gr.Radio(
         choices,
         value="draw",
-        label=text.BACKGROUND,
-        info=text.BACKGROUND_INFO,
+        label="Background",
+        info="Behind people; a sticker has a white rim and nothing around it",
         elem_id="background",
     )
     color = gr.ColorPicker(
         results.DEFAULT_COLOR,
-        label=text.BACKGROUND_COLOR,
+        label="Color of the background",
         visible=False,
         elem_id="background-color",
     )
@@ -286,7 +286,7 @@ def add_background() -> tuple[gr.Radio, gr.ColorPicker]:
 def add_people() -> gr.Gallery:
     """Add the thumbnails of the people in a photo, of which one can be picked."""
     return ResultGallery(
-        label=text.PEOPLE,
+        label="People: press one to change it",
         columns=6,
         fit_columns=False,
         height="auto",
@@ -301,9 +301,9 @@ def add_people() -> gr.Gallery:
 def add_person(handlers: StyleHandlers) -> gr.Radio:
     """Add the choice for one of these people, hidden until one is picked."""
     return gr.Radio(
-        [(text.PHOTO_CHOICE, results.PHOTO), *handlers.menu],
-        label=text.PERSON_CHOICE.format(number=1),
-        info=text.PERSON_INFO,
+        [("Photo", results.PHOTO), *handlers.menu],
+        label=i18n.for_page(lambda: text.describe_person(1)),
+        info="A style for this person alone, or the photo",
         visible=False,
         elem_id="person",
     )

@@ -44,24 +44,6 @@ BACKGROUNDS = {
     "transparent": "Transparent",
     "sticker": "Sticker",
 }
-BACKGROUND = "Background"
-BACKGROUND_INFO = "Behind people; a sticker has a white rim and nothing around it"
-BACKGROUND_COLOR = "Color of the background"
-DOWNLOAD_STICKER = "Download small WebP"
-PEOPLE = "People: press one to change it"
-PHOTO_CHOICE = "Photo"
-PERSON_CHOICE = "Person {number}"
-PERSON_INFO = "A style for this person alone, or the photo"
-
-MANY = "Many photos"
-MANY_ABOUT = (
-    "Drop up to {most} photos or a folder, {megabytes} MB in all. They are drawn with the settings"
-    " of this tab; one that cannot be read does not stop the others."
-)
-MANY_FILES, MANY_FOLDER = "Photos", "A folder"
-MANY_DRAW, MANY_DOWNLOAD, MANY_RESULTS = "Create cartoons", "Download ZIP", "Cartoons"
-STOP, STOPPING = "Stop", "Stopping…"
-
 MARK = (
     "The metadata of every picture and video from here says that AI has drawn it (IPTC's"
     " DigitalSourceType), and nothing about you."
@@ -86,9 +68,19 @@ def escape(markdown: str) -> str:
     return markdown.replace("&", "&amp;").replace("<", "&lt;").replace("![", "!&#91;")
 
 
-def describe_result(seconds: float, size: tuple[int, int]) -> str:
-    """Say how long an image took and how large it is, (width, height) in px."""
-    return gettext("Done in {seconds} s", seconds=f"{seconds:.1f}") + f" · {format_size(size)}"
+def describe_result(seconds: float | None, size: tuple[int, int]) -> str:
+    """Say how long an image took, None if it was made before, and how large it is, (width, height)
+    in px."""
+    if seconds is None:
+        said = gettext("Drawn in advance")
+    else:
+        said = gettext("Done in {seconds} s", seconds=f"{seconds:.1f}")
+    return f"{said} · {format_size(size)}"
+
+
+def describe_person(number: int) -> str:
+    """Name a person in a photo by its number, from 1."""
+    return gettext("Person {number}", number=number)
 
 
 def describe_previews(drawn: int, total: int, seconds: float, more: bool) -> str:
@@ -127,12 +119,16 @@ def describe_batch(
         done: photos that were drawn or failed.
     """
     if current is not None:
-        said = f"Drawing {current} · {done + 1} of {total}"
+        said = gettext(
+            "Drawing {name} · {number} of {total}", name=current, number=done + 1, total=total
+        )
         if done:
-            said += f", about {max(1, round((total - done) * seconds / done))} s left"
+            left = max(1, round((total - done) * seconds / done))
+            said += gettext(", about {left} s left", left=left)
     else:
-        stopped = "" if done == total else "Stopped. "
-        said = f"{stopped}{drawn} of {count(total, 'photo')} drawn"
+        said = gettext("{drawn} of {total} photos drawn", drawn=drawn, total=total)
+        if done < total:
+            said = f"{gettext('Stopped.')} {said}"
     return escape_name("\n".join([said, *(f"- {failure}" for failure in failures)]))
 
 

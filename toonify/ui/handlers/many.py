@@ -18,7 +18,7 @@ import gradio as gr
 from toonify import images
 from toonify.files import atomic_write
 from toonify.images.folders import why_left_out
-from toonify.ui import events, inputs, outputs, text
+from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.cancellation import Jobs
 from toonify.ui.handlers import photo as photo_tab
 from toonify.ui.handlers import results
@@ -120,9 +120,9 @@ class ManyHandlers:
                     made = self.draw(batch, number, stop)
                 except gr.Error as error:
                     failed = {**failed, number: str(error.message)}
-                except (OSError, MemoryError, RuntimeError) as error:
+                except (OSError, MemoryError, RuntimeError):
                     LOG.exception("a photo of many")
-                    failed = {**failed, number: f"could not be drawn ({type(error).__name__})"}
+                    failed = {**failed, number: i18n.gettext("It could not be drawn.")}
         if made is not None:
             drawn = {**drawn, number: made}
         stopped = len(drawn) + len(failed) == number  # nothing came of it
@@ -164,7 +164,7 @@ class ManyHandlers:
         return (
             gr.update(value=cells, visible=bool(cells)),
             gr.update(value=report, visible=True),
-            gr.update(visible=batch.more, interactive=True, value=text.STOP),
+            gr.update(visible=batch.more, interactive=True, value=i18n.gettext("Stop")),
             gr.update(value=packed, interactive=packed is not None, visible=True),
         )
 
@@ -185,7 +185,7 @@ class ManyHandlers:
         """Stop after the photos that are drawn."""
         self.leave(request)
         self.stopped.add(inputs.get_session(request))
-        return gr.Button(text.STOPPING, interactive=False)
+        return gr.Button(i18n.gettext("Stopping…"), interactive=False)
 
     def leave(self, request: gr.Request):
         """Stop the photos of a visitor who closed the page."""

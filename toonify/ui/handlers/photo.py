@@ -165,7 +165,7 @@ class PhotoHandlers(StyleHandlers):
         if background != "draw" or drawing.choices:
             drawing = results.find_person(drawing)
         if background != "draw" and drawing.person is None:
-            gr.Warning("No person was found: the background is as drawn.")
+            i18n.show_warning("No person was found: the background is as drawn.")
             background = "draw"
         photo = drawing.open(results.PHOTO)
         picture, small = results.finish(drawing, background)
@@ -201,8 +201,8 @@ class PhotoHandlers(StyleHandlers):
 
     def show_people(self, drawing: Drawing, picture: Image.Image) -> dict:
         """Return the thumbnails of the people, each with what it is drawn in."""
-        titles = {name: style.title for name, style in self.styles.items()}
-        titles[results.PHOTO] = text.PHOTO_CHOICE
+        titles = {name: i18n.gettext(style.title) for name, style in self.styles.items()}
+        titles[results.PHOTO] = i18n.gettext("Photo")
         cells = [
             (thumbnail, titles[drawing.choices.get(number, drawing.style)])
             for number, thumbnail in enumerate(results.crop_people(picture, drawing.people))
@@ -214,7 +214,7 @@ class PhotoHandlers(StyleHandlers):
         if drawing.selected is None:
             return gr.update(visible=False)
         choice = drawing.choices.get(drawing.selected, drawing.style)
-        label = text.PERSON_CHOICE.format(number=drawing.selected + 1)
+        label = text.describe_person(drawing.selected + 1)
         return gr.update(value=choice, label=label, visible=True)
 
     def change(

@@ -19,8 +19,8 @@ from toonify.hub import Style
 from toonify.images import marks
 from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.cancellation import Jobs
-from toonify.ui.handlers import photo as photo_tab
 from toonify.ui.handlers import examples, results
+from toonify.ui.handlers import photo as photo_tab
 from toonify.ui.handlers.photo import PhotoHandlers
 from toonify.ui.handlers.portrait import PortraitHandlers
 from toonify.ui.inputs import UserError

@@ -76,7 +76,8 @@ def read_background(word: str, color: str) -> str:
         UserError: there is no such background or color.
     """
     if word not in BACKGROUNDS:
-        raise UserError(f"Unknown background {word!r}: expected one of {', '.join(BACKGROUNDS)}.")
+        expected = ", ".join(BACKGROUNDS)
+        raise UserError(f"Unknown background '{word}': expected one of {expected}.")
     return parse_color(color) if word == COLOR else word
 
 

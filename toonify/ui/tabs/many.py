@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from toonify.ui import components, events, gateway, text
+from toonify.ui import components, events, gateway, i18n
 from toonify.ui.handlers.many import MAX_PHOTOS, ManyHandlers
 from toonify.ui.outputs import KEEP_S
 
@@ -19,21 +19,18 @@ class ManyPhotos:
     def __init__(self, handlers: ManyHandlers):
         self.handlers = handlers
         self.batch = gr.State(time_to_live=KEEP_S)
-        with gr.Accordion(text.MANY, open=False, elem_id="many"):
-            most = gateway.MAX_UPLOAD // gateway.MB // 10 * 10
-            gr.Markdown(text.MANY_ABOUT.format(most=MAX_PHOTOS, megabytes=most))
-            self.files = add_files(text.MANY_FILES, "multiple", "many-files")
-            self.folder = add_files(text.MANY_FOLDER, "directory", "many-folder")
+        with gr.Accordion("Many photos", open=False, elem_id="many"):
+            gr.Markdown(i18n.for_page(describe_limits))
+            self.files = add_files("Photos", "multiple", "many-files")
+            self.folder = add_files("A folder", "directory", "many-folder")
             with gr.Row():
-                self.button = gr.Button(text.MANY_DRAW, variant="primary", elem_id="many-draw")
-                self.stop = gr.Button(text.STOP, visible=False, elem_id="many-stop")
+                self.button = gr.Button("Create cartoons", variant="primary", elem_id="many-draw")
+                self.stop = gr.Button("Stop", visible=False, elem_id="many-stop")
             self.report = gr.Markdown(visible=False, elem_id="many-report")
             self.gallery = components.add_gallery(
-                text.MANY_RESULTS, columns=3, elem_id="many-results", visible=False
+                "Cartoons", columns=3, elem_id="many-results", visible=False
             )
-            self.download = components.add_download(
-                text.MANY_DOWNLOAD, "many-download", visible=False
-            )
+            self.download = components.add_download("Download ZIP", "many-download", visible=False)
 
     def connect(self, page: gr.Blocks, settings: list[Any]) -> None:
         """Connect the components with their handlers; `settings` are those of `begin`."""
@@ -58,6 +55,16 @@ class ManyPhotos:
         )
         self.stop.click(handlers.stop, None, self.stop, **events.LIGHT)
         page.unload(handlers.leave)
+
+
+def describe_limits() -> str:
+    """Say how many photos may come at once."""
+    return i18n.gettext(
+        "Up to {most} photos or a folder, {size} MB in all. They are drawn with the settings of"
+        " this tab. A file that cannot be read does not stop the others.",
+        most=MAX_PHOTOS,
+        size=gateway.MAX_UPLOAD // gateway.MB // 10 * 10,
+    )
 
 
 def add_files(label: str, count: str, elem_id: str) -> gr.File:

@@ -96,7 +96,7 @@ class PhotoTab:
         self.compare, self.report = components.add_result()
         with gr.Row(elem_id="downloads"):
             self.download = components.add_download("Download PNG", "download")
-            self.sticker = components.add_download(text.DOWNLOAD_STICKER, "sticker", visible=False)
+            self.sticker = components.add_download("Download small WebP", "sticker", visible=False)
         self.background, self.color = components.add_background()
         self.found = gr.Accordion("Faces found", open=False, visible=False, elem_id="found")
         with self.found:
