@@ -57,7 +57,7 @@ def test_other_photos_and_other_weights_have_none(monkeypatch, tmp_path):
 
 
 def test_an_example_is_shown_without_drawing(handlers, toys):
-    wall, gallery, report, stop, sheet = handlers.begin(EXAMPLE, "toy", ASKING, print)
+    wall, _, _, stop, sheet = handlers.begin(EXAMPLE, "toy", ASKING, print)
     assert wall.next_style is None and list(wall.drawn) == ["toy", "ink"]
     assert not stop["visible"] and sheet["interactive"]
     shown = handlers.draw_first(wall, EXAMPLE, None, "ink", "all", 1.0, False, "best")
