@@ -245,10 +245,13 @@ def test_a_background_and_a_sticker_follow_at_a_press(visit, site, tmp_path):
 def test_many_photos_become_a_zip_file(visit, tmp_path):
     page = visit(*PHONE)
     page.locator("#many button").first.click()
-    (tmp_path / "notes.jpg").write_text("hello " * 50)
-    paths = [PORTRAIT, tmp_path / "notes.jpg", components.EXAMPLES[1]]
-    page.locator("#many-files input[type=file]").set_input_files(paths)
-    page.wait_for_selector("#many-files :text('random_032')")
+    (tmp_path / "party").mkdir()
+    (tmp_path / "party" / "notes.jpg").write_text("hello " * 50)
+    shutil.copy(components.EXAMPLES[1], tmp_path / "party")
+    page.locator("#many-files input[type=file]").set_input_files([PORTRAIT])
+    page.wait_for_selector("#many-files :text('random_021')")
+    page.locator("#many-folder input[type=file]").set_input_files(tmp_path / "party")
+    page.wait_for_selector("#many-folder :text('random_032')")
     page.click("#many-draw")
     page.wait_for_selector("#many-report :text('2 of 3 photos drawn')")
     assert "notes.jpg" in page.inner_text("#many-report")

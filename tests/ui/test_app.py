@@ -480,6 +480,7 @@ def test_api_is_documented(http):
         "keep_color",
         "quality",
         "keep_colour",
+        "background",
     ]
 
 
@@ -585,7 +586,7 @@ def test_api_refuses_options_that_are_not_on_the_screen(client, server, options)
 
 def test_api_takes_calls_of_programs_that_know_nothing_of_quality(server, client, http):
     api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert api["/toonify"]["parameters"][-2]["parameter_default"] == "best"
+    assert api["/toonify"]["parameters"][-3]["parameter_default"] == "best"
     with open(PORTRAIT, "rb") as photo:
         [path] = http.post("/upload", files={"files": photo}).json()
     calls = len(server[1]("toy").calls)

@@ -85,8 +85,8 @@ class PhotoHandlers(StyleHandlers):
                 "transparent", "sticker", or a color such as "#ffcf3f".
         """
         options = {"faces": faces, "strength": strength, "keep_color": keep_color or keep_colour}
-        words = (results.COLOR, background) if background.startswith("#") else (background, "")
-        wanted = results.read_background(*words)
+        word = str(background or "draw")
+        wanted = results.read_background(results.COLOR if word.startswith("#") else word, word)
         opened, toon, path = self.draw(photo, style, quality, **options)
         if wanted == "draw":
             return str(path)
