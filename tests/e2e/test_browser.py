@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.fixtures import toy_app
 from tests.fixtures.toy_videos import make_video
+from toonify.pipelines import background
 from toonify.ui import components
 from toonify.ui.handlers import photo as photo_tab
 
@@ -218,7 +219,13 @@ def test_a_refused_file_and_a_photo_without_faces_are_explained(visit, tmp_path)
     assert natural_sizes(page)[1][:2] == [80, 60]
 
 
-def test_a_background_and_a_sticker_follow_at_a_press(visit, site, tmp_path):
+def test_a_background_and_a_sticker_follow_at_a_press(visit, site, monkeypatch, tmp_path):
+    def find_person(photo, drawing, device):
+        mask = Image.new("L", photo.size)
+        mask.paste(255, (128, 64, 384, 512))
+        return mask
+
+    monkeypatch.setattr(background, "find_person", find_person)
     page = visit()
     upload(page, PORTRAIT)
     first = natural_sizes(page)[1][2]
