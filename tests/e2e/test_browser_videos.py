@@ -20,6 +20,7 @@ async ([data, times]) => {
     const until = (name) => new Promise((done, fail) => {
         video.addEventListener(name, done, {once: true});
         video.addEventListener("error", () => fail(video.error.message), {once: true});
+        setTimeout(() => fail(`no ${name}`), 20000);
     });
     const ready = until("loadeddata");
     video.src = URL.createObjectURL(new Blob([bytes], {type: "video/mp4"}));
@@ -93,14 +94,10 @@ def test_a_mirrored_phone_video_looks_like_its_source(tmp_path, show):
         assert is_near(frames, upright) and sound > 0
 
 
-@pytest.mark.parametrize("sound", ["mp2", "ac3", "pcm_s16le", "flac"])
-def test_sound_of_recordings_is_heard(tmp_path, show, sound):
+@pytest.mark.parametrize("sound", ["mp2", "ac3"])
+def test_sound_of_broadcasts_is_heard(tmp_path, show, sound):
     """Browsers refuse a whole MP4 for some MPEG layer 2, and are silent at Dolby's sound."""
-    broadcast = sound in ("mp2", "ac3")
-    source = tmp_path / ("a.mp4" if broadcast else "a.mkv")
-    make_video(source, range(0, 1000, 200), 1000, draw=draw, sound=sound)
-    if broadcast:
-        source = late(source, tmp_path / "late.ts", 40_000)
-    copied(source, tmp_path / "b.mp4")
+    whole = make_video(tmp_path / "a.mp4", range(0, 1000, 200), 1000, draw=draw, sound=sound)
+    copied(late(whole, tmp_path / "late.ts", 40_000), tmp_path / "b.mp4")
     frames, heard = show(tmp_path / "b.mp4")
     assert is_near(frames, [draw(n, SIZE) for n in range(5)]) and heard > 0

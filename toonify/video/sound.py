@@ -23,9 +23,9 @@ def usable(streams) -> list:
 
 def holds(container: str, stream) -> bool:
     """Whether a container takes the stream's packets as they are, by a trial."""
-    if container == "mp4" and stream.type == "audio":
-        if stream.codec_context.codec.canonical_name not in MP4_CODECS:
-            return False
+    is_sound = stream.type == "audio"
+    if is_sound and container == "mp4" and codec_of(stream) not in MP4_CODECS:
+        return False
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
             trial.add_stream_from_template(stream)
@@ -33,6 +33,11 @@ def holds(container: str, stream) -> bool:
     except (av.FFmpegError, ValueError):
         return False
     return True
+
+
+def codec_of(stream) -> str:
+    """The name of the codec, whichever of its decoders reads it."""
+    return stream.codec_context.codec.canonical_name
 
 
 def describe(source, container: str, has_sound: bool) -> list[str]:
