@@ -252,7 +252,11 @@ def serving(folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {"GRADIO_TEMP_DIR": str(folder), "FORWARDED_ALLOW_IPS": "127.0.0.1"}
+    settings = {
+        "GRADIO_TEMP_DIR": str(folder),
+        "FORWARDED_ALLOW_IPS": "127.0.0.1",
+        "MALLOC_ARENA_MAX": "2",  # as in the Dockerfile
+    }
     with open(log, "a") as written:
         process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(port), str(KEEP_S)],
