@@ -1,6 +1,7 @@
 """Load on the app: good, broken, huge and canceled requests at once, and what is left afterwards.
 
     python -m benchmarks.load [--requests 1500] [--uploads 300] [--together 32] [--json FILE]
+        [--log FILE]
 
 The app runs in a process of its own on this machine and keeps files for seconds instead of 48
 minutes. Requests come from several visitors, whom a header tells apart as behind a proxy. After the
@@ -37,7 +38,7 @@ from training.core import records
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "hub_cards" / "faces" / "astronaut.jpg"
 STYLE = "comic"
-KEEP_S = 5  # instead of 48 minutes
+KEEP_S = 30  # instead of 48 minutes; more than an upload takes on a busy machine
 VISITORS = 12
 GROWTH = 1.15  # of memory, at most
 MB = 2**20
@@ -80,7 +81,9 @@ class Visitor:
 
     def __init__(self, url: str, number: int):
         address = {"x-forwarded-for": f"192.0.2.{number + 1}"}  # of documentation, never contacted
-        self.http = httpx.Client(base_url=url, timeout=300, headers=address)
+        # The server closes what is idle for five seconds: a request may not meet that.
+        limits = httpx.Limits(keepalive_expiry=1)
+        self.http = httpx.Client(base_url=url, timeout=300, headers=address, limits=limits)
 
     def upload(self, name: str, data: bytes) -> dict[str, Any] | httpx.Response:
         """Uploads a file: what stands for it in a call, or the answer that refuses it."""
@@ -249,7 +252,11 @@ def serving(folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {"GRADIO_TEMP_DIR": str(folder), "FORWARDED_ALLOW_IPS": "127.0.0.1"}
+    settings = {
+        "GRADIO_TEMP_DIR": str(folder),
+        "FORWARDED_ALLOW_IPS": "127.0.0.1",
+        "MALLOC_ARENA_MAX": "2",  # as in the Dockerfile
+    }
     with open(log, "a") as written:
         process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(port), str(KEEP_S)],
@@ -296,10 +303,17 @@ def wait_until_clean(folder: Path, examples: set[str]) -> list[str]:
     return sorted(list_files(folder) - examples)
 
 
-def measure(requests: int, uploads: int, together: int) -> dict[str, Any]:
-    """Loads the app as the module's docstring says; returns what was found."""
+def measure(requests: int, uploads: int, together: int, log: Path | None = None) -> dict[str, Any]:
+    """Loads the app as the module's docstring says; returns what was found.
+
+    Args:
+        requests: of all kinds.
+        uploads: after them.
+        together: requests at a time.
+        log: a new file for what the app writes; default: one that is deleted at the end.
+    """
     with tempfile.TemporaryDirectory() as kept:
-        folder, log = Path(kept, "files"), Path(kept, "log")
+        folder, log = Path(kept, "files"), log or Path(kept, "log")
         with serving(folder, log) as (process, url):
             examples = list_files(folder)
             alone = send_good(url, 5)
@@ -371,8 +385,11 @@ def main() -> None:
     parser.add_argument("--uploads", type=positive, default=300, help="uploads after them")
     parser.add_argument("--together", type=positive, default=32, help="requests at a time")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--log", type=Path, help="new file for what the app writes to its log")
     options = parser.parse_args()
-    found = measure(options.requests, options.uploads, options.together)
+    if options.log is not None and options.log.exists():
+        parser.error(f"--log {options.log}: the file exists already; expected a new one")
+    found = measure(options.requests, options.uploads, options.together, options.log)
     text = json.dumps(found, indent=1)
     print(text)
     if options.json:

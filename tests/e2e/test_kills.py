@@ -23,6 +23,8 @@ pytestmark = [
 
 @pytest.mark.parametrize("kind", kill_kinds.KINDS)
 def test_what_a_killed_process_leaves_is_whole(tmp_path, kind):
+    if kind == "photos" and "TOONIFY_KILLS" not in os.environ:
+        pytest.skip("a command for each kill: with TOONIFY_KILLS")
     code, out, errors = kill(kind, tmp_path, KILLS)
     assert code == 0, errors[-3000:]
     assert int(out.split()[-1]) >= kill_kinds.FEWEST_STEPS[kind], out

@@ -21,6 +21,7 @@ def test_mixed_requests_get_an_answer_and_nothing_is_left(cache, toys, monkeypat
     monkeypatch.setattr(load, "STYLE", "toy")
     monkeypatch.setattr(photo, "find_faces", toy_app.find_faces)
     monkeypatch.setattr(outputs, "CLEAN_EVERY_S", 0.5)
+    monkeypatch.setattr(load, "KEEP_S", 5)
     monkeypatch.setattr(outputs, "KEEP_S", load.KEEP_S)
     monkeypatch.setattr(gateway, "CALLS", 10**6)
     name = b"x-forwarded-for"

@@ -1,7 +1,16 @@
-"""Conversion between RGB and CIELAB."""
+"""Conversion between RGB and CIELAB, and whether an image has colors."""
 
 import cv2
 import numpy as np
+from PIL import Image
+
+MAX_GRAY_SPREAD = 4  # between the channels of a gray pixel; JPEG rounds them
+
+
+def is_gray(image: Image.Image) -> bool:
+    """Whether all but one in a hundred pixels of an RGB image are gray."""
+    spread = np.ptp(np.asarray(image), axis=2)
+    return bool((spread <= MAX_GRAY_SPREAD).mean() >= 0.99)
 
 
 def rgb_to_lab(pixels: np.ndarray) -> np.ndarray:

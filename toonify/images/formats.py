@@ -63,6 +63,12 @@ _MAGIC = (
     (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
     (b"\xff\x0a", "a JPEG XL image"),
+    (b"#?RADIANCE", "a Radiance HDR image"),
+    (b"v/1\x01", "an OpenEXR image"),
+    (b"DDS ", "a DirectDraw texture"),
+    (b"qoif", "a QOI image"),
+    (b"\0\0\1\0", "an icon"),
+    (b"icns", "an icon"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
 )

@@ -87,9 +87,10 @@ def load(
     """
     if isinstance(source, Image.Image):
         return _upright(source, "The image", max_pixels, alpha, _find_codes(source))
+    was_read = is_read(source)
     name, data = _read(source, max_bytes)
     if not data:
-        what = "was read to its end before; call its seek(0)" if is_read(source) else ""
+        what = "was read to its end before; call its seek(0)" if was_read else ""
         raise ImageError(f"{name} {what or f'is empty (0 bytes); expected {EXPECTED}'}.")
     found = sniff(data)
     try:
@@ -107,7 +108,8 @@ def load(
             raise ImageError(
                 f"{name} is a damaged or cut-off {found} file; expected {EXPECTED}."
             ) from None
-        raise ImageError(f"{name} is {found}; expected {EXPECTED}.{advice(found)}") from None
+        hint = " It was read in part before; call its seek(0)." if was_read else advice(found)
+        raise ImageError(f"{name} is {found}; expected {EXPECTED}.{hint}") from None
     with image:
         _halve(image, max_pixels)
         return _upright(image, name, max_pixels, alpha, read_color_codes(data))

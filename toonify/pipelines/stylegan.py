@@ -22,6 +22,7 @@ from toonify.faces import (
     paste_order,
 )
 from toonify.images import marks
+from toonify.images.color import is_gray
 from toonify.images.color_transfer import match_tone, transfer_color
 from toonify.images.morph import morph
 from toonify.latents import inversion
@@ -372,11 +373,13 @@ def turned(face: Face) -> float:
 
 def paste_portraits(photo: Image.Image, portraits: list[Portrait]) -> Image.Image:
     """The photo with the toons in place of the faces. The far ones come first: near faces cover
-    them."""
+    them. Gray photos get gray toons."""
     canvas = photo
     for index in paste_order([portrait.crop for portrait in portraits]):
         part = portraits[index]
         toned = match_tone(part.toon, part.inversion, part.crop.image)
+        if is_gray(part.crop.image):  # the base knows only faces in color
+            toned = toned.convert("L").convert("RGB")
         canvas = paste(canvas, part.crop, toned, feather=FEATHER)
     return canvas
 

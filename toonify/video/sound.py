@@ -12,6 +12,7 @@ ENCODERS = {"webm": "libopus"}  # by container; the others take AAC
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 OPUS_RATE = 48000
 MAX_GAP = 0.1
+MP4_CODECS = ("aac", "mp3", "opus", "flac")  # that browsers and phones play; FFmpeg writes more
 NAMES = {"libopus": "Opus", "aac": "AAC"}
 
 
@@ -22,8 +23,9 @@ def usable(streams) -> list:
 
 def holds(container: str, stream) -> bool:
     """Whether a container takes the stream's packets as they are, by a trial."""
-    if container == "mp4" and stream.name.startswith("pcm_"):
-        return False  # hardly any player takes it, and only the end of a file shows its faults
+    is_sound = stream.type == "audio"
+    if is_sound and container == "mp4" and codec_of(stream) not in MP4_CODECS:
+        return False
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
             trial.add_stream_from_template(stream)
@@ -31,6 +33,11 @@ def holds(container: str, stream) -> bool:
     except (av.FFmpegError, ValueError):
         return False
     return True
+
+
+def codec_of(stream) -> str:
+    """The name of the codec, whichever of its decoders reads it."""
+    return stream.codec_context.codec.canonical_name
 
 
 def describe(source, container: str, has_sound: bool) -> list[str]:
@@ -71,7 +78,7 @@ class Carrier:
                 self.copied[stream.index] = place
             elif stream.type == "audio":
                 place = add_encoder(target, encoder_of(name), stream)
-                self.encoded[stream.index] = Encoder(place)
+                self.encoded[stream.index] = Encoder(place, source.format.name != "avi")
             else:
                 continue
             place.disposition = stream.disposition
@@ -112,13 +119,20 @@ class Encoder:
     """Re-encodes one stream of sound in pieces of the length that the codec wants.
 
     Where the source leaves more than `MAX_GAP` seconds out, its times are followed.
+
+    Args:
+        place: the stream in the target.
+        has_times: whether the source's times count after the first. AVI has none: FFmpeg computes
+            them from the number of bytes, and they are wrong for some codecs.
     """
 
-    def __init__(self, place):
+    def __init__(self, place, has_times: bool = True):
         self.place, self._context = place, place.codec_context
+        self._has_times = has_times
         self._resampler: av.AudioResampler | None = None
         self._fifo = av.AudioFifo()
         self._at: int | None = None  # of the next piece, in samples
+        self._gap = MAX_GAP * place.codec_context.rate
 
     def encode(self, frame: av.AudioFrame, seconds: Fraction | None) -> Iterator[av.Packet]:
         """The packets that are ready after a frame, which is heard at `seconds`."""
@@ -129,7 +143,7 @@ class Encoder:
             at = round(seconds * self._context.rate)
             if self._at is None:
                 self._at = at
-            elif at - self._at - self._fifo.samples > MAX_GAP * self._context.rate:
+            elif self._has_times and at - self._at - self._fifo.samples > self._gap:
                 self._at = at - self._fifo.samples
         frame.pts = None
         yield from self._write(self._resampler.resample(frame))

@@ -367,6 +367,19 @@ def test_a_file_that_was_read_before_is_not_called_empty():
         images.load(io.BytesIO())
 
 
+def test_a_file_that_was_read_in_part_is_told_so(photo):
+    file = io.BytesIO(encoded(photo, "JPEG"))
+    file.read(10)
+    with pytest.raises(images.ImageError, match=r"read in part before; call its seek\(0\)"):
+        images.load(file)
+
+
+@pytest.mark.parametrize("form, words", [("ICO", "an icon"), ("DDS", "a DirectDraw texture")])
+def test_other_formats_are_refused_by_their_names(form, words):
+    with pytest.raises(images.ImageError, match=f"is {words}; expected a photo as JPEG"):
+        images.load(encoded(Image.new("RGB", (16, 16)), form))
+
+
 @pytest.mark.parametrize("mode", ["L", "LA"])
 def test_a_gray_profile_counts_with_and_without_alpha(mode):
     """A linear gray of 55 is one of 128 in sRGB."""

@@ -66,6 +66,19 @@ def test_a_toon_equal_to_the_base_draws_the_inversion(pipe, photo, toy_portrait)
     assert different(portrait.toon, portrait.inversion).max() <= 1
 
 
+def test_a_gray_photo_stays_gray(pipe, photo, toon_folder):
+    # JPEG rounds the colors of grays, and old prints have colored specks.
+    speckled = np.asarray(photo.convert("L").convert("RGB")).copy()
+    speckled[..., 0] ^= 1
+    speckled[::40, ::40] = (200, 120, 60)
+    toon = pipe(Image.fromarray(speckled), toon_folder)
+    assert different(toon.image, Image.fromarray(speckled)).mean() > 1
+    spread = np.ptp(np.asarray(toon.image).astype(int), axis=2)
+    assert (spread <= 1).mean() > 0.99
+    colored = np.ptp(np.asarray(pipe(photo, toon_folder).image).astype(int), axis=2)
+    assert (colored <= 1).mean() < 0.5
+
+
 def test_w_of_any_proper_shape_is_drawn_and_others_are_refused(pipe):
     w = pipe.sample(2, seed=3)
     assert w.shape == (2, 16)
