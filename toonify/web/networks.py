@@ -1,0 +1,202 @@
+"""Writes the networks of the browser app as ONNX files with weights in half precision.
+
+Weights are stored as float16 and cast to float32 when a file is opened, so that files have half the
+size and every browser computes in float32.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from toonify import hub
+from toonify.convert.export import export_traced
+from toonify.faces import mtcnn
+from toonify.models import NOISE_MODELS, PHOTO_MODELS, FaceParser, ToonGANGenerator
+
+MAX_ERROR = 0.03  # of values in [-1, 1], by weights in half precision
+MIN_HALF = 8  # values: shorter tensors are shapes and factors, which stay exact
+SIZES = {0: "batch", 2: "height", 3: "width"}
+
+
+class Detector(nn.Module):
+    """One of the three networks of the face detector: images (N, 3, h, w) to their answers."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.run = mtcnn.load_network(name)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.run(images.contiguous(memory_format=torch.channels_last))
+
+
+class NewFace(nn.Module):
+    """Noise (N, Z), classes (N, A) and truncation (1,) to faces (N, 3, R, R) and their classes.
+
+    A class below 0 leaves the choice to the noise. Without attributes A is 1 and ignored.
+    """
+
+    def __init__(self, network: ToonGANGenerator):
+        super().__init__()
+        self.network = network
+        self.num_classes = tuple(network.config.num_classes)
+
+    def sample_classes(self, z: torch.Tensor) -> torch.Tensor:
+        """As `ConditionalMapping.sample_classes`, by functions that ONNX has."""
+        chances = self.network.mapping.chances
+        even = 0.5 * (1 + torch.erf(z[:, : len(chances)] * 0.5**0.5))
+        scores = chances.clamp_min(1e-30).log() - (-even.clamp(1e-7, 1 - 1e-7).log()).log()
+        return torch.stack([part.argmax(1) for part in scores.split(self.num_classes, 1)], 1)
+
+    def forward(
+        self, z: torch.Tensor, classes: torch.Tensor, truncation: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        network, mapping = self.network, self.network.mapping
+        if self.num_classes:
+            classes = torch.where(classes < 0, self.sample_classes(z), classes)
+            w = mapping(z, classes)
+        else:
+            w = mapping(z)
+        w = mapping.w_avg + (w - mapping.w_avg) * truncation
+        return network.synthesis(w[:, None].expand(-1, network.num_ws, -1)), classes
+
+
+def write_generator(folder: Path, file: Path) -> int:
+    """Writes the generator of a style, for photos of any height and width.
+
+    Args:
+        folder: with config.json and weights.
+        file: the ONNX file.
+
+    Returns:
+        The side in px of the pixel blocks that it works on: heights and widths are multiples of
+        8 times that, and 32 times that at least.
+
+    Raises:
+        ValueError: the folder has no generator of photos, or the file draws something else.
+    """
+    network = hub.load_model(folder, PHOTO_MODELS).requires_grad_(False)
+    patch = network.config.get("patch", 1)
+    examples = [torch.rand(1, 3, 32 * patch, side * patch) * 2 - 1 for side in (40, 48)]
+    write(network, ["photo"], ["toon"], {"photo": SIZES, "toon": SIZES}, examples, file)
+    return patch
+
+
+def write_parser(folder: Path, file: Path) -> None:
+    """Writes the face parser, for photos whose height and width are multiples of 32.
+
+    Args:
+        folder: with config.json and weights.
+        file: the ONNX file.
+    """
+    network = hub.load_model(folder, {"parser": FaceParser}).requires_grad_(False)
+    examples = [torch.rand(1, 3, 96, side) * 2 - 1 for side in (128, 160)]
+    write(network, ["photo"], ["masks"], {"photo": SIZES, "masks": SIZES}, examples, file)
+
+
+def write_detector(name: str, file: Path) -> None:
+    """Writes one of the networks of the face detector.
+
+    Args:
+        name: "pnet", which takes images of any size, "rnet" (24 px a side) or "onet" (48 px).
+        file: the ONNX file.
+    """
+    side = {"pnet": 30, "rnet": 24, "onet": 48}[name]
+    free = SIZES if name == "pnet" else {0: "batch"}
+    answers = {0: "batch", 1: "rows", 2: "columns"} if name == "pnet" else {0: "batch"}
+    examples = [torch.rand(count, 3, side, side) * 2 - 1 for count in (2, 3)]
+    write(Detector(name), ["faces"], ["answers"], {"faces": free, "answers": answers}, examples, file)
+
+
+def write_faces(folder: Path, file: Path) -> None:
+    """Writes a ToonGAN from noise and classes to images.
+
+    Args:
+        folder: with config.json and weights.
+        file: the ONNX file.
+    """
+    network = hub.load_model(folder, NOISE_MODELS).requires_grad_(False)
+    if not isinstance(network, ToonGANGenerator):
+        raise ValueError(f"{folder}: expected a ToonGAN, found {type(network).__name__}")
+    part = NewFace(network)
+    count = max(1, len(part.num_classes))
+    examples = [
+        (torch.randn(n, network.config.z_dim), torch.full((n, count), -1), torch.tensor([0.7]))
+        for n in (1, 3)  # traced with one face: more would fix their number
+    ]
+    names = ["noise", "classes", "truncation"]
+    free = {name: {0: "batch"} for name in (*names[:2], "faces", "chosen")}
+    write(part, names, ["faces", "chosen"], free, examples, file)
+
+
+def write(
+    network: nn.Module,
+    inputs: list[str],
+    outputs: list[str],
+    free: dict[str, dict[int, str]],
+    examples: Sequence[Any],
+    file: Path,
+) -> None:
+    """Writes a network, and runs it at a size that it was not traced with.
+
+    Args:
+        network: in evaluation mode.
+        inputs, outputs: their names.
+        free: name -> axis -> name of a free size.
+        examples: two inputs, tensors or tuples; the first is traced, the second compared.
+        file: the ONNX file.
+
+    Raises:
+        ValueError: the output differs by more than `MAX_ERROR` from that of torch.
+    """
+    first, second = (
+        example if isinstance(example, tuple) else (example,) for example in examples
+    )
+    export_traced(network, first, file, inputs, outputs, free)
+    halve_weights(file)
+    error = compute_error(network, second, file)
+    if not error <= MAX_ERROR:
+        raise ValueError(f"{file.name}: differs by {error:.2g} from torch, more than {MAX_ERROR}")
+
+
+def halve_weights(file: Path) -> None:
+    """Stores the float32 weights of an ONNX file as float16, each with a cast back to float32."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(file)
+    graph = model.graph
+    constants = [node for node in graph.node if node.op_type == "Constant"]
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    weights |= {node.output[0]: node.attribute[0].t for node in constants}
+    casts = []
+    for name, tensor in weights.items():
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < MIN_HALF:
+            continue
+        half = numpy_helper.from_array(values.astype("float16"), f"{name}_half")
+        graph.initializer.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
+    replaced = {node.output[0] for node in casts}
+    kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
+    nodes = [node for node in graph.node if node.output[0] not in replaced]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(model)
+    onnx.save(model, file)
+
+
+@torch.inference_mode()
+def compute_error(network: nn.Module, batch: tuple, file: Path) -> float:
+    """Computes the maximum difference between the first outputs of a file and of torch."""
+    import openvino
+
+    expected = network(*batch)
+    expected = expected[0] if isinstance(expected, tuple) else expected
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(file, "CPU", settings)
+    found = torch.from_numpy(compiled([part.numpy() for part in batch])[0].copy())
+    return (found - expected).abs().max().item() if found.shape == expected.shape else float("inf")
