@@ -47,10 +47,12 @@ def web(out: str, styles: tuple[str, ...], runtime: Path | None, overwrite: bool
     target = Path(out)
     if target.exists() and (not overwrite or not target.is_dir()):
         raise click.UsageError(f"OUT {out!r} exists already; --overwrite replaces a folder")
-    with options.reported(ValueError):
-        from toonify import web as browser  # here: torch takes seconds
+    from toonify import web as browser  # here: torch takes seconds
 
-        show(browser.build(target, browser.find_runtime(runtime), styles))
+    with options.reported(ValueError):
+        dist = browser.find_runtime(runtime)
+    with options.reported():
+        show(browser.build(target, dist, styles))
     print(f"{target}: to try it, run: python -m http.server -d {target}")
 
 

@@ -46,16 +46,21 @@ def find_runtime(folder: Path | None = None) -> Path:
     """
     if folder is not None:
         return check_package(folder)
+    if installed := find_installed():
+        return installed
     cached = cache_folder() / f"{PACKAGE}-{VERSION}"
-    if cached.is_dir():
-        return check_package(cached)
-    here = Path.cwd()
-    for place in (here, *here.parents):
-        package = place / "node_modules" / PACKAGE
-        if package.is_dir() and read_version(package) == VERSION:
-            return check_package(package)
     download(cached)
     return check_package(cached)
+
+
+def find_installed() -> Path | None:
+    """The folder `dist` of the package in the cache or in node_modules, or None."""
+    here = Path.cwd()
+    packages = [place / "node_modules" / PACKAGE for place in (here, *here.parents)]
+    for package in (cache_folder() / f"{PACKAGE}-{VERSION}", *packages):
+        if read_version(package) == VERSION:
+            return check_package(package)
+    return None
 
 
 def check_package(folder: Path) -> Path:

@@ -84,10 +84,11 @@ def build(
     chosen = list(styles) or [style.name for style in hub.styles("animegan")]
     with atomic_folder(out) as folder:
         site = Site(folder)
-        config = {
+        described = [site.add_style(name) for name in chosen]
+        config: dict[str, Any] = {
             "version": __version__,
             "runtime": site.add_runtime(runtime),
-            "styles": [site.add_style(name) for name in chosen],
+            "styles": described,
             "detector": {name: site.add_network(f"{name}.onnx", name) for name in DETECTOR},
             "parser": site.add_network("parser.onnx", hub.resolve_model("parser")),
             "faces": site.add_faces(faces),
@@ -97,7 +98,7 @@ def build(
             },
             "examples": [site.add_example(name) for name in EXAMPLES],
         }
-        names = [style["name"] for style in config["styles"]]
+        names = [style["name"] for style in described]
         default = hub.DEFAULT_STYLE if hub.DEFAULT_STYLE in names and not styles else names[0]
         site.add_app({**config, "defaultStyle": default})
         return site.list_parts(default)
@@ -126,7 +127,9 @@ class Site:
     def add_runtime(self, dist: Path) -> dict[str, dict[str, str]]:
         """Copies ONNX Runtime Web."""
         return {
-            engine: {key: self.add_file(dist / name, f"runtime/{name}") for key, name in row.items()}
+            engine: {
+                key: self.add_file(dist / name, f"runtime/{name}") for key, name in row.items()
+            }
             for engine, row in ENGINES.items()
         }
 
@@ -235,7 +238,7 @@ class Site:
         unlisted = {"index.html", "_headers", "toonify.js", "licenses.txt"}
         kept = [path for path in paths if path not in on_use | unlisted]
         shell = ["./", *(path for path in kept if not path.startswith(("models/", "runtime/")))]
-        lists = {
+        lists: dict[str, Any] = {
             "shell": [path for path in shell if not path.startswith("examples/")],
             "rest": [path for path in kept if path not in shell or path.startswith("examples/")],
             "onUse": sorted(on_use),
