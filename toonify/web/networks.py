@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -166,6 +167,7 @@ def shrink(file: Path) -> None:
     import onnx
 
     model = onnx.load(file)
+    simplify_doubling(model.graph)
     fold_sums(model.graph)
     halve_weights(model.graph)
     onnx.checker.check_model(model)
@@ -187,16 +189,60 @@ def replace_weights(graph: Any, tensors: dict[str, Any], nodes: Sequence[Any] = 
         tensors: replaced name -> tensor.
         nodes: that come first.
     """
-    used = {name for node in graph.node if node.output[0] not in tensors for name in node.input}
-    kept = [t for t in graph.initializer if t.name not in tensors and t.name in used]
-    others = [
-        node
-        for node in graph.node
-        if node.output[0] not in tensors and (node.op_type != "Constant" or node.output[0] in used)
-    ]
+    kept = [tensor for tensor in graph.initializer if tensor.name not in tensors]
+    others = [node for node in graph.node if node.output[0] not in tensors]
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend([*kept, *tensors.values()])
     graph.node.extend([*nodes, *others])
+    drop_unused(graph)
+
+
+def drop_unused(graph: Any) -> None:
+    """Removes nodes and weights that nothing in an ONNX graph uses."""
+    used = {output.name for output in graph.output}
+    for node in reversed(graph.node):  # users come last
+        if used.intersection(node.output):
+            used.update(node.input)
+    nodes = [node for node in graph.node if used.intersection(node.output)]
+    tensors = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(tensors)
+    graph.node.extend(nodes)
+
+
+def simplify_doubling(graph: Any) -> None:
+    """Replaces TensorFlow's doubling, which is traced as pad, resize and cut, by one resize.
+
+    See `toonify.models.animegan.upsample2x`; `toonify.engines.simplify` does the same for OpenVINO.
+    """
+    from onnx import helper, numpy_helper
+
+    makers = {node.output[0]: node for node in graph.node}
+    for node in list(graph.node):
+        modes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if modes.get("coordinate_transformation_mode") != b"align_corners":
+            continue
+        last, cuts = node, 0
+        while len(users := [user for user in graph.node if last.output[0] in user.input]) == 1:
+            if users[0].op_type != "Slice":
+                break
+            last, cuts = users[0], cuts + 1
+        pad = makers[node.input[0]]
+        if pad.op_type != "Pad" or not cuts:
+            continue
+        scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), f"{node.name}_scales")
+        graph.initializer.append(scales)
+        resize = helper.make_node(
+            "Resize",
+            [pad.input[0], "", scales.name],
+            [last.output[0]],
+            mode="linear",
+            coordinate_transformation_mode="asymmetric",
+        )
+        place = list(graph.node).index(last)
+        graph.node.insert(place, resize)
+        graph.node.remove(last)
+    drop_unused(graph)
 
 
 def fold_sums(graph: Any) -> None:
