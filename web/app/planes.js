@@ -28,7 +28,7 @@ function mirror(index, length) {
  * @param {Float32Array} plane
  * @param {number} width
  * @param {number} height
- * @param {Float32Array} kernel
+ * @param {Float32Array} kernel symmetric, of an odd length
  * @returns {Float32Array}
  */
 export function blur(plane, width, height, kernel) {
@@ -39,9 +39,9 @@ export function blur(plane, width, height, kernel) {
     for (let x = 0; x < width; x++) {
       let sum = 0;
       if (x >= reach && x < width - reach) {
-        for (let k = 0, i = start + x - reach; k < kernel.length; k++, i++) {
-          sum += kernel[k] * plane[i];
-        }
+        const i = start + x;
+        sum = kernel[reach] * plane[i];
+        for (let k = 1; k <= reach; k++) sum += kernel[reach + k] * (plane[i - k] + plane[i + k]);
       } else {
         for (let k = 0; k < kernel.length; k++) {
           sum += kernel[k] * plane[start + mirror(x + k - reach, width)];
@@ -53,10 +53,13 @@ export function blur(plane, width, height, kernel) {
   const result = new Float32Array(plane.length);
   for (let y = 0; y < height; y++) {
     const out = result.subarray(y * width, (y + 1) * width);
-    for (let k = 0; k < kernel.length; k++) {
-      const weight = kernel[k];
-      const start = mirror(y + k - reach, height) * width;
-      for (let x = 0; x < width; x++) out[x] += weight * rows[start + x];
+    const middle = kernel[reach];
+    for (let x = 0; x < width; x++) out[x] = middle * rows[y * width + x];
+    for (let k = 1; k <= reach; k++) {
+      const weight = kernel[reach + k];
+      const above = mirror(y - k, height) * width;
+      const below = mirror(y + k, height) * width;
+      for (let x = 0; x < width; x++) out[x] += weight * (rows[above + x] + rows[below + x]);
     }
   }
   return result;

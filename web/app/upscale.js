@@ -66,27 +66,27 @@ async function compensate(source, width, height, growth, pause) {
 }
 
 /** The least and the greatest of each pixel and its eight neighbors, by channel. */
-function rangeAround(pixels) {
-  const along = (source, pick, stride, length, count) => {
-    const result = makePixels(pixels.width, pixels.height);
-    const line = stride === 4 ? pixels.width * 4 : 4;
-    for (let n = 0; n < count; n++) {
-      for (let i = 0; i < length; i++) {
-        const at = n * line + i * stride;
-        const before = i > 0 ? at - stride : at;
-        const after = i < length - 1 ? at + stride : at;
-        for (let c = 0; c < 4; c++) {
-          result.data[at + c] = pick(source[before + c], source[at + c], source[after + c]);
-        }
-      }
+function rangeAround({ data, width, height }) {
+  const [low, high] = [makePixels(width, height), makePixels(width, height)];
+  const [least, most] = [new Uint8ClampedArray(width * 4), new Uint8ClampedArray(width * 4)];
+  const row = width * 4;
+  for (let y = 0; y < height; y++) {
+    const here = y * row;
+    const above = y > 0 ? here - row : here;
+    const below = y < height - 1 ? here + row : here;
+    for (let i = 0; i < row; i++) { // of columns of three
+      const a = data[above + i], b = data[here + i], c = data[below + i];
+      least[i] = a < b ? (a < c ? a : c) : b < c ? b : c;
+      most[i] = a > b ? (a > c ? a : c) : b > c ? b : c;
     }
-    return result;
-  };
-  const { width, height } = pixels;
-  return [Math.min, Math.max].map((pick) => {
-    const rows = along(pixels.data, pick, 4, width, height);
-    return along(rows.data, pick, 4 * width, height, width);
-  });
+    for (let i = 0; i < row; i++) { // of three of these
+      const left = i >= 4 ? i - 4 : i;
+      const right = i < row - 4 ? i + 4 : i;
+      low.data[here + i] = Math.min(least[left], least[i], least[right]);
+      high.data[here + i] = Math.max(most[left], most[i], most[right]);
+    }
+  }
+  return [low, high];
 }
 
 /** A drawing enlarged, cubic, which keeps thin lines, but does not overshoot. */
