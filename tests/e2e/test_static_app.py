@@ -1,7 +1,7 @@
 """The browser app in headless Chromium, with nothing but a static server.
 
-It needs Chromium and ONNX Runtime Web, which `python -c "from toonify.web import find_runtime;
-find_runtime()"` downloads by npm into ~/.cache/toonify.
+It needs Chromium and ONNX Runtime Web, which `python -m toonify web OUT` downloads by npm into
+~/.cache/toonify.
 """
 
 import io
