@@ -17,6 +17,7 @@ ENV PATH=/home/toonify/.local/bin:$PATH \
 RUN pip install --no-cache-dir --user torch torchvision --extra-index-url https://download.pytorch.org/whl/cpu
 COPY --chown=toonify pyproject.toml README.md LICENSE NOTICE requirements.txt app.py ./
 COPY --chown=toonify hub_cards ./hub_cards
+COPY --chown=toonify web ./web
 COPY --chown=toonify toonify ./toonify
 COPY --chown=toonify training ./training
 RUN pip install --no-cache-dir --user ".[app]"

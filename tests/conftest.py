@@ -31,7 +31,13 @@ ROOT = Path(__file__).parents[1]
 SLOW_FILES = (
     *("training/core/test_training.py", "training/toongan/test_train_toongan.py"),
     *("cli/test_processes.py", "ui/test_public.py", "training/stylegan/test_train_stylegan.py"),
-    *("e2e/test_dockerfile.py", "e2e/test_browser.py", "e2e/test_new_user.py", "ui/test_app.py"),
+    *(
+        "e2e/test_dockerfile.py",
+        "e2e/test_browser.py",
+        "e2e/test_static_app.py",
+        "e2e/test_new_user.py",
+        "ui/test_app.py",
+    ),
     *("unit/pipelines/test_stylegan.py", "training/data/test_data.py", "unit/test_examples.py"),
     *("training/metrics/test_evaluate.py", "training/encoder/test_train_encoder.py"),
     *("unit/hub/test_catalog.py", "e2e/test_package.py", "unit/hub/test_upload.py"),

@@ -13,7 +13,7 @@ def test_help_lists_the_commands_without_importing_them(capsys, usage):
     assert cli.main(["--help"]) == 0
     assert "generate  Draw new cartoon faces" in capsys.readouterr().out
     assert {name for name in sys.modules if name.startswith("toonify.cli.")} == modules
-    for command in ("photo", "video", "generate", "styles", "convert", "push", "deploy"):
+    for command in ("photo", "video", "generate", "styles", "convert", "push", "deploy", "web"):
         assert cli.main([command, "--help"]) == 0
         examples = capsys.readouterr().out.split("Examples:\n")[1]
         assert examples.startswith(f"  python -m toonify {command}")

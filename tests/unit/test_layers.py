@@ -26,8 +26,13 @@ MAY_OPEN = {
     "toonify.faces": {f"toonify.{room}" for room in ("images", "models", "engines", "hub")},
     "toonify.pipelines": {*LIBRARY, "toonify.video", "toonify.files"},
     "toonify.convert": {f"toonify.{room}" for room in ("models", "engines", "hub", "files")},
+    "toonify.web": {
+        *("toonify.convert", "toonify.faces", "toonify.models", "toonify.engines"),
+        *("toonify.images", "toonify.hub", "toonify.files", "toonify"),
+    },
     "toonify.cli": {
         *("toonify.pipelines", "toonify.convert", "toonify.images", "toonify.video"),
+        "toonify.web",
         *("toonify.hub", "toonify.files", "toonify"),
     },
     "toonify.ui": {

@@ -20,6 +20,7 @@ COMMANDS = {
     "convert": "Convert checkpoints of other projects, and write ONNX and OpenVINO files",
     "push": "Publish a model on the Hugging Face Hub",
     "deploy": "Publish the app as a Space",
+    "web": "Write the app for browsers, which needs no server",
 }
 OLD_COMMANDS = {"imagine": "generate"}  # for one more release
 

@@ -150,34 +150,60 @@ def compute_error(part: nn.Module, run: Run, batch: torch.Tensor) -> float:
 
 
 def write_onnx(part: nn.Module, name: str, shape: tuple, about: dict, file: Path) -> None:
-    """Writes ONNX with torch's exporter of traced networks; the newer one needs more packages."""
+    """Writes ONNX with a description in its properties."""
+    free = name_free_axes(shape)
+    sizes = zip(shape, engines.EXAMPLE, strict=False)
+    example = torch.zeros(*(size if size > 0 else traced for size, traced in sizes))
+    output = free if shape == engines.IMAGE_SHAPE else {0: "batch"}
+    export_traced(part, (example,), file, [name], ["picture"], {name: free, "picture": output})
+    import onnx
+
+    model = onnx.load(file)
+    onnx.helper.set_model_props(model, about)
+    onnx.checker.check_model(model)
+    onnx.save(model, file)
+
+
+def export_traced(
+    part: nn.Module,
+    examples: tuple[torch.Tensor, ...],
+    file: Path,
+    inputs: list[str],
+    outputs: list[str],
+    free: dict[str, dict[int, str]],
+) -> None:
+    """Writes ONNX with torch's exporter of traced networks; the newer one needs more packages.
+
+    Args:
+        part: the network.
+        examples: inputs to trace it with.
+        file: the ONNX file.
+        inputs, outputs: their names.
+        free: name -> axis -> name of a free size.
+
+    Raises:
+        ValueError: the package onnx is not installed.
+    """
     try:
-        import onnx
+        import onnx  # noqa: F401
     except ImportError as error:
         raise ValueError(
             f"{file.name}: the package onnx is not installed; run: pip install onnx"
         ) from error
-    free = name_free_axes(shape)
-    sizes = zip(shape, engines.EXAMPLE, strict=False)
-    output = free if shape == engines.IMAGE_SHAPE else {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
         )  # deprecated, as is torch.jit.trace, which toonify.engines uses
         torch.onnx.export(
             part.eval(),
-            (torch.zeros(*(size if size > 0 else traced for size, traced in sizes)),),
+            examples,
             str(file),
             dynamo=False,
             opset_version=OPSET,
-            input_names=[name],
-            output_names=["picture"],
-            dynamic_axes={name: free, "picture": output},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=free,
         )
-    model = onnx.load(file)
-    onnx.helper.set_model_props(model, about)
-    onnx.checker.check_model(model)
-    onnx.save(model, file)
 
 
 def open_onnx(file: Path) -> tuple[str, Run]:

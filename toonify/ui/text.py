@@ -1,28 +1,8 @@
 """Sentences that several tabs share."""
 
-import math
-import re
-
-from toonify.hub import Style
+from toonify.hub import Style, labels
 from toonify.ui.i18n import gettext, ngettext, translate
 
-COLORS = {
-    (30, 25, 22): "black",
-    (128, 128, 128): "gray",
-    (255, 255, 255): "white",
-    (95, 60, 45): "dark brown",
-    (150, 95, 65): "brown",
-    (190, 145, 110): "tan",
-    (240, 200, 170): "peach",
-    (215, 180, 115): "sand",
-    (234, 179, 8): "yellow",
-    (249, 115, 22): "orange",
-    (178, 31, 31): "red",
-    (236, 72, 153): "pink",
-    (115, 25, 195): "purple",
-    (10, 50, 135): "blue",
-    (20, 125, 60): "green",
-}
 PRIVACY = (
     "**Private.** Your photo is processed on this server, never shown to others or used for"
     " training, and deleted with its cartoon within an hour."
@@ -144,14 +124,9 @@ def describe_faces(found: int, drawn: int) -> str:
 
 
 def format_name(name: str) -> str:
-    """Write an attribute or variant for people: longStraight, rear_hair and #a55728 become "Long
-    straight", "Rear hair" and "Brown #a55728"."""
-    if re.fullmatch("#[0-9a-fA-F]{6}", name):
-        rgb = [int(name[start : start + 2], 16) for start in (1, 3, 5)]
-        nearest = min(COLORS, key=lambda color: math.dist(color, rgb))
-        return f"{gettext(COLORS[nearest].capitalize())} {name}"
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name)
-    return gettext(spaced.lower().capitalize())
+    """Write an attribute or a value of one for people, as `labels.format_name` does."""
+    words, mark, color = labels.format_name(name).partition(" #")
+    return gettext(words) + mark + color
 
 
 def format_size(size: tuple[int, int]) -> str:

@@ -1,0 +1,286 @@
+"""The browser app in headless Chromium, with nothing but a static server.
+
+It needs Chromium and ONNX Runtime Web, which `python -m toonify web OUT` downloads by npm into
+~/.cache/toonify.
+"""
+
+import io
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.browser import psnr, serve
+from tests.e2e.test_browser import CHROMIUM, FLAGS, PHONE
+from tests.fixtures import sites
+from toonify import hub
+from toonify.images import marks
+from toonify.models import AnimeGANLiteGenerator
+from toonify.pipelines.animegan import AnimeGANPipeline
+from toonify.pipelines.toongan import ToonGANPipeline
+
+RUNTIME = sites.find_runtime()
+PATIENCE_S = 120  # of a busy machine
+MIN_PSNR = 35  # dB to the library
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on the PATH"),
+    pytest.mark.skipif(RUNTIME is None, reason="no onnxruntime-web: see the module's docstring"),
+]
+
+
+@pytest.fixture(scope="module")
+def calm_style(tmp_path_factory, make_style):
+    """A style's folder with a fast generator for drawings of 400 px, whose noise is faint, so that
+    a last digit of a photo changes little."""
+    torch.manual_seed(5)
+    folder = make_style(tmp_path_factory.mktemp("styles") / "quick")
+    lite = AnimeGANLiteGenerator(width=4, depth=1, patch=2, edge_kernel=3)
+    lite.out_layer[0].weight.data.mul_(0.2)
+    lite.half().save_pretrained(folder / hub.LITE, variant="fp16")
+    about = json.loads((folder / hub.STYLE).read_text())
+    (folder / hub.STYLE).write_text(json.dumps(about | {"short_side": 400}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, calm_style, toy_style, choosing_faces):
+    """The folder of an app with toy networks."""
+    folder = tmp_path_factory.mktemp("web") / "site"
+    sites.build(folder, RUNTIME, [calm_style, toy_style], choosing_faces)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page in a browser of its own, with what it asked for and complained of."""
+
+    def __init__(self, chromium, url, asked, size=(1280, 900)):
+        viewport = {"width": size[0], "height": size[1]}
+        self.context = chromium.new_context(viewport=viewport, accept_downloads=True)
+        self.url, self.asked = url, asked
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(1000 * PATIENCE_S)
+        self.hosts, self.faults = set(), []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", self.note)
+        self.context.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        self.go()
+
+    def note(self, message):
+        if message.type == "error":
+            self.faults.append(message.text)
+
+    def go(self, query=""):
+        self.page.goto(self.url + query)
+        self.page.wait_for_selector("html[data-ready]", state="attached")
+
+    def until(self, expression):
+        """Waits until a script returns something: waiting in the page would need `eval`."""
+        end = time.monotonic() + PATIENCE_S
+        while not (value := self.page.evaluate(expression)):
+            assert time.monotonic() < end, (expression, self.text("#error"), self.faults)
+            time.sleep(0.05)
+        return value
+
+    def text(self, selector):
+        return self.page.locator(selector).text_content()
+
+    def draw(self, photo):
+        self.page.set_input_files("#file", photo)
+        self.page.wait_for_selector("#working", state="visible")
+        self.finish()
+
+    def finish(self):
+        self.page.wait_for_selector("#working", state="hidden")
+
+    def download(self, button="#download"):
+        with self.page.expect_download() as download:
+            self.page.click(button)
+        return download.value.suggested_filename, Image.open(download.value.path())
+
+
+@pytest.fixture
+def visit(chromium, site):
+    """visit(size=...) opens the app as somebody who has never been there."""
+    visits = []
+    with serve(site) as (url, asked):
+
+        def open_page(**options):
+            visits.append(Visit(chromium, url, asked, **options))
+            return visits[-1]
+
+        yield open_page
+        for each in visits:
+            each.context.close()
+
+
+@pytest.fixture(scope="module")
+def group(photo, tmp_path_factory):
+    """A photo with a large and a small face, which is drawn small and enlarged."""
+    group = Image.new("RGB", (1150, 900), "#88aacc")
+    group.paste(photo.crop((130, 30, 370, 270)).resize((900, 900)), (0, 0))
+    group.paste(photo.resize((250, 250)), (900, 100))
+    path = tmp_path_factory.mktemp("photos") / "group.png"
+    group.save(path)
+    return path
+
+
+def test_a_photo_is_drawn_as_by_the_library_and_works_offline_afterwards(visit, calm_style, group):
+    visitor = visit()
+    page = visitor.page
+    visitor.draw(group)
+    assert "2 faces found, 1 drawn separately · 1150 × 900 px" in visitor.text("#report")
+    previews = page.locator("#wall canvas").evaluate_all("all => all.map(each => each.width)")
+    assert previews == [320, 320]
+    name, toon = visitor.download()
+    expected = AnimeGANPipeline.from_pretrained(calm_style, device="cpu", quality="fast")(group)
+    assert (name, toon.size) == ("group-quick.png", (1150, 900))
+    assert psnr(toon, expected.image) > MIN_PSNR
+    assert marks.read_mark(toon) == marks.DRAWN
+
+    page.wait_for_selector("#offline:text('Works offline')")
+    del visitor.asked[:]
+    visitor.context.set_offline(True)
+    page.reload()
+    page.wait_for_selector("html[data-ready]", state="attached")
+    assert page.evaluate("crossOriginIsolated")  # by the service worker: there are threads now
+    visitor.draw(group)
+    page.click("#wall button >> nth=1")
+    visitor.finish()
+    assert "1150 × 900 px" in visitor.text("#report")
+    assert set(visitor.asked) <= {"/sw.js"}  # whether there is a new version, and nothing else
+    assert visitor.hosts == {visitor.url.split("/")[2]} and visitor.faults == []
+
+
+def test_settings_change_the_drawing_and_the_file(visit, photo_path):
+    visitor = visit()
+    page = visitor.page
+    visitor.draw(photo_path)
+    _, plain = visitor.download()
+    page.locator("#strength").fill("0.5")
+    visitor.finish()
+    _, mixed = visitor.download()
+    with Image.open(photo_path) as photo:
+        assert psnr(photo, plain) + 1 < psnr(photo, mixed) < 60
+
+    page.select_option("#background", "transparent")
+    visitor.finish()
+    page.select_option("#format", "webp")
+    name, toon = visitor.download()
+    alpha = np.asarray(toon.getchannel("A"))
+    assert name.endswith(".webp") and alpha.min() < 20 and alpha.max() == 255
+    assert marks.make_xmp(marks.DRAWN).encode() in toon.info["xmp"]
+
+    page.select_option("#background", "plain")
+    visitor.finish()
+    page.check("#sticker")
+    visitor.finish()
+    page.select_option("#format", "png")
+    name, sticker = visitor.download()
+    alpha = np.asarray(sticker.getchannel("A"))
+    assert name == "astronaut-sticker.png" and max(sticker.size) <= 512
+    rim = np.asarray(sticker.convert("RGB"))[(alpha > 250) & (np.roll(alpha, 8, 1) < 5)]
+    assert len(rim) and np.median(rim) > 240  # white
+    assert visitor.faults == []
+
+
+def test_a_new_face_is_the_librarys_of_that_seed(visit, choosing_faces):
+    visitor = visit(size=PHONE)
+    page = visitor.page
+    page.click("#tab-faces")
+    page.wait_for_selector("#faces-report:text('Face 0 · Mouth')")
+    page.locator("#seed").fill("7")
+    page.locator("#seed").press("Tab")
+    page.select_option("#attribute-mouth", label="Sad")
+    page.wait_for_selector("#faces-report:text('Face 7 · Mouth: Sad')")
+    name, face = visitor.download("#faces-download")
+    pipe = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
+    (expected,) = pipe(1, seed=7, choices={"mouth": "sad"})
+    assert name == "face-7.png" and marks.read_mark(face) == marks.GENERATED
+    difference = np.abs(np.asarray(face.convert("RGB"), int) - np.asarray(expected))
+    assert difference.mean() < 3
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+
+
+def test_a_camera_is_drawn_recorded_and_let_go(visit):
+    visitor = visit(size=PHONE)
+    page = visitor.page
+    page.click("#tab-live")
+    page.select_option("#live-size", "192")
+    page.click("#live-start")
+    page.wait_for_selector("#live-report:text('frames per second, 192 px')")
+    page.click("#live-record")
+    page.wait_for_timeout(500)
+    page.click("#live-record")
+    page.wait_for_selector("#live-recording", state="visible")
+    with page.expect_download() as download:
+        page.click("#live-recording")
+    assert download.value.path().read_bytes()[:4] == b"\x1aE\xdf\xa3"  # as WebM begins
+    page.click("#live-start")
+    page.wait_for_selector("#live-video", state="hidden")
+    assert page.evaluate("document.querySelector('#live-video').srcObject") is None
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    assert visitor.faults == []
+
+
+def test_the_policy_holds_for_page_and_worker(visit, site):
+    visitor = visit(size=PHONE)
+    script = """async (place) => {
+        const inline = document.createElement("script");
+        inline.textContent = "self.ran = true";
+        document.body.append(inline);
+        const away = await fetch(place).then(() => "sent", () => "refused");
+        return [Boolean(self.ran), away];
+    }"""
+    with serve(site.parent) as (other, asked):
+        assert visitor.page.evaluate(script, other) == [False, "refused"]
+        visitor.go("?again")  # now the service worker answers, for the worker too
+        (worker,) = visitor.page.workers[-1:]
+        sent = worker.evaluate("place => fetch(place).then(() => 'sent', () => 'refused')", other)
+        assert sent == "refused" and asked == []
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+
+
+def test_stop_and_what_is_no_photo_are_explained(visit, group, tmp_path):
+    visitor = visit()
+    page = visitor.page
+    (tmp_path / "notes.jpg").write_text("hello " * 50)
+    page.set_input_files("#file", tmp_path / "notes.jpg")
+    page.wait_for_selector("#error:text('notes.jpg cannot be read as an image. Expected a JPEG')")
+    page.set_input_files("#file", group)
+    page.wait_for_selector("#step:text-matches('Drawing|Looking|Loading')")
+    page.click("#stop")
+    page.wait_for_selector("#report:text('Stopped.')")
+    visitor.draw(group)  # and again
+    assert "1150 × 900 px" in visitor.text("#report") and not visitor.text("#error")
+
+
+def test_other_pages_of_the_origin_draw_by_a_module(visit, photo_path, site):
+    shutil.copyfile(photo_path, site / "examples" / "given.jpg")
+    visitor = visit()
+    script = """async () => {
+        const { openToonify } = await import("./toonify.js");
+        const toonify = await openToonify();
+        const photo = await (await fetch("examples/given.jpg")).blob();
+        const png = await toonify.draw(photo, { style: "toy" });
+        toonify.close();
+        return [toonify.styles, [...new Uint8Array(await png.arrayBuffer())]];
+    }"""
+    styles, png = visitor.page.evaluate(script)
+    assert [style["name"] for style in styles] == ["quick", "toy"]
+    with Image.open(io.BytesIO(bytes(png))) as toon:
+        assert toon.size == (512, 512)
