@@ -25,9 +25,10 @@ from toonify.models import PHOTO_MODELS, AnimeGANLiteGenerator
 from training.animegan.config import ANIMEGAN_PRESETS, AnimeGANSettings
 from training.animegan.dataset import AnimeGANDataset
 from training.animegan.objective import AnimeGANObjective
-from training.core import checkpoint, trainer
-from training.core.config import add_settings, replace_settings
+from training.core import checkpoint, device, trackers, trainer
+from training.core.config import replace_settings
 from training.core.ema import EMA
+from training.core.options import add_settings
 from training.core.perceptual import MobileNetV2Features, VGG19Features
 from training.prepare import edge_smooth, style_pairs
 from training.train_animegan import main
@@ -381,6 +382,7 @@ ELSEWHERE = {
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
     *("patch", "edge_kernel", "levels", "noise_inputs", "photo_skip", "keep_start"),
     *("augment", "eyes", "box_weight", "d_patch", "discriminator"),  # see test_augment.py
+    *("gradient_accumulation_steps", "anchor"),  # see test_machine.py and test_recipe.py
 }
 
 
@@ -541,14 +543,14 @@ def test_threads_are_all_cores_under_a_launcher_too(
 ):
     chosen = []
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr(trainer.psutil, "cpu_count", lambda logical: 4)
-    monkeypatch.setattr(trainer.os, "sched_getaffinity", lambda process: set(range(8)))
+    monkeypatch.setattr(device.psutil, "cpu_count", lambda logical: 4)
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda process: set(range(8)))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
     if launched:
         monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    trainer.set_threads(threads)
+    device.set_threads(threads)
     assert chosen == ([] if expected is None else [expected])
 
 
@@ -564,18 +566,18 @@ def test_the_description_of_an_exported_style_counts_what_was_seen(data, tmp_pat
 
 
 def test_trackers_are_named_or_found(monkeypatch):
-    monkeypatch.setattr(trainer, "is_tensorboard_available", lambda: True)
-    monkeypatch.setattr(trainer, "is_wandb_available", lambda: True)
+    monkeypatch.setattr(trackers, "is_tensorboard_available", lambda: True)
+    monkeypatch.setattr(trackers, "is_wandb_available", lambda: True)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    assert trainer.tracker_names("none") == []
-    assert trainer.tracker_names("auto") == ["tensorboard"]  # W&B would stop and ask who it is
-    assert trainer.tracker_names("tensorboard, wandb") == ["tensorboard", "wandb"]
+    assert trackers.tracker_names("none") == []
+    assert trackers.tracker_names("auto") == ["tensorboard"]  # W&B would stop and ask who it is
+    assert trackers.tracker_names("tensorboard, wandb") == ["tensorboard", "wandb"]
     with pytest.raises(ValueError, match="--trackers comet: expected tensorboard, wandb"):
-        trainer.tracker_names("comet")
-    monkeypatch.setattr(trainer, "is_wandb_available", lambda: False)
+        trackers.tracker_names("comet")
+    monkeypatch.setattr(trackers, "is_wandb_available", lambda: False)
     with pytest.raises(ValueError, match="pip install wandb"):
-        trainer.tracker_names("wandb")
+        trackers.tracker_names("wandb")
 
 
 def test_tensorboard_gets_the_log(data, tmp_path):
