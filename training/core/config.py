@@ -241,9 +241,16 @@ def resolve(options: argparse.Namespace, presets: dict[str, RunSettings]) -> Run
 
 
 def resumed_run(options: argparse.Namespace) -> Path | None:
-    """The folder of the run that `--resume` or `--resume-from` continues; None for a new run."""
+    """The folder of the run that `--resume` or `--resume-from` continues; None for a new run.
+
+    Raises:
+        ValueError: there is no such checkpoint.
+    """
     if checkpoint := getattr(options, "resume_from", None):
-        return Path(checkpoint).expanduser().absolute().parent.parent
+        folder = Path(checkpoint).expanduser().absolute()
+        if not folder.is_dir():
+            raise ValueError(f"--resume-from {checkpoint}: expected RUN/checkpoints/IMAGES")
+        return folder.parent.parent
     if getattr(options, "resume", False) and options.out:
         return Path(options.out).expanduser()
     return None

@@ -23,7 +23,7 @@ METAVARS |= {PAIRS: "IMAGES:PX,...", RANGE: "LOW,HIGH", NUMBERS: "INT,..."}
 GROUPS = {
     "data": (
         *("data", "style", "photos", "scenes", "pictures", "smooth", "drawings", "look"),
-        *("validate", "hub_images", "data_statement", "title", "license", "cache_gb"),
+        *("validate", "data_statement", "title", "license", "cache_gb"),
     ),
     "run": ("out", "seed", "max_*", "epochs", "init_images", "warmup_images", "start_from", "base"),
     "log, samples and checkpoints": (

@@ -90,7 +90,7 @@ def log_samples(accelerator: Accelerator, path: Path, step: int) -> None:
             if tracker.name == "trackio":
                 import trackio
 
-                tracker.log({name: trackio.Image(pixels)}, step=step)
+                tracker.tracker.log({name: trackio.Image(pixels)}, step=step)
             elif tracker.name == "tensorboard":
                 tracker.log_images({name: pixels[None]}, step=step, dataformats="NHWC")
             else:

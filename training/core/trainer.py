@@ -5,6 +5,7 @@ Progress is counted in images, so that the batch size can change between two run
 
 import json
 import math
+import shutil
 import signal
 import time
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from accelerate.utils import broadcast as broadcast_tensor
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from toonify.files import atomic_folder, discard_unfinished
 from training.core import device, run_info, trackers
 from training.core.checkpoint import (
     Progress,
@@ -161,8 +163,6 @@ def check_run(run: Path, resume: bool, resume_from: str | None = None) -> Path |
     saved = checkpoints(run)
     if resume_from:
         named = Path(resume_from).expanduser().absolute()
-        if not named.is_dir():
-            raise ValueError(f"--resume-from {resume_from}: expected RUN/checkpoints/IMAGES")
         if damage := find_damage(named):
             raise ValueError(f"--resume-from {resume_from}: damaged: {damage}")
         if saved and named.parent.parent != run.absolute():
@@ -395,11 +395,18 @@ class Trainer:
             trackers.log_samples(self.accelerator, path, images)
 
     def export(self, folder: Path) -> None:
-        """Writes the folder of the EMA weights, with training.json."""
+        """Writes the folder of the EMA weights, with training.json.
+
+        It is replaced as a whole, as somebody may be drawing with it. Other files in it stay.
+        """
         images, seconds = self.progress.images, self.progress.seconds
-        self.objective.export(self.ema.network, folder, images)
-        for name in getattr(self.objective, "styles", ()) or ("",):
-            run_info.write(folder / name, self.about, images, seconds)
+        discard_unfinished([folder])  # of a process that was killed
+        with atomic_folder(folder) as part:
+            if folder.is_dir():
+                shutil.copytree(folder, part, dirs_exist_ok=True)
+            self.objective.export(self.ema.network, part, images)
+            for name in getattr(self.objective, "styles", ()) or ("",):
+                run_info.write(part / name, self.about, images, seconds)
 
     def save_if_best(self) -> dict[str, float]:
         """Scores the EMA weights; exports them to OUT/best if no earlier score was better."""

@@ -461,7 +461,7 @@ def test_learning_rates_fall_to_a_tenth(data, tmp_path):
         assert rates == pytest.approx([1, 1, middle, 0.1])
 
 
-def test_the_best_checkpoint_by_score_is_kept(data, tmp_path):
+def test_the_best_checkpoint_by_score_is_kept(data, tmp_path, monkeypatch):
     chosen = settings(
         data, tmp_path / "run", validate=str(data / "train_photo"), validate_every_images=4
     )
@@ -469,7 +469,11 @@ def test_the_best_checkpoint_by_score_is_kept(data, tmp_path):
     scores = iter([0.9, 0.4, 0.7, 0.5])
     exports = []
     objective.validate = lambda G: {"score": next(scores), "ssim": 0.5}
-    objective.export = lambda G, folder, images: exports.append((folder.name, images))
+    monkeypatch.setattr(
+        trainer.Trainer,
+        "export",
+        lambda self, folder: exports.append((folder.name, self.progress.images)),
+    )
     trainer.train(objective, chosen)
     assert [images for name, images in exports if name == "best"] == [4, 8]
     assert [line["val_score"] for line in log_of(chosen.out) if "val_score" in line] == [
@@ -580,6 +584,30 @@ def test_trackers_are_named_or_found(monkeypatch):
         trackers.tracker_names("wandb")
 
 
+def test_the_model_is_replaced_as_a_whole_and_keeps_what_others_put_there(data, tmp_path):
+    chosen = settings(data, tmp_path / "run", max_images=8)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    objective = AnimeGANObjective(chosen, torch.device("cpu"))
+    model, export, seen = tmp_path / "run" / "model", objective.export, []
+
+    def slowly(G, folder, images):
+        if model.is_dir():
+            seen.append({path.name: path.read_bytes() for path in model.rglob("*.*")})
+            (model / "lite.txt").write_text("mine")
+        export(G, folder, images)
+        if seen:  # what is there is still the whole model before
+            now = {path.name: path.read_bytes() for path in model.rglob("*.*")}
+            assert now | seen[-1] == now and len(now) == len(seen[-1]) + 1
+
+    objective.export = slowly
+    trainer.train(objective, chosen)
+    assert len(seen) == 1 and "training.json" in seen[0]
+    weights = "diffusion_pytorch_model.fp16.safetensors"
+    assert (model / weights).read_bytes() != seen[0][weights]
+    assert (model / weights).stat().st_mode & 0o777 == (model / "style.json").stat().st_mode & 0o777
+    assert sorted(p.name for p in model.parent.glob(".*.part")) == []
+
+
 def test_tensorboard_gets_the_log(data, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -592,6 +620,13 @@ def test_tensorboard_gets_the_log(data, tmp_path):
     assert {e.step: round(e.value, 5) for e in found.Scalars("g_pair")} == {
         images: pytest.approx(value, abs=1e-5) for images, value in expected.items()
     }
+    tags = found.Tags()
+    assert {"images_per_second", "lr_g", "lr_d", "lr_init"} <= set(tags["scalars"])
+    assert [e.step for e in found.Images("samples")] == [0, 8]
+    run(settings(data, tmp_path / "run", trackers="tensorboard", max_images=12), resume=True)
+    folders = {path.parent for path in (tmp_path / "run").rglob("events.out.tfevents.*")}
+    found = EventAccumulator(str(events.parent)).Reload()
+    assert events.parent in folders and found.Scalars("g_pair")[-1].step == 12
 
 
 def test_max_minutes_stops_with_a_checkpoint(data, tmp_path):
