@@ -31,7 +31,7 @@ _REACH = 1.3  # pixels from an edge at which its pull is greatest
 _FAINT = 7.0  # levels per pixel: slopes far below this are shades, and stay as they are
 _LINE = 3.0  # sigma in pixels around a place in which its line's direction is measured
 _ALONG = 3.5  # pixels along a line, to either side, whose mean is taken when a step doubles
-_COARSE = 1.5  # an enlargement above this blurs edges visibly
+_COARSE = 1.5  # an enlargement from this on blurs edges visibly
 _MARGIN = 16  # rows around a band that have a say in it: 10 by blurs and slopes, 6 by moves
 _FIRST_MARGIN = 48  # the same where lines are smoothed before: 16 for directions, 2 x 6 for moves
 
@@ -79,12 +79,9 @@ def _compensated(
 
     Without it thin lines come out paler.
     """
-    # Where little is enlarged, moves away from edges hardly change what is compared here.
-    back = cv2.resize(
-        _first_step(source, size, growth, ways, 1, growth > _COARSE),
-        source.shape[1::-1],
-        interpolation=cv2.INTER_AREA,
-    )
+    # Where little is enlarged, a rough first step hardly changes what is compared here.
+    back = _first_step(source, size, growth, ways, rough=growth < _COARSE)
+    back = cv2.resize(back, source.shape[1::-1], interpolation=cv2.INTER_AREA)
     wanted = 2 * source.astype(np.int16) - back
     return np.clip(wanted, *_range_around(source)).astype(np.uint8)
 
@@ -94,13 +91,12 @@ def _first_step(
     size: tuple[int, int],
     growth: float,
     ways: np.ndarray,
-    rounds: int = 2,
-    sharpen: bool = True,
+    rough: bool = False,
 ) -> np.ndarray:
     """A uint8 drawing (h, w, 3) enlarged to size, with the steps in its slanting lines smoothed.
 
-    `ways` are the moves along lines that `_along_lines` found, which are made `rounds` times;
-    `sharpen` makes edges steep again.
+    `ways` are the moves along lines that `_along_lines` found. A rough one smooths less and leaves
+    edges blurred.
     """
     result = np.empty((size[1], size[0], 3), np.uint8)
     plain = _enlarged(source, size)
@@ -110,10 +106,10 @@ def _first_step(
         right, down = cv2.split(_rounded(remap(ways, *_places(ways, size, above, below))))
         there, back = ((x + way * right, y + way * down) for way in (1, -1))
         there, back = (cv2.convertMaps(*moves, cv2.CV_16SC2) for moves in (there, back))
-        for _ in range(rounds):
+        for _ in range(1 if rough else 2):
             both = cv2.addWeighted(remap(rows, *there), 0.5, remap(rows, *back), 0.5, 0)
             rows = cv2.addWeighted(rows, 0.5, both, 0.5, 0)
-        if sharpen:
+        if not rough:
             right, down = _away_from_edges(rows, growth)
             rows = remap(rows, x + right, y + down)
         result[top:bottom] = rows[top - above : bottom - above]
