@@ -17,33 +17,36 @@ FILE = "index.sqlite"
 TIMEOUT = 30.0  # seconds that one process waits for another
 TABLE = (
     "CREATE TABLE IF NOT EXISTS images"
-    " (key BLOB PRIMARY KEY, width INT, height INT, transparent INT, fault TEXT)"
+    " (key BLOB PRIMARY KEY, width INT, height INT, transparent INT)"
 )
-QUERY = "SELECT width, height, transparent, fault FROM images WHERE key = ?"
+QUERY = "SELECT width, height, transparent FROM images WHERE key = ?"
 
-# Width, height, whether some pixel is not opaque, and why it cannot be decoded (empty if it can).
-Facts = tuple[int, int, bool, str]
+Facts = tuple[int, int, bool]  # width, height, and whether some pixel is not opaque
 
 
 def read(pictures: Iterable[Picture]) -> dict[Picture, Facts]:
-    """What is known of images; those that are new or have changed are left out."""
+    """What is known of images; those that are new, have changed or were damaged are left out."""
     stamp = functools.cache(_stamp)
-    found = {}
+    found: dict[Picture, Facts] = {}
+    if not (cache_folder() / FILE).is_file():
+        return found
     with suppress(sqlite3.Error), _opened() as index:
         for picture in pictures if index else ():
             row = index.execute(QUERY, (_key(picture, stamp),)).fetchone()
             if row:
-                found[picture] = (row[0], row[1], bool(row[2]), row[3])
+                found[picture] = (row[0], row[1], bool(row[2]))
     return found
 
 
 def write(facts: dict[Picture, Facts]) -> None:
     """Adds what was found of images; does nothing where the cache cannot be written."""
+    if not facts:
+        return
     stamp = functools.cache(_stamp)
     rows = [(_key(picture, stamp), *fact) for picture, fact in facts.items()]
     with suppress(sqlite3.Error), _opened() as index:
         if index:
-            index.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", rows)
+            index.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)", rows)
 
 
 @contextmanager

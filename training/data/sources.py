@@ -153,33 +153,33 @@ def _checked(pictures: list[Picture], what: str, smallest: int) -> tuple[list[Pi
 
     What is in the index is not decoded again.
     """
-    facts = index.read(pictures)
+    facts: dict[Picture, index.Facts | str] = dict(index.read(pictures))
     new = [picture for picture in pictures if picture not in facts]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         answers = pool.map(_look_at, new)
         bar = tqdm(answers, f"looking at {what}", len(new), leave=False, delay=2)
         found = dict(zip(new, bar, strict=True))
-    index.write(found)
+    index.write({picture: fact for picture, fact in found.items() if not isinstance(fact, str)})
     facts |= found
     whole, refused = [], []
     for picture in pictures:
-        width, height, transparent, fault = facts[picture]
-        if not fault and min(width, height) < smallest:
-            fault = f"{shown(picture)} is {width}x{height}"
-        if fault:
-            refused.append(fault)
+        fact = facts[picture]
+        if isinstance(fact, str):
+            refused.append(fact)
+        elif min(fact[:2]) < smallest:
+            refused.append(f"{shown(picture)} is {fact[0]}x{fact[1]}")
         else:
-            whole.append(replace(picture, size=(width, height), transparent=transparent))
+            whole.append(replace(picture, size=fact[:2], transparent=fact[2]))
     return whole, refused
 
 
-def _look_at(picture: Picture) -> index.Facts:
-    """Decodes an image to learn its size and whether it is whole."""
+def _look_at(picture: Picture) -> index.Facts | str:
+    """Decodes an image to learn its size and transparency; why it cannot be decoded, if so."""
     try:
         image = picture.load(alpha=True)
     except images.ImageError as error:
-        return 0, 0, False, str(error)
-    return image.width, image.height, image.mode == "RGBA", ""
+        return str(error)
+    return image.width, image.height, image.mode == "RGBA"
 
 
 def _other_files(source: str | Path) -> str:

@@ -55,12 +55,9 @@ def test_without_a_preset_the_recipe_of_the_machine_is_used(folders, tmp_path, c
     said = capsys.readouterr().out
     assert "--preset quick, because there is no GPU" in said
     assert "--start-from comic: nearest to the style images (comic 0.70, film 0.90" in said
-    shown = dict(line.split(maxsplit=1) for line in said.splitlines() if line.startswith("  "))
-    assert (shown["style"], shown["start_from"].strip(), shown["lr_g"]) == (
-        "ours",
-        "comic",
-        "3e-05",
-    )
+    for row in ("style                  ours", "start_from             comic"):
+        assert row in said
+    assert "lr_g                   3e-05" in said
     monkeypatch.setattr(device, "pick_device", lambda: torch.device("cuda"))
     main([*words, "--out", str(tmp_path / "ours"), "--style", "mine", "--dry-run"])
     said = capsys.readouterr().out

@@ -119,13 +119,14 @@ def test_images_are_decoded_once_and_again_when_they_change(files, tmp_path, mon
     with pytest.warns(UserWarning, match="broken.png"):
         assert open_pictures(folder, "photos") == first
     assert open_pictures(archive, "photos") == inside
-    assert decoded == []
+    assert decoded == ["broken"]  # it may have been a fault of the disk
+    decoded.clear()
     (folder / "9.png").write_bytes(encoded(Image.new("RGB", (90, 70))))
     with pytest.warns(UserWarning):
         (changed,) = [p for p in open_pictures(folder, "photos") if p.name == "9"]
-    assert decoded == ["9"] and changed.size == (90, 70)
+    assert sorted(decoded) == ["9", "broken"] and changed.size == (90, 70)
     with pytest.warns(UserWarning, match="9.png is 90x70"):  # known, and too small for this use
-        open_pictures(folder, "photos", smallest=80)
+        open_pictures(folder, "photos", smallest=71)
 
 
 def test_a_damaged_index_costs_time_only(files, tmp_path):
