@@ -175,10 +175,10 @@ def _slopes(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tuple(cv2.Scharr(plane, cv2.CV_32F, *way, scale=1 / 32) for way in ((1, 0), (0, 1)))
 
 
-def _squares(rows: np.ndarray, *pairs: str) -> list[np.ndarray]:
+def _squares(rows: np.ndarray, *pairs: tuple[str, str]) -> list[np.ndarray]:
     """Products of the slopes of uint8 colors, summed over channels (Di Zenzo 1986).
 
-    `pairs` are of xx, xy and yy; x rises to the right and y down.
+    `pairs` are of x, the slope to the right, and y, the slope down.
     """
     soft = cv2.GaussianBlur(rows, (7, 7), 0.7)
     slopes = {"x": cv2.Scharr(soft, cv2.CV_16S, 1, 0), "y": cv2.Scharr(soft, cv2.CV_16S, 0, 1)}
@@ -203,7 +203,7 @@ def _along_lines(source: np.ndarray, growth: float) -> np.ndarray:
     sigma = _LINE / growth / 2
     xx, xy, yy = (
         cv2.GaussianBlur(cv2.resize(part, half, interpolation=cv2.INTER_AREA), (0, 0), sigma)
-        for part in _squares(source, "xx", "xy", "yy")
+        for part in _squares(source, ("x", "x"), ("x", "y"), ("y", "y"))
     )
     difference, product = xx - yy, 2.0 * xy
     length = np.sqrt(difference * difference + product * product)
@@ -217,7 +217,8 @@ def _along_lines(source: np.ndarray, growth: float) -> np.ndarray:
 def _away_from_edges(rows: np.ndarray, growth: float) -> tuple[np.ndarray, np.ndarray]:
     """Moves that make the edges of a uint8 image, just enlarged, as steep as they were."""
     strength = _STRENGTH * (growth**2 - 1.0)
-    edges = cv2.sqrt(cv2.add(*_squares(rows, "xx", "yy")))
+    xx, yy = _squares(rows, ("x", "x"), ("y", "y"))
+    edges = cv2.sqrt(cv2.add(xx, yy))
     edges = cv2.GaussianBlur(edges, (11, 11), _EDGE)
     right, down = _slopes(edges)
     # An edge is a ridge here, about a Gaussian, whose slope by its height is the distance from it.
