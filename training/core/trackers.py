@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import is_tensorboard_available, is_trackio_available, is_wandb_available
+from PIL import Image
 
-from toonify import images
 from training.core import records
 
 NAMES = ("tensorboard", "wandb", "trackio")
@@ -85,7 +85,7 @@ def log_samples(accelerator: Accelerator, path: Path, step: int) -> None:
     paths = [path] if path.is_file() else sorted(path.parent.glob(f"*/{path.name}"))
     for grid in paths:
         name = "samples" if grid == path else f"samples/{grid.parent.name}"
-        pixels = np.asarray(images.load(grid))
+        pixels = np.asarray(Image.open(grid).convert("RGB"))
         for tracker in accelerator.trackers:
             if tracker.name == "trackio":
                 import trackio
