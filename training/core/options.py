@@ -19,6 +19,7 @@ from training.core.config import (
 METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", bool: "{true,false}"}
 METAVARS |= {PAIRS: "IMAGES:PX,...", RANGE: "LOW,HIGH", NUMBERS: "INT,..."}
 
+OTHER = "other settings"
 # Title of a group in the help -> patterns of the settings in it; the first that fits counts.
 GROUPS = {
     "data": (
@@ -37,7 +38,17 @@ GROUPS = {
         *("ema_*", "keep_start", "freeze_*", "frozen_*"),
     ),
     "networks": (
-        *("model", "width", "depth", "patch", "levels", "noise_inputs", "edge_kernel", "upsample"),
+        *(
+            "model",
+            "width",
+            "depth",
+            "patch",
+            "levels",
+            "noise_inputs",
+            "photo_skip",
+            "edge_kernel",
+            "upsample",
+        ),
         *("discriminator", "d_width", "d_patch", "d_base", "d_max", "d_from", "d_channels"),
         *("spectral_norm", "mbstd_group", "resolution", "channel*", "latent", "mapping_layers"),
         *("conv_clamp", "noise", "z_dim", "w_dim", "attributes", "free_layers", "linear"),
@@ -53,6 +64,7 @@ GROUPS = {
         *("anchor", "centered_gram", "label_smoothing"),
     ),
     "Hugging Face Hub": ("push_*",),
+    OTHER: ("*",),
 }
 
 
