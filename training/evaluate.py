@@ -13,7 +13,7 @@ from pathlib import Path
 
 from toonify import images
 from training.animegan.evaluation import comparison, contact_sheet, evaluate, report
-from training.metrics import card, feature_extractors
+from training.metrics import card, feature_extractors, verdict
 
 
 def parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"note: {note}", file=sys.stderr)
         if "compared" in figures:
             print(comparison({options.model: figures, **figures["compared"]}), file=sys.stderr)
+        print(f"{options.model}: {verdict.judge(figures)}", file=sys.stderr)
         print(json.dumps(figures, indent=2), flush=True)  # first, lest a full disk lose it all
         for file, cells in sheets.items():
             images.save(contact_sheet(cells, options.columns), file, quality=88)

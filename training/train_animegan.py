@@ -1,10 +1,12 @@
 """Trains AnimeGANv2 on photos and images of a style; the result is a style folder.
 
-    accelerate launch training/train_animegan.py --preset unpaired \\
+    accelerate launch training/train_animegan.py --photos P --pictures Q --out runs/NAME
+    accelerate launch training/train_animegan.py --preset paired \\
         --data DATA --style NAME --out runs/NAME
 
-The app and the commands open `runs/NAME/model` as a style. `--resume` continues a run exactly where
-it stopped; `--dry-run` prints the resolved settings.
+The first takes the recipe that fits this machine. The app and the commands open `runs/NAME/model`
+as a style. `--resume` continues a run exactly where it stopped; `--dry-run` prints the resolved
+settings.
 """
 
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training.animegan.config import ANIMEGAN_PRESETS
+from training.animegan.recipe import choose_recipe, find_start
 from training.core import cli
 from training.core.config import resolve
 
@@ -26,8 +29,13 @@ def prepare(settings, device):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser, options = cli.parse(arguments, __doc__, ANIMEGAN_PRESETS)
-    cli.start(parser, options, "AnimeGANv2", lambda: resolve(options, ANIMEGAN_PRESETS), prepare)
+    recipe = "quick on a CPU, unpaired on a GPU, for --photos and --pictures"
+    parser, options = cli.parse(arguments, __doc__, ANIMEGAN_PRESETS, recipe=recipe)
+
+    def resolve_settings():
+        return find_start(resolve(options, ANIMEGAN_PRESETS))
+
+    cli.start(parser, options, "AnimeGANv2", resolve_settings, prepare, choose_recipe)
 
 
 if __name__ == "__main__":

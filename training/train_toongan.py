@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from training.core import cli
 from training.core.config import resolve
 from training.toongan.config import TOONGAN_PRESETS, epochs_to_images
+from training.toongan.recipe import choose_recipe
 
 
 def prepare(settings, device):
@@ -25,12 +26,13 @@ def prepare(settings, device):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser, options = cli.parse(arguments, __doc__, TOONGAN_PRESETS, default="laptop")
-    cli.start(
-        *(parser, options, "ToonGAN"),
-        lambda: epochs_to_images(resolve(options, TOONGAN_PRESETS)),
-        prepare,
-    )
+    recipe = "conditional for a set with attributes.csv, else laptop"
+    parser, options = cli.parse(arguments, __doc__, TOONGAN_PRESETS, recipe=recipe)
+
+    def resolve_settings():
+        return epochs_to_images(resolve(options, TOONGAN_PRESETS))
+
+    cli.start(parser, options, "ToonGAN", resolve_settings, prepare, choose_recipe)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LAUNCHERS = ("accelerate launch", "torchrun")
 OTHER_PROGRAMS = {
     *("python3", "python3.11", "pip", "npm", "docker", "mkdir", "cp", "pre-commit"),
-    *("ruff", "mypy", "codespell", "pip-audit"),
+    *("ruff", "mypy", "codespell", "pip-audit", "tensorboard"),
 }
 OTHER_OPTIONS = {  # of other programs
     *("--cpu", "--dist", "--help", "--multi_gpu", "--nproc_per_node"),
+    *("--num_processes", "--gradient_accumulation_steps", "--mixed_precision"),
     *("--num_cpu_threads_per_process", "--require-hashes", "--no-deps", "--resolution"),
 }
 SCRIPTS = ("training", "benchmarks", "release")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -13,6 +14,9 @@ from toonify.images import marks
 
 if TYPE_CHECKING:
     import torch
+
+# The value in [-1, 1] of each of 0 to 255, as float32 arithmetic gives it.
+_UNIT = np.arange(256, dtype=np.float32) / np.float32(127.5) - np.float32(1.0)
 
 
 def to_tensor(image: Image.Image) -> torch.Tensor:
@@ -30,8 +34,10 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
 
     if image.mode != "RGB":
         raise ValueError(f"image.mode is {image.mode!r}; expected 'RGB' (images.load gives it)")
-    pixels = torch.from_numpy(np.array(image))  # np.array copies; asarray would be read-only
-    return pixels.permute(2, 0, 1)[None].to(torch.float32).div_(127.5).sub_(1.0).contiguous()
+    tensor = np.empty((1, 3, image.height, image.width), np.float32)
+    for plane, values in zip(cv2.split(np.asarray(image)), tensor[0], strict=True):
+        cv2.LUT(plane, _UNIT, values)
+    return torch.from_numpy(tensor)
 
 
 def to_pil(tensor: torch.Tensor) -> Image.Image:
@@ -55,9 +61,10 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         shape = tuple(tensor.shape)
         raise ValueError(f"tensor has shape {shape}; expected (1, 3, H, W) or (3, H, W)")
-    pixels = tensor.detach().to("cpu", torch.float32).clamp(-1.0, 1.0).add(1.0).mul_(127.5)
-    pixels = pixels.round_().to(torch.uint8).permute(1, 2, 0).contiguous()
-    return Image.fromarray(pixels.numpy())
+    planes = tensor.detach().to("cpu", torch.float32).numpy()
+    # Rounded and clamped on the way to uint8.
+    rounded = [cv2.addWeighted(p, 127.5, p, 0.0, 127.5, dtype=cv2.CV_8U) for p in planes]
+    return Image.fromarray(cv2.merge(rounded))
 
 
 def grid(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:

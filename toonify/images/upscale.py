@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from toonify.images.resize import resize_slightly
+
 NEAR = 1.25  # an enlargement below this blurs too little to be worth the time
 _MAX_SIDE = 32_766  # that OpenCV's remap can address
 _BAND_PIXELS = 2_000_000
@@ -29,6 +31,7 @@ _REACH = 1.3  # pixels from an edge at which its pull is greatest
 _FAINT = 7.0  # levels per pixel: slopes far below this are shades, and stay as they are
 _LINE = 3.0  # sigma in pixels around a place in which its line's direction is measured
 _ALONG = 3.5  # pixels along a line, to either side, whose mean is taken when a step doubles
+_COARSE = 1.5  # an enlargement from this on blurs edges visibly
 _MARGIN = 16  # rows around a band that have a say in it: 10 by blurs and slopes, 6 by moves
 _FIRST_MARGIN = 48  # the same where lines are smoothed before: 16 for directions, 2 x 6 for moves
 
@@ -37,7 +40,8 @@ def upscale(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Enlarges a drawing with sharp contours.
 
     Every color lies between those that the drawing has within 2 pixels of the place. Enlargements
-    below `NEAR` and images with a side above 32766 pixels are resized by Lanczos' filter.
+    below `NEAR` are resized by a cubic filter, and images with a side above 32766 pixels by
+    Lanczos' filter.
 
     Args:
         drawing: RGB.
@@ -48,13 +52,16 @@ def upscale(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
         (60, 30)
     """
     growth = max(size[0] / drawing.width, size[1] / drawing.height)
-    if growth < NEAR or max(size) > _MAX_SIDE:
+    if growth <= 1 or max(size) > _MAX_SIDE:
         return drawing.resize(size, Image.Resampling.LANCZOS)
+    if growth < NEAR:
+        return resize_slightly(drawing, size)
     steps = max(1, math.ceil(math.log2(growth) - 0.2))
     growth **= 1 / steps
     first, *others = (_between(drawing.size, size, step / steps) for step in range(1, steps + 1))
     source = np.asarray(drawing)
-    picture = _first_step(_compensated(source, first, growth), first, growth)
+    ways = _along_lines(source, growth)
+    picture = _first_step(_compensated(source, first, growth, ways), first, growth, ways)
     for larger in others:
         picture = _step(picture, larger, growth)
     return Image.fromarray(picture)
@@ -65,33 +72,47 @@ def _between(small: tuple[int, int], large: tuple[int, int], part: float) -> tup
     return tuple(round(a * (b / a) ** part) for a, b in zip(small, large, strict=True))
 
 
-def _compensated(source: np.ndarray, size: tuple[int, int], growth: float) -> np.ndarray:
+def _compensated(
+    source: np.ndarray, size: tuple[int, int], growth: float, ways: np.ndarray
+) -> np.ndarray:
     """The uint8 drawing changed so that, enlarged and reduced again, it is the one that was drawn.
 
     Without it thin lines come out paler.
     """
-    back = _first_step(source, size, growth)
+    # Where little is enlarged, a rough first step hardly changes what is compared here.
+    back = _first_step(source, size, growth, ways, rough=growth < _COARSE)
     back = cv2.resize(back, source.shape[1::-1], interpolation=cv2.INTER_AREA)
     wanted = 2 * source.astype(np.int16) - back
     return np.clip(wanted, *_range_around(source)).astype(np.uint8)
 
 
-def _first_step(source: np.ndarray, size: tuple[int, int], growth: float) -> np.ndarray:
-    """A uint8 drawing (h, w, 3) enlarged to size, with the steps in its slanting lines smoothed."""
+def _first_step(
+    source: np.ndarray,
+    size: tuple[int, int],
+    growth: float,
+    ways: np.ndarray,
+    rough: bool = False,
+) -> np.ndarray:
+    """A uint8 drawing (h, w, 3) enlarged to size, with the steps in its slanting lines smoothed.
+
+    `ways` are the moves along lines that `_along_lines` found. A rough one smooths less and leaves
+    edges blurred.
+    """
     result = np.empty((size[1], size[0], 3), np.uint8)
     plain = _enlarged(source, size)
     for top, bottom, above, below in _bands(size, _FIRST_MARGIN):
         rows = plain[above:below]
         x, y = _places(rows, rows.shape[1::-1])
-        right, down = _along_lines(rows, growth)
-        for _ in range(2):
-            total = 2 * rows.astype(np.uint16) + 2
-            for way in (1, -1):
-                total += remap(rows, x + way * right, y + way * down)
-            rows = (total >> 2).astype(np.uint8)
-        right, down = _away_from_edges(rows, growth)
-        sharp = remap(rows, x + right, y + down)
-        result[top:bottom] = sharp[top - above : bottom - above]
+        right, down = cv2.split(_rounded(remap(ways, *_places(ways, size, above, below))))
+        there, back = ((x + way * right, y + way * down) for way in (1, -1))
+        there, back = (cv2.convertMaps(*moves, cv2.CV_16SC2) for moves in (there, back))
+        for _ in range(1 if rough else 2):
+            both = cv2.addWeighted(remap(rows, *there), 0.5, remap(rows, *back), 0.5, 0)
+            rows = cv2.addWeighted(rows, 0.5, both, 0.5, 0)
+        if not rough:
+            right, down = _away_from_edges(rows, growth)
+            rows = remap(rows, x + right, y + down)
+        result[top:bottom] = rows[top - above : bottom - above]
     return result
 
 
@@ -154,34 +175,51 @@ def _slopes(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tuple(cv2.Scharr(plane, cv2.CV_32F, *way, scale=1 / 32) for way in ((1, 0), (0, 1)))
 
 
-def _structure(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Squares and product of the slopes of uint8 colors, summed over channels (Di Zenzo 1986)."""
-    xx, xy, yy = (np.zeros(rows.shape[:2], np.float32) for _ in range(3))
-    for plane in cv2.split(rows):
-        right, down = _slopes(cv2.GaussianBlur(plane.astype(np.float32), (7, 7), 0.7))
-        cv2.accumulateSquare(right, xx)
-        cv2.accumulateProduct(right, down, xy)
-        cv2.accumulateSquare(down, yy)
-    return xx, xy, yy
+def _squares(rows: np.ndarray, *pairs: tuple[str, str]) -> list[np.ndarray]:
+    """Products of the slopes of uint8 colors, summed over channels (Di Zenzo 1986).
+
+    `pairs` are of x, the slope to the right, and y, the slope down.
+    """
+    soft = cv2.GaussianBlur(rows, (7, 7), 0.7)
+    slopes = {"x": cv2.Scharr(soft, cv2.CV_16S, 1, 0), "y": cv2.Scharr(soft, cv2.CV_16S, 0, 1)}
+    unit = 1 / 32**2
+    total = np.full((1, 3), 1, np.float32)
+    found = []
+    for first, second in pairs:
+        product = cv2.multiply(slopes[first], slopes[second], scale=unit, dtype=cv2.CV_32F)
+        found.append(cv2.transform(product, total))
+    return found
 
 
-def _along_lines(rows: np.ndarray, growth: float) -> tuple[np.ndarray, np.ndarray]:
-    """Moves along the line that runs through each place, shorter where it has no one direction."""
-    xx, xy, yy = (cv2.GaussianBlur(part, (25, 25), _LINE) for part in _structure(rows))
+def _along_lines(source: np.ndarray, growth: float) -> np.ndarray:
+    """Moves along the line that runs through each place, shorter where it has no one direction.
+
+    Directions change slowly, so that they are those of a drawing (h, w, 3) at half its size.
+
+    Returns:
+        Moves to the right and down in pixels of the enlarged drawing, float32 (h / 2, w / 2, 2).
+    """
+    half = tuple(-(-side // 2) for side in source.shape[1::-1])
+    sigma = _LINE / growth / 2
+    xx, xy, yy = (
+        cv2.GaussianBlur(cv2.resize(part, half, interpolation=cv2.INTER_AREA), (0, 0), sigma)
+        for part in _squares(source, ("x", "x"), ("x", "y"), ("y", "y"))
+    )
     difference, product = xx - yy, 2.0 * xy
     length = np.sqrt(difference * difference + product * product)
     cosine = difference / (length + 1e-6)  # of twice the angle at which the slope rises
     across = np.sqrt(0.5 + 0.5 * cosine)
     down = np.copysign(np.sqrt(np.maximum(0.5 - 0.5 * cosine, 0.0)), product)
-    reach = _ALONG * (growth - 1.0) * length / (xx + yy + 1.0)
-    return _rounded(-down * reach), _rounded(across * reach)
+    reach = _ALONG * (growth - 1.0) * length / (xx + yy + growth**-2)
+    return cv2.merge([-down * reach, across * reach])
 
 
 def _away_from_edges(rows: np.ndarray, growth: float) -> tuple[np.ndarray, np.ndarray]:
     """Moves that make the edges of a uint8 image, just enlarged, as steep as they were."""
     strength = _STRENGTH * (growth**2 - 1.0)
-    xx, _, yy = _structure(rows)
-    edges = cv2.GaussianBlur(np.sqrt(xx + yy), (11, 11), _EDGE)
+    xx, yy = _squares(rows, ("x", "x"), ("y", "y"))
+    edges = cv2.sqrt(cv2.add(xx, yy))
+    edges = cv2.GaussianBlur(edges, (11, 11), _EDGE)
     right, down = _slopes(edges)
     # An edge is a ridge here, about a Gaussian, whose slope by its height is the distance from it.
     scale = -strength * _EDGE**2 / (edges + _FAINT)
@@ -189,9 +227,17 @@ def _away_from_edges(rows: np.ndarray, growth: float) -> tuple[np.ndarray, np.nd
     down *= scale
     # Far from it moves become shorter again, slowly enough that no pixel overtakes another.
     scale = 1.0 / (1.0 + (right * right + down * down) / (strength * _REACH) ** 2)
-    return _rounded(right * scale), _rounded(down * scale)
+    right *= scale
+    down *= scale
+    return _rounded(right), _rounded(down)
 
 
 def _rounded(move: np.ndarray) -> np.ndarray:
-    """A move in steps that remap knows, so that it is the same whatever row its band begins at."""
-    return np.rint(move * _FINE) / _FINE
+    """A move in steps that remap knows, so that it is the same whatever row its band begins at.
+
+    The array itself is changed.
+    """
+    move *= _FINE
+    np.rint(move, out=move)
+    move /= _FINE
+    return move

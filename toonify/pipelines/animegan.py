@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from toonify import hub, images
@@ -21,6 +22,7 @@ from toonify.hub.mixin import SavingMixin
 from toonify.images import marks
 from toonify.images.color_transfer import transfer_color
 from toonify.images.morph import morph
+from toonify.images.resize import SLIGHTLY, resize_slightly
 from toonify.images.upscale import upscale
 from toonify.pipelines.batch import Outcome, draw_all, one_or_many
 from toonify.pipelines.options import DrawOptions
@@ -240,7 +242,7 @@ class AnimeGANPipeline(SavingMixin):
         width, height = (max(1, round(side * scale)) for side in photo.size)
         small = photo
         if (width, height) != photo.size:
-            small = photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+            small = shrink_photo(photo, (width, height))
         sides = (padded(side, self.patch) for side in (height, width))
         drawn = self.engine(reflect_to(images.to_tensor(small), *sides))
         toon = images.to_pil(drawn[..., :height, :width])
@@ -386,6 +388,13 @@ def padded(side: int, patch: int = 1) -> int:
     return max(MIN_SIDE * patch, -(-side // multiple) * multiple)
 
 
+def shrink_photo(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The photo at a smaller size; hardly smaller ones in a fifth of the time."""
+    if min(size[0] / photo.width, size[1] / photo.height) >= SLIGHTLY:
+        return resize_slightly(photo, size)
+    return photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
 def reflect_to(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """The images continued below and to the right by reflection, as often as it takes."""
 
@@ -396,5 +405,8 @@ def reflect_to(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
     if batch.shape[-2:] == (height, width):
         return batch
+    below, right = height - batch.shape[-2], width - batch.shape[-1]
+    if 0 <= below < batch.shape[-2] and 0 <= right < batch.shape[-1]:  # the same, in one copy
+        return F.pad(batch, (0, right, 0, below), mode="reflect")
     rows, columns = mirrored(batch.shape[-2], height), mirrored(batch.shape[-1], width)
     return batch[..., rows[:, None], columns]

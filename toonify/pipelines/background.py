@@ -177,8 +177,8 @@ def make_sticker(drawing: Image.Image, person: Image.Image, side: int | None = N
     pad = round(longest * border / 2)
     page = [side, side] if side else [length + 2 * pad for length in size]
     inner = Image.new("RGBA", page)  # Pillow scales RGBA with premultiplied colors
-    at = [(whole - part) // 2 for whole, part in zip(page, size, strict=True)]
-    inner.paste(cut.resize(size, Image.Resampling.LANCZOS), at)
+    left, top = ((whole - part) // 2 for whole, part in zip(page, size, strict=True))
+    inner.paste(cut.resize(size, Image.Resampling.LANCZOS), (left, top))
     white = Image.new("RGBA", page, "white")
     white.putalpha(_draw_rim(inner.getchannel("A"), _RIM * longest))
     white.alpha_composite(inner)

@@ -1,5 +1,7 @@
 """Sentences that several tabs share."""
 
+import re
+
 from toonify.hub import Style, labels
 from toonify.ui.i18n import gettext, ngettext, translate
 

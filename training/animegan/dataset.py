@@ -207,6 +207,7 @@ class AnimeGANDataset(Dataset):
         self.smooth_mode = smooth
         check_min_images(photos or data / "train_photo", [*portraits, *views], place, self.styles)
 
+        self.counts = {"photos": len(portraits) + len(views), "style images": len(self.styles)}
         self.toons = self.find_toons([*portraits, *views], place) if pairs else {}
         self.paired = bool(self.toons)
         self.faces = self.find_faces(data / "faces.json", [*portraits, *self.styles])

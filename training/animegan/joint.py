@@ -73,7 +73,7 @@ class JointDataset(Dataset):
 
     def __init__(self, datasets: list[AnimeGANDataset]):
         self.datasets = datasets
-        self.groups = datasets[0].groups
+        self.groups, self.counts = datasets[0].groups, datasets[0].counts
         self.paired = all(dataset.paired for dataset in datasets)
 
     def __len__(self) -> int:
@@ -107,6 +107,9 @@ class JointObjective(AnimeGANObjective):
         alone = "with several styles in --style"
         expected = f"a multiple of the {count} styles of --style"
         settings.refuse(bool(settings.batch % count), "batch", expected)
+        parts = settings.gradient_accumulation_steps
+        bad = settings.batch % (count * parts)
+        settings.refuse(bool(bad), "gradient_accumulation_steps", f"parts with {expected}")
         adversarial = settings.init_images < settings.max_images
         bad = adversarial and settings.discriminator != "features"
         settings.refuse(

@@ -38,6 +38,7 @@ class AnimeGANObjective:
     """Losses of AnimeGANv2, and of paired toons."""
 
     styles: Sequence[str] = ()  # if there are several at once
+    validation = f"{VALIDATED} photos"
 
     def __init__(self, settings: AnimeGANSettings, device: torch.device):
         self.settings = s = settings
@@ -54,6 +55,9 @@ class AnimeGANObjective:
         start = self.G.state_dict() if s.start_from and s.keep_start else {}
         self.start = {name: weights.clone() for name, weights in start.items()}
         self.G.to(memory_format=torch.channels_last)
+        self.start_network = None
+        if s.anchor == "start":
+            self.start_network = copy.deepcopy(self.G).eval().requires_grad_(False).to(device)
         self.D = self.create_discriminator()
         self.D.to(memory_format=torch.channels_last)
         kind = PERCEPTUAL[s.perceptual]
@@ -79,6 +83,7 @@ class AnimeGANObjective:
         }
         d_names = ("real", "fake", "gray", "smooth")
         self.d_weights = {name: getattr(s, f"weight_d_{name}") for name in d_names}
+        self.counts = self.dataset.counts
         self.sample_photos = self.pick_samples()
         self.validator = self.create_validator(device) if s.validate else None
 
@@ -189,8 +194,11 @@ class AnimeGANObjective:
         """The losses of content, pairs and, with `D`, style; without `D` in the first phase.
 
         Unpaired, style is the Gram distance to a gray style image and color the distance to the
-        photo, as published.
+        photo, as published, or with `--anchor start` to the start's toon of it.
         """
+        if self.start_network is not None:
+            with torch.no_grad():
+                batch = batch | {"photo": self.start_network(batch["photo"]).float()}
         weights, image = self.weights, output.float()
         content = weights["content"] or (D is None and not weights["pair"])
         names = ("style", "pair_features", "region")

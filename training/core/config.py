@@ -11,8 +11,6 @@ from typing import ClassVar
 from training.core import records
 
 PAIRS, RANGE, NUMBERS = tuple[tuple[int, int], ...], tuple[float, float], tuple[int, ...]
-METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", bool: "{true,false}"}
-METAVARS |= {PAIRS: "IMAGES:PX,...", RANGE: "LOW,HIGH", NUMBERS: "INT,..."}
 EXPECTED = {
     bool: "true or false",
     PAIRS: "growing pairs IMAGES:PX from 0 images, like 0:128,8000:256",
@@ -77,6 +75,9 @@ class RunSettings:
     out: str = setting("", "folder of the run: log, samples, checkpoints, model")
     seed: int = setting(0, "random seed")
     batch: int = setting(8, "images per step, over all processes", minimum=1)
+    gradient_accumulation_steps: int = setting(
+        1, "parts that a batch is computed in, one after the other, to save memory", minimum=1
+    )
     max_images: int = setting(200_000, "number of images to train on", minimum=1)
     max_minutes: float = setting(0.0, "time after which the run saves and stops; 0 for no limit")
     precision: str = setting(
@@ -92,9 +93,15 @@ class RunSettings:
     threads: int = setting(
         0, "threads of each process on a CPU; 0 for all cores, shared by the processes"
     )
-    workers: int = setting(0, "processes that prepare images; 0 for the training process itself")
+    workers: int = setting(
+        -1,
+        "processes that prepare images; 0 for the training process itself, -1 for 0 on a CPU and "
+        "up to 8 on a GPU",
+        minimum=-1,
+    )
     trackers: str = setting(
-        "auto", "tensorboard, wandb, both separated by a comma, none, or auto: those installed"
+        "auto",
+        "tensorboard, wandb, trackio, several separated by a comma, none, or auto: those installed",
     )
     validate: str = setting(
         "", "images kept out of training, for scores; the best checkpoint goes into OUT/best"
@@ -182,67 +189,6 @@ def parse_value(kind, text: str):
     return tuple(int(part) for part in parts)
 
 
-def add_settings(
-    parser: argparse.ArgumentParser,
-    presets: dict[str, RunSettings],
-    leave_out: tuple[str, ...] = (),
-    default: str | None = None,
-    shown: str | None = None,
-) -> None:
-    """Adds `--preset` and an option for every setting; the value of an absent one is None.
-
-    Args:
-        parser: the parser to add to.
-        presets: settings by preset; their classes may differ.
-        leave_out: settings that get no option.
-        default: the preset that is used without `--preset`; the only one if there is one.
-        shown: the preset whose values the help shows (default: `default`, or the first).
-    """
-    default = next(iter(presets)) if len(presets) == 1 else default
-    chosen = presets[shown if shown in presets else default or next(iter(presets))]
-    parser.add_argument(
-        "--preset",
-        choices=sorted(presets),
-        default=default,
-        required=default is None,
-        type=find_preset,
-        help="settings to start from" + (f" (default: {default})" if default else ""),
-    )
-    offered = {k: v for k, v in known_settings(presets).items() if k not in leave_out}
-    for name, item in offered.items():
-        value = format_value(getattr(chosen, name)) if hasattr(chosen, name) else "not used"
-        choices = item.metadata["choices"]
-        parser.add_argument(
-            option_name(name),
-            metavar=f"{{{','.join(choices)}}}" if choices else METAVARS[item.type],
-            help=f"{item.metadata['help']} (default: {value})".replace("%", "%%"),
-        )
-    for old, name in OLD_SETTINGS.items():
-        if name in offered and old not in offered:
-            action = {"dest": name, "action": OldSetting, "help": argparse.SUPPRESS}
-            parser.add_argument(option_name(old), **action)
-
-
-class OldSetting(argparse.Action):
-    """Stores the value under the setting's new name, with a warning."""
-
-    def __call__(self, parser, namespace, value, flag=None):
-        warn_renamed(flag, option_name(self.dest))
-        setattr(namespace, self.dest, value)
-
-
-def warn_renamed(old: str, new: str) -> None:
-    """Warns on the terminal that an old name is accepted for one more release."""
-    print(f"DeprecationWarning: {old} is now {new}", file=sys.stderr)
-
-
-def find_preset(name: str) -> str:
-    """The name of a preset in this version, with a warning for an old one."""
-    if name in OLD_PRESETS:
-        warn_renamed(f"--preset {name}", OLD_PRESETS[name])
-    return OLD_PRESETS.get(name, name)
-
-
 def known_settings(presets: dict[str, RunSettings]) -> dict[str, dataclasses.Field]:
     """The fields of all presets by name."""
     known = {}
@@ -252,22 +198,27 @@ def known_settings(presets: dict[str, RunSettings]) -> dict[str, dataclasses.Fie
     return known
 
 
+def warn_renamed(old: str, new: str) -> None:
+    """Warns on the terminal that an old name is accepted for one more release."""
+    print(f"DeprecationWarning: {old} is now {new}", file=sys.stderr)
+
+
 def resolve(options: argparse.Namespace, presets: dict[str, RunSettings]) -> RunSettings:
     """The settings of a command line.
 
     Args:
-        options: what a parser of `add_settings` returned.
+        options: what a parser of `options.add_settings` returned.
         presets: settings by preset.
 
     With `--resume`, they are those of the run in `--out`, with the options of the command line, and
-    what differs is printed.
+    what differs is printed. With `--config`, the file's settings are between preset and options.
 
     Raises:
         ValueError: a value does not fit, or a resumed run cannot have it; the message names the
             option and what it expects.
     """
     saved = read_settings(options, presets)
-    chosen = saved or presets[options.preset]
+    chosen = saved or read_config(options, presets) or presets[options.preset]
     own, changes = {item.name: item for item in dataclasses.fields(chosen)}, {}
     for name in known_settings(presets):
         text = getattr(options, name, None)
@@ -289,34 +240,106 @@ def resolve(options: argparse.Namespace, presets: dict[str, RunSettings]) -> Run
     return settings
 
 
+def resumed_run(options: argparse.Namespace) -> Path | None:
+    """The folder of the run that `--resume` or `--resume-from` continues; None for a new run.
+
+    Raises:
+        ValueError: there is no such checkpoint.
+    """
+    if checkpoint := getattr(options, "resume_from", None):
+        folder = Path(checkpoint).expanduser().absolute()
+        if not folder.is_dir():
+            raise ValueError(f"--resume-from {checkpoint}: expected RUN/checkpoints/IMAGES")
+        return folder.parent.parent
+    if getattr(options, "resume", False) and options.out:
+        return Path(options.out).expanduser()
+    return None
+
+
 def saved_preset(options: argparse.Namespace) -> str | None:
-    """The preset of the run in `--out` that `--resume` continues; None if that is not known."""
-    content = read_saved(options)
-    return OLD_PRESETS.get(content.get("preset"), content.get("preset"))
+    """The preset of the run to continue, or of `--config`; None if that is not known."""
+    run, preset = resumed_run(options), None
+    if run:
+        preset = records.read(run / SETTINGS).get("preset")
+    elif getattr(options, "config", None):
+        preset = read_file(options.config).get("preset")
+    return OLD_PRESETS.get(preset, preset)
 
 
-def read_saved(options: argparse.Namespace) -> dict:
-    """settings.json of the run that `--resume` continues; empty without one."""
-    if not (getattr(options, "resume", False) and options.out):
-        return {}
-    return records.read(Path(options.out).expanduser() / SETTINGS)
+def read_file(path: str) -> dict:
+    """The settings in a file, by name: JSON, such as a run's settings.json, or YAML.
+
+    Raises:
+        ValueError: there is no such file, or it does not hold names with values.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ValueError(f"--config {path}: expected a file, settings.json or YAML")
+    if file.suffix == ".json":
+        return records.read(file)
+    import yaml  # here: most runs have no such file
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"--config {path}: not a YAML file ({error})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"--config {path}: expected names with values, as in settings.json")
+    return {str(name).replace("-", "_"): value for name, value in content.items()}
+
+
+def read_config(options: argparse.Namespace, presets: dict) -> RunSettings | None:
+    """The preset with the settings of `--config`; None without it.
+
+    Raises:
+        ValueError: the file has an unknown setting, another preset than `--preset`, or a value that
+            does not fit.
+    """
+    path = getattr(options, "config", None)
+    if not path or resumed_run(options):
+        return None
+    content, preset = read_file(path), saved_preset(options)
+    if preset not in (None, options.preset):
+        raise ValueError(f"--preset {options.preset}: {path} has preset {preset}; leave one out")
+    chosen = presets[options.preset]
+    own, values = {item.name: item for item in dataclasses.fields(chosen)}, {}
+    for key, value in content.items():
+        name = OLD_SETTINGS.get(key, key)
+        if name == "preset":
+            continue
+        if name not in own:
+            raise ValueError(f"--config {path}: preset {options.preset} has no setting {key!r}")
+        values[name] = convert(value, own[name], f"--config {path}, {key}")
+    # The folder of the run that a settings.json is from is that run's.
+    return replace_settings(chosen, **values | {"out": options.out or values.get("out", "")})
+
+
+def convert(value, item: dataclasses.Field, where: str):
+    """A value of JSON or YAML in the type of a setting; ValueError if it does not fit."""
+    value = to_tuples(value)
+    text = "" if value in (None, ()) else value if isinstance(value, str) else format_value(value)
+    try:
+        return parse_value(item.type, OLD_VALUES.get(item.name, {}).get(text, text))
+    except (ValueError, KeyError):
+        raise ValueError(f"{where}: {value!r}, expected {describe_expected(item)}") from None
 
 
 def read_settings(options: argparse.Namespace, presets: dict) -> RunSettings | None:
-    """The settings of the run that `--resume` continues; None without settings.json.
+    """The settings of the run to continue; None for a new run, or without settings.json.
 
     Settings that this version does not know are left out, and new ones have the preset's values.
 
     Raises:
         ValueError: the run has another preset, or a value does not fit.
     """
-    content = read_saved(options)
+    run = resumed_run(options)
+    content = records.read(run / SETTINGS) if run else {}
     if not content:
         return None
     preset = saved_preset(options)
     if preset is not None and preset != options.preset:
         raise ValueError(
-            f"--preset {options.preset}: the run in {options.out} has preset {preset}; leave the "
+            f"--preset {options.preset}: the run in {run} has preset {preset}; leave the "
             "option out, or train into another folder"
         )
     chosen = presets[options.preset]
@@ -327,7 +350,7 @@ def read_settings(options: argparse.Namespace, presets: dict) -> RunSettings | N
         if name in known:
             value = to_tuples(value)
             values[name] = OLD_VALUES.get(name, {}).get(value, value)
-    return replace_settings(chosen, **values | {"out": options.out})
+    return replace_settings(chosen, **values | {"out": options.out or str(run)})
 
 
 def to_tuples(value):

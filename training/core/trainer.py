@@ -3,29 +3,27 @@
 Progress is counted in images, so that the batch size can change between two runs.
 """
 
-import dataclasses
 import json
 import math
-import os
+import shutil
 import signal
 import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
-import psutil
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate import Accelerator
 from accelerate.utils import broadcast as broadcast_tensor
-from accelerate.utils import is_tensorboard_available, is_wandb_available
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
-from tqdm import tqdm
 
-from training.core import run_info
+from toonify.files import atomic_folder, discard_unfinished
+from training.core import device, run_info, trackers
 from training.core.checkpoint import (
     Progress,
     checkpoints,
+    find_damage,
     find_sound_checkpoint,
     last_checkpoint,
     locked,
@@ -35,6 +33,7 @@ from training.core.checkpoint import (
 )
 from training.core.ema import EMA
 from training.core.hub_callback import HubCallback
+from training.core.progress_bar import ProgressBar
 
 
 class Objective(Protocol):
@@ -44,6 +43,8 @@ class Objective(Protocol):
       A parameter group may have a `share` of the learning rate that `schedule` returns.
     - `checkpointables` are further objects with state that a resumed run restores.
     - `discriminator` and `generator` return (loss, logs).
+    - `counts`, if it has any, are the numbers of training images by kind, for the terminal, and
+      `validation` says what it scores.
     - `styles`, if it has any, are the names of styles that it exports into folders of their own.
     - `validate` scores the EMA weights: metrics by name, of which the lowest `score` is the best;
       empty without validation images.
@@ -88,53 +89,9 @@ class SignalHandler:
         self.stop_requested = True
 
 
-def pick_device() -> torch.device:
-    """The device of this process: its GPU, or the CPU."""
-    return PartialState(cpu=not torch.accelerator.is_available()).device
-
-
-def set_threads(threads: int) -> int:
-    """Sets the number of PyTorch's threads for `--threads`; returns it.
-
-    With 0, PyTorch's own choice stays, but for the one thread that `accelerate launch` gives each
-    process by default: then the cores are shared by the processes of this machine.
-    """
-    launched = "ACCELERATE_MIXED_PRECISION" in os.environ
-    if not threads and launched and os.environ.get("OMP_NUM_THREADS") == "1":
-        cores = min(len(os.sched_getaffinity(0)), psutil.cpu_count(logical=False) or 1)
-        threads = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    if threads:
-        torch.set_num_threads(threads)
-    return torch.get_num_threads()
-
-
-def pick_precision(precision: str) -> str:
-    """accelerate's `mixed_precision` for `--precision`; auto is bf16 where hardware computes it."""
-    if precision != "auto":
-        return "no" if precision == "fp32" else precision
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if fast else "no"
-
-
-def step(accelerator: Accelerator, optimizer, loss: torch.Tensor) -> None:
-    """Takes one step of one optimizer."""
-    optimizer.zero_grad(set_to_none=True)
-    accelerator.backward(loss)
-    optimizer.step()
-
-
-def start_logging(accelerator: Accelerator, settings, run: Path, images: int, preset: str) -> None:
-    """Writes settings.json and starts the trackers; log.jsonl continues after `images`."""
-    write_settings(settings, run, preset)
-    trim_log(run / "log.jsonl", images)
-    if accelerator.log_with:
-        plain = (int, float, str, bool)
-        rows = dataclasses.asdict(settings).items()
-        accelerator.init_trackers(
-            run.name, {key: v if isinstance(v, plain) else str(v) for key, v in rows}
-        )
+def mean_logs(rows: list[dict[str, torch.Tensor]], prefix: str) -> dict[str, torch.Tensor]:
+    """Means of the logs of a batch's parts, with a prefix before the names."""
+    return {f"{prefix}{name}": sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def broadcast(accelerator: Accelerator, value: float) -> float:
@@ -187,28 +144,6 @@ def all_reduce_logs(accelerator: Accelerator, values: dict[str, torch.Tensor], *
     return means, *(flag > 0 for flag in row[len(found) :])
 
 
-def tracker_names(trackers: str) -> list[str]:
-    """Names for accelerate's `log_with`.
-
-    Raises:
-        ValueError: a tracker is unknown or not installed.
-    """
-    if trackers == "none":
-        return []
-    known = {"tensorboard": is_tensorboard_available, "wandb": is_wandb_available}
-    if trackers == "auto":
-        # Without an account, an installed W&B would stop and ask for one.
-        ready = {"wandb": "WANDB_MODE" in os.environ or "WANDB_API_KEY" in os.environ}
-        return [name for name, installed in known.items() if installed() and ready.get(name, True)]
-    names = [name for name in trackers.replace(" ", "").split(",") if name]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"--trackers {name}: expected {', '.join(known)}, auto or none")
-        if not known[name]():
-            raise ValueError(f"--trackers {name}: not installed; pip install {name}")
-    return names
-
-
 def refuse_nonfinite(logs: dict[str, float], images: int, run: Path) -> None:
     """Raises FloatingPointError that names the first loss that is not a finite number."""
     for name, value in logs.items():
@@ -220,12 +155,19 @@ def refuse_nonfinite(logs: dict[str, float], images: int, run: Path) -> None:
             )
 
 
-def check_run(run: Path, resume: bool) -> Path | None:
+def check_run(run: Path, resume: bool, resume_from: str | None = None) -> Path | None:
     """The checkpoint to resume from; ValueError if the run's folder does not fit `resume`.
 
-    A damaged one is named in a warning, and an older one is used.
+    A damaged one is named in a warning, and an older one is used, unless `resume_from` names it.
     """
     saved = checkpoints(run)
+    if resume_from:
+        named = Path(resume_from).expanduser().absolute()
+        if damage := find_damage(named):
+            raise ValueError(f"--resume-from {resume_from}: damaged: {damage}")
+        if saved and named.parent.parent != run.absolute():
+            raise ValueError(f"--out {run}: holds a run already; name another folder")
+        return named
     if resume and not saved:
         raise ValueError(f"--resume: no checkpoint in {run}")
     if not resume and saved:
@@ -233,33 +175,22 @@ def check_run(run: Path, resume: bool) -> Path | None:
     return find_sound_checkpoint(run)
 
 
-def create_accelerator(settings) -> Accelerator:
-    """The accelerator; ValueError if the batch does not divide over the processes."""
-    # Buffers of the discriminator are the same in all processes. To synchronize them between its
-    # two uses in a step would change them under the backward pass.
-    accelerator = Accelerator(
-        cpu=pick_device().type == "cpu",  # two processes on CPUs need this to find each other
-        mixed_precision=pick_precision(settings.precision),
-        log_with=tracker_names(settings.trackers) or None,
-        project_dir=settings.out,
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
-    if settings.batch % accelerator.num_processes:
-        raise ValueError(
-            f"--batch {settings.batch}: expected a multiple of the {accelerator.num_processes} "
-            "processes"
-        )
-    return accelerator
-
-
 class Trainer:
     """One run. Sample i of the dataset depends on i alone, so a resumed run starts at its count."""
 
-    def __init__(self, objective: Objective, settings, resume: bool, preset: str):
+    def __init__(
+        self,
+        objective: Objective,
+        settings,
+        resume: bool,
+        preset: str,
+        resume_from: str | None = None,
+    ):
         self.objective, self.settings, self.resume = objective, settings, resume
         self.out = Path(settings.out)
-        checkpoint = check_run(self.out, resume)
-        self.accelerator = create_accelerator(settings)
+        checkpoint = check_run(self.out, resume, resume_from)
+        names = trackers.tracker_names(settings.trackers)
+        self.accelerator = device.create_accelerator(settings, names)
         self.is_main = self.accelerator.is_main_process
         self.out.mkdir(parents=True, exist_ok=True)
         self.ema = EMA(objective.G, settings.ema_half_life_images)
@@ -275,41 +206,39 @@ class Trainer:
         )
         if checkpoint:
             self.accelerator.load_state(str(checkpoint))
-        self.loader = self.accelerator.prepare(
+        self.loader = self.accelerator.prepare_data_loader(
             DataLoader(
                 Subset(objective.dataset, range(self.progress.images, settings.max_images)),
                 settings.batch // self.accelerator.num_processes,
                 drop_last=True,
-                num_workers=settings.workers,
-                # A worker forked from a process with threads can wait forever for a lock.
-                multiprocessing_context="spawn" if settings.workers else None,
-            )
+                **device.loader_options(settings.workers, self.accelerator.device),
+            ),
+            device_placement=False,
         )
         self.about = run_info.about(settings, preset, self.accelerator)
         self.started, self.seconds_before = time.monotonic(), self.progress.seconds
         self.logged = self.progress.images, self.progress.seconds  # at the last line of the log
+        kind = self.accelerator.device.type
+        self.look_every = device.STEPS_BETWEEN_LOOKS.get(kind, device.DEFAULT_STEPS_BETWEEN_LOOKS)
+        self.unread: list[dict[str, torch.Tensor]] = []  # losses of the steps since the last look
+        self.steps, self.shown, self.rates = 0, {}, {}  # of this start; last losses; last rates
 
     def run(self) -> Progress:
         """Trains to the end, or until the clock or a signal stops it."""
         settings, progress = self.settings, self.progress
-        bar = tqdm(
-            total=settings.max_images,
-            initial=progress.images,
-            unit="image",
-            disable=not self.is_main,
-            smoothing=0.05,
-        )
+        self.bar = ProgressBar(settings, progress.images, self.is_main)
         hub_callback = HubCallback(settings, progress.images)
         lock = locked(self.out) if self.is_main else nullcontext()
-        with lock, SignalHandler() as signals, bar, hub_callback:
+        with lock, SignalHandler() as signals, self.bar, hub_callback:
+            self.bar.say(self.describe())
             if self.is_main:
-                preset = self.about["preset"]
-                start_logging(self.accelerator, settings, self.out, progress.images, preset)
+                write_settings(settings, self.out, self.about["preset"])
+                trim_log(self.out / "log.jsonl", progress.images)
+                trackers.start(self.accelerator, settings, self.out)
             if self.is_main and not self.resume:
                 self.sample()
             for batch in self.loader:
                 late, stopped = self.train_batch(batch, signals)
-                bar.update(settings.batch)
                 over = late or progress.images + settings.batch > settings.max_images
                 if self.finish_batch(over, stopped, hub_callback):
                     break
@@ -317,40 +246,101 @@ class Trainer:
         self.accelerator.end_training()
         return progress
 
+    def describe(self) -> str:
+        """The machine and the data, in a line."""
+        counts = getattr(self.objective, "counts", {})
+        data = "".join(f", {count:,} {what}" for what, count in counts.items())
+        start = f", from {self.progress.images:,} images on" if self.progress.images else ""
+        return device.describe(self.accelerator) + data + start
+
     def train_batch(self, batch, signals: SignalHandler) -> tuple[bool, bool]:
         """Takes a step of each network; returns whether time is up, and whether to stop."""
         objective, accelerator, progress = self.objective, self.accelerator, self.progress
         settings, images = self.settings, self.progress.images
-        batch = objective.preprocess(batch)
-        for name, rate in objective.schedule(images).items():
-            for group in self.optimizers[name].param_groups:
-                group["lr"] = rate * group.get("share", 1.0)
+        parts = device.split(batch, settings.gradient_accumulation_steps)
+        parts = [objective.preprocess(device.move(part, accelerator.device)) for part in parts]
+        self.set_rates(images)
         adversarial = objective.uses_discriminator(images)
-        logs = {}
-        with accelerator.autocast():
-            output = objective.forward(self.G, batch)
-        if adversarial:
-            self.D.requires_grad_(True)
-            with accelerator.autocast():
-                loss, parts = objective.discriminator(self.D, output, batch, images)
-            logs |= {f"d_{name}": value for name, value in parts.items()}
-            step(accelerator, self.optimizers["d"], loss)
-            self.D.requires_grad_(False)
-        # Without its wrapper, as the gradients of its weights are not needed and not shared.
-        D = accelerator.unwrap_model(self.D) if adversarial else None
-        with accelerator.autocast():
-            loss, parts = objective.generator(D, output, batch, images)
-        logs |= {f"g_{name}": value for name, value in parts.items()}
-        minutes = (time.monotonic() - self.started) / 60
-        flags = 0 < settings.max_minutes < minutes, signals.stop_requested
-        logs, late, stopped = all_reduce_logs(accelerator, logs, *flags)
-        refuse_nonfinite(logs, images, self.out)
-        step(accelerator, self.optimizers["g" if adversarial else "init"], loss)
+        output, logs = self.train_discriminator(parts, images) if adversarial else (None, {})
+        logs |= self.add_generator_gradients(parts, output, images, adversarial)
+        self.unread.append(logs)
+        late = stopped = False
+        self.steps += 1
+        if self.steps % self.look_every == 0:
+            late, stopped = self.read_losses(self.bar.is_late(), signals.stop_requested)
+        self.optimizers["g" if adversarial else "init"].step()
         progress.images += settings.batch
         progress.seconds = self.seconds_before + time.monotonic() - self.started
         self.ema.update(accelerator.unwrap_model(self.G), settings.batch, progress.images)
-        self.means.add(logs)
+        self.bar.update("adversarial" if adversarial else "no discriminator", self.shown)
         return late, stopped
+
+    def set_rates(self, images: int) -> None:
+        """Sets the learning rates after `images`."""
+        self.rates = self.objective.schedule(images)
+        for name, rate in self.rates.items():
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate * group.get("share", 1.0)
+
+    def train_discriminator(self, parts: list, images: int) -> tuple[object, dict]:
+        """Takes a step of the discriminator.
+
+        Returns:
+            The generator's output with its graph, or None for a batch in several parts, whose
+            graphs would take the memory that the parts are to save; and the logs.
+        """
+        accelerator, optimizer, rows = self.accelerator, self.optimizers["d"], []
+        self.D.requires_grad_(True)
+        optimizer.zero_grad(set_to_none=True)
+        for part in parts:
+            with accelerator.autocast(), torch.set_grad_enabled(len(parts) == 1):
+                output = self.objective.forward(self.G, part)
+            with accelerator.autocast():
+                loss, values = self.objective.discriminator(self.D, output, part, images)
+            accelerator.backward(loss / len(parts))
+            rows.append(values)
+        optimizer.step()
+        self.D.requires_grad_(False)
+        return (output if len(parts) == 1 else None), mean_logs(rows, "d_")
+
+    def add_generator_gradients(
+        self, parts: list, output, images: int, adversarial: bool
+    ) -> dict[str, torch.Tensor]:
+        """Computes the generator's gradients; returns the logs.
+
+        `output` is that of the only part, if there is one.
+        """
+        accelerator, rows = self.accelerator, []
+        # Without its wrapper, as the gradients of its weights are not needed and not shared.
+        D = accelerator.unwrap_model(self.D) if adversarial else None
+        self.optimizers["g" if adversarial else "init"].zero_grad(set_to_none=True)
+        for part in parts:
+            if output is None or len(parts) > 1:
+                with accelerator.autocast():
+                    output = self.objective.forward(self.G, part)
+            with accelerator.autocast():
+                loss, values = self.objective.generator(D, output, part, images)
+            accelerator.backward(loss / len(parts))
+            rows.append(values)
+        return mean_logs(rows, "g_")
+
+    def read_losses(self, *flags: bool) -> tuple[bool, ...]:
+        """Reads the losses since the last time, and agrees on flags with the other processes.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
+        names = [(i, name) for i, logs in enumerate(self.unread) for name in logs]
+        row = {key: self.unread[key[0]][key[1]] for key in names}
+        values, *flags = all_reduce_logs(self.accelerator, row, *flags)
+        for i in range(len(self.unread)):
+            logs = {name: value for (step, name), value in values.items() if step == i}
+            before = len(self.unread) - 1 - i
+            refuse_nonfinite(logs, self.progress.images - before * self.settings.batch, self.out)
+            self.means.add(logs)
+            self.shown = logs
+        self.unread = []
+        return tuple(flags)
 
     def finish_batch(self, over: bool, stopped: bool, hub_callback: HubCallback) -> bool:
         """Scores, logs, samples and saves if due; returns whether the run ends here.
@@ -363,19 +353,24 @@ class Trainer:
         def due(every: int) -> bool:
             return images // every != (images - settings.batch) // every
 
-        if due(settings.validate_every_images) or finished:
+        scores, logs = due(settings.validate_every_images), due(settings.log_every_images)
+        samples, saves = due(settings.sample_every_images), due(settings.save_every_images)
+        if self.unread and (leaving or scores or logs or samples or saves):
+            self.read_losses()
+        if scores or finished:
             if self.is_main:
                 self.means.add(self.save_if_best())
             self.progress.best = broadcast(self.accelerator, self.progress.best)
-        if (due(settings.log_every_images) or leaving) and self.is_main:
+        if (logs or leaving) and self.is_main:
             self.log()
-        if (due(settings.sample_every_images) or finished) and self.is_main:
+        if (samples or finished) and self.is_main:
             self.sample()
-        if due(settings.save_every_images) or leaving:
-            save_checkpoint(self.accelerator, self.out, images, settings.keep_checkpoints)
-            if self.is_main:
-                self.export(self.out / "model")
-                hub_callback.on_export(images, last=leaving)
+        if saves or leaving:
+            with self.bar.pause("save", "saving"):
+                save_checkpoint(self.accelerator, self.out, images, settings.keep_checkpoints)
+                if self.is_main:
+                    self.export(self.out / "model")
+                    hub_callback.on_export(images, last=leaving)
         return leaving
 
     def log(self) -> None:
@@ -387,30 +382,51 @@ class Trainer:
         line = {"images": images, "seconds": round(seconds, 1), "images_per_second": round(pace, 3)}
         with open(self.out / "log.jsonl", "a") as log:
             log.write(json.dumps(line | means) + "\n")
-        self.accelerator.log(means, step=images)
+        rates = {f"lr_{name}": rate for name, rate in self.rates.items()}
+        more = {"images_per_second": line["images_per_second"]}
+        self.accelerator.log(means | rates | more, step=images)
 
     def sample(self) -> None:
         """Draws the sample grid with the EMA weights."""
-        path = self.out / "samples" / f"{self.progress.images:09d}.jpg"
-        self.objective.sample(self.ema.network, path)
+        images = self.progress.images
+        path = self.out / "samples" / f"{images:09d}.jpg"
+        with self.bar.pause("sample", "drawing the sample grid"):
+            self.objective.sample(self.ema.network, path)
+            trackers.log_samples(self.accelerator, path, images)
 
     def export(self, folder: Path) -> None:
-        """Writes the folder of the EMA weights, with training.json."""
+        """Writes the folder of the EMA weights, with training.json.
+
+        It is replaced as a whole, as somebody may be drawing with it. Other files in it stay.
+        """
         images, seconds = self.progress.images, self.progress.seconds
-        self.objective.export(self.ema.network, folder, images)
-        for name in getattr(self.objective, "styles", ()) or ("",):
-            run_info.write(folder / name, self.about, images, seconds)
+        discard_unfinished([folder])  # of a process that was killed
+        with atomic_folder(folder) as part:
+            if folder.is_dir():
+                shutil.copytree(folder, part, dirs_exist_ok=True)
+            self.objective.export(self.ema.network, part, images)
+            for name in getattr(self.objective, "styles", ()) or ("",):
+                run_info.write(part / name, self.about, images, seconds)
 
     def save_if_best(self) -> dict[str, float]:
         """Scores the EMA weights; exports them to OUT/best if no earlier score was better."""
-        metrics = self.objective.validate(self.ema.network)
+        what = getattr(self.objective, "validation", "images")
+        with self.bar.pause("score", f"scoring {what}"):
+            metrics = self.objective.validate(self.ema.network)
         if metrics and metrics["score"] < self.progress.best:
             self.progress.best = metrics["score"]
             self.export(self.out / "best")
         return {f"val_{name}": value for name, value in metrics.items()}
 
 
-def train(objective: Objective, settings, *, resume: bool = False, preset: str = "") -> Progress:
+def train(
+    objective: Objective,
+    settings,
+    *,
+    resume: bool = False,
+    resume_from: str | None = None,
+    preset: str = "",
+) -> Progress:
     """Trains until `max_images`, `max_minutes` or a signal, and always leaves a checkpoint.
 
     A resumed run gives the same weights as one that was never stopped.
@@ -419,6 +435,8 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
         objective: what to train.
         settings: the run's `RunSettings`.
         resume: continue the run in `settings.out`, which must hold one; without it, it must not.
+        resume_from: the checkpoint to continue from; default: the newest sound one of the run. One
+            of another run starts a run in `settings.out`.
         preset: the name of the preset that the settings come from, for training.json.
 
     Raises:
@@ -427,4 +445,4 @@ def train(objective: Objective, settings, *, resume: bool = False, preset: str =
         FloatingPointError: a loss is not finite; the last good checkpoint stays.
         OSError: the disk is full; the last complete checkpoint stays.
     """
-    return Trainer(objective, settings, resume, preset).run()
+    return Trainer(objective, settings, resume, preset, resume_from).run()

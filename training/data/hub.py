@@ -6,6 +6,8 @@ follow the Hub, name a newer commit, as `owner/name@revision`, or delete the not
 """
 
 import json
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -28,7 +30,7 @@ from training.data.images import (
 )
 
 TIMEOUT = 20.0  # seconds for the one question
-MOST = 20_000  # images taken of a data set when no limit is given
+LIMIT = "TOONIFY_HUB_IMAGES"  # environment variable: images taken of a data set; default: all
 DOWNLOADS = 8  # files at a time
 
 
@@ -46,9 +48,9 @@ def hub_pictures(source: str, what: str, limit: int) -> tuple[list[Picture], lis
     """The images of a data set, fetched where they are not here yet; and why others are not.
 
     Plain images come as the files they are, evenly spread over the data set if there are more
-    than `limit` (0: 20,000); then zip and tar archives, one by one, until there are enough. What
-    only lies in parquet files is streamed in its order through the library `datasets`, to the
-    cache, where an interrupted transfer goes on.
+    than `limit` (0: all, or as many as $TOONIFY_HUB_IMAGES says, with a note); then zip and tar
+    archives, one by one, until there are enough. What only lies in parquet files is streamed in its
+    order through the library `datasets`, to the cache, where an interrupted transfer goes on.
 
     Raises ValueError (no such data set, revision or column; no images; `datasets` missing),
     PermissionError (a login is needed) or ConnectionError (needed, and the Hub is away).
@@ -56,7 +58,9 @@ def hub_pictures(source: str, what: str, limit: int) -> tuple[list[Picture], lis
     parts = HUB_DATASET.fullmatch(source).groupdict()
     repo, column = parts["repo"], parts["column"]
     listing = look_up(source, repo, parts["revision"])
-    most = limit or MOST
+    most = limit or find_limit()
+    if not limit and len(listing.pictures) > most:
+        print(f"{source}: {most:,} of {len(listing.pictures):,} images, as {LIMIT} says")
     files = listing.pictures or listing.archives
     begun = folder_of(repo) / listing.commit  # streamed before: so it stays, whatever is installed
     if column or not files or (listing.parquet and (_datasets() or begun.exists())):
@@ -78,6 +82,14 @@ def hub_pictures(source: str, what: str, limit: int) -> tuple[list[Picture], lis
         found += [replace(p, name=f"{folder}/{p.name}") if several else p for p in inside]
         refused += faults
     return found[:most], refused
+
+
+def find_limit() -> int:
+    """How many images are taken of a data set; ValueError if $TOONIFY_HUB_IMAGES is no number."""
+    text = os.environ.get(LIMIT, "")
+    if text and not (text.isdecimal() and int(text)):
+        raise ValueError(f"{LIMIT}={text}: expected a whole number, at least 1")
+    return int(text) if text else sys.maxsize
 
 
 def look_up(source: str, repo: str, revision: str | None) -> Listing:
@@ -230,7 +242,13 @@ def copy_rows(
     for name in of_images:
         stream = stream.cast_column(name, datasets.Image(decode=False))
     taken, names = [], {row["name"] for row in rows if row.get("name")}
-    bar = tqdm(desc=f"streaming {repo}", total=most, unit="picture", leave=False, delay=2)
+    bar = tqdm(
+        desc=f"streaming {repo}",
+        total=most if most < 2**31 else None,
+        unit="picture",
+        leave=False,
+        delay=2,
+    )
     with open(folder / "pictures.jsonl", "a", encoding="utf-8") as index, bar:
         for number, row in enumerate(stream.skip(len(rows)), len(rows)):
             column = column or only_column(source, of_images, row)

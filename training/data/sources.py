@@ -1,6 +1,7 @@
 """Images to train on, wherever they lie: a folder, an archive, a data set on the Hub."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,12 @@ from tqdm import tqdm
 from toonify import images
 from training.core.run_info import is_hub_dataset
 from training.data import hub as hub_datasets
+from training.data import index
 from training.data.images import ARCHIVES, Picture, archive_pictures, folder_pictures, shown, spread
 
 MIN_IMAGES = 50  # for training; with fewer, a warning
 EXPECTED = "a folder, a .zip or .tar(.gz) archive, or a Hub data set owner/name"
+SHARDS = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}(.*)")
 
 
 def find_pictures(source: str | Path, what: str, limit: int = 0) -> tuple[list[Picture], list[str]]:
@@ -25,7 +28,10 @@ def find_pictures(source: str | Path, what: str, limit: int = 0) -> tuple[list[P
     `limit` bounds what is fetched of a data set on the Hub.
     """
     path = Path(source).expanduser()
-    if path.is_dir():
+    shards = shard_paths(path)
+    if shards:
+        found, refused = read_shards(shards)
+    elif path.is_dir():
         found, refused = folder_pictures(path), []
     elif path.is_file() and path.name.lower().endswith(ARCHIVES):
         found, refused = archive_pictures(path)
@@ -39,6 +45,41 @@ def find_pictures(source: str | Path, what: str, limit: int = 0) -> tuple[list[P
         raise ValueError(f"{source}: expected a folder of {what}, and it does not exist")
     names = images.name_uniquely(picture.name for picture in found)
     return [replace(p, name=name) for p, name in zip(found, names, strict=True)], refused
+
+
+def shard_paths(path: Path) -> list[Path]:
+    """The archives of a data set in shards, as WebDataset names them; empty for other paths.
+
+    faces-{0000..0099}.tar stands for a hundred archives, and a folder that holds nothing but
+    several .tar archives for all of them.
+
+    Raises:
+        ValueError: one of the numbered archives is missing.
+    """
+    if match := SHARDS.fullmatch(path.name):
+        before, first, last, after = match.groups()
+        numbers = range(int(first), int(last) + 1)
+        names = [f"{before}{number:0{len(first)}d}{after}" for number in numbers]
+        missing = [name for name in names if not (path.parent / name).is_file()]
+        if missing:
+            raise ValueError(f"{path}: {len(missing)} of {len(names)} are missing ({missing[0]})")
+        return [path.parent / name for name in names]
+    files = sorted(path.iterdir()) if path.is_dir() else []
+    shards = [file for file in files if file.name.lower().endswith(".tar")]
+    others = {".json", ".txt", ".md", ".csv"}  # what people lay beside shards
+    alone = all(file in shards or file.suffix.lower() in others for file in files)
+    return shards if alone and len(shards) > 1 else []
+
+
+def read_shards(shards: list[Path]) -> tuple[list[Picture], list[str]]:
+    """The images of several archives, named SHARD/NAME, and why others are left out."""
+    found, refused = [], []
+    for shard in tqdm(shards, "reading shards", unit="shard", leave=False, delay=2):
+        inside, faults = archive_pictures(shard)
+        stem = shard.name.partition(".")[0]
+        found += [replace(picture, name=f"{stem}/{picture.name}") for picture in inside]
+        refused += faults
+    return found, refused
 
 
 def photos_by_name(sources: Iterable[str | Path]) -> dict[str, Picture]:
@@ -69,13 +110,15 @@ def open_pictures(
 ) -> list[Picture]:
     """The readable images of a source, in the order of their paths.
 
-    Every image is decoded once to see that it is whole. Those that are unreadable or smaller than
+    Every image is decoded once to see that it is whole, and noted in an index; later starts read
+    the index. Those that are unreadable or smaller than
     `smallest` px are left out, and one warning says so. Of images with one name but for the suffix,
     the second is called NAME-2.
 
     Args:
-        source: a folder (with folders in it, at will); a .zip, .tar, .tar.gz or .tgz file; or, as
-            text when there is no such path, a data set on the Hub: "owner/name", with "@revision"
+        source: a folder (with folders in it, at will); a .zip, .tar, .tar.gz or .tgz file; several
+            as shards, like faces-{0000..0099}.tar; or, as text when there is no such path, a data
+            set on the Hub: "owner/name", with "@revision"
             and "#column" at will (see training.data.hub).
         what: what to call the images in messages, in the plural.
         smallest: the least short side, in px.
@@ -106,23 +149,37 @@ def open_pictures(
 
 
 def _checked(pictures: list[Picture], what: str, smallest: int) -> tuple[list[Picture], list[str]]:
-    """The images that can be decoded and are large enough, with their sizes; and why not."""
+    """The images that can be decoded and are large enough, with their sizes; and why not.
 
-    def check(picture: Picture) -> Picture | str:
-        try:
-            image = picture.load(alpha=True)
-        except images.ImageError as error:
-            return str(error)
-        if min(image.size) < smallest:
-            return f"{shown(picture)} is {image.width}x{image.height}"
-        return replace(picture, size=image.size, transparent=image.mode == "RGBA")
-
+    What is in the index is not decoded again.
+    """
+    facts: dict[Picture, index.Facts | str] = dict(index.read(pictures))
+    new = [picture for picture in pictures if picture not in facts]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        answers = pool.map(check, pictures)
-        bar = tqdm(answers, f"looking at {what}", len(pictures), leave=False, delay=2)
-        answers = list(bar)
-    whole = [answer for answer in answers if isinstance(answer, Picture)]
-    return whole, [answer for answer in answers if isinstance(answer, str)]
+        answers = pool.map(_look_at, new)
+        bar = tqdm(answers, f"looking at {what}", len(new), leave=False, delay=2)
+        found = dict(zip(new, bar, strict=True))
+    index.write({picture: fact for picture, fact in found.items() if not isinstance(fact, str)})
+    facts |= found
+    whole, refused = [], []
+    for picture in pictures:
+        fact = facts[picture]
+        if isinstance(fact, str):
+            refused.append(fact)
+        elif min(fact[:2]) < smallest:
+            refused.append(f"{shown(picture)} is {fact[0]}x{fact[1]}")
+        else:
+            whole.append(replace(picture, size=fact[:2], transparent=fact[2]))
+    return whole, refused
+
+
+def _look_at(picture: Picture) -> index.Facts | str:
+    """Decodes an image to learn its size and transparency; why it cannot be decoded, if so."""
+    try:
+        image = picture.load(alpha=True)
+    except images.ImageError as error:
+        return str(error)
+    return image.width, image.height, image.mode == "RGBA"
 
 
 def _other_files(source: str | Path) -> str:

@@ -480,21 +480,21 @@ class AdaptiveP:
         self.target, self.images_to_one, self.cap, self.every = target, images_to_one, cap, every
         self.p = p
         self.sign = 0.0
-        self.signs: list[float] = []
+        self.signs: list[float | torch.Tensor] = []  # read together: each waits for a GPU
 
-    def update(self, signs_mean: float, batch: int) -> None:
+    def update(self, signs_mean: float | torch.Tensor, batch: int) -> None:
         """Counts a batch; `signs_mean`, in [-1, 1], is the mean sign over all processes."""
         self.signs.append(signs_mean)
         if len(self.signs) < self.every:
             return
-        self.sign = sum(self.signs) / self.every
+        self.sign = sum(map(float, self.signs)) / self.every
         self.signs = []
         direction = (self.sign > self.target) - (self.sign < self.target)
         step = direction * self.every * batch / self.images_to_one
         self.p = min(max(self.p + step, 0.0), self.cap)
 
     def state_dict(self) -> dict:
-        return {"p": self.p, "sign": self.sign, "signs": list(self.signs)}
+        return {"p": self.p, "sign": self.sign, "signs": list(map(float, self.signs))}
 
     def load_state_dict(self, state: dict) -> None:
         self.p, self.sign, self.signs = state["p"], state["sign"], list(state["signs"])

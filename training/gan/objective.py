@@ -92,6 +92,8 @@ class NoiseObjective:
     ):
         self.settings, self.device = settings, device
         self.G, self.D, self.dataset = G, D, dataset
+        self.counts = {"images": len(getattr(dataset, "pictures", ()))}
+        self.validation = f"{settings.score_samples} samples"
         self.z_dim = G.generator.config.z_dim
         self.sample_z = seeded_normal(torch.arange(SAMPLES), Z, self.z_dim)
         self.held_out = None
@@ -107,7 +109,7 @@ class NoiseObjective:
 
     def preprocess(self, batch):
         """Real images in [-1, 1], and noise from the seeds of the samples."""
-        seeds, device = batch["seed"].cpu(), batch["real"].device
+        seeds, device = batch["seed"].cpu(), batch["real"].device  # seeds are on the CPU already
         noise = {name: value.to(device) for name, value in self.noise(seeds).items()}
         real = batch["real"].contiguous(memory_format=torch.channels_last)
         return {"real": real.float() / 127.5 - 1, "seed": seeds, **noise}
@@ -171,12 +173,13 @@ def new_discriminator(
     """
     if settings.discriminator == "projected":
         return ProjectedDiscriminator(settings.resolution)
-    share = settings.batch // PartialState().num_processes
-    group = min(settings.mbstd_group, share)
+    parts = PartialState().num_processes * settings.gradient_accumulation_steps
+    share = settings.batch // parts
+    group = min(settings.mbstd_group, max(1, share))
     if share % group:
         raise ValueError(
             f"--mbstd-group {settings.mbstd_group}: expected a divisor of the {share} images "
-            "of a process"
+            "of a process, or of a part of its batch"
         )
     return StyleGAN2Discriminator(
         resolution=settings.resolution,
@@ -265,7 +268,7 @@ class GANObjective(NoiseObjective):
             "sign": sign,
         }
         if s.augment not in ("none", "diff") and s.ada_target:
-            self.ada.update(float(sign), s.batch)
+            self.ada.update(sign, len(seeds) * PartialState().num_processes)
         logs["p"] = torch.tensor(float(self.ada.p))
         if self.D.mbstd_group and images // s.batch % s.r1_every == 0:
             bare = getattr(D, "module", D)

@@ -29,8 +29,9 @@ from toonify.models.layer_swap import Generator
 from toonify.models.mobile_stylegan import MobileStyleGAN
 from training.core.checkpoint import checkpoints
 from training.core.config import replace_settings
+from training.core.device import pick_device
 from training.core.model_io import open_network
-from training.core.trainer import pick_device, train
+from training.core.trainer import train
 from training.data.aligned import seed_of, seeded_normal
 from training.stylegan.config import TOON, StyleGANSettings
 from training.stylegan.objective import StyleGANObjective

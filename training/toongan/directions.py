@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from toonify import images, latents
 from toonify.pipelines.toongan import ToonGANPipeline
-from training.core.trainer import pick_device
+from training.core.device import pick_device
 from training.metrics import contact_sheet
 from training.prepare.cartoon_faces import read_attributes
 from training.stylegan import directions

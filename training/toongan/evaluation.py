@@ -12,7 +12,7 @@ from tqdm import tqdm
 from toonify.hub.cards.figures import format_cells
 from toonify.pipelines.toongan import ToonGANPipeline
 from training.core import run_info
-from training.core.trainer import pick_device
+from training.core.device import pick_device
 from training.data.images import Picture, square
 from training.data.sources import open_pictures
 from training.metrics import card, feature_extractors, precision_recall

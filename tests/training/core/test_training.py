@@ -25,9 +25,10 @@ from toonify.models import PHOTO_MODELS, AnimeGANLiteGenerator
 from training.animegan.config import ANIMEGAN_PRESETS, AnimeGANSettings
 from training.animegan.dataset import AnimeGANDataset
 from training.animegan.objective import AnimeGANObjective
-from training.core import checkpoint, trainer
-from training.core.config import add_settings, replace_settings
+from training.core import checkpoint, device, trackers, trainer
+from training.core.config import replace_settings
 from training.core.ema import EMA
+from training.core.options import add_settings
 from training.core.perceptual import MobileNetV2Features, VGG19Features
 from training.prepare import edge_smooth, style_pairs
 from training.train_animegan import main
@@ -381,6 +382,7 @@ ELSEWHERE = {
     *("data_statement", "push_to_hub", "push_every_images", "push_private"),
     *("patch", "edge_kernel", "levels", "noise_inputs", "photo_skip", "keep_start"),
     *("augment", "eyes", "box_weight", "d_patch", "discriminator"),  # see test_augment.py
+    *("gradient_accumulation_steps", "anchor"),  # see test_machine.py and test_recipe.py
 }
 
 
@@ -459,7 +461,7 @@ def test_learning_rates_fall_to_a_tenth(data, tmp_path):
         assert rates == pytest.approx([1, 1, middle, 0.1])
 
 
-def test_the_best_checkpoint_by_score_is_kept(data, tmp_path):
+def test_the_best_checkpoint_by_score_is_kept(data, tmp_path, monkeypatch):
     chosen = settings(
         data, tmp_path / "run", validate=str(data / "train_photo"), validate_every_images=4
     )
@@ -467,7 +469,11 @@ def test_the_best_checkpoint_by_score_is_kept(data, tmp_path):
     scores = iter([0.9, 0.4, 0.7, 0.5])
     exports = []
     objective.validate = lambda G: {"score": next(scores), "ssim": 0.5}
-    objective.export = lambda G, folder, images: exports.append((folder.name, images))
+    monkeypatch.setattr(
+        trainer.Trainer,
+        "export",
+        lambda self, folder: exports.append((folder.name, self.progress.images)),
+    )
     trainer.train(objective, chosen)
     assert [images for name, images in exports if name == "best"] == [4, 8]
     assert [line["val_score"] for line in log_of(chosen.out) if "val_score" in line] == [
@@ -541,14 +547,14 @@ def test_threads_are_all_cores_under_a_launcher_too(
 ):
     chosen = []
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr(trainer.psutil, "cpu_count", lambda logical: 4)
-    monkeypatch.setattr(trainer.os, "sched_getaffinity", lambda process: set(range(8)))
+    monkeypatch.setattr(device.psutil, "cpu_count", lambda logical: 4)
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda process: set(range(8)))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
     if launched:
         monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    trainer.set_threads(threads)
+    device.set_threads(threads)
     assert chosen == ([] if expected is None else [expected])
 
 
@@ -564,18 +570,42 @@ def test_the_description_of_an_exported_style_counts_what_was_seen(data, tmp_pat
 
 
 def test_trackers_are_named_or_found(monkeypatch):
-    monkeypatch.setattr(trainer, "is_tensorboard_available", lambda: True)
-    monkeypatch.setattr(trainer, "is_wandb_available", lambda: True)
+    monkeypatch.setattr(trackers, "is_tensorboard_available", lambda: True)
+    monkeypatch.setattr(trackers, "is_wandb_available", lambda: True)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    assert trainer.tracker_names("none") == []
-    assert trainer.tracker_names("auto") == ["tensorboard"]  # W&B would stop and ask who it is
-    assert trainer.tracker_names("tensorboard, wandb") == ["tensorboard", "wandb"]
+    assert trackers.tracker_names("none") == []
+    assert trackers.tracker_names("auto") == ["tensorboard"]  # W&B would stop and ask who it is
+    assert trackers.tracker_names("tensorboard, wandb") == ["tensorboard", "wandb"]
     with pytest.raises(ValueError, match="--trackers comet: expected tensorboard, wandb"):
-        trainer.tracker_names("comet")
-    monkeypatch.setattr(trainer, "is_wandb_available", lambda: False)
+        trackers.tracker_names("comet")
+    monkeypatch.setattr(trackers, "is_wandb_available", lambda: False)
     with pytest.raises(ValueError, match="pip install wandb"):
-        trainer.tracker_names("wandb")
+        trackers.tracker_names("wandb")
+
+
+def test_the_model_is_replaced_as_a_whole_and_keeps_what_others_put_there(data, tmp_path):
+    chosen = settings(data, tmp_path / "run", max_images=8)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    objective = AnimeGANObjective(chosen, torch.device("cpu"))
+    model, export, seen = tmp_path / "run" / "model", objective.export, []
+
+    def slowly(G, folder, images):
+        if model.is_dir():
+            seen.append({path.name: path.read_bytes() for path in model.rglob("*.*")})
+            (model / "lite.txt").write_text("mine")
+        export(G, folder, images)
+        if seen:  # what is there is still the whole model before
+            now = {path.name: path.read_bytes() for path in model.rglob("*.*")}
+            assert now | seen[-1] == now and len(now) == len(seen[-1]) + 1
+
+    objective.export = slowly
+    trainer.train(objective, chosen)
+    assert len(seen) == 1 and "training.json" in seen[0]
+    weights = "diffusion_pytorch_model.fp16.safetensors"
+    assert (model / weights).read_bytes() != seen[0][weights]
+    assert (model / weights).stat().st_mode & 0o777 == (model / "style.json").stat().st_mode & 0o777
+    assert sorted(p.name for p in model.parent.glob(".*.part")) == []
 
 
 def test_tensorboard_gets_the_log(data, tmp_path):
@@ -590,6 +620,13 @@ def test_tensorboard_gets_the_log(data, tmp_path):
     assert {e.step: round(e.value, 5) for e in found.Scalars("g_pair")} == {
         images: pytest.approx(value, abs=1e-5) for images, value in expected.items()
     }
+    tags = found.Tags()
+    assert {"images_per_second", "lr_g", "lr_d", "lr_init"} <= set(tags["scalars"])
+    assert [e.step for e in found.Images("samples")] == [0, 8]
+    run(settings(data, tmp_path / "run", trackers="tensorboard", max_images=12), resume=True)
+    folders = {path.parent for path in (tmp_path / "run").rglob("events.out.tfevents.*")}
+    found = EventAccumulator(str(events.parent)).Reload()
+    assert events.parent in folders and found.Scalars("g_pair")[-1].step == 12
 
 
 def test_max_minutes_stops_with_a_checkpoint(data, tmp_path):

@@ -99,6 +99,68 @@ def files() -> dict[str, bytes]:
 # Sources --------------------------------------------------------------------------------------
 
 
+def test_images_are_decoded_once_and_again_when_they_change(files, tmp_path, monkeypatch):
+    folder = write(tmp_path / "folder", files)
+    archive = write_zip(tmp_path / "pictures.zip", files)
+    (folder / "broken.png").write_bytes(b"no image")
+    decoded = []
+    load = pictures.Picture.load
+
+    def count(self, alpha=False):
+        decoded.append(self.name)
+        return load(self, alpha)
+
+    monkeypatch.setattr(pictures.Picture, "load", count)
+    with pytest.warns(UserWarning, match="broken.png"):
+        first = open_pictures(folder, "photos")
+    inside = open_pictures(archive, "photos")
+    assert len(decoded) == 2 * len(files) + 1
+    decoded.clear()
+    with pytest.warns(UserWarning, match="broken.png"):
+        assert open_pictures(folder, "photos") == first
+    assert open_pictures(archive, "photos") == inside
+    assert decoded == ["broken"]  # it may have been a fault of the disk
+    decoded.clear()
+    (folder / "9.png").write_bytes(encoded(Image.new("RGB", (90, 70))))
+    with pytest.warns(UserWarning):
+        (changed,) = [p for p in open_pictures(folder, "photos") if p.name == "9"]
+    assert sorted(decoded) == ["9", "broken"] and changed.size == (90, 70)
+    with pytest.warns(UserWarning, match="9.png is 90x70"):  # known, and too small for this use
+        open_pictures(folder, "photos", smallest=71)
+
+
+def test_a_damaged_index_costs_time_only(files, tmp_path):
+    folder = write(tmp_path / "folder", files)
+    first = open_pictures(folder, "photos")
+    next((tmp_path / "cache").rglob("index.sqlite")).write_bytes(b"x" * 5000)
+    assert open_pictures(folder, "photos") == first
+
+
+def test_shards_are_one_data_set(files, tmp_path):
+    names = sorted(files)
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for i in range(3):
+        write_tar(folder / f"faces-{i:04d}.tar", {n: files[n] for n in names[i::3]})
+    (folder / "README.md").write_text("faces")
+    found = open_pictures(folder, "photos")
+    assert len(found) == len(files) and found[0].name.startswith("faces-0000/")
+    assert open_pictures(folder / "faces-{0000..0002}.tar", "photos") == found
+    assert len(open_pictures(f"{folder}/faces-{{0000..0001}}.tar", "photos")) == 4
+    with pytest.raises(ValueError, match="1 of 4 are missing"):
+        open_pictures(folder / "faces-{0000..0003}.tar", "photos")
+
+
+def test_all_images_of_a_data_set_are_taken_unless_a_limit_is_named(monkeypatch):
+    monkeypatch.delenv(hub_datasets.LIMIT, raising=False)
+    assert hub_datasets.find_limit() > 10**9
+    monkeypatch.setenv(hub_datasets.LIMIT, "30")
+    assert hub_datasets.find_limit() == 30
+    monkeypatch.setenv(hub_datasets.LIMIT, "many")
+    with pytest.raises(ValueError, match=f"{hub_datasets.LIMIT}=many: expected a whole number"):
+        hub_datasets.find_limit()
+
+
 def test_folder_zip_and_tars_hold_the_same_images(files, tmp_path):
     places = [write(tmp_path / "folder", files), write_zip(tmp_path / "pictures.ZIP", files)]
     for ending in ("tar", "tar.gz", "tgz"):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -243,6 +243,7 @@ class PhotoHandlers(StyleHandlers):
         """Draw the person that was pressed in another style, or leave it a photo."""
         if drawing is None or drawing.selected is None:
             return gr.skip()
+        person = drawing.selected
         if choice not in (results.PHOTO, *drawing.files):
             options = {name: drawing.options[name] for name in ("strength", "keep_color")}
             quality = "fast" if self.styles[choice].fast else "best"
@@ -252,9 +253,9 @@ class PhotoHandlers(StyleHandlers):
             path = outputs.save_png(toon.image, drawing.source, choice)
             mark = drawing.mark or marks.read_mark(toon.image)
             drawing = dataclasses.replace(drawing, files={**drawing.files, choice: path}, mark=mark)
-        choices = {**drawing.choices, drawing.selected: choice}
+        choices = {**drawing.choices, person: choice}
         if choice == drawing.style:
-            del choices[drawing.selected]
+            del choices[person]
         drawing = dataclasses.replace(drawing, choices=choices)
         return self.fill(drawing, results.read_background(background, color))
 
@@ -297,7 +298,7 @@ class PhotoHandlers(StyleHandlers):
         ]
 
 
-def draw_boxes(photo: Image.Image, faces: list) -> Image.Image:
+def draw_boxes(photo: Image.Image, faces: Sequence) -> Image.Image:
     """Return a small copy of the photo with a frame around each face."""
     image = outputs.shrink(photo)
     scale = image.width / photo.width

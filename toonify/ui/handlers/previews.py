@@ -186,7 +186,8 @@ class PreviewHandlers:
 
     def draw_first(self, wall: Wall | None, source, progress=events.PROGRESS, *options):
         """Draw a new photo large, without the visitor's asking."""
-        return gr.skip() if wall is None else self.photos.show(source, *options, wall=wall)
+        show = functools.partial(self.photos.show, wall=wall)
+        return gr.skip() if wall is None else show(source, *options)
 
     def pick(self, wall: Wall | None, event: gr.SelectData):
         """Choose the style of the preview that was pressed."""

@@ -1,6 +1,6 @@
 """Many photos: the components in the tab of photos and the handlers that they call."""
 
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -67,7 +67,7 @@ def describe_limits() -> str:
     )
 
 
-def add_files(label: str, count: str, elem_id: str) -> gr.File:
+def add_files(label: str, count: Literal["multiple", "directory"], elem_id: str) -> gr.File:
     """Add an upload for several files."""
     return components.UploadedFiles(
         label=label, file_count=count, height=130, buttons=[], elem_id=elem_id
