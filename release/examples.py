@@ -27,8 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     with atomic_folder(examples.FOLDER) as folder:
         for style in bundled:
-            quality = "fast" if style.fast else "best"
-            pipeline = AnimeGANPipeline.from_pretrained(style.name, device="cpu", quality=quality)
+            pipeline = AnimeGANPipeline.from_pretrained(style.name, device="cpu")
             for path in components.EXAMPLES:
                 pipeline(path).save(folder / f"{path.stem}-{style.name}.jpg", QUALITY)
         (folder / examples.INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")

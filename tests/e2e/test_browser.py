@@ -116,8 +116,8 @@ def test_a_visitor_gets_a_cartoon_of_the_same_size(visit, site, tmp_path):
     before, after = natural_sizes(page)
     assert before[:2] == after[:2] == [512, 512]
     assert before[2] != after[2]
-    # By the fast generator, which is preselected where there is one.
-    assert site[1].fast["toy"].calls[-1]["strength"] == pytest.approx(0.8)
+    # By the best generator, also where there is a fast one.
+    assert site[1].made["toy"].calls[-1]["strength"] == pytest.approx(0.8)
     assert "1 face found" in page.inner_text("body")
 
     with page.expect_download() as download:

@@ -121,7 +121,7 @@ def test_quality_chooses_the_generator(handlers, toys):
 
 def test_quality_is_offered_where_there_is_a_choice(handlers):
     offered, hidden = (boxes.add_quality(handlers.styles[name]) for name in ("toy", "mask"))
-    assert offered.visible and offered.value == "fast"
+    assert offered.visible and offered.value == "best"
     assert not hidden.visible and hidden.value == "best"
     assert handlers.choose("toy")[1]["visible"]
     hidden = handlers.choose("mask")[1]

@@ -51,11 +51,10 @@ def read_index() -> dict[str, dict[str, str]]:
 
 @functools.cache
 def find_weights() -> dict[str, str]:
-    """Return the sha256 of the weights that draw previews, by the names of bundled styles."""
-    listed = checksums.read_list(hub.BUNDLED)
+    """Return the sha256 of the generators' weights, by the names of bundled styles."""
     weights = {}
-    for file, digest in sorted(listed.items()):  # those of the fast generator come later
-        style, _, rest = file.partition("/")
-        if rest.endswith(".safetensors"):
+    for file, digest in checksums.read_list(hub.BUNDLED).items():
+        style, *folders, name = file.split("/")
+        if not folders and name in hub.WEIGHTS:
             weights[style] = digest
     return weights

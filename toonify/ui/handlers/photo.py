@@ -140,7 +140,7 @@ class PhotoHandlers(StyleHandlers):
             options == usual
             and known is not None
             and known.source == "bundled"
-            and quality == ("fast" if known.fast else "best")
+            and quality == "best"
         )
 
     @staticmethod
@@ -246,8 +246,7 @@ class PhotoHandlers(StyleHandlers):
         person = drawing.selected
         if choice not in (results.PHOTO, *drawing.files):
             options = {name: drawing.options[name] for name in ("strength", "keep_color")}
-            quality = "fast" if self.styles[choice].fast else "best"
-            load = functools.partial(self.load, choice, quality)
+            load = functools.partial(self.load, choice, "best")
             photo = drawing.open(results.PHOTO)
             toon = draw(load, photo, faces="all", found=drawing.faces, **options)
             path = outputs.save_png(toon.image, drawing.source, choice)

@@ -276,12 +276,10 @@ class PreviewHandlers:
         background = query.get("background", "draw")
         color = results.parse_color(query.get("color", results.DEFAULT_COLOR))
         results.read_background(background, color)
-        if quality is None:
-            quality = "fast" if style.fast else "best"
         return (
             name,
             self.photos.describe(name),
-            gr.update(value=quality, visible=style.fast),
+            gr.update(value=quality or "best", visible=style.fast),
             strength,
             faces,
             query.get("keep_color") == "true",
