@@ -38,9 +38,8 @@ def parse(
     first.add_argument("--resume", action="store_true")
     known = first.parse_known_args(arguments)[0]
     preset = known.preset
-    parser = argparse.ArgumentParser(
-        description=f"{about.splitlines()[0]} The help shows the values of --preset."
-    )
+    title = about.partition("\n")[0]
+    parser = argparse.ArgumentParser(description=f"{title} The help shows the values of --preset.")
     try:
         saved = saved_preset(known)
     except ValueError as error:

@@ -63,7 +63,7 @@ class GANSettings(NoiseSettings):
                 "64, as its coarsest features have a thirty-second of the size"
             )
         if self.discriminator == "projected":
-            for name in ("gamma", "r1_every", "r2"):
+            for name in ("gamma", "r2"):
                 given, default = getattr(self, name), type(self).__dataclass_fields__[name].default
                 expected = f"{format_value(default)}, as projected has no gradient penalty"
                 self.refuse(given != default, name, expected)

@@ -169,6 +169,7 @@ ELSEWHERE = {  # setting -> the test that shows what it does
     "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints", "threads",
     "ema_half_life_images", "workers", "trackers", "validate", "validate_every_images",
     "data_statement", "push_to_hub", "push_every_images", "push_private",
+    "gradient_accumulation_steps",
 }  # fmt: skip
 
 
@@ -448,7 +449,7 @@ def test_groups_that_do_not_fit_a_process_and_batch_norms_of_two_are_refused(
 def test_an_option_of_another_preset_is_refused(faces, tmp_path, capsys):
     for options_given, said in (
         (["--preset", "dcgan", "--gamma", "3"], "--gamma 3: preset dcgan has no such setting"),
-        (["--epochs", "3"], "--epochs 3: preset laptop has no such setting"),
+        (["--epochs", "3"], "--epochs 3: preset conditional has no such setting"),
     ):
         with pytest.raises(SystemExit):
             train_toongan.main(
