@@ -17,7 +17,7 @@ def test_help_lists_the_commands_without_importing_them(capsys, usage):
         assert cli.main([command, "--help"]) == 0
         examples = capsys.readouterr().out.split("Examples:\n")[1]
         assert examples.startswith(f"  python -m toonify {command}")
-    assert "Publish the app as a Space" in usage()
+    assert "Write the app for browsers" in usage()
     assert "No such command 'nothing'" in usage("nothing")
 
 

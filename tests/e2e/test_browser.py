@@ -153,7 +153,7 @@ def test_a_photo_is_previewed_in_all_styles_and_a_press_draws_one(visit, size, t
     page.wait_for_function(f"document.querySelectorAll('#compare img')[1]?.src !== {first!r}")
     page.wait_for_selector("#about :text('Two tones.')")
     assert page.locator("#settings input[value=ink]").is_checked()
-    assert page.url.endswith("?style=ink&quality=best")
+    assert page.url.endswith("?style=ink")
     page.wait_for_function(
         "document.querySelector('#compare').getBoundingClientRect().top < innerHeight / 2"
     )
@@ -193,7 +193,7 @@ def test_a_link_sets_style_and_settings(visit, site):
     call = {"faces": "all", "strength": 0.5, "keep_color": True}
     assert call in site[1].made["ink"].calls
     page.locator("#settings input[value=toy]").click()
-    query = "?strength=0.5&keep_color=true&quality=best"
+    query = "?strength=0.5&keep_color=true"
     page.wait_for_function(f"location.search === {query!r}")
     page = visit(query="?style=oil")
     page.wait_for_selector("text=Unknown style 'oil'")

@@ -186,7 +186,8 @@ def test_links_say_style_and_settings(handlers):
     assert (name, quality["value"], quality["visible"]) == ("ink", "best", False)
     assert "Two tones." in about and others[:4] == [0.5, "all", True, "draw"]
     assert arrive(quality="best")[2]["value"] == "best"
-    assert arrive(strength="0.5")[2]["value"] == "fast"  # as on a new page
+    assert arrive(quality="fast")[2]["value"] == "fast"
+    assert arrive(strength="0.5")[2]["value"] == "best"  # as on a new page
     assert arrive(seed="7") == arrive() == gr.skip()
     for query, words in [
         ({"style": "oil"}, "Unknown style 'oil'"),

@@ -90,8 +90,7 @@ def replace_background(
     """Puts the people of a drawing on another background.
 
     The colors of half transparent pixels, such as those of hair, are separated into those of the
-    person and of the old background (Forte, "Approximate fast foreground colour estimation", ICIP
-    2021), so that none of the old background is left.
+    person and of the old background (Forte, ICIP 2021), so that none of the old background is left.
 
     Args:
         drawing: RGB.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from training.core.config import RunSettings, format_value, setting
+from training.core.config import RunSettings, setting
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,6 @@ class GANSettings(NoiseSettings):
                 f"--resolution {self.resolution} with --discriminator projected: expected at least "
                 "64, as its coarsest features have a thirty-second of the size"
             )
-        if self.discriminator == "projected":
-            for name in ("gamma", "r2"):
-                given, default = getattr(self, name), type(self).__dataclass_fields__[name].default
-                expected = f"{format_value(default)}, as projected has no gradient penalty"
-                self.refuse(given != default, name, expected)
 
     def check_groups(self) -> None:
         """ValueError if groups with one minibatch standard deviation do not divide the batch."""
