@@ -25,8 +25,8 @@ from toonify.pipelines.toongan import ToonGANPipeline
 
 RUNTIME = sites.find_runtime()
 PATIENCE_S = 120  # of a busy machine
-# dB to the library. Real styles are above 35: the page enlarges drawings a little differently, which
-# the toy's noise, all edges, shows most.
+# dB to the library. Real styles are above 35: the page enlarges drawings a little differently,
+# which the toy's noise, all edges, shows most.
 MIN_PSNR = 30
 
 pytestmark = [
