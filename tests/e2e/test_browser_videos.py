@@ -5,10 +5,12 @@ import base64
 import numpy as np
 import pytest
 
-from tests.e2e.test_browser import FLAGS, chromium, pytestmark  # noqa: F401
+from tests.e2e import test_browser
+from tests.e2e.test_browser import pytestmark  # noqa: F401
 from tests.fixtures.toy_videos import late, make_video, turn
 from tests.unit.video.test_decoding import copied
 
+chromium = test_browser.chromium
 SIZE = (96, 64)
 TIMES = [n / 5 + 0.1 for n in range(5)]  # in the middle of each frame
 SHOW = """
@@ -63,7 +65,7 @@ def draw(number, size):
 
 
 @pytest.fixture
-def show(chromium):  # noqa: F811
+def show(chromium):
     """Frames of a file at `TIMES`, and the bytes of sound that the browser decoded."""
     page = chromium.new_page()
     page.set_default_timeout(60_000)

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from benchmarks.browser import psnr, serve
-from tests.e2e.test_browser import CHROMIUM, FLAGS, PHONE
+from tests.e2e import test_browser
+from tests.e2e.test_browser import CHROMIUM, PHONE
 from tests.fixtures import sites
 from toonify import hub
 from toonify.images import marks
@@ -58,13 +59,7 @@ def site(tmp_path_factory, calm_style, toy_style, choosing_faces):
     return folder
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+chromium = test_browser.chromium
 
 
 class Visit:
@@ -117,7 +112,7 @@ class Visit:
 
 @pytest.fixture
 def visit(chromium, site):
-    """visit(size=...) opens the app as somebody who has never been there."""
+    """visit(size=...) opens the app as a first-time visitor."""
     visits = []
     with serve(site) as (url, asked):
 

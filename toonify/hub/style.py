@@ -81,6 +81,11 @@ class Style:
     attributes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
     fast: bool = False
 
+    @property
+    def fastest(self) -> str:
+        """The quality of the fastest generator: "fast", or "best" if there is no fast one."""
+        return "fast" if self.fast else "best"
+
 
 def is_model_folder(folder: Path) -> bool:
     """Whether the folder has what a model needs: config.json and weights."""

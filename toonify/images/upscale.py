@@ -28,11 +28,11 @@ _FINE = 32  # places per pixel that remap knows; moves are rounded to them
 _STRENGTH = 1.6  # of the pull: more makes edges sharper than they were drawn, and lines thicker
 _EDGE = 1.2  # half the width of an edge after one step, in pixels
 _REACH = 1.3  # pixels from an edge at which its pull is greatest
-_FAINT = 7.0  # levels per pixel: slopes far below this are shades, and stay as they are
+_FAINT = 7.0  # levels per pixel: gradients far below this are shades, and stay as they are
 _LINE = 3.0  # sigma in pixels around a place in which its line's direction is measured
 _ALONG = 3.5  # pixels along a line, to either side, whose mean is taken when a step doubles
 _COARSE = 1.5  # an enlargement from this on blurs edges visibly
-_MARGIN = 16  # rows around a band that have a say in it: 10 by blurs and slopes, 6 by moves
+_MARGIN = 16  # rows around a band that have a say in it: 10 by blurs and gradients, 6 by moves
 _FIRST_MARGIN = 48  # the same where lines are smoothed before: 16 for directions, 2 x 6 for moves
 
 
@@ -170,23 +170,23 @@ def _range_around(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cv2.erode(picture, window), cv2.dilate(picture, window)
 
 
-def _slopes(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gradients(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How much a float32 plane rises per pixel to the right, and down."""
     return tuple(cv2.Scharr(plane, cv2.CV_32F, *way, scale=1 / 32) for way in ((1, 0), (0, 1)))
 
 
 def _squares(rows: np.ndarray, *pairs: tuple[str, str]) -> list[np.ndarray]:
-    """Products of the slopes of uint8 colors, summed over channels (Di Zenzo 1986).
+    """Products of the gradients of uint8 colors, summed over channels (Di Zenzo 1986).
 
-    `pairs` are of x, the slope to the right, and y, the slope down.
+    `pairs` are of x, the gradient to the right, and y, the gradient down.
     """
     soft = cv2.GaussianBlur(rows, (7, 7), 0.7)
-    slopes = {"x": cv2.Scharr(soft, cv2.CV_16S, 1, 0), "y": cv2.Scharr(soft, cv2.CV_16S, 0, 1)}
+    gradients = {"x": cv2.Scharr(soft, cv2.CV_16S, 1, 0), "y": cv2.Scharr(soft, cv2.CV_16S, 0, 1)}
     unit = 1 / 32**2
     total = np.full((1, 3), 1, np.float32)
     found = []
     for first, second in pairs:
-        product = cv2.multiply(slopes[first], slopes[second], scale=unit, dtype=cv2.CV_32F)
+        product = cv2.multiply(gradients[first], gradients[second], scale=unit, dtype=cv2.CV_32F)
         found.append(cv2.transform(product, total))
     return found
 
@@ -207,7 +207,7 @@ def _along_lines(source: np.ndarray, growth: float) -> np.ndarray:
     )
     difference, product = xx - yy, 2.0 * xy
     length = np.sqrt(difference * difference + product * product)
-    cosine = difference / (length + 1e-6)  # of twice the angle at which the slope rises
+    cosine = difference / (length + 1e-6)  # of twice the angle at which the gradient rises
     across = np.sqrt(0.5 + 0.5 * cosine)
     down = np.copysign(np.sqrt(np.maximum(0.5 - 0.5 * cosine, 0.0)), product)
     reach = _ALONG * (growth - 1.0) * length / (xx + yy + growth**-2)
@@ -220,8 +220,8 @@ def _away_from_edges(rows: np.ndarray, growth: float) -> tuple[np.ndarray, np.nd
     xx, yy = _squares(rows, ("x", "x"), ("y", "y"))
     edges = cv2.sqrt(cv2.add(xx, yy))
     edges = cv2.GaussianBlur(edges, (11, 11), _EDGE)
-    right, down = _slopes(edges)
-    # An edge is a ridge here, about a Gaussian, whose slope by its height is the distance from it.
+    right, down = _gradients(edges)
+    # An edge is a ridge here, about a Gaussian: its gradient by its height is the distance from it.
     scale = -strength * _EDGE**2 / (edges + _FAINT)
     right *= scale
     down *= scale

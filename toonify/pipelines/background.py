@@ -166,7 +166,7 @@ def make_sticker(drawing: Image.Image, person: Image.Image, side: int | None = N
     cut = replace_background(drawing, drawing, person, "transparent")
     box = person.point(lambda value: 255 * (value >= 64)).getbbox()
     if box is None:
-        raise ValueError("person is empty: expected a mask with somebody in it")
+        raise ValueError("person is empty: expected a mask with at least one person")
     cut = cut.crop(box)
     border = 2 * (_RIM + _MARGIN)
     longest = max(cut.size) / (1 - border) if side is None else side

@@ -150,8 +150,8 @@ class Site:
         short = style.name.replace("/", "-")
         with tempfile.TemporaryDirectory() as place:
             file = Path(place, "style.onnx")
-            quality = "fast" if style.fast else "best"
-            patch = networks.write_generator(hub.generator_folder(folder, quality), file)
+            generator = hub.generator_folder(folder, style.fastest)
+            patch = networks.write_generator(generator, file)
             path = self.add_file(file, f"models/{short}.onnx")
         return {
             "name": short,

@@ -75,7 +75,11 @@ def weight_map(faces: list[dict[str, list[int]]], shape: tuple[int, ...]) -> np.
 
 
 def boxes_around(points: np.ndarray) -> dict[str, list[int]]:
-    """Boxes of a face's parts by its five points (5, 2): eyes, nose, corners of the mouth."""
+    """Boxes of a face's parts, [left, top, right, bottom] by the names of `BOX_WEIGHTS`.
+
+    Args:
+        points: (5, 2) in px: eyes, nose, corners of the mouth.
+    """
     unit = frontal_eye_distance(points)
     reaches = {"face": (1.1, 1.4), "mouth": (0.6, 0.4), "right_eye": (0.45, 0.4)}
     reaches["left_eye"] = reaches["right_eye"]

@@ -95,7 +95,11 @@ def draw_crops(
 
 
 def find_faces(data: Path) -> None:
-    """Adds the five points of each face in `train_photo/` to `faces.json`."""
+    """Adds the five points of each face in `train_photo/` to `faces.json`.
+
+    Args:
+        data: folder of the pairs; crops that are in `faces.json` already are left out.
+    """
     file = data / "faces.json"
     points = records.read(file)
     crops = sorted((data / "train_photo").glob("*.png"))

@@ -138,7 +138,7 @@ def test_loaders_suit_the_device(monkeypatch):
 
 
 class Clock:
-    """A clock that stands still but when it is told."""
+    """A clock that only the test moves."""
 
     def __init__(self, monkeypatch):
         self.now = 0.0

@@ -49,7 +49,9 @@ def test_sample_grids_are_logged_as_images(tmp_path):
     trackers.log_samples(accelerator, path, 200)
     for values, step, _ in accelerator.images:
         assert step == 200 and values["samples"].shape == (1, 20, 40, 3)
-    assert accelerator.images[0][2] == {"dataformats": "NHWC"}  # as TensorBoard has to be told
+    assert accelerator.images[0][2] == {
+        "dataformats": "NHWC"
+    }  # height, width, channels, for TensorBoard
     accelerator.images.clear()
     for style in ("film", "anime"):
         images.save(Image.new("RGB", (40, 20)), tmp_path / "samples" / style / "000000400.jpg")

@@ -122,7 +122,7 @@ class LiveHandlers(StyleHandlers):
             return gr.skip()
         session = self.get_session(inputs.get_session(request))
         style = inputs.get_style(self.styles, style)
-        quality = "fast" if style.fast else "best"
+        quality = style.fastest
         with inputs.explain_hub_errors():
             pipeline = self.load(style.name, quality)
         light = quality == "fast" or pipeline.patch > 1  # the network works on blocks of pixels

@@ -138,9 +138,7 @@ class PreviewHandlers:
         if session in self.stopped:
             wall = dataclasses.replace(wall, stopped=True)
             return wall, *self.fill(wall)
-        load = functools.partial(
-            self.photos.load, name, "fast" if self.styles[name].fast else "best"
-        )
+        load = functools.partial(self.photos.load, name, self.styles[name].fastest)
         options = {"faces": "all", "strength": 1.0, "keep_color": False}
         small = open_kept(wall.photo)
         with self.jobs.run(session, MAX_PREVIEW_S) as stop:
