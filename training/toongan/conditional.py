@@ -5,8 +5,13 @@ first numbers of z sample a class of each attribute (`ConditionalMapping`), and 
 reconstructed from the classes in its row (auxiliary classes, Odena et al., 2017, with a
 reconstruction in place of the classifier). Attributes are sampled independently, so combinations
 come up that no training image has.
+
+Columns of numbers with a decimal point are no classes: z has a normal number for each, after those
+of the classes, and the row's number takes its place. They should be normally distributed, as
+`training.prepare.heads.training_set` writes them.
 """
 
+import re
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -20,6 +25,7 @@ from training.toongan.attribute_classifier import variants_of
 from training.toongan.autoencoder import STAGES, reconstruction_distance, without_mixing
 
 MAX_CLASSES = 128  # of a column that is an attribute
+DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
 class AttributeTable:
@@ -27,6 +33,7 @@ class AttributeTable:
 
     classes: attribute -> its classes.
     num_classes: number of classes per attribute.
+    numbers: names of the columns of numbers.
     class_priors: float32 (sum of num_classes,), how often each class occurs, from 0 to 1.
 
     Raises:
@@ -36,7 +43,8 @@ class AttributeTable:
 
     def __init__(self, folder: str | Path, z_dim: int):
         names, table = read_attributes(folder)
-        found = variants_of(table, ["style", *names])
+        self.numbers = [name for name in names if is_numeric(table[name])]
+        found = variants_of(table, ["style", *(n for n in names if n not in self.numbers)])
         self.classes = {
             name: values for name, values in found.items() if len(values) <= MAX_CLASSES
         }
@@ -45,11 +53,12 @@ class AttributeTable:
             raise ValueError(
                 f"{folder}: no column of attributes.csv has 2 to {MAX_CLASSES} variants"
             )
-        total = sum(self.num_classes)
+        total = sum(self.num_classes) + len(self.numbers)
         if total > z_dim:
             raise ValueError(
                 f"--z-dim {z_dim}: expected {total} or more, a number for each variant of"
                 f" {', '.join(self.classes)}"
+                + (f" and for each of {len(self.numbers)} columns of numbers" * bool(self.numbers))
             )
         labels = torch.tensor(
             [[values.index(v) for v in table[name]] for name, values in self.classes.items()]
@@ -57,24 +66,32 @@ class AttributeTable:
         priors = [F.one_hot(column).double().mean(0) for column in labels.unbind(1)]
         self.class_priors = torch.cat(priors).float()
         stems = [str(PurePosixPath(file).with_suffix("")) for file in table["file"]]
-        self.rows = dict(zip(stems, labels, strict=True))
+        values = torch.tensor([[float(v) for v in table[name]] for name in self.numbers])
+        values = values.reshape(len(self.numbers), len(stems)).T
+        self.rows = dict(zip(stems, zip(labels, values, strict=True), strict=True))
 
-    def __getitem__(self, name: str) -> torch.Tensor:
-        """Indices of the classes (attributes,) of the image with that name."""
+    def __getitem__(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Indices of the classes (attributes,) of the image with that name, and its numbers."""
         if name not in self.rows:
             raise ValueError(f"attributes.csv: expected a row for the image {name}")
         return self.rows[name]
 
 
+def is_numeric(column: list) -> bool:
+    """Whether a column has numbers with a decimal point, and nothing else."""
+    return all(isinstance(cell, str) and DECIMAL.fullmatch(cell) for cell in column)
+
+
 class AttributeDataset(AlignedDataset):
-    """Samples of `AlignedDataset` with the "classes" (attributes,) of each image."""
+    """Samples of `AlignedDataset` with the "classes" (attributes,) and "numbers" of each image."""
 
     def __init__(self, data: str, side: int, length: int, seed: int, table: AttributeTable):
         super().__init__(data, side, length, seed, mirror=False)
-        self.classes = [table[picture.name] for picture in self.pictures]
+        self.rows = [table[picture.name] for picture in self.pictures]
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return super().__getitem__(index) | {"classes": self.classes[self.place(index)]}
+        classes, numbers = self.rows[self.place(index)]
+        return super().__getitem__(index) | {"classes": classes, "numbers": numbers}
 
 
 class ConditionalGenerator(GeneratorWrapper):
@@ -106,7 +123,11 @@ class ConditionalGenerator(GeneratorWrapper):
         return image, ws, {"reconstruction": distance}
 
     def map_noise(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """w of `z`, with the table's classes for the reconstructed images, and of `other`."""
+        """w of `z`, with the table's row for the reconstructed images, and of `other`."""
         k, mapping = batch["reconstructed"], self.generator.mapping
         z = torch.cat((batch["z"], batch["other"]))
+        if k and batch["numbers"].shape[1]:
+            z, first = z.clone(), len(mapping.class_priors)
+            numbers = batch["numbers"][:k]
+            z[:k, first : first + numbers.shape[1]] = numbers
         return mapping(z, torch.cat((batch["classes"][:k], mapping.sample_classes(z[k:]))))

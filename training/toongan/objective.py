@@ -101,8 +101,8 @@ class ToonGANObjective(GANObjective):
         return {"attributes": self.class_names} if self.class_names else {}
 
     def preprocess(self, batch):
-        classes = {"classes": batch["classes"]} if "classes" in batch else {}
-        return super().preprocess(batch) | classes
+        row = {name: batch[name] for name in ("classes", "numbers") if name in batch}
+        return super().preprocess(batch) | row
 
     def forward(self, G, batch):
         """Images and their latents, and the losses of reconstruction."""

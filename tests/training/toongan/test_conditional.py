@@ -105,7 +105,8 @@ def test_the_table_says_what_an_image_shows(data):
     assert table.classes == {"color": ["blue", "gray", "red"], "shade": ["dark", "none"]}
     assert table.num_classes == (3, 2)
     assert table.class_priors.tolist() == [0.5, 0.25, 0.25, 0.75, 0.25]
-    assert table["images/2"].tolist() == [1, 0]
+    assert table["images/2"][0].tolist() == [1, 0]
+    assert table.numbers == [] and table["images/2"][1].shape == (0,)
     draws = AttributeDataset(str(data), 64, 8, 0, table)
     for i in range(8):
         draw, name = draws[i], draws.pictures[draws.place(i)].name
@@ -113,6 +114,28 @@ def test_the_table_says_what_an_image_shows(data):
         assert table.classes["color"][draw["classes"][0]] == color
         assert table.classes["shade"][draw["classes"][1]] == shade
         assert tuple(draw["real"][:, 0, 0].tolist()) == COLORS[color]
+
+
+def test_columns_of_numbers_take_their_place_in_z(tmp_path):
+    scores = ["-1.5000", "0.2500", "0.7500", "2.0000"]
+    folder = write_table(tmp_path, extra=[("tilt", lambda i: scores[i]), ("age", lambda i: i % 2)])
+    table = AttributeTable(folder, 9)
+    assert table.numbers == ["tilt"] and list(table.classes) == ["color", "shade", "age"]
+    assert table["images/3"][1].tolist() == [2.0]
+    with pytest.raises(ValueError, match="columns of numbers"):
+        AttributeTable(folder, 7)
+    objective = create_objective(settings(folder, z_dim=9), torch.device("cpu"))
+    wrapper, seen = objective.G, []
+    wrapper.generator.mapping.forward = lambda z, classes: seen.append(z) or z
+    batch = batch_of(objective) | {"reconstructed": 2}
+    wrapper.map_noise(batch)
+    tilts = [
+        float(scores[int(Path(objective.dataset.pictures[objective.dataset.place(i)].name).name)])
+        for i in range(4)
+    ]
+    assert seen[0][:2, 7].tolist() == tilts[:2]
+    assert torch.equal(seen[0][2:4], batch["z"][2:])
+    assert torch.equal(seen[0][:2, 8], batch["z"][:2, 8])
 
 
 def test_a_column_of_countless_variants_is_no_attribute(tmp_path):

@@ -23,10 +23,6 @@ from training.prepare.heads.shape import sample_shape
 from training.prepare.heads.strands import Strands, Surface, unit
 
 CELL = 0.0125
-PARTS = (
-    *("background", "skin", "lips", "mouth", "eyes", "brows", "hair", "beard"),
-    *("glasses", "headwear", "clothes", "earrings"),
-)
 
 
 @dataclass

@@ -19,6 +19,11 @@ from training.prepare.heads.attributes import COLUMNS
 FILES = {"images": "image.png", "masks": "mask.png", "depth": "depth.png"}
 RECORDS, RECORD = "heads", "head.json"
 PARTIAL = ".partial"
+# Classes of the masks, in the order of their numbers.
+PARTS = (
+    *("background", "skin", "lips", "mouth", "eyes", "brows", "hair", "beard"),
+    *("glasses", "headwear", "clothes", "earrings"),
+)
 MADE = ("version", "size", "samples")
 
 

@@ -5,7 +5,8 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from training.prepare.heads.blender.materials import eye_material, make_material
-from training.prepare.heads.model import PARTS, Model
+from training.prepare.heads.model import Model
+from training.prepare.heads.table import PARTS
 
 SENSOR = 36.0
 

@@ -19,8 +19,9 @@ from PIL import Image
 
 from training.prepare.heads.blender.scene import SceneBuilder, set_render
 from training.prepare.heads.landmarks import NAMES
-from training.prepare.heads.model import PARTS, Model, build_model
+from training.prepare.heads.model import Model, build_model
 from training.prepare.heads.pose import FAR, NEAR
+from training.prepare.heads.table import PARTS
 
 # Of a landmark in front of the surface that is seen at its pixel, in head units.
 HIDDEN_BEHIND = 0.12
