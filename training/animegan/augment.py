@@ -16,6 +16,7 @@ from PIL import Image
 from toonify.faces import frontal_eye_distance
 from training.data.background import random_background
 from training.data.degradation import degrade
+from training.data.halftone import print_dots
 from training.data.teacher_records import LABELS, read_records
 
 # How much of the extra weight the boxes of a face get.
@@ -95,18 +96,28 @@ def boxes_around(points: np.ndarray) -> dict[str, list[int]]:
 
 @dataclass
 class Layers:
-    """Crops of one pair, (H, W, 3) and (H, W) uint8: photo, toon, labels, weight."""
+    """Crops of one pair, (H, W, 3) and (H, W) uint8: photo, toon, labels, weight.
+
+    With `ink` and `coverage`, the toon is without its dots: see `halftone.print_dots`.
+    """
 
     photo: np.ndarray
     toon: np.ndarray
     labels: np.ndarray
     weight: np.ndarray
+    ink: np.ndarray | None = None
+    coverage: np.ndarray | None = None
 
     def map(self, change, labels=None) -> "Layers":
         """`change` applied to all; `labels`, if given, to the label map."""
-        change_labels = labels or change
-        images = (change(self.photo), change(self.toon))
-        return Layers(*images, change_labels(self.labels), change(self.weight))
+        changed = {name: change(image) for name, image in self.present().items()}
+        if labels:
+            changed["labels"] = labels(self.labels)
+        return Layers(**changed)
+
+    def present(self) -> dict[str, np.ndarray]:
+        """The images that are there, by name."""
+        return {name: image for name, image in vars(self).items() if image is not None}
 
     def part(self, rows: slice, columns: slice) -> "Layers":
         return self.map(lambda image: image[rows, columns])
@@ -118,6 +129,7 @@ class PairAugmenter:
     Args:
         load: image -> uint8 RGB (H, W, 3), for photos and toons.
         toons: photo -> toon, both of one size.
+        halftone: photo -> (plain, ink, coverage), the layers of a toon with dots; may be empty.
         records: name of a photo -> its faces.
         masks: folder of label maps named as the photos.
         eyes: range of px between the eyes of the largest face in a crop.
@@ -127,8 +139,11 @@ class PairAugmenter:
         scene_share: share of crops of scenes.
     """
 
-    def __init__(self, load, toons, records, masks, *, eyes, zoom, portraits, scenes, scene_share):
-        self.load, self.toons, self.records, self.masks = load, toons, records, Path(masks)
+    def __init__(
+        self, load, toons, halftone, records, masks, *, eyes, zoom, portraits, scenes, scene_share
+    ):
+        self.load, self.toons, self.halftone = load, toons, halftone
+        self.records, self.masks = records, Path(masks)
         self.eyes, self.zoom = eyes, zoom
         self.portraits, self.scenes, self.scene_share = portraits, scenes, scene_share
 
@@ -143,8 +158,10 @@ class PairAugmenter:
         layers = rotate(layers, size, rng)
         if rng.random() < 0.5:
             layers = layers.map(lambda image: np.ascontiguousarray(image[:, ::-1]))
-        pair = recolor([layers.photo, layers.toon], layers.labels, rng)
-        pair = relight(pair, rng)
+        pair = [layers.photo, layers.toon] + ([] if layers.ink is None else [layers.ink])
+        pair = relight(recolor(pair, layers.labels, rng), rng)
+        if layers.coverage is not None:
+            pair[1] = print_dots(pair[1], pair[2], layers.coverage)
         return {
             "photo": degrade(pair[0], rng) if rng.random() < DEGRADED_SHARE else pair[0],
             "toon": pair[1],
@@ -156,7 +173,14 @@ class PairAugmenter:
         pixels = self.load(photo)
         drawn = self.records.get(photo.stem)
         weight = weight_map(drawn.boxes if drawn else [], pixels.shape)
-        return Layers(pixels, self.load(self.toons[photo]), self.read_labels(photo), weight)
+        labels = self.read_labels(photo)
+        if not self.halftone:
+            return Layers(pixels, self.load(self.toons[photo]), labels, weight)
+        if photo not in self.halftone:
+            toon = self.load(self.toons[photo])
+            return Layers(pixels, toon, labels, weight, toon, np.zeros_like(labels))
+        plain, ink, coverage = map(self.load, self.halftone[photo])
+        return Layers(pixels, plain, labels, weight, ink, coverage[..., 0])
 
     def read_labels(self, photo) -> np.ndarray:
         """The label map of a photo; all background without its file."""
@@ -203,9 +227,8 @@ class PairAugmenter:
             return small
         canvas = self.ground(side, rng, depth)
         at_y, at_x = round(y * (side - rows)), round(x * (side - columns))
-        for name in ("photo", "toon", "labels", "weight"):
-            target = getattr(canvas, name)
-            target[at_y : at_y + rows, at_x : at_x + columns] = getattr(small, name)
+        for name, image in small.present().items():
+            getattr(canvas, name)[at_y : at_y + rows, at_x : at_x + columns] = image
         return canvas
 
     def ground(self, side: int, rng: np.random.Generator, depth: int) -> Layers:
@@ -217,7 +240,8 @@ class PairAugmenter:
             else:
                 image = random_background(rng, side)
             empty = np.zeros((side, side), np.uint8)
-            return Layers(image.copy(), image.copy(), empty.copy(), empty.copy())
+            dots = (image.copy(), empty.copy()) if self.halftone else ()
+            return Layers(image.copy(), image.copy(), empty.copy(), empty.copy(), *dots)
         other = self.portraits[int(rng.integers(len(self.portraits)))]
         layers = self.place(other, side, rng, depth + 1)
         return layers.map(np.ascontiguousarray)

@@ -27,8 +27,9 @@ from training.animegan.augment import (
     weight_map,
 )
 from training.data.background import random_background
+from training.data.halftone import find_layers
 from training.data.images import Picture
-from training.data.sources import MIN_IMAGES, open_pictures
+from training.data.sources import MIN_IMAGES, match_by_name, open_pictures
 from training.data.teacher_records import RECORDS
 from training.prepare.edge_smooth import smooth_edges
 
@@ -239,6 +240,7 @@ class AnimeGANDataset(Dataset):
         return PairAugmenter(
             self.cache,
             self.toons,
+            find_layers(data / style, portraits),
             records,
             data / "masks",
             eyes=eyes,
@@ -432,20 +434,6 @@ class AnimeGANDataset(Dataset):
         mean = np.mean(means, axis=0)
         red, green, blue = (float(value) for value in mean.mean() - mean)
         return red, green, blue
-
-
-def match_by_name(pictures: list[Picture]):
-    """Returns match(other): the image with its name, else the only one with its stem, or None."""
-    by_name = {p.name: p for p in pictures}
-    by_stem: dict[str, list[Picture]] = {}
-    for picture in pictures:
-        by_stem.setdefault(picture.stem, []).append(picture)
-
-    def match(other: Picture) -> Picture | None:
-        alike = by_stem.get(other.stem, [])
-        return by_name.get(other.name) or (alike[0] if len(alike) == 1 else None)
-
-    return match
 
 
 def differs(copy: Picture, picture: Picture) -> bool:

@@ -105,6 +105,20 @@ def photos_by_name(sources: Iterable[str | Path]) -> dict[str, Picture]:
     return dict(sorted(zip(names, all_pictures, strict=True)))
 
 
+def match_by_name(pictures: list[Picture]):
+    """Returns match(other): the image with its name, else the only one with its stem, or None."""
+    by_name = {p.name: p for p in pictures}
+    by_stem: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        by_stem.setdefault(picture.stem, []).append(picture)
+
+    def match(other: Picture) -> Picture | None:
+        alike = by_stem.get(other.stem, [])
+        return by_name.get(other.name) or (alike[0] if len(alike) == 1 else None)
+
+    return match
+
+
 def open_pictures(
     source: str | Path, what: str, *, smallest: int = 64, limit: int = 0
 ) -> list[Picture]:

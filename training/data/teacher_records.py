@@ -7,6 +7,9 @@ RECORDS = "teacher.jsonl"  # in the folder of a look, one JSON object a photo
 # Values of `masks/NAME.png`.
 LABELS = {"background": 0, "person": 1, "hair": 2, "skin": 3, "clothes": 4}
 
+# Folders beside the drawings of a look with dots: see `training.prepare.teacher.folder`.
+HALFTONE_LAYERS = ("plain", "ink", "coverage")
+
 
 def read_records(path: Path) -> dict[str, dict]:
     """Reads the records of a look.

@@ -9,6 +9,7 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 
+from toonify.models.animegan import noise_tile
 from training.animegan import augment
 from training.animegan.config import ANIMEGAN_PRESETS
 from training.animegan.dataset import PARTS, RARE_FACTOR, AnimeGANDataset
@@ -16,6 +17,8 @@ from training.animegan.losses import weighted_features, weighted_l1
 from training.animegan.objective import AnimeGANObjective, cut_patches
 from training.core import trainer
 from training.core.config import replace_settings
+from training.data.halftone import print_dots
+from training.data.teacher_records import HALFTONE_LAYERS
 
 POINTS = [[60.0, 70.0], [100.0, 70.0], [80.0, 92.0], [66.0, 112.0], [96.0, 112.0]]
 BOXES = {
@@ -242,3 +245,36 @@ def test_a_setting_changes_what_is_trained(change, base, train_with):
 def test_patches_need_augmented_pairs():
     with pytest.raises(ValueError, match=r"--d-patch 64: expected 0, or .* with --augment"):
         replace_settings(ANIMEGAN_PRESETS["series"], out="x", augment=False).check()
+
+
+def test_dots_are_printed_where_the_network_reads_them(folder, tmp_path):
+    """With the layers of a drawing, its dots lie on the screen of the crop, whatever its zoom."""
+    data = tmp_path / "pairs"
+    shutil.copytree(folder, data)
+    for kind in HALFTONE_LAYERS:
+        (data / "look" / kind).mkdir()
+    for index in range(4):
+        shape = (200, 160, 3)
+        for kind, value in zip(HALFTONE_LAYERS, (200, 40, 102), strict=True):
+            Image.fromarray(np.full(shape, value, np.uint8)).save(
+                data / "look" / kind / f"{index}.png"
+            )
+    options = {"smooth": "computed", "augment": True, "eyes": (20.0, 40.0), "length": 24}
+    dataset = AnimeGANDataset(data, "look", crop_sizes=((0, 96),), **options)
+    screen = noise_tile()[0, :96, :96].numpy()
+    followed = 0
+    for index in range(24):
+        toon = dataset[index]["toon"].float().mean(0).numpy()
+        if toon.std() < 5:  # a sample of one color
+            continue
+        inked, clear = toon[screen > 0.9].mean(), toon[screen < -0.2].mean()
+        followed += inked < clear - 20
+        assert inked < clear + 1
+    assert followed > 12
+
+
+def test_the_share_of_ink_is_kept():
+    plain, ink = (np.full((128, 128, 3), value, np.uint8) for value in (255, 0))
+    for share in (0, 60, 128, 255):
+        printed = print_dots(plain, ink, np.full((128, 128), share, np.uint8))
+        assert 255 - printed.mean() == pytest.approx(share, abs=12)

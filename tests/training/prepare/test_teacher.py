@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data.teacher_records import RECORDS, read_records
+from training.data.teacher_records import HALFTONE_LAYERS, RECORDS, read_records
 from training.prepare.teacher import LOOKS, draw, face_mesh, folder, quality, skin
 from training.prepare.teacher.__main__ import main
 from training.prepare.teacher.filters import keep_connected, smoothstep, tidy, to_lab
@@ -380,6 +380,34 @@ def test_a_changed_look_is_drawn_by_the_same_hand(tmp_path, photo, monkeypatch):
     heights = [record["boxes"][0]["left_eye"] for record in (plain, mild)]
     (tall, low) = (bottom - top for _, top, _, bottom in heights)
     assert low < 0.85 * tall
+
+
+def test_dots_are_written_as_layers_if_asked(tmp_path, portrait, photo, monkeypatch):
+    photos, data, network = tmp_path / "photos", tmp_path / "data", tmp_path / "masks.onnx"
+    photos.mkdir()
+    network.write_bytes(b"")
+    Image.fromarray(photo).save(photos / "ann.png")
+    monkeypatch.setattr(folder, "find_portraits", lambda rgb, masks: ([make_portrait(rgb)], ""))
+    options = {"min_side": 240, "jobs": 1}
+    folder.draw_folder([photos], data, ["comic"], network, **options)
+    assert not (data / "comic" / "plain").exists()
+    counts = folder.draw_folder([photos], data, ["comic"], network, halftone=True, **options)
+    assert counts.drawn == 1
+    style, plain, ink, coverage = (
+        np.asarray(Image.open(data / "comic" / kind / "ann.png")).astype(int)
+        for kind in ("style", *HALFTONE_LAYERS)
+    )
+    coverage = coverage[..., 0]
+    dotted = coverage > 100
+    assert 0.01 < dotted.mean() < 0.6
+    # Printed dots lie between the two, and cover as much as the coverage says.
+    light = np.stack([plain, style, ink]).mean(3)
+    assert (light[0] - light[2])[dotted].mean() > 5
+    share = (light[0] - light[1])[dotted].sum() / (light[0] - light[2])[dotted].sum()
+    assert share == pytest.approx(coverage[dotted].mean() / 255, abs=0.15)
+    assert np.abs(plain - ink)[coverage == 0].mean() < 1
+    again = folder.draw_folder([photos], data, ["comic"], network, halftone=True, **options)
+    assert again.drawn == 0
 
 
 @pytest.mark.parametrize(

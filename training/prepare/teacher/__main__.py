@@ -69,6 +69,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="quality score in [0, 1] below which a photo is left out; default: 0",
     )
     add("--scenes", action="store_true", help="photos without a face are drawn too")
+    add(
+        "--halftone",
+        action="store_true",
+        help="also write drawings with dots as layers, from which training prints dots that a "
+        "network can learn; three times as slow",
+    )
     return parser
 
 
@@ -97,6 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
             max_side=options.max_side,
             min_score=options.min_score,
             scenes=options.scenes,
+            halftone=options.halftone,
         )
     except (ValueError, ModuleNotFoundError) as error:
         parser.error(str(error))

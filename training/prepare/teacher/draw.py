@@ -55,7 +55,7 @@ def draw_portrait(portrait: Portrait, look: Look) -> tuple[np.ndarray, Scene]:
 def paint_surfaces(scene: Scene) -> np.ndarray:
     """Background, clothes, skin, jewelry, beard and hair, without features."""
     name, u = scene.look.name, scene.u
-    ground = paint_background(scene.rgb, 1 - scene.body, name, u)
+    ground = paint_background(scene.rgb, 1 - scene.body, name, u, scene.look.dots)
     clothes = paint_clothes(scene.rgb, name, u)
     hair = paint_hair(scene)  # before the skin: it changes the hair's outline
     scene.skin = scene.skin * (1 - scene.hair)
@@ -153,7 +153,7 @@ def draw_rest(rgb: np.ndarray, look: Look, unit: float) -> np.ndarray:
     """
     pixels = rgb.astype(np.float32) / 255
     people = np.clip(blur(segment_person(rgb), 2), 0, 1)
-    ground = paint_background(pixels, 1 - people, look.name, unit)
+    ground = paint_background(pixels, 1 - people, look.name, unit, look.dots)
     bodies = paint_clothes(pixels, look.name, unit)
     image = ground + (bodies - ground) * people[..., None]
     if look.name == "gouache":

@@ -1,5 +1,6 @@
 """Draws a folder of photos: resumable, in parallel, with a record of each photo."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,15 +17,18 @@ from toonify import images
 from toonify.files import atomic_write, discard_unfinished
 from training.data.images import Picture
 from training.data.sources import photos_by_name
-from training.data.teacher_records import LABELS, RECORDS, read_records
+from training.data.teacher_records import HALFTONE_LAYERS, LABELS, RECORDS, read_records
 from training.prepare.teacher.draw import draw_photo, draw_scene
 from training.prepare.teacher.face_mesh import EYES, face_height, find_faces
+from training.prepare.teacher.filters import blur
+from training.prepare.teacher.ground import DOT_GAP
 from training.prepare.teacher.looks import LOOKS, Look
 from training.prepare.teacher.masks import MaskNetwork
 from training.prepare.teacher.portrait import Portrait, prepare
 from training.prepare.teacher.quality import feature_boxes, refuse, score, score_parts
 
 OTHER_FACES = 0.3  # of the largest face's height: smaller faces that cannot be drawn do not matter
+HALFTONE_LOOK = "comic"
 SCENE_UNITS = 8  # face units along the short side of a photo without a face
 
 
@@ -41,6 +45,7 @@ class Job:
         min_side, max_side: px; smaller photos are enlarged, larger ones reduced.
         min_score: drawings below it are left out.
         scenes: whether a photo without a face is drawn too.
+        halftone: whether drawings with dots are also written as layers (`write_halftone`).
     """
 
     name: str
@@ -52,6 +57,7 @@ class Job:
     max_side: int
     min_score: float
     scenes: bool = False
+    halftone: bool = False
 
 
 @dataclass
@@ -133,6 +139,9 @@ def draw_job(job: Job) -> dict[str, dict]:
             feature_boxes(scene.points, scene.portrait.scale, scene.portrait.window[:2])
             for scene in scenes
         ]
+        if job.halftone and look.name == HALFTONE_LOOK:
+            unit = scenes[0].u / portraits[0].scale
+            write_halftone(rgb, portraits, look, toon, unit, job.data / name, job.name)
         images.save(Image.fromarray(toon), drawing_path(job.data, name, job.name))
         records[name] = record | {
             "boxes": boxes,
@@ -142,6 +151,40 @@ def draw_job(job: Job) -> dict[str, dict]:
         }
     images.save(photo, job.data / "train_photo" / f"{job.name}.png")
     return records
+
+
+def write_halftone(
+    rgb: np.ndarray,
+    portraits: list[Portrait],
+    look: Look,
+    toon: np.ndarray,
+    unit: float,
+    folder: Path,
+    name: str,
+) -> None:
+    """Writes the layers of a drawing with dots, so that training can print dots of its own.
+
+    `plain/NAME.png` is the drawing without dots, `ink/NAME.png` has ink wherever there are any, and
+    `coverage/NAME.png` is the share of ink, 255 for all.
+
+    Args:
+        rgb, portraits, look: what is drawn.
+        toon: the drawing with dots, uint8.
+        unit: px of the largest face's unit.
+        folder: of the look.
+        name: of the files.
+    """
+    plain, ink = (
+        draw_photo(rgb, portraits, dataclasses.replace(look, dots=dots))[0]
+        for dots in ("none", "solid")
+    )
+    apart, printed = (np.abs(other.astype(np.float32) - plain).sum(2) for other in (ink, toon))
+    sigma = DOT_GAP * unit
+    coverage = blur(printed, sigma) / np.maximum(blur(apart, sigma), 1.0)
+    coverage = np.where(apart > 3, np.clip(coverage, 0, 1), 0)
+    layers = (plain, ink, np.rint(255 * coverage).astype(np.uint8))
+    for kind, layer in zip(HALFTONE_LAYERS, layers, strict=True):
+        images.save(Image.fromarray(layer), folder / kind / f"{name}.png")
 
 
 def draw_scene_job(job: Job, photo: Image.Image) -> dict[str, dict]:
@@ -193,6 +236,7 @@ def draw_folder(
     max_side: int = 1280,
     min_score: float = 0.0,
     scenes: bool = False,
+    halftone: bool = False,
 ) -> Counts:
     """Draws all photos that have no record yet.
 
@@ -207,6 +251,7 @@ def draw_folder(
         max_side: px of the long side down to which photos are reduced.
         min_score: drawings with a lower score are left out.
         scenes: whether photos without a face are drawn too, instead of left out.
+        halftone: whether drawings with dots are also written as layers (`write_halftone`).
 
     Returns:
         How many drawings were written, and how many photos were left out for each reason.
@@ -219,7 +264,7 @@ def draw_folder(
     if not isinstance(looks, Mapping):
         looks = {look: LOOKS[look] for look in looks}
     records = {look: read_records(data / look / RECORDS) for look in looks}
-    limits = (min_side, max_side, min_score, scenes)
+    limits = (min_side, max_side, min_score, scenes, halftone)
     tasks = list_jobs(photos, looks, records, data, masks, limits)
     counts, reasons = Counts(), {}
     for done in run_jobs(tasks, jobs):
@@ -250,7 +295,7 @@ def list_jobs(
     records: dict[str, dict[str, dict]],
     data: Path,
     masks: Path,
-    limits: tuple[int, int, float, bool],
+    limits: tuple[int, int, float, bool, bool],
 ) -> list[Job]:
     """The photos that lack a record, in a fixed random order; deletes their unfinished files.
 
@@ -262,6 +307,7 @@ def list_jobs(
             look: looks[look]
             for look, known in records.items()
             if not is_done(known.get(name), data, look)
+            or (limits[-1] and lacks_halftone(known[name], data, look, looks[look]))
         }
         if missing:
             tasks.append(Job(name, photo, data, missing, masks, *limits))
@@ -282,6 +328,13 @@ def is_done(record: dict | None, data: Path, look: str) -> bool:
     if record is None:
         return False
     return "left_out" in record or drawing_path(data, look, record["name"]).exists()
+
+
+def lacks_halftone(record: dict, data: Path, folder: str, look: Look) -> bool:
+    """Whether a face was drawn with dots and has no layers of them."""
+    layers = [data / folder / kind / f"{record['name']}.png" for kind in HALFTONE_LAYERS]
+    drawn = look.name == HALFTONE_LOOK and "boxes" in record
+    return drawn and not all(layer.exists() for layer in layers)
 
 
 def append_record(record: dict, path: Path) -> None:

@@ -76,7 +76,9 @@ CLOTHES = {
 }
 
 
-def paint_background(rgb: np.ndarray, behind: np.ndarray, name: str, u: float) -> np.ndarray:
+def paint_background(
+    rgb: np.ndarray, behind: np.ndarray, name: str, u: float, dots: str = "printed"
+) -> np.ndarray:
     """RGB of the background everywhere, also behind people.
 
     Args:
@@ -84,6 +86,7 @@ def paint_background(rgb: np.ndarray, behind: np.ndarray, name: str, u: float) -
         behind: (H, W) 1 where there is background, 0 where there are people.
         name: the look.
         u: px of the faces' unit.
+        dots: see `Look`.
     """
     weight = blur(behind, 2) ** 2 + np.float32(1e-3)
     if name == "film":
@@ -101,13 +104,20 @@ def paint_background(rgb: np.ndarray, behind: np.ndarray, name: str, u: float) -
         lab = to_lab(posterize(flat, 18, 1.0))
         light = lab[..., 0]
         amount = 0.08 + 0.5 * smoothstep(-blur(light, 0.1 * u), -90, -30)
-        lab[..., 0] = light * (1 - 0.22 * halftone(light.shape, 1.5 * DOT_GAP * u, amount))
+        lab[..., 0] = light * (1 - 0.22 * halftone(light.shape, 1.5 * DOT_GAP * u, amount, dots))
         return to_rgb(lab)
     return reduced(filled, 0.5, lambda small: kuwahara_twice(small, 3, 5))
 
 
-def halftone(shape: tuple[int, int], gap: float, amount: np.ndarray) -> np.ndarray:
-    """(H, W) dots on a grid turned by 45 degrees; their area grows with `amount` in [0, 1]."""
+def halftone(
+    shape: tuple[int, int], gap: float, amount: np.ndarray, dots: str = "printed"
+) -> np.ndarray:
+    """(H, W) dots on a grid turned by 45 degrees; their area grows with `amount` in [0, 1].
+
+    `dots` is as in `Look`: with "solid", 1 wherever there are any; with "none", 0.
+    """
+    if dots != "printed":
+        return np.float32(dots == "solid") * (amount > 0.02)
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     x, y = (columns + rows) / (gap * np.sqrt(2)), (columns - rows) / (gap * np.sqrt(2))
     away = np.hypot(x - np.round(x), y - np.round(y))

@@ -99,6 +99,6 @@ def print_shade(scene, image: np.ndarray) -> np.ndarray:
     u = scene.u
     light, a, b = scene.base
     amount = 0.75 * smoothstep(-scene.shade, 0.18, 0.75)
-    dots = halftone(scene.canvas.shape, DOT_GAP * u, amount) * scene.skin
+    dots = halftone(scene.canvas.shape, DOT_GAP * u, amount, scene.look.dots) * scene.skin
     color = lab_color([light * 0.66, a + 8, b + 4])
     return over(image, color, 0.85 * dots)

@@ -24,6 +24,7 @@ class Look:
         cel: flat two-tone shading; else soft.
         line: width of contours; 0: none.
         blush: redness of the cheeks, in Lab a.
+        dots: halftone: "printed" as dots, "none", or "solid": ink wherever there are dots.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Look:
     cel: bool
     line: float
     blush: float
+    dots: str = "printed"
 
 
 LOOKS = {
@@ -73,7 +75,7 @@ def change_look(name: str, changes: Iterable[str]) -> Look:
         (1.3, True, True)
     """
     values: dict[str, float | bool] = {}
-    known = [field.name for field in dataclasses.fields(Look) if field.name != "name"]
+    known = [f.name for f in dataclasses.fields(Look) if f.name not in ("name", "dots")]
     for change in changes:
         key, _, text = change.partition("=")
         if key not in known:
