@@ -275,15 +275,11 @@ def draw_folder(
                 reasons[record["name"]] = record["left_out"]
             else:
                 counts.drawn += 1
-    for look in looks:
-        write_records(records[look], data / look / RECORDS)
-        write_faces(records[look], data)
-        known = {
-            name: record["left_out"]
-            for name, record in records[look].items()
-            if "left_out" in record and name in photos
-        }
-        reasons |= known
+    for look, found in records.items():
+        write_records(found, data / look / RECORDS)
+        write_faces(found, data)
+        left_out = {name: r["left_out"] for name, r in found.items() if "left_out" in r}
+        reasons |= {name: reason for name, reason in left_out.items() if name in photos}
     for reason in reasons.values():
         counts.left_out[reason] = counts.left_out.get(reason, 0) + 1
     return counts
