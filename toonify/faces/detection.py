@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from toonify.faces import mtcnn, tiling
+from toonify.faces import mtcnn, small_faces
 from toonify.faces.geometry import (
     Face,
     area,
@@ -17,6 +17,7 @@ from toonify.faces.geometry import (
     overlap,
     roll,
     scale_face,
+    turn_face,
 )
 
 # Below this the cascade has nothing to look at.
@@ -77,7 +78,7 @@ def detect(
     if small and not _is_portrait(photo.size, shrink, faces):
         pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
         largest = max(_MIN_SIDE / shrink, _MIN_FACE * min(photo.size))
-        faces += tiling.find_small(pixels, faces, largest, _confirm)
+        faces += small_faces.find_small(pixels, faces, largest, _confirm)
     return sorted(faces, key=area, reverse=True)
 
 
@@ -116,7 +117,7 @@ def _look(upright: mtcnn.View, min_score: float, quarter_turns: int = 0) -> list
         face = _second_look(view.pixels, first, doubtful) if first.score >= min_score else None
         if face is None:
             continue
-        faces.append(tiling.turn_face(face, quarter_turns, view.pixels.shape))
+        faces.append(turn_face(face, quarter_turns, view.pixels.shape))
     return faces
 
 
