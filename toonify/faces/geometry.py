@@ -76,16 +76,14 @@ def scale_face(face: Face, scale: Sequence[float] | np.ndarray) -> Face:
 
 def turn_face(face: Face, quarter_turns: int, shape: tuple[int, ...]) -> Face:
     """A face of a picture of `shape` that is turned clockwise by so many quarters."""
-    box = turn_box(face.box, quarter_turns, shape)
-    return Face(box, turn_points(face.points, quarter_turns, shape), face.score)
+    (box,) = turn_boxes(np.array([face.box]), quarter_turns, shape)
+    return Face(as_box(box), turn_points(face.points, quarter_turns, shape), face.score)
 
 
-def turn_box(
-    box: Sequence[float] | np.ndarray, quarter_turns: int, shape: tuple[int, ...]
-) -> tuple[float, float, float, float]:
-    """A box of a picture of `shape` (height, width) after it is turned clockwise."""
-    corners = turn_points(np.reshape(box, (2, 2)), quarter_turns, shape)
-    return as_box(np.concatenate([corners.min(axis=0), corners.max(axis=0)]))
+def turn_boxes(boxes: np.ndarray, quarter_turns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Boxes (N, 4) of a picture of `shape` (height, width) after it is turned clockwise."""
+    corners = turn_points(boxes.reshape(-1, 2), quarter_turns, shape).reshape(-1, 2, 2)
+    return np.hstack([corners.min(axis=1), corners.max(axis=1)]).astype(boxes.dtype)
 
 
 def turn_points(points: np.ndarray, quarter_turns: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -98,15 +98,25 @@ class View:
         return means.reshape(sums.shape)
 
 
-def find(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def find(
+    view: View, smallest: int, candidates: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Faces from `smallest` pixels on, the largest first: boxes (N, 4), points (N, 5, 2), scores.
 
     Boxes are (x0, y0, x1, y1) and may reach over the border; points are the eyes, the nose and the
-    corners of the mouth.
+    corners of the mouth. `candidates` are what `propose` returns, if it was called before.
     """
+    if candidates is None:
+        candidates = propose(view, smallest)
     with one_thread():
-        boxes = propose_candidates(view, smallest, THRESHOLDS[0])
-        return judge_candidates(view, boxes, THRESHOLDS[1:])
+        return judge_candidates(view, candidates, THRESHOLDS[1:])
+
+
+def propose(view: View, smallest: int) -> np.ndarray:
+    """Squares (N, 4) that may be faces. The network sees 12 pixels and hardly tells which way a
+    face is up: on its side, of 50 faces all are among them."""
+    with one_thread():
+        return propose_candidates(view, smallest, THRESHOLDS[0])
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from toonify.faces import mtcnn
-from toonify.faces.geometry import Face, area, as_box, is_face, overlap, roll, turn_box, turn_face
+from toonify.faces.geometry import Face, area, as_box, is_face, overlap, roll, turn_boxes, turn_face
 
 MAX_FACES = 200
 MIN_FACE = 24  # px of the photo; a smaller face has no features to draw
@@ -95,9 +95,9 @@ def judge(
 ) -> list[Face]:
     """The faces among candidates (N, 4), looked at after turning the photo counter-clockwise."""
     turned = np.rot90(pixels, quarter_turns)
-    boxes = np.array([turn_box(box, -quarter_turns, pixels.shape) for box in boxes], np.float32)
+    boxes = turn_boxes(boxes, -quarter_turns, pixels.shape)
     with mtcnn.one_thread():
-        found = mtcnn.judge_candidates(Detail(turned), boxes.reshape(-1, 4), THRESHOLDS[1:])
+        found = mtcnn.judge_candidates(Detail(turned), boxes, THRESHOLDS[1:])
     faces = []
     for box, points, score in zip(*found, strict=True):
         face = Face(as_box(box), points.astype(np.float64), float(score))
