@@ -1,5 +1,7 @@
 """Whether a generator reaches a face: covered and dark faces of many kinds."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ def with_mask(photo, color):
 
 
 def test_equal_faces_and_another_tone_are_no_difference():
-    face = images.load_example() if hasattr(images, "load_example") else plain((180, 140, 120))
+    face = plain((180, 140, 120))
     assert local_difference((256, 256), crop_of(face), face) == 0
     assert local_difference((256, 256), crop_of(plain((90, 60, 50))), plain((180, 140, 120))) < 0.1
 
@@ -89,3 +91,37 @@ def reach():
 @pytest.fixture(scope="module")
 def most():
     return hub.read_style(hub.resolve_model(hub.DEFAULT_ENCODER)).max_difference
+
+
+FACES = Path(__file__).parents[3] / "hub_cards" / "faces"
+
+
+def darkened(photo, light):
+    """The photo in that share of its light."""
+    return photo.point(
+        [round(255 * ((v / 255) ** 2.2 * light) ** (1 / 2.2)) for v in range(256)] * 3
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda photo: photo,
+        lambda photo: photo.convert("L").convert("RGB"),
+        lambda photo: darkened(photo, 0.06),
+        lambda photo: darkened(photo, 0.03),
+    ],
+    ids=["plain", "gray", "dark", "very dark"],
+)
+@pytest.mark.parametrize("name", ["astronaut.jpg", "random_016.jpg"])
+def test_plain_gray_and_dark_faces_are_reached(reach, most, name, change):
+    assert reach(change(images.load(FACES / name))) < most
+
+
+@pytest.mark.parametrize(
+    "cover, colors", [(with_sunglasses, LENSES), (with_mask, MASKS)], ids=["sunglasses", "masks"]
+)
+def test_covered_faces_are_not_reached(reach, most, cover, colors):
+    for number, color in enumerate(colors.values()):
+        photo = images.load(FACES / ("astronaut.jpg", "random_003.jpg")[number % 2])
+        assert reach(cover(photo, color)) > most
