@@ -172,10 +172,9 @@ class StyleGANPipeline(FaceGenerator):
         with clock("detect", 0.02, "Looking for faces"):
             found = detect(photo)
         chosen, left_alone = self.choose(found, options, len(given))
-        portraits, missed = self.draw_portraits(
+        portraits, missed, latents = self.draw_portraits(
             photo, chosen, given, swap, options, clock, cancelled
         )
-        drawn = {id(portrait.face): portrait.latent for portrait in portraits}
         with clock("blend", 0.95, "Finishing"):
             canvas = paste_portraits(photo, portraits)
             if options.keep_color and portraits:
@@ -185,15 +184,9 @@ class StyleGANPipeline(FaceGenerator):
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
         marks.mark(canvas, options.source_type())
-        return PortraitToon(
-            canvas,
-            found,
-            clock.seconds,
-            len(portraits),
-            portraits=portraits,
-            left_alone=left_alone + missed,
-            latents=[drawn.get(id(face)) for face in chosen],
-        )
+        toon = PortraitToon(canvas, found, clock.seconds, len(portraits), portraits=portraits)
+        toon.left_alone, toon.latents = left_alone + missed, latents
+        return toon
 
     def map(
         self,
@@ -258,15 +251,16 @@ class StyleGANPipeline(FaceGenerator):
         options: PortraitOptions,
         clock: Clock,
         cancelled: Callable[[], bool] | None,
-    ) -> tuple[list[Portrait], list[tuple[Face, str]]]:
+    ) -> tuple[list[Portrait], list[tuple[Face, str]], list[torch.Tensor | None]]:
         """Aligns, inverts and draws each chosen face; `given` are the first faces' latents.
 
         Returns:
-            What was drawn, and the faces whose inversion cannot be used, with the reason.
+            What was drawn, the faces whose inversion cannot be used, with the reason, and a latent
+            or None for each face.
         """
         with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
             draw_toon = self.engine(swap) if chosen else None
-        portraits, missed = [], []
+        portraits, missed, latents = [], [], []
         source_type = marks.DRAWN if options.mark else None
         for number, face in enumerate(chosen):
             assert draw_toon is not None
@@ -286,13 +280,14 @@ class StyleGANPipeline(FaceGenerator):
             with clock(f"draw {number + 1}", begin + 0.8 * share, f"Drawing face {number + 1}"):
                 inverted = marks.mark(images.to_pil(self.base(latent)), source_type)
                 reason = self.why_unusable(photo, crop, inverted, gamma) if own is None else None
+                latents.append(None if reason else latent)
                 if reason:
                     missed.append((face, reason))
                     continue
                 w = self.edited(latent, options.truncation, options.edits)
                 toon = marks.mark(images.to_pil(draw_toon(w)), source_type)
             portraits.append(Portrait(face, crop, latent, w, inverted, toon, gamma))
-        return portraits, missed
+        return portraits, missed, latents
 
     def why_unusable(
         self, photo: Image.Image, crop: Crop, inverted: Image.Image, gamma: float
