@@ -138,8 +138,7 @@ class StyleGANPipeline(FaceGenerator):
     ) -> PortraitToon:
         """Draws the faces of a photo as toons.
 
-        Faces that are turned far aside, too small or too dark are left alone, and listed with the
-        reason; so are those that the inversion misses, as behind sunglasses or a mask.
+        Faces that are turned aside, too small, too dark or covered are listed with the reason.
 
         Args:
             photo: a path, the bytes of an image file or a `PIL.Image`.
@@ -172,9 +171,8 @@ class StyleGANPipeline(FaceGenerator):
         with clock("detect", 0.02, "Looking for faces"):
             found = detect(photo)
         chosen, left_alone = self.choose(found, options, len(given))
-        portraits, missed, latents = self.draw_portraits(
-            photo, chosen, given, swap, options, clock, cancelled
-        )
+        drawn = self.draw_portraits(photo, chosen, given, swap, options, clock, cancelled)
+        portraits, missed, latents = drawn
         with clock("blend", 0.95, "Finishing"):
             canvas = paste_portraits(photo, portraits)
             if options.keep_color and portraits:
