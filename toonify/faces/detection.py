@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from toonify.faces import mtcnn, tiling
+from toonify.faces import mtcnn, small_faces
 from toonify.faces.geometry import (
     Face,
     area,
@@ -17,6 +17,8 @@ from toonify.faces.geometry import (
     overlap,
     roll,
     scale_face,
+    turn_boxes,
+    turn_face,
 )
 
 # Below this the cascade has nothing to look at.
@@ -68,16 +70,19 @@ def detect(
     view = mtcnn.View(_shrunk(photo, size))
     scale = np.array([width / size[0], height / size[1]])
 
-    found = _look(view, min_score)
+    candidates = mtcnn.propose(view, _smallest(view))
+    found = _look(view, candidates, min_score)
     if try_rotations and _best(found) < _PLAIN:
-        turned = [_look(view, min_score, quarter_turns) for quarter_turns in (1, 3, 2)]
-        rivals = [faces for faces in turned if len(faces) >= len(found)]
-        found = max([found, *rivals], key=_best)  # the photo as it stands wins a tie
+        turned = {turns: _look(view, candidates, min_score, turns) for turns in (1, 3, 2)}
+        rivals = [turns for turns, faces in turned.items() if len(faces) >= len(found)]
+        best = max(rivals, key=lambda turns: _best(turned[turns]), default=0)
+        if rivals and _best(turned[best]) > _best(found):  # as it stands, the photo wins a tie
+            found = _look(view, None, min_score, best)
     faces = [scale_face(face, scale) for face in found]
     if small and not _is_portrait(photo.size, shrink, faces):
         pixels = np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
         largest = max(_MIN_SIDE / shrink, _MIN_FACE * min(photo.size))
-        faces += tiling.find_small(pixels, faces, largest, _confirm)
+        faces += small_faces.find_small(pixels, faces, largest, _confirm)
     return sorted(faces, key=area, reverse=True)
 
 
@@ -104,29 +109,43 @@ def _shrunk(photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(np.asarray(photo.reduce(times)), size, interpolation=cv2.INTER_LINEAR)
 
 
-def _look(upright: mtcnn.View, min_score: float, quarter_turns: int = 0) -> list[Face]:
-    """Faces of a view, looked for after turning it counter-clockwise."""
+def _smallest(view: mtcnn.View) -> int:
+    """Side in px of the smallest face that is searched for in a view."""
+    return max(_MIN_SIDE, int(_MIN_FACE * min(view.size)))
+
+
+def _look(
+    upright: mtcnn.View, candidates: np.ndarray | None, min_score: float, quarter_turns: int = 0
+) -> list[Face]:
+    """Faces of a view, judged after turning it counter-clockwise.
+
+    `candidates` (N, 4) are squares of the upright view; None: they are searched for as it is
+    turned, and the points are a little better.
+    """
     view = upright.rotated(quarter_turns)
-    smallest = max(_MIN_SIDE, int(_MIN_FACE * min(view.size)))
+    if candidates is not None:
+        candidates = turn_boxes(candidates, -quarter_turns, upright.size)
     faces = []
-    for first in _candidates(view, smallest):
+    for first in _candidates(view, _smallest(view), candidates):
         # An upright photo seems to show a face lying down here and there: there is less reason to
         # believe one, so it must be seen twice.
         doubtful = quarter_turns != 0
         face = _second_look(view.pixels, first, doubtful) if first.score >= min_score else None
         if face is None:
             continue
-        faces.append(tiling.turn_face(face, quarter_turns, view.pixels.shape))
+        faces.append(turn_face(face, quarter_turns, view.pixels.shape))
     return faces
 
 
-def _candidates(view: mtcnn.View, smallest: int) -> list[Face]:
+def _candidates(
+    view: mtcnn.View, smallest: int, candidates: np.ndarray | None = None
+) -> list[Face]:
     """Faces in a view, with points that hold at the border too.
 
     The detector stretches a face that the border cuts until the part it sees is a whole one. With
     a gray margin around the image it does not.
     """
-    faces = _said(view, smallest)
+    faces = _said(view, smallest, candidates)
     beyond = [face for face in faces if _reaches_out(face.box, view.size)]
     if not beyond:
         return faces
@@ -153,11 +172,11 @@ def _reaches_out(box: tuple[float, float, float, float], shape: tuple[int, ...])
     return x0 < -across or y0 < -down or x1 > shape[1] + across or y1 > shape[0] + down
 
 
-def _said(view: mtcnn.View, smallest: int) -> list[Face]:
+def _said(view: mtcnn.View, smallest: int, candidates: np.ndarray | None = None) -> list[Face]:
     """What the detector says of a view, as it says it."""
     faces = [
         Face(tuple(box.tolist()), points.astype(np.float64), float(score))
-        for box, points, score in zip(*mtcnn.find(view, smallest), strict=True)
+        for box, points, score in zip(*mtcnn.find(view, smallest, candidates), strict=True)
     ]
     return [face for face in faces if np.isfinite(face.box).all() and is_face(face.points)]
 

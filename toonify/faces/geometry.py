@@ -74,6 +74,31 @@ def scale_face(face: Face, scale: Sequence[float] | np.ndarray) -> Face:
     return Face(tuple(corners.ravel().tolist()), points, face.score)
 
 
+def turn_face(face: Face, quarter_turns: int, shape: tuple[int, ...]) -> Face:
+    """A face of a picture of `shape` that is turned clockwise by so many quarters."""
+    (box,) = turn_boxes(np.array([face.box]), quarter_turns, shape)
+    return Face(as_box(box), turn_points(face.points, quarter_turns, shape), face.score)
+
+
+def turn_boxes(boxes: np.ndarray, quarter_turns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Boxes (N, 4) of a picture of `shape` (height, width) after it is turned clockwise."""
+    corners = turn_points(boxes.reshape(-1, 2), quarter_turns, shape).reshape(-1, 2, 2)
+    return np.hstack([corners.min(axis=1), corners.max(axis=1)]).astype(boxes.dtype)
+
+
+def turn_points(points: np.ndarray, quarter_turns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Points of a picture of `shape` (height, width) after it is turned clockwise."""
+    height, width = shape[:2]
+    x, y = points[:, 0], points[:, 1]
+    turned = {
+        0: (x, y),
+        1: (height - 1 - y, x),
+        2: (width - 1 - x, height - 1 - y),
+        3: (y, width - 1 - x),
+    }
+    return np.stack(turned[quarter_turns % 4], axis=1)
+
+
 @dataclass(frozen=True, eq=False)
 class Crop:
     """A face cut out upright: a square RGB image and the matrix (2, 3) photo -> crop pixels."""

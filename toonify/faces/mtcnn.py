@@ -8,21 +8,20 @@ a mean over windows of the image, and a table of sums gives any of them from fou
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
-import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
 
 CELL = 12  # pixels a side of what the first network sees
 FACTOR = 0.709  # from one scale of the pyramid to the next
-MAX_VIEWS = 4  # at once: each takes 70 MB for 2048x2048 pixels
+STRIP = 256_000  # pixels that the first network is shown at once: it takes 200 bytes for each
 THRESHOLDS = (0.6, 0.7, 0.7)  # what the networks must score
 # Candidates at once: more do not stay in the processor's cache, and take longer each.
 BATCHES = {24: 16, 48: 8}
@@ -35,6 +34,18 @@ PARTS = {
 ANSWERS = {"pnet": 4, "rnet": 4, "onet": 14}  # numbers besides the score: box, then points
 
 _lock = threading.Lock()
+
+
+class Viewed(Protocol):
+    """What the networks are shown parts of."""
+
+    size: tuple[int, int]  # height, width
+
+    def reduced(self, size: tuple[int, int]) -> np.ndarray:
+        """All of it, scaled down to size (h, w): float32 (h, w, 3), 0 to 255."""
+
+    def means(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Boxes (N, 4) of whole pixels, each scaled to size (h, w): float32 (N, h, w, 3)."""
 
 
 class View:
@@ -57,6 +68,10 @@ class View:
             view._down, view._across = -view._across, view._down
             view.size = view.size[::-1]
         return view
+
+    def reduced(self, size: tuple[int, int]) -> np.ndarray:
+        """The whole image scaled down to size (h, w): float32 (h, w, 3)."""
+        return self.means(np.array([[0, 0, self.size[1], self.size[0]]]), size)[0]
 
     def means(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Boxes (N, 4) of whole pixels in the image, scaled to size (h, w): float32 (N, h, w, 3).
@@ -83,55 +98,71 @@ class View:
         return means.reshape(sums.shape)
 
 
-def find(view: View, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def find(
+    view: View, smallest: int, candidates: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Faces from `smallest` pixels on, the largest first: boxes (N, 4), points (N, 5, 2), scores.
 
     Boxes are (x0, y0, x1, y1) and may reach over the border; points are the eyes, the nose and the
-    corners of the mouth.
+    corners of the mouth. `candidates` are what `propose` returns, if it was called before.
     """
-    return find_in_all([lambda: view], smallest, THRESHOLDS)[0]
+    if candidates is None:
+        candidates = propose(view, smallest)
+    with one_thread():
+        return judge_candidates(view, candidates, THRESHOLDS[1:])
 
 
-def find_in_all(
-    views: Sequence[Callable[[], View]], smallest: int, thresholds: Sequence[float]
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """What `find` returns, for each of the views, which are made one for each core at a time.
+def propose(view: View, smallest: int) -> np.ndarray:
+    """Squares (N, 4) that may be faces. The network sees 12 pixels and hardly tells which way a
+    face is up: on its side, of 50 faces all are among them."""
+    with one_thread():
+        return propose_candidates(view, smallest, THRESHOLDS[0])
 
-    `thresholds` are what the three networks must score.
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """The networks of one caller at a time, on one thread.
+
+    Their many tiny layers gain nothing from a second thread, and on a busy machine they lose a
+    factor of twenty by waiting for it.
     """
     import torch  # here, since it takes a second to import
 
-    def run(make: Callable[[], View]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        with torch.inference_mode():
-            return run_cascade(make(), smallest, thresholds)
-
     with _lock:
-        # The many tiny layers gain nothing from a second thread, and on a busy machine they lose a
-        # factor of twenty by waiting for it.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            if len(views) == 1:
-                return [run(views[0])]
-            # Torch gives new threads the number of threads that is set now.
-            with ThreadPoolExecutor(min(MAX_VIEWS, os.cpu_count() or 1)) as pool:
-                return list(pool.map(run, views))
+            with torch.inference_mode():
+                yield
         finally:
             torch.set_num_threads(threads)
 
 
-def run_cascade(
-    view: View, smallest: int, thresholds: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    boxes, scores, shifts = run_pnet(view, smallest, thresholds[0])
-    kept = nms(boxes, scores, 0.7)
-    boxes = to_squares(apply_regression(boxes[kept], shifts[kept], 0))
+def propose_candidates(
+    view: Viewed, smallest: int, threshold: float, largest: float = np.inf
+) -> np.ndarray:
+    """Squares (N, 4) in which the first network sees faces.
 
-    boxes, scores, answers = refine_candidates(view, boxes, 24, "rnet", thresholds[1])
+    Args:
+        view: the image.
+        smallest: side in px of the smallest face.
+        threshold: the least score, 0 to 1.
+        largest: side in px of the largest face; default: all that the image can hold.
+    """
+    boxes, scores, shifts = run_pnet(view, smallest, threshold, largest)
+    kept = nms(boxes, scores, 0.7)
+    return to_squares(apply_regression(boxes[kept], shifts[kept], 0))
+
+
+def judge_candidates(
+    view: Viewed, boxes: np.ndarray, thresholds: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `find` returns, of candidates (N, 4); `thresholds` are the last two networks'."""
+    boxes, scores, answers = refine_candidates(view, boxes, 24, "rnet", thresholds[0])
     kept = nms(boxes, scores, 0.7)
     boxes = to_squares(apply_regression(boxes[kept], answers[kept], 1))
 
-    boxes, scores, answers = refine_candidates(view, boxes, 48, "onet", thresholds[2])
+    boxes, scores, answers = refine_candidates(view, boxes, 48, "onet", thresholds[1])
     corner, length = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2] + 1
     points = answers[:, 4:].reshape(-1, 2, 5).transpose(0, 2, 1) * length + corner - 1
     boxes = apply_regression(boxes, answers[:, :4], 1)
@@ -141,28 +172,43 @@ def run_cascade(
 
 
 def run_pnet(
-    view: View, smallest: int, threshold: float
+    view: Viewed, smallest: int, threshold: float, largest: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the first network takes for faces at all scales: boxes, scores, shifts of the edges."""
     height, width = view.size
-    whole = np.array([[0, 0, width, height]])
     found = [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
     scale = CELL / smallest
-    while min(height, width) * scale >= CELL:
-        shown = view.means(whole, (int(height * scale + 1), int(width * scale + 1)))
-        scores, shifts = (answer[0] for answer in run_network("pnet", shown))
-        y, x = np.nonzero(scores >= threshold)
-        cells = np.stack([x, y], axis=1).astype(np.float32) * 2  # the network's step is 2 pixels
+    while min(height, width) * scale >= CELL and CELL / scale <= largest:
+        shown = view.reduced((int(height * scale + 1), int(width * scale + 1)))
+        cells, scores, shifts = run_pnet_in_strips(shown, threshold)
         boxes = np.floor(np.hstack([cells + 1, cells + CELL]) / np.float32(scale))
-        kept = nms(boxes, scores[y, x], 0.5)
-        found.append((boxes[kept], scores[y, x][kept], shifts[y, x][kept]))
+        kept = nms(boxes, scores, 0.5)
+        found.append((boxes[kept], scores[kept], shifts[kept]))
         scale *= FACTOR
     boxes, scores, shifts = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return boxes, scores, shifts
 
 
+def run_pnet_in_strips(
+    shown: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the first network takes for faces at one scale: x and y of the cells (N, 2), scores and
+    shifts."""
+    # A step of the network is 2 pixels, and a cell reaches 10 pixels beyond its step.
+    rows = max(CELL, STRIP // shown.shape[1] // 2 * 2)
+    found = []
+    for top in range(0, len(shown) - CELL + 2, rows):
+        strip = shown[None, top : top + rows + CELL - 2].copy()
+        scores, shifts = (answer[0] for answer in run_network("pnet", strip))
+        y, x = np.nonzero(scores >= threshold)
+        cells = np.stack([x, y + top // 2], axis=1).astype(np.float32) * 2
+        found.append((cells, scores[y, x], shifts[y, x]))
+    cells, scores, shifts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return cells, scores, shifts
+
+
 def refine_candidates(
-    view: View, boxes: np.ndarray, side: int, network: str, threshold: float
+    view: Viewed, boxes: np.ndarray, side: int, network: str, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The boxes that a network takes for faces when they are scaled to `side` pixels, its scores
     and what else it says of each."""

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -32,7 +33,8 @@ DOWNLOADED = [
     *(f"{LITE}/{name}" for name in (CONFIG, *WEIGHTS)),
     *(f"{OWN_ENCODER}/{name}" for name in (CONFIG, STYLE, *WEIGHTS)),
 ]
-NO_TEXT = {"eye_distance", "short_side", "blend", "attributes"}  # keys of style.json; others: text
+# Keys of style.json; others: text.
+NO_TEXT = {"eye_distance", "short_side", "blend", "attributes", "max_difference"}
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answers at all
 # Styles that are no longer bundled -> what is opened instead.
@@ -64,6 +66,8 @@ class Style:
         family: one of `FAMILIES`.
         blend: size in px up to which the layers of a toon generator replace those of its base.
         attributes: attribute of a face -> its values, in the network's order.
+        max_difference: of an encoder: the largest difference between a part of a face and its
+            inversion, in CIELAB, at which the face is drawn; 0: any.
         fast: whether there is a fast generator too.
     """
 
@@ -79,6 +83,7 @@ class Style:
     family: str = "animegan"
     blend: int = 128
     attributes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
+    max_difference: float = 0.0
     fast: bool = False
 
     @property
@@ -207,6 +212,9 @@ def check_style(values: dict, file: Path) -> None:
     side = values.get("short_side", 0)
     if type(side) not in (int, float) or not (side == 0 or side >= 64):
         raise ValueError(f"{file}: short_side is {side!r}, expected 0 or at least 64 pixels")
+    difference = values.get("max_difference", 0)
+    if type(difference) not in (int, float) or not 0 <= difference < math.inf:
+        raise ValueError(f"{file}: max_difference is {difference!r}, expected 0 or more")
     if "attributes" in values:
         values["attributes"] = variants(values["attributes"], file)
 

@@ -64,16 +64,25 @@ def match_tone(toon: Image.Image, likeness: Image.Image, photo: Image.Image) -> 
         ValueError: the sizes differ.
     """
     check_sizes(photo, toon)
-    check_sizes(photo, likeness)
+    missed = missed_tone(likeness, photo)
     toon_pixels = as_array(toon)
     height, width = toon_pixels.shape[:2]
-    wanted, found = (rgb_to_lab(shrink(as_array(image), _TONE_SIDE)) for image in (photo, likeness))
-    missed = cv2.GaussianBlur(wanted - found, (0, 0), 0.05 * max(wanted.shape[:2]))
     result = np.empty_like(toon_pixels)
     for top, bottom in bands(width, height):
         lab = rgb_to_lab(toon_pixels[top:bottom]) + upsample(missed, width, height, top, bottom)
         result[top:bottom] = lab_to_rgb(lab)
     return Image.fromarray(result)
+
+
+def missed_tone(likeness: Image.Image, photo: Image.Image) -> np.ndarray:
+    """Photo less likeness, float32 CIELAB, reduced to a side of 128 and blurred to 5 % of it.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    check_sizes(photo, likeness)
+    wanted, found = (rgb_to_lab(shrink(as_array(image), _TONE_SIDE)) for image in (photo, likeness))
+    return cv2.GaussianBlur(wanted - found, (0, 0), 0.05 * max(wanted.shape[:2]))
 
 
 def check_sizes(photo: Image.Image, toon: Image.Image) -> None:

@@ -21,6 +21,7 @@ from toonify.faces import (
     paste,
     paste_order,
 )
+from toonify.faces.likeness import apply_gamma, exposure, local_difference
 from toonify.images import marks
 from toonify.images.color import is_gray
 from toonify.images.color_transfer import match_tone, transfer_color
@@ -37,6 +38,9 @@ BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens
 FEATHER = 0.4  # of the way from the crop's edge to its center, over which the toon fades in
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
 MIN_CROP = 48  # px a side in the photo; there is nothing to find in fewer
+MIN_GAMMA = 0.25  # of the brightening; less would show nothing but noise
+TOO_DARK = "too dark"
+UNREACHED = "covered, or unlike the faces that the generator knows"
 
 
 @dataclasses.dataclass
@@ -45,6 +49,7 @@ class Portrait:
 
     `crop` is the photo's own, `latent` (1, L, D) the w+ found for it and `inversion` what the base
     draws from that; `w` is the latent after truncation and edits, `toon` what was drawn from it.
+    `gamma` is below 1 for a dark face: the exponent that brightened what the latent was found for.
     All three images are RGB squares of the base's resolution.
     """
 
@@ -54,18 +59,21 @@ class Portrait:
     w: torch.Tensor
     inversion: Image.Image
     toon: Image.Image
+    gamma: float = 1.0
 
 
 @dataclasses.dataclass
 class PortraitToon(Toon):
     """A photo whose faces were drawn.
 
-    Beside what `Toon` has: `portraits`, one for each drawn face, in the order of `faces`, and
-    `left_alone`, the faces that were not drawn, each with the reason.
+    Beside what `Toon` has: `portraits`, one for each drawn face, in the order of `faces`;
+    `left_alone`, the faces that were not drawn, each with the reason; and `latents`, w+ (1, L, D)
+    for each face that was looked for in w, None where it was left alone: what `latent` takes.
     """
 
     portraits: list[Portrait] = dataclasses.field(default_factory=list)
     left_alone: list[tuple[Face, str]] = dataclasses.field(default_factory=list)
+    latents: list[torch.Tensor | None] = dataclasses.field(default_factory=list)
 
 
 class StyleGANPipeline(FaceGenerator):
@@ -82,6 +90,7 @@ class StyleGANPipeline(FaceGenerator):
     def __init__(self, base: Path, encoder: Path | None, device: str = "auto"):
         super().__init__(base, device)
         self.encoder_folder = encoder
+        self.max_difference: float | None = None  # read at the first face
         self.inverter = Inverter(encoder, self.device, self._lock)
 
     @classmethod
@@ -122,14 +131,14 @@ class StyleGANPipeline(FaceGenerator):
         style: str | Path | None = None,
         *,
         options: PortraitOptions | None = None,
-        latent: torch.Tensor | Sequence[torch.Tensor] | None = None,
+        latent: torch.Tensor | Sequence[torch.Tensor | None] | None = None,
         progress: Callable[[float, str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         **keywords: Any,
     ) -> PortraitToon:
         """Draws the faces of a photo as toons.
 
-        Faces that are turned far aside or too small are left alone, and listed with the reason.
+        Faces that are turned aside, too small, too dark or covered are listed with the reason.
 
         Args:
             photo: a path, the bytes of an image file or a `PIL.Image`.
@@ -138,7 +147,7 @@ class StyleGANPipeline(FaceGenerator):
             options: the options of the drawing; None: the defaults. Without an encoder,
                 `refine_steps` has to be above 0.
             latent: (1, D) or (1, L, D) in place of the largest face's own; a list of them in place
-                of the largest faces'.
+                of the largest faces', with None for a face's own. Given ones are always drawn.
             progress: called with a fraction and a text between the steps.
             cancelled: called between refinement steps, which end early once it returns True.
             keywords: options by name, such as `truncation=0.8`; they take precedence.
@@ -162,7 +171,8 @@ class StyleGANPipeline(FaceGenerator):
         with clock("detect", 0.02, "Looking for faces"):
             found = detect(photo)
         chosen, left_alone = self.choose(found, options, len(given))
-        portraits = self.draw_portraits(photo, chosen, given, swap, options, clock, cancelled)
+        drawn = self.draw_portraits(photo, chosen, given, swap, options, clock, cancelled)
+        portraits, missed, latents = drawn
         with clock("blend", 0.95, "Finishing"):
             canvas = paste_portraits(photo, portraits)
             if options.keep_color and portraits:
@@ -172,9 +182,9 @@ class StyleGANPipeline(FaceGenerator):
         clock.done()
         assert canvas.size == photo.size, (canvas.size, photo.size)
         marks.mark(canvas, options.source_type())
-        return PortraitToon(
-            canvas, found, clock.seconds, len(portraits), portraits=portraits, left_alone=left_alone
-        )
+        toon = PortraitToon(canvas, found, clock.seconds, len(portraits), portraits=portraits)
+        toon.left_alone, toon.latents = left_alone + missed, latents
+        return toon
 
     def map(
         self,
@@ -183,7 +193,7 @@ class StyleGANPipeline(FaceGenerator):
         *,
         options: PortraitOptions | None = None,
         finish: Callable[[object, PortraitToon], object] | None = None,
-        latent: torch.Tensor | Sequence[torch.Tensor] | None = None,
+        latent: torch.Tensor | Sequence[torch.Tensor | None] | None = None,
         **keywords: Any,
     ) -> Iterator[Outcome]:
         """Draws many photos, and yields an `Outcome` for each in their order.
@@ -234,16 +244,21 @@ class StyleGANPipeline(FaceGenerator):
         self,
         photo: Image.Image,
         chosen: list[Face],
-        given: list[torch.Tensor],
+        given: list[torch.Tensor | None],
         swap: LayerSwap,
         options: PortraitOptions,
         clock: Clock,
         cancelled: Callable[[], bool] | None,
-    ) -> list[Portrait]:
-        """Aligns, inverts and draws each chosen face; `given` are the first faces' latents."""
+    ) -> tuple[list[Portrait], list[tuple[Face, str]], list[torch.Tensor | None]]:
+        """Aligns, inverts and draws each chosen face; `given` are the first faces' latents.
+
+        Returns:
+            What was drawn, the faces whose inversion cannot be used, with the reason, and a latent
+            or None for each face.
+        """
         with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
             draw_toon = self.engine(swap) if chosen else None
-        portraits = []
+        portraits, missed, latents = [], [], []
         source_type = marks.DRAWN if options.mark else None
         for number, face in enumerate(chosen):
             assert draw_toon is not None
@@ -251,17 +266,44 @@ class StyleGANPipeline(FaceGenerator):
             begin = 0.1 + share * number
             with clock(f"invert {number + 1}", begin, f"Finding face {number + 1} in w"):
                 crop = align(photo, face, self.resolution)
-                if number < len(given):
-                    latent = given[number]
-                else:
+                gamma = exposure(crop)
+                own = given[number] if number < len(given) else None
+                if own is None:
                     report = functools.partial(report_refinement, clock.progress, begin, share)
-                    latent = self.find_latent(photo, crop, options.refine_steps, report, cancelled)
+                    latent = self.find_latent(
+                        photo, crop, options.refine_steps, report, cancelled, gamma
+                    )
+                else:
+                    latent = own
             with clock(f"draw {number + 1}", begin + 0.8 * share, f"Drawing face {number + 1}"):
                 inverted = marks.mark(images.to_pil(self.base(latent)), source_type)
+                reason = self.why_unusable(photo, crop, inverted, gamma) if own is None else None
+                latents.append(None if reason else latent)
+                if reason:
+                    missed.append((face, reason))
+                    continue
                 w = self.edited(latent, options.truncation, options.edits)
                 toon = marks.mark(images.to_pil(draw_toon(w)), source_type)
-            portraits.append(Portrait(face, crop, latent, w, inverted, toon))
-        return portraits
+            portraits.append(Portrait(face, crop, latent, w, inverted, toon, gamma))
+        return portraits, missed, latents
+
+    def why_unusable(
+        self, photo: Image.Image, crop: Crop, inverted: Image.Image, gamma: float
+    ) -> str | None:
+        """Why a toon of this inversion should not be pasted in; None: it can be.
+
+        An encoder's style.json says from which difference on; without that, any face is drawn.
+        """
+        if self.max_difference is None:
+            folder = self.encoder_folder
+            self.max_difference = hub.read_style(folder).max_difference if folder else 0.0
+        if not self.max_difference:
+            return None
+        if gamma < MIN_GAMMA:
+            return TOO_DARK
+        lit = dataclasses.replace(crop, image=apply_gamma(crop.image, gamma))
+        difference = local_difference(photo.size, lit, inverted)
+        return UNREACHED if difference > self.max_difference else None
 
     def invert(
         self,
@@ -318,6 +360,7 @@ class StyleGANPipeline(FaceGenerator):
         steps: int,
         progress: Callable[[float], None],
         cancelled: Callable[[], bool] | None,
+        gamma: float = 1.0,
     ) -> torch.Tensor:
         """w+ (1, L, D) of a face of a photo, as `invert`, compared only where the photo is."""
         visible = torch.from_numpy(inside(crop, photo.size, self.compared))
@@ -325,7 +368,11 @@ class StyleGANPipeline(FaceGenerator):
         small = self.resolution < inversion.SIDE
         seen = align(photo, crop.face, inversion.SIDE) if small else crop
         return self.invert(
-            seen.image, steps, visible=visible, progress=progress, cancelled=cancelled
+            apply_gamma(seen.image, gamma),
+            steps,
+            visible=visible,
+            progress=progress,
+            cancelled=cancelled,
         )
 
     def network(self, part: str | Path) -> Any:
@@ -333,13 +380,13 @@ class StyleGANPipeline(FaceGenerator):
         return self.inverter.encoder() if part == "encoder" else super().network(part)
 
     def check_latents(
-        self, latent: torch.Tensor | Sequence[torch.Tensor] | None
-    ) -> list[torch.Tensor]:
+        self, latent: torch.Tensor | Sequence[torch.Tensor | None] | None
+    ) -> list[torch.Tensor | None]:
         """The `latent` of a call as a list of w+ (1, L, D); ValueError for other shapes."""
         several = [] if latent is None else [latent] if isinstance(latent, torch.Tensor) else latent
-        given = [self.to_w_plus(one) for one in several]
+        given = [None if one is None else self.to_w_plus(one) for one in several]
         for one in given:
-            if len(one) != 1:
+            if one is not None and len(one) != 1:
                 raise ValueError(f"latent has {len(one)} faces: expected one, or a list of such")
         return given
 
@@ -377,7 +424,8 @@ def paste_portraits(photo: Image.Image, portraits: list[Portrait]) -> Image.Imag
     canvas = photo
     for index in paste_order([portrait.crop for portrait in portraits]):
         part = portraits[index]
-        toned = match_tone(part.toon, part.inversion, part.crop.image)
+        toned = match_tone(part.toon, part.inversion, apply_gamma(part.crop.image, part.gamma))
+        toned = apply_gamma(toned, 1 / part.gamma)
         if is_gray(part.crop.image):  # the base knows only faces in color
             toned = toned.convert("L").convert("RGB")
         canvas = paste(canvas, part.crop, toned, feather=FEATHER)

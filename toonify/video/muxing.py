@@ -14,7 +14,7 @@ from toonify.video.animations import SUFFIXES as ANIMATIONS
 from toonify.video.animations import write_animation
 from toonify.video.decoding import VideoFile, open_file
 from toonify.video.segments import LOSSLESS, Codec, SegmentStore, h264, vp9
-from toonify.video.sound import Carrier, describe, usable
+from toonify.video.sound import Carrier, describe, unreadable, usable
 from toonify.video.types import VideoError, address
 
 # Suffix -> container's name and its codec of images.
@@ -48,11 +48,11 @@ def check_sound(video, suffix: str, has_sound: bool = True) -> list[str]:
     """What of the source's other streams changes or is left out in such a file, for people."""
     if not isinstance(video, VideoFile):
         return []
+    if suffix not in ANIMATIONS:
+        return describe(video.path, CONTAINERS[suffix][0], has_sound)
     with open_file(video.path) as source:
-        if suffix in ANIMATIONS:
-            is_lost = has_sound and usable(source.streams.audio)
-            return [f"{suffix} has no sound: it is left out"] if is_lost else []
-        return describe(source, CONTAINERS[suffix][0], has_sound)
+        is_lost = has_sound and source.streams.audio
+    return [f"{suffix} has no sound: it is left out"] if is_lost else []
 
 
 def join(
@@ -116,7 +116,8 @@ def mux(
         pictures.time_base = unit
         sound: Iterator = iter(())
         if source is not None:
-            carrier = Carrier(source, target, name, has_sound, video.start)
+            lost = unreadable(video.path, name) if has_sound else ()
+            carrier = Carrier(source, target, name, has_sound, video.start, lost)
             sound = ((place_of(p), 1, p, place) for p, place in carrier.packets())
             target.set_chapters([shift_chapter(c, video.start) for c in source.chapters()])
         target.metadata.update(marks.make_tags(name, source_type))

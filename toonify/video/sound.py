@@ -2,16 +2,20 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from typing import Any
 
 import av
 
+from toonify.video.decoding import open_file
+
 ENCODERS = {"webm": "libopus"}  # by container; the others take AAC
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 OPUS_RATE = 48000
 MAX_GAP = 0.1
+TRIAL = 100  # packets of which one must be readable; the first ones of a recording may be cut
 MP4_CODECS = ("aac", "mp3", "opus", "flac")  # that browsers and phones play; FFmpeg writes more
 NAMES = {"libopus": "Opus", "aac": "AAC"}
 
@@ -40,15 +44,45 @@ def codec_of(stream) -> str:
     return stream.codec_context.codec.canonical_name
 
 
-def describe(source, container: str, has_sound: bool) -> list[str]:
-    """What of the source's sound and subtitles does not come through unchanged, for people."""
-    notes = []
-    if has_sound:
-        changed = [s.name for s in usable(source.streams.audio) if not holds(container, s)]
-        codec = NAMES[encoder_of(container)]
-        notes += [f"its sound ({', '.join(changed)}) is re-encoded as {codec}"] * bool(changed)
-    lost = [text for text in usable(source.streams.subtitles) if not holds(container, text)]
-    return notes + [f"{len(lost)} of its subtitles do not fit and are left out"] * bool(lost)
+def unreadable(path, container: str) -> set[int]:
+    """Indices of a video's sounds that the container does not hold and FFmpeg cannot decode."""
+    with open_file(path) as source:
+        foreign = {s.index for s in usable(source.streams.audio) if not holds(container, s)}
+    return {index for index in foreign if not is_readable(path, index)}
+
+
+def is_readable(path, index: int) -> bool:
+    """Whether one of the first packets of a stream can be decoded."""
+    with open_file(path) as source:
+        for packet in itertools.islice(source.demux(source.streams[index]), TRIAL):
+            with contextlib.suppress(av.FFmpegError):
+                if packet.decode():
+                    return True
+    return False
+
+
+def describe(path, container: str, has_sound: bool) -> list[str]:
+    """What of a video's sound and subtitles does not come through unchanged, for people."""
+    notes, lost = [], unreadable(path, container) if has_sound else set()
+    with open_file(path) as source:
+        if has_sound:
+            changed = [s for s in usable(source.streams.audio) if not holds(container, s)]
+            dropped = [s.name for s in changed if s.index in lost]
+            dropped += ["of an unknown kind"] * count_unknown(source.streams.audio)
+            changed = [s.name for s in changed if s.index not in lost]
+            codec = NAMES[encoder_of(container)]
+            notes += [f"its sound ({', '.join(changed)}) is re-encoded as {codec}"] * bool(changed)
+            left_out = f"its sound ({', '.join(dropped)}) cannot be decoded and is left out"
+            notes += [left_out] * bool(dropped)
+        texts = source.streams.subtitles
+        missing = [text for text in usable(texts) if not holds(container, text)]
+        count = len(missing) + count_unknown(texts)
+    return notes + [f"{count} of its subtitles do not fit and are left out"] * bool(count)
+
+
+def count_unknown(streams) -> int:
+    """The number of streams of which FFmpeg does not know what they are."""
+    return len(streams) - len(usable(streams))
 
 
 def encoder_of(container: str) -> str:
@@ -64,14 +98,25 @@ class Carrier:
         name: the container's format.
         has_sound: whether the sound comes along.
         start: seconds that are taken off all times.
+        left_out: indices of the source's streams that do not come along.
     """
 
-    def __init__(self, source, target, name: str, has_sound: bool, start: Fraction):
+    def __init__(
+        self,
+        source,
+        target,
+        name: str,
+        has_sound: bool,
+        start: Fraction,
+        left_out: Collection[int] = (),
+    ):
         self.source, self.start = source, start
         self.copied: dict[int, Any] = {}
         self.encoded: dict[int, Any] = {}
         sounds = usable(source.streams.audio) if has_sound else []
         for stream in [*sounds, *usable(source.streams.subtitles)]:
+            if stream.index in left_out:
+                continue
             if holds(name, stream):
                 place = target.add_stream_from_template(stream)
                 place.time_base = stream.time_base

@@ -1,6 +1,7 @@
 """Checkpoints as trainers save them: opened, or refused by the name of their network."""
 
 import collections
+import random
 
 import numpy as np
 import pytest
@@ -159,6 +160,28 @@ def test_the_generator_is_found_in_a_trainers_checkpoint(tmp_path, which):
     said = "\n".join(found.notes)
     assert words in said
     assert ("EMA weights" in said) == (which in AVERAGED)
+
+
+PREFIXES = ("module", "_orig_mod", "generator", "netG", "model", "_fsdp_wrapped_module", "net")
+WRAPPERS = ("state_dict", "params", "model", "generator", "net", "weights", "checkpoint")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_envelopes_in_any_order_and_depth_open(tmp_path, seed):
+    """Prefixes and keys that trainers use, put together at random, beside other things."""
+    draw = random.Random(seed)
+    right = (B, P, C, R)[seed % 4]
+    held = right
+    prefixes = draw.sample(PREFIXES, draw.randint(0, 3))
+    for prefix in prefixes:
+        held = prefixed(prefix, held)
+    if prefixes and draw.random() < 0.5:  # beside keys without a prefix it would be a part
+        held = held | prefixed("discriminator", X)
+    for key in draw.sample(WRAPPERS, draw.randint(0, 4)):
+        held = {key: held, "epoch": seed, "optimizer": ADAM}
+    torch.save(held, tmp_path / "some.pt")
+    found = checkpoints.read(str(tmp_path / "some.pt"))
+    assert same(found.network.state_dict(), build(right).state_dict())
 
 
 def test_what_is_left_out_is_said(tmp_path, capsys):

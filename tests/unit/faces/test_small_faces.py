@@ -1,6 +1,5 @@
 """Small faces of large photos are found in tiles: each once, and none where nobody is."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from PIL import Image
 
 from toonify import images
-from toonify.faces import Face, detect, mtcnn, tiling
+from toonify.faces import Face, detect, mtcnn, small_faces
 
 FACES = Path(__file__).parents[3] / "hub_cards" / "faces"
 
@@ -69,7 +68,7 @@ def test_a_near_face_and_far_ones():
 
 
 def test_portraits_are_not_searched_again(monkeypatch):
-    monkeypatch.setattr(tiling, "find_small", lambda *arguments: pytest.fail("searched"))
+    monkeypatch.setattr(small_faces, "find_small", lambda *arguments: pytest.fail("searched"))
     photo = images.load(FACES / "astronaut.jpg")
     (face,) = detect(photo, small=True)
     assert face.box == detect(photo)[0].box
@@ -81,34 +80,45 @@ def test_nobody_is_found_where_nobody_is(seed):
 
 
 def test_faces_are_bounded(monkeypatch):
-    monkeypatch.setattr(tiling, "MAX_FACES", 2)
+    monkeypatch.setattr(small_faces, "MAX_FACES", 2)
     photo = crowd((2400, 1600), 40, [(50, 50), (500, 500), (1100, 200)])
     assert detect(photo) == [] and len(detect(photo, small=True)) == 2
 
 
-@pytest.mark.parametrize("size", [(1, 1), (100, 5000), (2048, 2048), (6000, 4000), (9001, 300)])
-def test_tiles_cover_the_photo_and_share_a_margin(size):
-    margin = 200
-    boxes = list(tiling.tiles(*size, margin))
-    for axis in (0, 1):
-        spans = sorted({(box[axis], box[axis + 2]) for box in boxes})
-        assert spans[0][0] == 0 and spans[-1][1] == size[axis]
-        assert all(b[0] <= a[1] - margin for a, b in itertools.pairwise(spans))
-        assert all(end - start <= tiling.TILE + margin + 1 for start, end in spans)
+@pytest.mark.parametrize("quarter_turns", range(4))
+def test_the_detail_shows_what_the_view_shows(quarter_turns):
+    """Up to rounding, of boxes that are whole multiples of the size and of the whole photo."""
+    pixels = np.ascontiguousarray(np.rot90(np.asarray(texture((120, 96))), quarter_turns))
+    detail, view = small_faces.Detail(pixels), mtcnn.View(pixels)
+    boxes = np.array([[0, 0, 48, 48], [8, 4, 80, 76]])
+    assert abs(detail.means(boxes, (24, 24)) - view.means(boxes, (24, 24))).max() < 1
+    half = (pixels.shape[0] // 2, pixels.shape[1] // 2)
+    assert abs(detail.reduced(half) - view.reduced(half)).max() < 1
+
+
+def test_strips_find_the_candidates_of_the_whole(monkeypatch):
+    view = mtcnn.View(np.asarray(crowd((640, 480), 60, [(20, 20), (300, 150)])))
+    with mtcnn.one_thread():
+        whole = mtcnn.propose_candidates(view, 24, 0.6)
+        monkeypatch.setattr(mtcnn, "STRIP", 4000)
+        strips = mtcnn.propose_candidates(view, 24, 0.6)
+    assert len(whole) > 10 and np.array_equal(whole, strips)
 
 
 def test_the_search_is_bounded():
     for size in ((6000, 4000), (4000, 3000), (10_000, 5000)):
-        side = tiling.least_side(size)
-        assert size[0] * size[1] * (mtcnn.CELL / side) ** 2 <= tiling.MAX_WORK
-    assert tiling.least_side((1000, 800)) == tiling.MIN_FACE
+        side = small_faces.least_side(size)
+        assert size[0] * size[1] * (mtcnn.CELL / side) ** 2 <= small_faces.MAX_WORK
+    assert small_faces.least_side((1000, 800)) == small_faces.MIN_FACE
 
 
 def test_two_boxes_of_one_face():
     def face(*box):
         return Face(box, np.zeros((5, 2)), 1.0)
 
-    assert tiling.is_same(face(0, 0, 40, 50), face(4, 4, 44, 54))
-    assert tiling.is_same(face(10, 10, 20, 20), face(0, 0, 100, 100))  # an eye taken for a face
-    assert not tiling.is_same(face(0, 0, 40, 50), face(38, 0, 78, 50))
-    assert len(tiling.merge([face(0, 0, 40, 50), face(1, 1, 41, 51)], [])) == 1
+    assert small_faces.is_same(face(0, 0, 40, 50), face(4, 4, 44, 54))
+    assert small_faces.is_same(
+        face(10, 10, 20, 20), face(0, 0, 100, 100)
+    )  # an eye taken for a face
+    assert not small_faces.is_same(face(0, 0, 40, 50), face(38, 0, 78, 50))
+    assert len(small_faces.merge([face(0, 0, 40, 50), face(1, 1, 41, 51)], [])) == 1

@@ -196,6 +196,33 @@ def test_three_people_one_in_profile_one_at_the_border(pipe, toon_folder, monkey
     assert [portrait.face for portrait in largest.portraits] == people[:1]
 
 
+def test_a_face_that_the_inversion_misses_is_left_alone(pipe, photo, toon_folder, monkeypatch):
+    monkeypatch.setattr(pipe, "max_difference", 1e-3)
+    toon = pipe(photo, toon_folder)
+    assert toon.image.tobytes() == photo.tobytes()
+    assert not toon.portraits and toon.latents == [None] * len(toon.latents) and toon.latents
+    assert {reason for _, reason in toon.left_alone} >= {stylegan.UNREACHED}
+    given = pipe.sample(1, seed=1)
+    assert pipe(photo, toon_folder, latent=[given]).drawn_faces == 1
+    assert pipe(photo, toon_folder, latent=[None, given]).portraits == []
+    black = photo.point(lambda level: level // 40)
+    monkeypatch.setattr(stylegan, "detect", lambda image: faces.detect(photo)[:1])
+    assert pipe(black, toon_folder).left_alone[0][1] == stylegan.TOO_DARK
+
+
+def test_a_dark_face_is_drawn_in_its_own_light(pipe, photo, toon_folder, monkeypatch):
+    dark = photo.point(
+        [round(255 * ((v / 255) ** 2.2 * 0.06) ** (1 / 2.2)) for v in range(256)] * 3
+    )
+    monkeypatch.setattr(stylegan, "detect", lambda image: faces.detect(photo)[:1])
+    (portrait,) = (toon := pipe(dark, toon_folder)).portraits
+    assert portrait.gamma < 0.6
+    box = [round(edge) for edge in portrait.face.box]
+    light = [np.asarray(image.crop(box).convert("L")).mean() for image in (dark, toon.image)]
+    assert light[1] == pytest.approx(light[0], rel=0.5)
+    assert pipe(photo, toon_folder).portraits[0].gamma == 1
+
+
 def test_no_face_is_an_answer(pipe, toon_folder):
     photo = Image.new("RGB", (80, 60), "teal")
     result = pipe(photo, toon_folder)

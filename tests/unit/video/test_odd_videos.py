@@ -188,6 +188,26 @@ def test_every_sound_goes_into_every_container(tmp_path, sound, suffix):
         assert [p[0] for p in sound_of(target)] == [p[0] for p in sound_of(source)]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm", ".mkv"])
+def test_sound_that_cannot_be_decoded_is_left_out_in_words(tmp_path, suffix):
+    """FFmpeg's Matroska writes TTA that its own decoder refuses: only Matroska takes a copy."""
+    source = make_video(tmp_path / "source.mkv", range(10), 10, codec="libx264", sound="tta")
+    notes = copied(source, tmp_path / f"target{suffix}")
+    with av.open(str(tmp_path / f"target{suffix}")) as target:
+        sounds = [stream.codec_context.name for stream in target.streams.audio]
+    if suffix == ".mkv":
+        assert (notes, sounds) == ([], ["tta"])
+    else:
+        assert notes == ["its sound (tta) cannot be decoded and is left out"] and sounds == []
+
+
+@pytest.mark.parametrize("sound, suffix", [("wavpack", ".mkv"), ("nellymoser", ".flv")])
+def test_rare_sound_is_re_encoded_in_words(tmp_path, sound, suffix):
+    source = make_video(tmp_path / f"source{suffix}", range(10), 10, codec="libx264", sound=sound)
+    assert copied(source, tmp_path / "target.mp4") == [f"its sound ({sound}) is re-encoded as AAC"]
+    assert seconds_of_sound(tmp_path / "target.mp4")[1] > 0.9
+
+
 def test_the_sound_of_avi_goes_on_without_gaps(tmp_path):
     """Its times are computed from bytes by a scale that may be wrong."""
     source = make_video(tmp_path / "a.avi", range(10), 10, codec="mpeg4", sound="pcm_mulaw")

@@ -204,9 +204,9 @@ class PortraitHandlers(StyleHandlers):
         ]
         if toon.left_alone:
             parts.append(i18n.gettext("skipped: {reasons}", reasons=describe_skipped(toon)))
-        kept = [portrait.latent for portrait in toon.portraits[:MAX_FACES]]
+        kept = toon.latents[:MAX_FACES] if toon.portraits else []
         pair = outputs.shrink(photo), outputs.shrink(toon.image)
-        return *fill_result(pair, png, save if kept else None, parts, faces), Kept(
+        return *fill_result(pair, png, save if toon.portraits else None, parts, faces), Kept(
             inputs.identify(source), kept
         )
 
