@@ -86,8 +86,7 @@ def read_graph(folder: Path, code: Path) -> "openvino.Model | None":
     hub.check_bundled(*hub.generator_files(folder), file, file.with_suffix(".bin"))
     tensors = hub.read_tensors(hub.weights_file(folder))
     graph = openvino.Core().read_model(file)
-    photo, *parameters = graph.get_parameters()
-    for parameter in parameters:
+    for parameter in graph.get_parameters()[1:]:  # the first is the photo
         tensor: Any = tensors.pop(parameter.get_friendly_name().removeprefix(PREFIX), None)
         if tensor is None or list(tensor.shape) != list(parameter.shape):
             return None
