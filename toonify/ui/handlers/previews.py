@@ -202,11 +202,10 @@ class PreviewHandlers:
 
     def save_sheet(self, wall: Wall) -> Path:
         """Save the photo and all previews, each with its name, as one image."""
-        cells = [(open_kept(wall.photo), "Original")]  # in English: the font has no other letters
-        for name, title in wall.styles.items():
-            if name in wall.drawn:
-                cells.append((open_kept(wall.drawn[name]), title))
-        sheet = images.make_sheet(cells, cells[0][0].width)
+        drawn = {title: wall.drawn[name] for name, title in wall.styles.items() if name in wall.drawn}
+        opened = [open_kept(path) for path in (wall.photo, *drawn.values())]
+        names = translate_names("Original", *drawn)
+        sheet = images.make_sheet(list(zip(opened, names, strict=True)), opened[0].width)
         marks.mark(sheet, marks.DRAWN)
         return images.save(sheet, outputs.choose_path(wall.source, "all-styles", ".jpg"))
 
@@ -270,10 +269,11 @@ class PreviewHandlers:
         drawn = photo_tab.draw(load, photo, **options)
         portrait = self.portraits.draw(request, photo, None, None, {}, **settings)
         name = toon_style.title if portrait.portraits else "no face to draw"
+        original, style_name, toon_name = translate_names("Original", chosen.title, name)
         cells = [
-            (photo, "Original"),  # in English: the font has no other letters
-            (drawn.image, f"AnimeGANv2: {chosen.title}"),
-            (portrait.image, f"StyleGAN: {name}"),
+            (photo, original),
+            (drawn.image, f"AnimeGANv2: {style_name}"),
+            (portrait.image, f"StyleGAN: {toon_name}"),
         ]
         sheet = images.make_sheet(cells, photo.width, len(cells))
         marks.mark(sheet, marks.DRAWN)
@@ -312,6 +312,12 @@ class PreviewHandlers:
             background,
             gr.update(value=color, visible=background == results.COLOR),
         )
+
+
+def translate_names(*names: str) -> list[str]:
+    """Return the names below images in the visitor's language; in English if no font has it."""
+    translated = [i18n.gettext(name) for name in names]
+    return translated if images.can_write(*translated) else list(names)
 
 
 def parse_strength(value: str) -> float:
