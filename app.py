@@ -153,8 +153,8 @@ def build(
                     with gr.Tab("New faces", id=TAB_ID, elem_id="new-faces-tab"):
                         build_new_faces_tab(faces, page, tabs)
                 with gr.Tab("About", elem_id="about-tab"):
-                    toons = [] if portraits is None else portraits.styles.values()
-                    build_about_tab([*photos.styles.values(), *toons])
+                    toons = {} if portraits is None else portraits.styles
+                    build_about_tab([*(photos.styles | toons).values()])
         gr.Markdown(text.MARK, elem_id="mark")
     # Closed to direct calls, which would bypass the queue and its limits.
     return page.queue(api_open=False)

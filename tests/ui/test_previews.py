@@ -7,8 +7,9 @@ import gradio as gr
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+import app
 from tests.fixtures import toy_app
-from toonify.ui import cleaning, components
+from toonify.ui import cleaning, components, events
 from toonify.ui.handlers import photo, portrait, previews
 
 PORTRAIT = str(components.EXAMPLES[0])
@@ -250,3 +251,50 @@ def test_every_heavy_event_waits_in_the_visitors_share(cache, toys):
         assert found
         assert all(fn.queue and fn.concurrency_id == "model" for fn in found), name
         assert all(fn.api_visibility == "private" for fn in found), name
+
+
+def test_names_on_sheets_are_in_the_visitors_language_if_a_font_has_it(monkeypatch):
+    with previews.i18n.use_language("de"):
+        monkeypatch.setattr(previews.images, "can_write", lambda *names: True)
+        assert previews.translate_names("Series", "no face to draw") == ["Serie", "kein Gesicht"]
+        monkeypatch.setattr(previews.images, "can_write", lambda *names: False)
+        assert previews.translate_names("Series") == ["Series"]
+
+
+def test_what_visitors_use_first_is_loaded_first(toys, monkeypatch):
+    opened = []
+
+    def load(style, quality="best"):
+        opened.append((style, quality))
+        return toys(style, quality)
+
+    monkeypatch.setattr(app, "STYLES", toy_app.STYLES)
+    monkeypatch.setattr(app, "load_pipeline", load)
+    monkeypatch.setattr(app, "load_portraits", lambda: lambda path: opened.append("portraits"))
+    monkeypatch.setattr(
+        toy_app.ToyPipeline, "__call__", lambda self, photo: opened.append(photo.size)
+    )
+    app.warm_up("ink", True, False, lambda: opened.append("wait"))
+    assert opened == [
+        *(("ink", "best"), (128, 128), ("toy", "fast"), ("ink", "best"), "wait", "portraits")
+    ]
+
+
+def test_what_takes_long_is_loaded_when_nobody_asks_for_anything(monkeypatch):
+    now, slept = [100.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(events.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(events.time, "sleep", sleep)
+    page = events.Page()
+    page.wait_for_quiet()
+    assert not slept  # nobody has been here
+    page.last_request = 99.0
+    page.wait_for_quiet()
+    assert sum(slept) == pytest.approx(events.QUIET_S - 1, abs=0.2)
+    page.last_request = float("inf")
+    page.wait_for_quiet()
+    assert sum(slept) == pytest.approx(events.QUIET_S - 1 + events.MAX_NOISE_S, abs=0.4)

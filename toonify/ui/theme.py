@@ -97,8 +97,9 @@ CSS = """
   width: 100%; height: auto; aspect-ratio: 1; }
 :is(#crowd, #favorites) .caption-label {
   padding: 0 4px; font-size: 10px; line-height: 1.4; } /* otherwise it covers the mouth */
+:is(#crowd, #favorites) .grid-wrap { padding-top: 32px; } /* otherwise the label covers a head */
 #previews .grid-wrap { min-height: 0; height: auto; max-height: none; overflow: visible;
-  padding-top: 32px; } /* otherwise the label covers a head */
+  padding-top: 32px; }
 #previews .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr));
   grid-template-rows: none; grid-auto-rows: auto; }
 #many-results .grid-wrap { min-height: 0; height: auto; max-height: none; padding-top: 32px; }

@@ -202,7 +202,9 @@ class PreviewHandlers:
 
     def save_sheet(self, wall: Wall) -> Path:
         """Save the photo and all previews, each with its name, as one image."""
-        drawn = {title: wall.drawn[name] for name, title in wall.styles.items() if name in wall.drawn}
+        drawn = {
+            title: wall.drawn[name] for name, title in wall.styles.items() if name in wall.drawn
+        }
         opened = [open_kept(path) for path in (wall.photo, *drawn.values())]
         names = translate_names("Original", *drawn)
         sheet = images.make_sheet(list(zip(opened, names, strict=True)), opened[0].width)
