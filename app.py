@@ -169,18 +169,19 @@ def warm_up(style: str, portraits: bool, faces: bool, wait: Callable[[], None]) 
         faces: whether there are new faces.
         wait: called before what takes longer than the previews; it waits until nobody draws.
     """
-    small = images.load(components.EXAMPLES[0]).resize((128, 128))
-    first = sorted(STYLES, key=lambda other: other.name != style)
-    for other in first:
-        if other.name == style or other.source == "bundled":
-            with loading:  # a visitor who comes now waits, which is faster than loading it twice
-                pipeline = load_pipeline(other.name, other.fastest)
-                if other is first[0] and not ZERO_GPU:
-                    pipeline(small)
-    load_pipeline(style)
-    wait()
-    if portraits and not ZERO_GPU:
-        load_portraits()(components.EXAMPLES[0])
+    first, *others = sorted(STYLES, key=lambda other: other.name != style)
+    with loading:  # a visitor who comes now waits, which is faster than loading it twice
+        pipeline = load_pipeline(first.name, first.fastest)
+        if not ZERO_GPU:
+            pipeline(images.load(components.EXAMPLES[0]).resize((128, 128)))
+    if not ZERO_GPU:
+        for other in others:
+            if other.source == "bundled":
+                load_pipeline(other.name, other.fastest)
+        load_pipeline(first.name)
+        wait()
+        if portraits:
+            load_portraits()(components.EXAMPLES[0])
     if faces:
         load_faces()(1, 0)
 
