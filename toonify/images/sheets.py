@@ -11,9 +11,12 @@ PAPER, INK = "#ffffff", "#1d1a2b"
 MARGIN = 1 / 32  # of a cell's width, around each image
 LABEL = 1 / 16  # of a cell's width: the height of the letters
 # Of the system, for letters that Pillow's own font lacks: Latin ones with accents, then Chinese.
-FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf")
-FONTS += ("NotoSansCJK-Regular.ttc", "NotoSansSC-Regular.otf", "wqy-microhei.ttc")
-FONTS += ("DroidSansFallbackFull.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc")
+FONTS = (
+    *("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf"),
+    *("NotoSansCJK-Regular.ttc", "NotoSansSC-Regular.otf", "wqy-microhei.ttc"),
+    *("DroidSansFallbackFull.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc"),
+)
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def make_sheet(
@@ -50,8 +53,8 @@ def make_sheet(
     bottom = margin // 2
     page = Image.new("RGB", (across * columns + margin, down * rows + bottom), PAPER)
     pen = ImageDraw.Draw(page)
-    font = find_font(frozenset("".join(name for _, name in cells)), letters)
-    font = ImageFont.load_default(letters) if font is None else font
+    written = frozenset("".join(name for _, name in cells))
+    font = find_font(written, letters) or ImageFont.load_default(letters)
     for index, (image, name) in enumerate(cells):
         x, y = across * (index % columns) + margin, down * (index // columns) + margin
         fitted = fit(image, width, height)
@@ -72,11 +75,11 @@ def can_write(*names: str) -> bool:
 
 
 @functools.lru_cache(64)
-def find_font(letters: frozenset[str], size: int = 20) -> ImageFont.FreeTypeFont | None:
+def find_font(letters: frozenset[str], size: int = 20) -> Font | None:
     """Return the first font with all letters, in a size in px; None if no known font has them."""
     for name in (None, *FONTS):
         with contextlib.suppress(OSError):  # it is not on this system
-            font = ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+            font: Font = ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
             missing = bytes(font.getmask("\uffff"))
             if all(bytes(font.getmask(letter)) != missing for letter in letters):
                 return font
