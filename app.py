@@ -43,7 +43,7 @@ LAUNCH: dict[str, Any] = {
 # the GPU by this thread alone, before the first such process starts: it copies locks as they are.
 ZERO_GPU = "SPACES_ZERO_GPU" in os.environ
 
-MAX_PIPELINES = 6  # in memory: an owner may have a hundred styles on the Hub
+MAX_PIPELINES = 12  # in memory: an owner may have a hundred styles on the Hub
 # Of this process; beyond it, all pipelines of photos are let go before another one is loaded.
 MAX_MEMORY = int(os.environ.get("TOONIFY_MEMORY_MB", 6000)) << 20
 
@@ -153,22 +153,35 @@ def build(
                     with gr.Tab("New faces", id=TAB_ID, elem_id="new-faces-tab"):
                         build_new_faces_tab(faces, page, tabs)
                 with gr.Tab("About", elem_id="about-tab"):
-                    toons = [] if portraits is None else portraits.styles.values()
-                    build_about_tab([*photos.styles.values(), *toons])
+                    toons = {} if portraits is None else portraits.styles
+                    build_about_tab([*(photos.styles | toons).values()])
         gr.Markdown(text.MARK, elem_id="mark")
     # Closed to direct calls, which would bypass the queue and its limits.
     return page.queue(api_open=False)
 
 
-def warm_up(style: str, portraits: bool, faces: bool) -> None:
-    """Load a style, the face detector and perhaps the rest, and draw, before a visitor waits."""
-    with loading:  # a visitor who comes now waits for this, which is faster than loading it twice
-        fast = any(other.fast for other in STYLES if other.name == style)
-        pipeline = load_pipeline(style, "fast" if fast else "best")
+def warm_up(style: str, portraits: bool, faces: bool, wait: Callable[[], None]) -> None:
+    """Load what visitors use, in the order in which they do, and draw, before anybody waits.
+
+    Args:
+        style: the style that is loaded first.
+        portraits: whether there are toons of StyleGAN.
+        faces: whether there are new faces.
+        wait: called before what takes longer than the previews; it waits until nobody draws.
+    """
+    first, *others = sorted(STYLES, key=lambda other: other.name != style)
+    with loading:  # a visitor who comes now waits, which is faster than loading it twice
+        pipeline = load_pipeline(first.name, first.fastest)
         if not ZERO_GPU:
             pipeline(images.load(components.EXAMPLES[0]).resize((128, 128)))
-    if portraits and not ZERO_GPU:
-        load_portraits()(components.EXAMPLES[0])
+    if not ZERO_GPU:
+        for other in others:
+            if other.source == "bundled":
+                load_pipeline(other.name, other.fastest)
+        load_pipeline(first.name)
+        wait()
+        if portraits:
+            load_portraits()(components.EXAMPLES[0])
     if faces:
         load_faces()(1, 0)
 
@@ -176,7 +189,7 @@ def warm_up(style: str, portraits: bool, faces: bool) -> None:
 STYLES, TOONS = catalog.styles(), catalog.styles("stylegan")
 if catalog.note():
     logging.getLogger("toonify.ui").warning("%s", catalog.note())
-PHOTOS = PhotoHandlers(STYLES, load_pipeline)
+PHOTOS = PhotoHandlers(STYLES, load_pipeline, TOONS, load_portraits)
 # A GPU is lent for a minute: enough for a shorter video.
 VIDEOS = VideoHandlers(STYLES, load_pipeline, 10 if ZERO_GPU else video.MAX_SECONDS)
 # Not with borrowed GPUs: each frame would wait for one, and use up the visitor's quota.
@@ -209,9 +222,9 @@ def serve(page: events.Page, warm: Callable[[], None] | None = None, **options: 
     if warm is not None:
         page.ready.clear()
     try:
-        page.launch(prevent_thread_lock=True, **options, **LAUNCH)
-        if warm is not None:
+        if warm is not None:  # at once: the page is often there before its first visitor
             threading.Thread(target=work, args=(warm,), daemon=True).start()
+        page.launch(prevent_thread_lock=True, **options, **LAUNCH)
         page.block_thread()
     finally:
         page.cleaner.clean(0)
@@ -221,7 +234,11 @@ if __name__ == "__main__":
     logging.basicConfig(format="%(message)s")
     logging.getLogger("toonify.ui").setLevel(logging.INFO)
     warm_app = functools.partial(
-        warm_up, hub.DEFAULT_STYLE, PORTRAITS is not None, FACES is not None
+        warm_up,
+        hub.DEFAULT_STYLE,
+        PORTRAITS is not None,
+        FACES is not None,
+        demo.wait_for_quiet,
     )
     if ZERO_GPU:
         warm_app()

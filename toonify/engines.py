@@ -107,6 +107,7 @@ def open_engine(
     device: str = "auto",
     shape: tuple[int, ...] = IMAGE_SHAPE,
     exact: bool = False,
+    read_graph: Callable[[], "openvino.Model | None"] = lambda: None,
 ) -> Engine:
     """Opens an engine for a network.
 
@@ -117,6 +118,8 @@ def open_engine(
         device: "auto" (default), "cpu", "cuda" or "cuda:N".
         shape: the shape of the input, -1 where it is free; default: images.
         exact: whether a CPU computes in float32 throughout; default False.
+        read_graph: returns the network's graph for OpenVINO without building the network, or None,
+            which is the default.
 
     Raises:
         ValueError: there is no such device.
@@ -126,7 +129,7 @@ def open_engine(
         return open_torch(build(), device, shape)
     if openvino is None:
         return open_torch(build(), "cpu", shape)
-    return open_openvino(key, build, shape, exact)
+    return open_openvino(key, build, shape, exact, read_graph)
 
 
 def choose_device(device: str) -> str:
@@ -177,6 +180,7 @@ def open_openvino(
     build: Callable[[], nn.Module],
     shape: tuple[int, ...] = IMAGE_SHAPE,
     exact: bool = False,
+    read_graph: Callable[[], "openvino.Model | None"] = lambda: None,
 ) -> Engine:
     """OpenVINO on the CPU, from the compiled graph on disk where there is one."""
     core = openvino.Core()
@@ -194,12 +198,14 @@ def open_openvino(
     file = cache_folder() / "engines" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"
 
     def compiled(**more):
-        graph = read_blob(core, file, settings | more) if key else None
-        if graph is None:
-            graph = core.compile_model(simplify(trace(build(), shape)), "CPU", settings | more)
-            if key:
-                write_blob(file, graph)
-        return graph
+        blob = read_blob(core, file, settings | more) if key else None
+        if blob is not None:
+            return blob
+        graph = read_graph() or simplify(trace(build(), shape))
+        ready = core.compile_model(graph, "CPU", settings | more)
+        if key:
+            write_blob(file, ready)
+        return ready
 
     name, streams = f"openvino-{precision}", min(cores(), MAX_CONCURRENCY)
 

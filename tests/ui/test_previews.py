@@ -7,8 +7,9 @@ import gradio as gr
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+import app
 from tests.fixtures import toy_app
-from toonify.ui import cleaning, components
+from toonify.ui import cleaning, components, events
 from toonify.ui.handlers import photo, portrait, previews
 
 PORTRAIT = str(components.EXAMPLES[0])
@@ -19,7 +20,8 @@ ASKING = gr.Request(session_hash="a")
 def handlers(cache, toys, monkeypatch):
     """The handlers; `searched` counts the photos whose faces were searched for."""
     portraits = portrait.PortraitHandlers(toy_app.TOONS, toys.load_portraits, toy_app.DIRECTIONS)
-    made = previews.PreviewHandlers(photo.PhotoHandlers(toy_app.STYLES, toys), portraits)
+    photos = photo.PhotoHandlers(toy_app.STYLES, toys, toy_app.TOONS, toys.load_portraits)
+    made = previews.PreviewHandlers(photos, portraits)
     made.searched = []
 
     def find(image):
@@ -33,9 +35,8 @@ def handlers(cache, toys, monkeypatch):
 def draw_all(handlers, style="toy", source=PORTRAIT):
     """What the page gets: of the beginning, then of each preview."""
     shown = [handlers.begin(source, style, ASKING, lambda *said: None)]
-    while shown[-1][0].next_style:
-        shown.append(handlers.preview(shown[-1][0], ASKING))
-    return shown
+    shown += handlers.preview(shown[-1][0], ASKING)
+    return [*shown, *handlers.preview_toon(shown[-1][0], ASKING)]
 
 
 def get_cell(page, number):
@@ -49,24 +50,57 @@ def measure_difference(one, other):
     return ImageStat.Stat(ImageChops.difference(one, other).convert("L")).mean[0]
 
 
-def test_bundled_styles_are_drawn_one_by_one_the_chosen_first(handlers, toys):
+def test_bundled_styles_are_drawn_one_by_one_the_chosen_first_and_stylegan_last(handlers, toys):
     shown = draw_all(handlers, "ink")
-    assert [list(wall.drawn) for wall, *_ in shown] == [[], ["ink"], ["ink", "toy"]]
+    drawn = [list(wall.drawn) for wall, *_ in shown]
+    assert drawn == [[], ["ink"], ["ink", "toy"], ["ink", "toy", "bold"]]
     paths = [[path for path, _ in gallery["value"]] for _, gallery, *_ in shown]
-    assert [len(set(each)) for each in paths] == [1, 2, 2]  # places that wait look the same
-    assert paths[1][0] == paths[2][0]  # a browser fetches each preview once
-    assert [title for _, title in shown[0][1]["value"]] == ["Ink", "Toy"]
+    assert [len(set(each)) for each in paths] == [1, 2, 3, 3]  # places that wait look the same
+    assert paths[1][0] == paths[3][0]  # a browser fetches each preview once
+    assert [title for _, title in shown[0][1]["value"]] == ["Ink", "Toy", "Bold"]
     reports = [re.sub(r"\d s", "N s", report["value"]) for _, _, report, *_ in shown]
     assert reports == [
-        "Drawing 2 previews",
-        "1 of 2 previews, about N s left",
+        "Drawing 3 previews",
+        "1 of 3 previews, about N s left",
+        "2 of 3 previews, about N s left",
         "Press a preview to draw it large.",
     ]
-    assert [stop["visible"] for *_, stop, _ in shown] == [True, True, False]
-    assert [sheet["interactive"] for *_, sheet in shown] == [False, False, True]
+    assert [stop["visible"] for *_, stop, _ in shown] == [True, True, True, False]
+    assert [sheet["interactive"] for *_, sheet in shown] == [False, False, False, True]
     assert len(toys.fast["toy"].calls) == 1  # by its fast generator
-    assert handlers.preview(shown[-1][0], ASKING) == handlers.preview(None, ASKING) == gr.skip()
+    for draw in (handlers.preview, handlers.preview_toon):
+        assert [*draw(shown[-1][0], ASKING), *draw(None, ASKING)] == []
     assert handlers.jobs == {}
+
+
+def test_a_photo_without_a_face_that_stylegan_draws_has_no_such_preview(handlers, toys, tmp_path):
+    Image.effect_noise((300, 200), 40).resize((60, 40)).save(tmp_path / "sea.png")  # no faces
+    wall = draw_all(handlers, source=str(tmp_path / "sea.png"))[-1][0]
+    assert list(wall.styles) == list(wall.drawn) == ["toy", "ink"] and not toys.portraits.calls
+
+    def turn_aside(*args, **options):
+        return toy_app.ToyPortraitToon(args[0], [], {"draw": 0.5})
+
+    handlers.photos.load_toons = lambda: turn_aside
+    wall, gallery, *_ = draw_all(handlers)[-1]
+    assert list(wall.styles) == list(wall.drawn) == ["toy", "ink"] and len(gallery["value"]) == 2
+
+
+def test_previews_that_take_too_long_wait_for_the_large_drawing(handlers, monkeypatch):
+    monkeypatch.setattr(previews, "MAX_PREVIEWS_S", 0)
+    wall = handlers.begin(PORTRAIT, "toy", ASKING, print)[0]
+    assert list(handlers.preview(wall, ASKING)) == []
+    assert len(list(handlers.preview_toon(wall, ASKING))) == 3
+
+
+def test_the_toon_of_stylegan_is_drawn_large_like_every_style(handlers, toys):
+    wall = draw_all(handlers)[-1][0]
+    *_, drawing = handlers.photos.show(PORTRAIT, "bold", strength=0.5, wall=wall)
+    assert drawing.style == "bold" and drawing.drawn_faces == 1
+    assert toys.portraits.calls[-1]["style"] == "bold"
+    assert toys.portraits.calls[-1]["strength"] == 0.5
+    with pytest.raises(gr.Error, match="draws faces only"):
+        handlers.photos.show(PORTRAIT, "bold", "none", wall=wall)
 
 
 def test_faces_are_searched_for_once_for_all_drawings(handlers, toys, tmp_path):
@@ -88,22 +122,24 @@ def test_the_sheet_has_the_photo_and_every_style(handlers):
     assert Path(sheet["value"]).name == "random_021-all-styles.jpg"
     with Image.open(sheet["value"]) as page, Image.open(PORTRAIT) as original:
         expected = [original.convert("RGB"), *map(Image.open, wall.drawn.values())]
-        assert page.size == (16 + 3 * 528, 600)
+        assert page.size == (16 + 2 * 528, 2 * 592 + 8)
         for number, image in enumerate(expected):
-            assert measure_difference(get_cell(page, number), image.convert("RGB")) < 4
-            x = 16 + 528 * number
-            name = page.crop((x, 16 + 512, x + 512, 590)).convert("L")
+            x, y = 528 * (number % 2), 592 * (number // 2)
+            cell = page.crop((x + 16, y + 16, x + 528, y + 528))
+            assert measure_difference(cell, image.convert("RGB")) < 4
+            name = page.crop((x + 16, y + 528, x + 528, y + 590)).convert("L")
             assert name.getextrema()[0] < 100  # it is written below
 
 
 def test_stop_keeps_what_is_drawn_and_its_sheet(handlers, toys, monkeypatch):
-    wall = handlers.preview(handlers.begin(PORTRAIT, "toy", ASKING, print)[0], ASKING)[0]
+    drawing = handlers.preview(handlers.begin(PORTRAIT, "toy", ASKING, print)[0], ASKING)
+    next(drawing)
     handlers.stop(ASKING)
-    wall, _, report, stop, sheet = handlers.preview(wall, ASKING)
+    [(wall, _, report, stop, sheet)] = drawing
     assert wall.next_style is None and list(wall.drawn) == ["toy"] and not toys.made
-    assert report["value"].startswith("Stopped after 1 of 2.")
+    assert report["value"].startswith("Stopped after 1 of 3.")
     assert not stop["visible"] and sheet["interactive"]
-    assert len(draw_all(handlers)[-1][0].drawn) == 2  # a new photo is drawn again
+    assert len(draw_all(handlers)[-1][0].drawn) == 3  # a new photo is drawn again
 
 
 @pytest.mark.parametrize("end", ["stop", "clear", "leave"])
@@ -116,11 +152,12 @@ def test_a_drawing_ends_between_its_steps(handlers, toys, monkeypatch, end):
 
     wall = handlers.begin(PORTRAIT, "toy", ASKING, print)[0]
     monkeypatch.setattr(toy_app.ToyPipeline, "__call__", interrupted)
-    shown = handlers.preview(wall, ASKING)
+    shown = list(handlers.preview(wall, ASKING))
     if end == "clear":  # nothing of a photo that was removed comes back
-        assert shown == gr.skip()
+        assert shown == []
     else:
-        assert shown[0].stopped and not shown[0].drawn and not shown[4]["interactive"]
+        [(wall, *_, sheet)] = shown
+        assert wall.stopped and not wall.drawn and not sheet["interactive"]
     assert handlers.jobs == {}
 
 
@@ -129,7 +166,7 @@ def test_previews_lie_where_results_lie_and_are_deleted_like_them(handlers, cach
     paths = {Path(path) for shown in walls for path, _ in shown[1]["value"]}
     paths |= {Path(shown[4]["value"]) for shown in walls} | {shown[0].photo for shown in walls}
     # Two visitors with the same photo: no name follows from its content.
-    assert len({path.parent for path in paths}) == len(paths) == 8
+    assert len({path.parent for path in paths}) == len(paths) == 10
     assert all(re.fullmatch(r"[\w-]{22}", path.parent.name) for path in paths)
     assert all(path.parent.parent == cache for path in paths)
     cleaning.Cleaner(cache).clean(0)
@@ -153,9 +190,11 @@ def test_a_press_chooses_the_style(handlers):
     def press(index):
         return gr.SelectData(None, {"index": index, "value": None})
 
+    assert handlers.pick(wall, press(2))[0] == "bold"
+
     name, about, quality = handlers.pick(wall, press(1))
     assert (name, quality["visible"]) == ("toy", True) and "Flat colors." in about
-    for index in (2, -1, "x", None):
+    for index in (3, -1, "x", None):
         with pytest.raises(gr.Error, match="choose the photo again"):
             handlers.pick(wall, press(index))
     with pytest.raises(gr.Error, match="choose the photo again"):
@@ -205,10 +244,57 @@ def test_every_heavy_event_waits_in_the_visitors_share(cache, toys):
     events = {}
     for fn in toy_app.build(toys).fns.values():
         events.setdefault(getattr(fn.fn, "__name__", ""), []).append(fn)
-    for name in ("begin", "preview", "draw_first", "compare"):
+    for name in ("begin", "preview", "preview_toon", "draw_first", "compare"):
         found = [
             fn for fn in events[name] if fn.fn.__self__.__class__.__name__ == "PreviewHandlers"
         ]
         assert found
         assert all(fn.queue and fn.concurrency_id == "model" for fn in found), name
         assert all(fn.api_visibility == "private" for fn in found), name
+
+
+def test_names_on_sheets_are_in_the_visitors_language_if_a_font_has_it(monkeypatch):
+    with previews.i18n.use_language("de"):
+        monkeypatch.setattr(previews.images, "can_write", lambda *names: True)
+        assert previews.translate_names("Series", "no face to draw") == ["Serie", "kein Gesicht"]
+        monkeypatch.setattr(previews.images, "can_write", lambda *names: False)
+        assert previews.translate_names("Series") == ["Series"]
+
+
+def test_what_visitors_use_first_is_loaded_first(toys, monkeypatch):
+    opened = []
+
+    def load(style, quality="best"):
+        opened.append((style, quality))
+        return toys(style, quality)
+
+    monkeypatch.setattr(app, "STYLES", toy_app.STYLES)
+    monkeypatch.setattr(app, "load_pipeline", load)
+    monkeypatch.setattr(app, "load_portraits", lambda: lambda path: opened.append("portraits"))
+    monkeypatch.setattr(
+        toy_app.ToyPipeline, "__call__", lambda self, photo: opened.append(photo.size)
+    )
+    app.warm_up("ink", True, False, lambda: opened.append("wait"))
+    assert opened == [
+        *(("ink", "best"), (128, 128), ("toy", "fast"), ("ink", "best"), "wait", "portraits")
+    ]
+
+
+def test_what_takes_long_is_loaded_when_nobody_asks_for_anything(monkeypatch):
+    now, slept = [100.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(events.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(events.time, "sleep", sleep)
+    page = events.Page()
+    page.wait_for_quiet()
+    assert not slept  # nobody has been here
+    page.last_request = 99.0
+    page.wait_for_quiet()
+    assert sum(slept) == pytest.approx(events.QUIET_S - 1, abs=0.2)
+    page.last_request = float("inf")
+    page.wait_for_quiet()
+    assert sum(slept) == pytest.approx(events.QUIET_S - 1 + events.MAX_NOISE_S, abs=0.4)

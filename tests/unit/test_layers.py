@@ -64,7 +64,7 @@ MAY_OPEN = {
     "training.train_parser": {"training.core", "training.parser"},
     "training.evaluate": {"training.metrics", "training.animegan", "toonify.images"},
     "training.evaluate_toongan": {"training.metrics", "training.toongan", "toonify.images"},
-    "release": {"toonify", "toonify.ui", "toonify.hub", "toonify.files"},
+    "release": {"toonify", "toonify.pipelines", "toonify.ui", "toonify.hub", "toonify.files"},
     "benchmarks": {
         *(*SHARED, "training.animegan", "training.stylegan", "training.toongan", "training.parser"),
         *("training.prepare", *LIBRARY, "toonify.video", "toonify.pipelines"),

@@ -1,7 +1,13 @@
 """Styles and weights: resolved, downloaded, loaded, uploaded."""
 
 from toonify.hub.checksums import check_bundled
-from toonify.hub.loading import encoder_of, generator_files, load_model, read_config
+from toonify.hub.loading import (
+    encoder_of,
+    generator_files,
+    load_model,
+    read_config,
+    read_tensors,
+)
 from toonify.hub.resolve import describe_hub_error, resolve_model, styles
 from toonify.hub.style import (
     BLENDS,
@@ -70,6 +76,7 @@ __all__ = [
     "read_config",
     "read_json",
     "read_style",
+    "read_tensors",
     "resolve_model",
     "styles",
     "weights_file",

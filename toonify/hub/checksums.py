@@ -12,7 +12,7 @@ from pathlib import Path
 from toonify.hub import style
 
 LIST = "SHA256SUMS"
-LISTED = (".safetensors", style.CONFIG, style.STYLE)  # endings of the names in it
+LISTED = (".safetensors", ".xml", ".bin", style.CONFIG, style.STYLE)  # endings of the names in it
 
 
 def check_bundled(*files: Path) -> None:

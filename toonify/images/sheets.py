@@ -1,5 +1,7 @@
 """Sheets: several images side by side, each with its name below it."""
 
+import contextlib
+import functools
 import math
 from collections.abc import Sequence
 
@@ -8,6 +10,13 @@ from PIL import Image, ImageDraw, ImageFont
 PAPER, INK = "#ffffff", "#1d1a2b"
 MARGIN = 1 / 32  # of a cell's width, around each image
 LABEL = 1 / 16  # of a cell's width: the height of the letters
+# Of the system, for letters that Pillow's own font lacks: Latin ones with accents, then Chinese.
+FONTS = (
+    *("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf"),
+    *("NotoSansCJK-Regular.ttc", "NotoSansSC-Regular.otf", "wqy-microhei.ttc"),
+    *("DroidSansFallbackFull.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc"),
+)
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def make_sheet(
@@ -17,7 +26,7 @@ def make_sheet(
 
     Args:
         cells: images and their names, in reading order; at least one. Images of other shapes than
-            the first are fitted into its shape.
+            the first are fitted into its shape. Names need letters of one font: see `can_write`.
         width: px of each image; the height follows from the shape of the first.
         columns: images in a row; default 0: about as many as rows, with few places left empty.
 
@@ -43,7 +52,9 @@ def make_sheet(
     rows = -(-len(cells) // columns)
     bottom = margin // 2
     page = Image.new("RGB", (across * columns + margin, down * rows + bottom), PAPER)
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(letters)
+    pen = ImageDraw.Draw(page)
+    written = frozenset("".join(name for _, name in cells))
+    font = find_font(written, letters) or ImageFont.load_default(letters)
     for index, (image, name) in enumerate(cells):
         x, y = across * (index % columns) + margin, down * (index // columns) + margin
         fitted = fit(image, width, height)
@@ -51,6 +62,28 @@ def make_sheet(
         middle = x + width / 2, y + height + letters
         pen.text(middle, shorten(name, font, width), INK, font, anchor="mm")
     return page
+
+
+def can_write(*names: str) -> bool:
+    """Whether a sheet can have these names: a font of Pillow or of the system has all letters.
+
+    Example:
+        >>> can_write("Original", "Film")
+        True
+    """
+    return find_font(frozenset("".join(names))) is not None
+
+
+@functools.lru_cache(64)
+def find_font(letters: frozenset[str], size: int = 20) -> Font | None:
+    """Return the first font with all letters, in a size in px; None if no known font has them."""
+    for name in (None, *FONTS):
+        with contextlib.suppress(OSError):  # it is not on this system
+            font: Font = ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+            missing = bytes(font.getmask("\uffff"))
+            if all(bytes(font.getmask(letter)) != missing for letter in letters):
+                return font
+    return None
 
 
 def count_columns(count: int) -> int:

@@ -25,7 +25,7 @@ TYPES = {
     **{form: f"image/{form.lower()}" for form in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF")},
     **dict.fromkeys((".mp4", ".m4v"), "video/mp4"),
     ".mov": "video/quicktime",
-    ".gif": "image/gif",
+    **{f".{name}": f"image/{name}" for name in ("gif", "webp", "png")},  # animations
 }
 
 

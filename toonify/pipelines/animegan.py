@@ -24,6 +24,7 @@ from toonify.images.color_transfer import transfer_color
 from toonify.images.morph import morph
 from toonify.images.resize import SLIGHTLY, resize_slightly
 from toonify.images.upscale import upscale
+from toonify.pipelines import graphs
 from toonify.pipelines.batch import Outcome, draw_all, one_or_many
 from toonify.pipelines.options import DrawOptions
 
@@ -111,7 +112,12 @@ class AnimeGANPipeline(SavingMixin):
         folder = hub.resolve_model(style, revision)
         inner = hub.generator_folder(folder, quality)
         key = hub.fingerprint(*hub.generator_files(folder, quality), NETWORK_CODE)
-        engine = open_engine(key, functools.partial(load_generator, inner), device)
+        engine = open_engine(
+            key,
+            functools.partial(load_generator, inner),
+            device,
+            read_graph=functools.partial(graphs.read_graph, inner, NETWORK_CODE),
+        )
         patch = hub.read_json(inner / hub.CONFIG).get("patch", 1)
         pipeline = cls(engine, hub.read_style(folder, style), patch, key)
         pipeline.folder = folder

@@ -18,7 +18,7 @@ BACKGROUNDS = ("draw", "keep", "soften", "transparent")
 STICKER_PX = 512  # the side that messengers ask for
 MAX_STICKER_PX = 2048  # of the longer side of other stickers
 
-_LOW, _HIGH = 0.4, 0.9  # probabilities below which a pixel is background, above which a person
+_LOW, _HIGH = 0.3, 0.75  # probabilities below which a pixel is background, above which a person
 _SIDE = 512  # px of the longer side at which shapes and colors are looked at
 _LEAST_PERSON = 0.004  # of the photo: less is nobody
 _LEAST_PART = 0.05  # of the largest person: smaller parts that lie alone are mistakes

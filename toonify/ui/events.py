@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from typing import Any
 
 import gradio as gr
@@ -34,6 +35,7 @@ UNFIT = (
 )
 ONE_AT_A_TIME: Options = {"concurrency_id": "model", "concurrency_limit": 1}
 PRIVATE: Options = {"api_visibility": "private"}
+QUIET_S, MAX_NOISE_S = 3, 60  # for `Page.wait_for_quiet`
 LIGHT: Options = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
 
@@ -50,7 +52,14 @@ class Page(gr.Blocks):
         super().__init__(*args, **options)
         self.ready = threading.Event()  # cleared while the app warms up
         self.ready.set()
+        self.last_request = -float("inf")  # time.monotonic()
         self.cleaner = cleaning.Cleaner(gr.utils.get_upload_folder())
+
+    def wait_for_quiet(self) -> None:
+        """Wait until nobody has asked for anything for `QUIET_S`, but at most `MAX_NOISE_S`."""
+        end = time.monotonic() + MAX_NOISE_S
+        while time.monotonic() < min(end, self.last_request + QUIET_S):
+            time.sleep(0.1)
 
     @override
     def queue(self, *args: Any, **options: Any) -> "Page":

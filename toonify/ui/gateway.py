@@ -194,6 +194,7 @@ class Gateway:
             if get_path(scope) == "/health":
                 await health.answer(scope)(scope, receive, answer.send)
                 return
+            scope["app"].get_blocks().last_request = time.monotonic()
             body = self.make_body(scope, receive, limit, visitor)
             answer.body = body
             await self.app(scope, body.receive, answer.send)

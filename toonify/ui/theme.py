@@ -75,9 +75,16 @@ CSS = """
 #tabs [role=tab][aria-selected=true] { background: #ffcf3f; color: #1d1a2b;
   border: 2px solid #1d1a2b; border-bottom: 0; border-radius: 14px 14px 0 0; }
 #tabs [role=tab]::after { display: none; }
-/* All tabs fit a phone; gradio measures a copy of the row, whose buttons have no role. */
-@media (max-width: 480px) {
-  #tabs .tab-container button { padding: 0 6px; font-size: .85rem; font-weight: 700; } }
+/* No tab hides in gradio's menu: it measures a copy of the row, whose buttons have no role. Where
+   they do not fit beside each other, they wrap. */
+#tabs .tab-container button:not([role=tab]) { width: 0; padding: 0; font-size: 0; }
+@media (max-width: 700px) {
+  #tabs .tab-wrapper, #tabs [role=tablist] { height: auto; }
+  #tabs [role=tablist] { flex-wrap: wrap; gap: 4px; overflow: visible; padding-bottom: 4px; }
+  #tabs [role=tablist]::after { display: none; }
+  #tabs [role=tab] { height: 34px; padding: 0 10px; font-size: .875rem;
+    border: 2px solid var(--block-border-color); border-radius: 17px; }
+  #tabs [role=tab][aria-selected=true] { border: 2px solid #1d1a2b; border-radius: 17px; } }
 :is(#options, #video-options, #likeness, #edits, #moves, #loop, #mix) .form {
   border: 0; background: none; }
 :is(#edits, #moves) .form {
@@ -90,8 +97,9 @@ CSS = """
   width: 100%; height: auto; aspect-ratio: 1; }
 :is(#crowd, #favorites) .caption-label {
   padding: 0 4px; font-size: 10px; line-height: 1.4; } /* otherwise it covers the mouth */
+:is(#crowd, #favorites) .grid-wrap { padding-top: 32px; } /* otherwise the label covers a head */
 #previews .grid-wrap { min-height: 0; height: auto; max-height: none; overflow: visible;
-  padding-top: 32px; } /* otherwise the label covers a head */
+  padding-top: 32px; }
 #previews .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr));
   grid-template-rows: none; grid-auto-rows: auto; }
 #many-results .grid-wrap { min-height: 0; height: auto; max-height: none; padding-top: 32px; }
@@ -128,8 +136,10 @@ CSS = """
   :is(#photo-left, #photo-right) > * { flex: 1 1 100%; order: 4; }
   #photo-row #photo { order: 0; }
   #photo-row #examples { order: 1; }
-  #photo-row :is(#compare, #report, #downloads, #background, #background-color) { order: 2; }
-  #photo-row :is(#found, #previews, #previews-row, #styles-sheet) { order: 3; }
+  #photo-row :is(#compare, #report, #downloads) { order: 2; }
+  #photo-row :is(#found, #previews, #previews-row, #styles-sheet, .form:has(#background)) {
+    order: 3; }
+  #previews .caption-label { padding: 0 4px; font-size: 11px; line-height: 1.5; }
   #photo-row :is(#comparison, #privacy) { order: 5; }
   #photo-row:has(#photo img) #photo { height: 150px !important; }
   #photo-row:has(#photo img) #examples { order: 6; }

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image, ImageFont
 
-from toonify.images import make_sheet
+from toonify.images import can_write, make_sheet, sheets
 from toonify.images.sheets import count_columns, shorten
 
 
@@ -37,3 +37,12 @@ def test_long_names_are_cut_and_no_images_are_refused():
     assert shorten("Short", font, 60) == "Short"
     with pytest.raises(ValueError, match="at least one image"):
         make_sheet([], 64)
+
+
+def test_names_are_written_only_if_a_font_has_all_letters(monkeypatch):
+    assert can_write("Original", "Comic: 2")
+    assert not can_write("Original", "\ue000")  # of private use
+    monkeypatch.setattr(sheets, "FONTS", ("no such font",))
+    sheets.find_font.cache_clear()
+    assert can_write("Original") and not can_write("Émile")
+    sheets.find_font.cache_clear()

@@ -99,3 +99,14 @@ def test_films_are_signed(certificate, tmp_path):
     film = make_video(tmp_path / "a.mp4")
     signing.sign_file(film, marks.DRAWN)
     read_manifest(film.read_bytes(), "video/mp4")
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png", ".gif"])
+def test_animations_are_signed_and_keep_their_frames(certificate, tmp_path, suffix):
+    file = tmp_path / f"a{suffix}"
+    first, second = (Image.new("RGB", (32, 32), color) for color in ("red", "blue"))
+    first.save(file, save_all=True, append_images=[second], duration=250)
+    signing.sign_file(file, marks.DRAWN)
+    read_manifest(file.read_bytes(), signing.TYPES[suffix])
+    with Image.open(file) as animation:
+        assert animation.n_frames == 2

@@ -5,7 +5,6 @@ come between two of them. A photo that cannot be drawn does not stop the others.
 """
 
 import dataclasses
-import functools
 import logging
 import time
 import zipfile
@@ -20,7 +19,6 @@ from toonify.files import atomic_write
 from toonify.images.folders import why_left_out
 from toonify.ui import events, i18n, inputs, outputs, text
 from toonify.ui.cancellation import Jobs
-from toonify.ui.handlers import photo as photo_tab
 from toonify.ui.handlers import results
 from toonify.ui.handlers.photo import PhotoHandlers
 from toonify.ui.inputs import UserError
@@ -138,8 +136,7 @@ class ManyHandlers:
         style, quality = settings.pop("style"), settings.pop("quality")
         background = settings.pop("background")
         photo = inputs.read_photo(source)
-        load = functools.partial(self.photos.load, style, quality)
-        toon = photo_tab.draw(load, photo, stop, **settings)
+        toon = self.photos.draw_image(photo, style, quality, stop, **settings)
         if toon is None:
             return None
         image = results.place(photo, toon.image, background)

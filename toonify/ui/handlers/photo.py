@@ -9,9 +9,10 @@ import gradio as gr
 from PIL import Image, ImageDraw
 
 from toonify import images
+from toonify.hub import Style
 from toonify.images import marks
 from toonify.ui import events, i18n, inputs, outputs, text
-from toonify.ui.handlers import results
+from toonify.ui.handlers import portrait, results
 from toonify.ui.handlers.results import Drawing
 from toonify.ui.handlers.styles import StyleHandlers
 from toonify.ui.inputs import UserError
@@ -37,7 +38,45 @@ def find_faces(photo: Image.Image) -> list:
 
 
 class PhotoHandlers(StyleHandlers):
-    """The handlers of the tab. Photos come unread, as paths or bytes."""
+    """The handlers of the tab. Photos come unread, as paths or bytes.
+
+    Args:
+        styles: the styles that draw whole photos.
+        load: gives the pipeline of one of them: `load(name, quality)`.
+        toons: the styles that draw portraits by StyleGAN, the last to choose from.
+        load_toons: gives the pipeline of all of these.
+    """
+
+    def __init__(
+        self,
+        styles: Sequence[Style],
+        load: Callable,
+        toons: Sequence[Style] = (),
+        load_toons: Callable | None = None,
+    ):
+        super().__init__([*styles, *toons], load)
+        self.toons = {style.name for style in toons}
+        self.load_toons = load_toons
+
+    def draw_image(
+        self,
+        photo: Image.Image,
+        style: str,
+        quality: str,
+        stop: Callable[[], bool] | None = None,
+        **options,
+    ):
+        """Return the `Toon` of an upright RGB photo; None if it was stopped."""
+        if style not in self.toons:
+            return draw(functools.partial(self.load, style, quality), photo, stop, **options)
+        assert self.load_toons is not None
+        options.pop("found", None)  # the pipeline searches again, without small faces
+        try:
+            return portrait.draw(
+                self.load_toons, photo, None, None, style=style, cancelled=stop, **options
+            )
+        except inputs.Stopped:
+            return None
 
     def draw(self, source, style: str, quality: str, **options) -> tuple:
         """Return the photo, its `Toon` and its PNG, and tell the visitor if no face was found.
@@ -46,7 +85,7 @@ class PhotoHandlers(StyleHandlers):
         """
         photo = inputs.read_photo(source)
         chosen = inputs.get_style(self.styles, style, quality, options["faces"])
-        toon = draw(functools.partial(self.load, style, quality), photo, **options)
+        toon = self.draw_image(photo, style, quality, **options)
         if options["faces"] != "none" and not toon.faces:
             if chosen.scope == "face":
                 i18n.show_warning(
@@ -246,9 +285,9 @@ class PhotoHandlers(StyleHandlers):
         person = drawing.selected
         if choice not in (results.PHOTO, *drawing.files):
             options = {name: drawing.options[name] for name in ("strength", "keep_color")}
-            load = functools.partial(self.load, choice, "best")
             photo = drawing.open(results.PHOTO)
-            toon = draw(load, photo, faces="all", found=drawing.faces, **options)
+            options |= {"faces": "all", "found": drawing.faces}
+            toon = self.draw_image(photo, choice, "best", **options)
             path = outputs.save_png(toon.image, drawing.source, choice)
             mark = drawing.mark or marks.read_mark(toon.image)
             drawing = dataclasses.replace(drawing, files={**drawing.files, choice: path}, mark=mark)

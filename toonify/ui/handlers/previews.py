@@ -1,7 +1,7 @@
 """Previews of a photo in all styles, the sheet of them, and the comparison of the networks.
 
-Each preview is a request of its own, in its visitor's share of the queue: drawings of others, and a
-style that this visitor picks meanwhile, come between two previews.
+Those that fast generators draw are made in one request, since asking for each of them would take as
+long as drawing it. The large drawing comes next, and the toon of StyleGAN last.
 """
 
 import dataclasses
@@ -29,6 +29,7 @@ PREVIEW_PX = 512  # the longer side at which previews are drawn
 COMPARISON_PX = 1024  # the same of a comparison's drawings
 MAX_FACES = 4  # of a preview that are drawn separately: the largest
 MAX_PREVIEW_S = 60  # for one preview
+MAX_PREVIEWS_S = 30  # before the large drawing, which others wait for
 MAX_STOPPED = 1000  # sessions whose Stop is remembered
 # Names in links.
 LINKED = ("style", "quality", "strength", "faces", "keep_color", "background", "color")
@@ -97,9 +98,19 @@ class PreviewHandlers:
 
     @property
     def styles(self) -> dict[str, Style]:
-        """The styles that get a preview, by name."""
+        """The styles that draw photos and get a preview, by name."""
+        return {
+            name: style
+            for name, style in self.photos.styles.items()
+            if style.source == "bundled" and name not in self.photos.toons
+        }
+
+    @property
+    def toons(self) -> list[str]:
+        """The toon style that gets a preview, as the last one; empty if there is none."""
         everything = self.photos.styles.items()
-        return {name: style for name, style in everything if style.source == "bundled"}
+        found = [name for name, style in everything if name in self.photos.toons]
+        return [name for name in found if self.photos.styles[name].source == "bundled"][:1]
 
     # previews -------------------------------------------------------------------------------
 
@@ -114,6 +125,7 @@ class PreviewHandlers:
         faces = photo_tab.find_faces(photo)
         small = outputs.shrink(photo, PREVIEW_PX)
         names = sorted(self.styles, key=lambda name: name != style)
+        names += self.toons if faces else []
         made = examples.find_drawings(source, names)
         drawn = {name: outputs.copy_file(path, source, name) for name, path in made.items()}
         wall = Wall(
@@ -122,37 +134,53 @@ class PreviewHandlers:
             blank=images.save(fade(small), outputs.choose_path(source, "blank", ".jpg")),
             faces=faces,
             small_faces=scale_faces(faces[:MAX_FACES], photo.size, small.size),
-            styles={name: self.styles[name].title for name in names},
+            styles={name: self.photos.styles[name].title for name in names},
             drawn=drawn,
             ready=bool(drawn),
         )
         return wall, *self.fill(wall)
 
     def preview(self, wall: Wall | None, request: gr.Request):
-        """Draw the next preview. Returns the wall, which makes the page ask again, and what shows
-        it."""
-        name = None if wall is None else wall.next_style
-        if wall is None or name is None:
-            return gr.skip()
-        session, start = inputs.get_session(request), time.perf_counter()
+        """Draw the previews in the styles that draw photos, one after the other. Yields the wall
+        and what shows it."""
+        end = time.monotonic() + MAX_PREVIEWS_S
+        while wall is not None and wall.next_style in self.styles and time.monotonic() < end:
+            wall = self.draw_next(wall, inputs.get_session(request))
+            if wall is not None:
+                yield wall, *self.fill(wall)
+
+    def preview_toon(self, wall: Wall | None, request: gr.Request):
+        """Draw the preview of StyleGAN, and those for which there was no time."""
+        while wall is not None and wall.next_style is not None:
+            wall = self.draw_next(wall, inputs.get_session(request))
+            if wall is not None:
+                yield wall, *self.fill(wall)
+
+    def draw_next(self, wall: Wall, session: str) -> Wall | None:
+        """Return the wall with the next preview; None if its photo was removed meanwhile."""
+        name, start = wall.next_style, time.perf_counter()
+        assert name is not None
+        if not self.stopped.get(session, True):
+            return None
         if session in self.stopped:
-            wall = dataclasses.replace(wall, stopped=True)
-            return wall, *self.fill(wall)
-        load = functools.partial(self.photos.load, name, self.styles[name].fastest)
+            return dataclasses.replace(wall, stopped=True)
+        style = self.photos.styles[name]
         options = {"faces": "all", "strength": 1.0, "keep_color": False}
+        options["found"] = wall.small_faces
         small = open_kept(wall.photo)
         with self.jobs.run(session, MAX_PREVIEW_S) as stop:
-            toon = photo_tab.draw(load, small, stop, found=wall.small_faces, **options)
-        if not self.stopped.get(session, True):  # the photo was removed meanwhile
-            return gr.skip()
+            toon = self.photos.draw_image(small, name, style.fastest, stop, **options)
+        if not self.stopped.get(session, True):
+            return None
         if toon is None:
-            wall = dataclasses.replace(wall, stopped=True)
-        else:
-            path = outputs.choose_path(wall.source, name, ".jpg")
-            drawn = {**wall.drawn, name: images.save(toon.image, path, 90)}
-            seconds = wall.seconds + time.perf_counter() - start
-            wall = dataclasses.replace(wall, drawn=drawn, seconds=seconds)
-        return wall, *self.fill(wall)
+            return dataclasses.replace(wall, stopped=True)
+        if name in self.photos.toons and not toon.drawn_faces:  # too small, or turned aside
+            others = {other: title for other, title in wall.styles.items() if other != name}
+            return dataclasses.replace(wall, styles=others)
+        path = outputs.choose_path(wall.source, name, ".jpg")
+        drawn = {**wall.drawn, name: images.save(toon.image, path, 90)}
+        seconds = wall.seconds + time.perf_counter() - start
+        return dataclasses.replace(wall, drawn=drawn, seconds=seconds)
 
     def fill(self, wall: Wall) -> tuple:
         """Return the values of: the gallery, the report, the button that stops, the sheet."""
@@ -174,11 +202,12 @@ class PreviewHandlers:
 
     def save_sheet(self, wall: Wall) -> Path:
         """Save the photo and all previews, each with its name, as one image."""
-        cells = [(open_kept(wall.photo), "Original")]  # in English: the font has no other letters
-        for name, title in wall.styles.items():
-            if name in wall.drawn:
-                cells.append((open_kept(wall.drawn[name]), title))
-        sheet = images.make_sheet(cells, cells[0][0].width)
+        drawn = {
+            title: wall.drawn[name] for name, title in wall.styles.items() if name in wall.drawn
+        }
+        opened = [open_kept(path) for path in (wall.photo, *drawn.values())]
+        names = translate_names("Original", *drawn)
+        sheet = images.make_sheet(list(zip(opened, names, strict=True)), opened[0].width)
         marks.mark(sheet, marks.DRAWN)
         return images.save(sheet, outputs.choose_path(wall.source, "all-styles", ".jpg"))
 
@@ -242,10 +271,11 @@ class PreviewHandlers:
         drawn = photo_tab.draw(load, photo, **options)
         portrait = self.portraits.draw(request, photo, None, None, {}, **settings)
         name = toon_style.title if portrait.portraits else "no face to draw"
+        original, style_name, toon_name = translate_names("Original", chosen.title, name)
         cells = [
-            (photo, "Original"),  # in English: the font has no other letters
-            (drawn.image, f"AnimeGANv2: {chosen.title}"),
-            (portrait.image, f"StyleGAN: {name}"),
+            (photo, original),
+            (drawn.image, f"AnimeGANv2: {style_name}"),
+            (portrait.image, f"StyleGAN: {toon_name}"),
         ]
         sheet = images.make_sheet(cells, photo.width, len(cells))
         marks.mark(sheet, marks.DRAWN)
@@ -284,6 +314,12 @@ class PreviewHandlers:
             background,
             gr.update(value=color, visible=background == results.COLOR),
         )
+
+
+def translate_names(*names: str) -> list[str]:
+    """Return the names below images in the visitor's language; in English if no font has it."""
+    translated = [i18n.gettext(name) for name in names]
+    return translated if images.can_write(*translated) else list(names)
 
 
 def parse_strength(value: str) -> float:

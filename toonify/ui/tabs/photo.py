@@ -17,6 +17,7 @@ from toonify.ui.tabs.many import ManyPhotos
 WAITS: events.Options = {"show_progress": "minimal", **events.ONE_AT_A_TIME, **events.PRIVATE}
 # A request during a drawing of the same kind waits, and only the last of them is drawn.
 LAST: events.Options = {"trigger_mode": "always_last"}
+FAILED = "Some previews could not be drawn."
 
 
 def build_photo_tab(
@@ -185,19 +186,18 @@ class PhotoTab:
                 **WAITS,
                 **LAST,
             )
+            options = {"inputs": self.wall, "outputs": wall, "show_progress_on": self.progress}
+            drawn = begun.success(previews.preview, **options, **WAITS, **LAST)
             first = {"fn": previews.draw_first, "inputs": [self.wall, *show["inputs"][:-1]]}
-            begun.success(**show | first | LAST)
-        # A new wall asks for its first preview, and each preview for the next.
-        asked = self.wall.change(
-            previews.preview, self.wall, wall, show_progress_on=self.progress, **WAITS
-        )
-        failed = "Some previews could not be drawn."
-        asked.failure(
-            lambda: (i18n.gettext(failed), gr.Button(visible=False)),
-            None,
-            [self.progress, self.stop],
-            **events.LIGHT,
-        )
+            large = drawn.then(**show | first | LAST)
+            last = large.then(previews.preview_toon, **options, **WAITS, **LAST)
+            for asked in (drawn, last):
+                asked.failure(
+                    lambda: (i18n.gettext(FAILED), gr.Button(visible=False)),
+                    None,
+                    [self.progress, self.stop],
+                    **events.LIGHT,
+                )
         self.stop.click(previews.stop, None, self.stop, **events.LIGHT)
 
     @property
