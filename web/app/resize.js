@@ -90,8 +90,14 @@ function lanczosTaps(length, size, extent = length) {
   }));
 }
 
-/** Means over the pixels that an output covers. */
-function areaTaps(length, size) {
+/**
+ * Means over the pixels that an output covers.
+ *
+ * @param {number} length of the source
+ * @param {number} size at most that
+ * @returns {Taps}
+ */
+export function areaTaps(length, size) {
   const scale = length / size;
   return tabulate(length, Array.from({ length: size }, (_, i) => {
     const taps = [];
