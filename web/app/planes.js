@@ -17,6 +17,16 @@ export function gaussian(reach, sigma) {
 }
 
 /**
+ * Weights of a Gaussian, as wide as OpenCV makes it for fractions.
+ *
+ * @param {number} sigma
+ * @returns {Float32Array}
+ */
+export function wideGaussian(sigma) {
+  return gaussian(Math.round(8 * sigma + 1) >> 1, sigma);
+}
+
+/**
  * The index of a pixel, mirrored beyond the border.
  *
  * @param {number} index
@@ -160,6 +170,34 @@ export function enlargePlane(plane, width, height, toWidth, toHeight, top = 0, b
       const upper = plane[above + left] + fx * (plane[above + right] - plane[above + left]);
       const lower = plane[below + left] + fx * (plane[below + right] - plane[below + left]);
       result[o] = upper + fy * (lower - upper);
+    }
+  }
+  return result;
+}
+
+/**
+ * A plane looked up where a motion points, linearly; places beyond the border are of the last one.
+ *
+ * @param {Float32Array|Uint8ClampedArray} plane
+ * @param {Float32Array} right the motion in pixels
+ * @param {Float32Array} down
+ * @param {number} width
+ * @param {number} height
+ * @returns {Float32Array}
+ */
+export function samplePlane(plane, right, down, width, height) {
+  const result = new Float32Array(plane.length);
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      const u = Math.min(Math.max(x + right[i], 0), width - 1);
+      const v = Math.min(Math.max(y + down[i], 0), height - 1);
+      const x0 = u | 0, y0 = v | 0;
+      const at = y0 * width + x0;
+      const beside = x0 < width - 1 ? 1 : 0;
+      const below = y0 < height - 1 ? width : 0;
+      const above = plane[at] + (u - x0) * (plane[at + beside] - plane[at]);
+      const low = plane[at + below] + (u - x0) * (plane[at + below + beside] - plane[at + below]);
+      result[i] = above + (v - y0) * (low - above);
     }
   }
   return result;

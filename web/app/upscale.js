@@ -7,7 +7,8 @@
  * that memory is bounded.
  */
 
-import { blur, enlargePlane, gaussian, gradients, mirror, shrinkPlane } from "./planes.js";
+import { blur, enlargePlane, gaussian, gradients, mirror, shrinkPlane,
+  wideGaussian } from "./planes.js";
 import { cropPixels, makePixels, resizeArea, resizeCubic, resizeLanczos, resizeLinear, roundEven }
   from "./resize.js";
 
@@ -216,28 +217,27 @@ function remap(source, { width, height, right, down }, grid, way) {
   return result;
 }
 
-const SMOOTH = gaussian(3, 0.7);
 const ACROSS_EDGE = gaussian(5, EDGE);
+const [CENTER, NEXT, SECOND] = [146, 53, 2]; // 256ths: a Gaussian with a sigma of 0.7, as OpenCV's
 
-/** Colors blurred along both axes, mirrored beyond the border, and rounded. */
+/** Colors blurred along both axes, mirrored beyond the border. */
 function soften({ data, width, height }) {
   const result = makePixels(width, height);
-  const row = new Float32Array(width * 4);
-  const [k0, k1, k2, k3] = SMOOTH.subarray(3);
-  const left = Int32Array.from({ length: width + 6 }, (_, x) => 4 * mirror(x - 3, width));
+  const out = result.data;
+  const row = new Int32Array(width * 4);
+  const places = Int32Array.from({ length: width + 4 }, (_, x) => 4 * mirror(x - 2, width));
   for (let y = 0, o = 0; y < height; y++) {
-    const [a, b, c, d, e, f, g] = [-3, -2, -1, 0, 1, 2, 3].map((k) =>
-      4 * width * mirror(y + k, height));
+    const [a, b, c, d, e] = [-2, -1, 0, 1, 2].map((k) => 4 * width * mirror(y + k, height));
     for (let i = 0; i < row.length; i++) {
-      row[i] = k0 * data[d + i] + k1 * (data[c + i] + data[e + i])
-        + k2 * (data[b + i] + data[f + i]) + k3 * (data[a + i] + data[g + i]);
+      row[i] = CENTER * data[c + i] + NEXT * (data[b + i] + data[d + i])
+        + SECOND * (data[a + i] + data[e + i]);
     }
     for (let x = 0; x < width; x++, o += 4) {
-      const p = left[x], q = left[x + 1], r = left[x + 2], s = 4 * x;
-      const t = left[x + 4], u = left[x + 5], v = left[x + 6];
-      for (let n = 0; n < 3; n++) {
-        result.data[o + n] = k0 * row[s + n] + k1 * (row[r + n] + row[t + n])
-          + k2 * (row[q + n] + row[u + n]) + k3 * (row[p + n] + row[v + n]);
+      const p = places[x], q = places[x + 1], r = places[x + 3], s = places[x + 4];
+      for (let n = 0, m = 4 * x; n < 3; n++, m++) {
+        const sum = CENTER * row[m] + NEXT * (row[q + n] + row[r + n])
+          + SECOND * (row[p + n] + row[s + n]);
+        out[o + n] = (sum + 32768) >> 16;
       }
     }
   }
@@ -287,8 +287,7 @@ function structure(rows) {
  */
 function movesAlongLines(drawing, growth) {
   const [width, height] = [Math.ceil(drawing.width / 2), Math.ceil(drawing.height / 2)];
-  const sigma = LINE / growth / 2;
-  const around = gaussian(Math.max(1, Math.round(4 * sigma)), sigma);
+  const around = wideGaussian(LINE / growth / 2);
   const [xx, xy, yy] = structure(drawing).map((part) =>
     blur(shrinkPlane(part, drawing.width, drawing.height, width, height), width, height, around));
   for (let i = 0; i < xx.length; i++) {
