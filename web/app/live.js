@@ -1,6 +1,7 @@
 /** The Live tab: the camera, drawn frame by frame. A frame is taken when the last has been drawn. */
 
 import { byId, closeCamera, make, openCamera, showError, suffix } from "./dom.js";
+import { markRecording } from "./recordings.js";
 
 const CAMERA_WIDTH = 640; // px that the camera is asked for
 const SPAN = 20; // frames over which the rate is measured
@@ -11,7 +12,7 @@ const FORMATS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
 export class LiveTab {
   /** @param {import("./client.js").Client} client @param {Object} config config.json */
   constructor(client, config) {
-    Object.assign(this, { client, running: false, recorder: null });
+    Object.assign(this, { client, config, running: false, recorder: null });
     for (const { name, title } of config.styles) {
       byId("live-style").append(make("option", { value: name, textContent: title }));
     }
@@ -75,7 +76,7 @@ export class LiveTab {
       const blob = new Blob(parts, { type: this.recorder.mimeType });
       this.recorder = null;
       byId("live-record").textContent = "Record";
-      this.offer(blob);
+      markRecording(blob, this.config).then((marked) => this.offer(marked));
     });
     this.recorder.start();
     byId("live-record").textContent = "End the recording";

@@ -1,0 +1,87 @@
+/** Recordings that say that a network has drawn them: a tag in WebM, XMP in MP4. */
+
+import { join } from "./encode.js";
+
+const EBML = 0x1a45dfa3, SEGMENT = 0x18538067, CLUSTER = 0x1f43b675; // elements of WebM
+const XMP_BOX = "be7acfcb97a942e89c71999491e3afac";
+const encoder = new TextEncoder();
+
+/**
+ * Adds the mark to a recording as the browser has made it.
+ *
+ * @param {Blob} blob
+ * @param {{xmp: {drawn: string}, tags: Object<string, string>}} config tags: name -> value
+ * @returns {Promise<Blob>}
+ */
+export async function markRecording(blob, { xmp, tags }) {
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  const marked = blob.type.startsWith("video/mp4") ? addBox(bytes, xmp.drawn) : addTags(bytes, tags);
+  return new Blob([marked], { type: blob.type });
+}
+
+/** An MP4 with XMP in a last box. */
+function addBox(mp4, xmp) {
+  const content = encoder.encode(xmp);
+  const head = new Uint8Array(24);
+  new DataView(head.buffer).setUint32(0, head.length + content.length);
+  head.set(encoder.encode("uuid"), 4);
+  head.set(XMP_BOX.match(/../g).map((byte) => parseInt(byte, 16)), 8);
+  return join(mp4, head, content);
+}
+
+/**
+ * A WebM with tags: before the first images, where programs look for them, or, in a file with an
+ * index, at its end, so that places in the index still hold.
+ *
+ * @param {Uint8Array} webm
+ * @param {Object<string, string>} tags
+ * @returns {Uint8Array}
+ */
+export function addTags(webm, tags) {
+  const head = readElement(webm, 0);
+  const segment = head?.id === EBML ? readElement(webm, head.end) : null;
+  if (segment?.id !== SEGMENT) return webm;
+  const simple = Object.entries(tags).map(([name, value]) =>
+    element([0x67, 0xc8], element([0x45, 0xa3], name), element([0x44, 0x87], value)));
+  const whole = element([0x12, 0x54, 0xc3, 0x67], element([0x73, 0x73], element([0x63, 0xc0]), ...simple));
+  if (segment.end < Infinity) {
+    const grown = writeSize(segment.end - segment.start + whole.length, segment.sizeLength);
+    const sizeAt = segment.start - segment.sizeLength;
+    return join(webm.subarray(0, sizeAt), grown, webm.subarray(segment.start, segment.end), whole);
+  }
+  let place = segment.start;
+  for (let next; (next = readElement(webm, place)) && next.id !== CLUSTER; ) place = next.end;
+  return join(webm.subarray(0, place), whole, webm.subarray(place));
+}
+
+/** What stands at a place: its name, and where its content begins and ends; null at the end. */
+function readElement(bytes, at) {
+  if (at >= bytes.length) return null;
+  const idLength = Math.clz32(bytes[at]) - 23;
+  let id = 0;
+  for (let i = 0; i < idLength; i++) id = id * 256 + bytes[at + i];
+  const first = bytes[at + idLength];
+  const sizeLength = Math.clz32(first) - 23;
+  let size = first & (0xff >> sizeLength);
+  let unknown = size === 0xff >> sizeLength; // as in what is streamed
+  for (let i = 1; i < sizeLength; i++) {
+    const byte = bytes[at + idLength + i];
+    size = size * 256 + byte;
+    unknown &&= byte === 0xff;
+  }
+  const start = at + idLength + sizeLength;
+  return { id, start, sizeLength, end: unknown ? Infinity : start + size };
+}
+
+function element(id, ...content) {
+  const parts = content.map((part) => (typeof part === "string" ? encoder.encode(part) : part));
+  const size = parts.reduce((sum, part) => sum + part.length, 0);
+  return join(Uint8Array.from(id), writeSize(size, 8), ...parts);
+}
+
+function writeSize(size, length) {
+  const bytes = new Uint8Array(length);
+  for (let i = length - 1; i >= 0; i--, size = Math.floor(size / 256)) bytes[i] = size % 256;
+  bytes[0] |= 0x100 >> length;
+  return bytes;
+}
