@@ -44,11 +44,12 @@ export class LiveTab {
     while (this.running) {
       const side = Number(byId("live-size").value);
       const frame = await takeSquare(video, side);
+      const another = nextImage(video); // one that comes while this one is drawn is not waited for
       const options = { frame, style: byId("live-style").value };
       const { image } = await this.client.call("live", options, { transfer: [frame] });
       if (!this.running) return;
       this.show(image);
-      await new Promise(requestAnimationFrame);
+      await another;
     }
   }
 
@@ -100,6 +101,14 @@ export class LiveTab {
     byId("live-record").disabled = true;
     byId("live-report").textContent = "";
   }
+}
+
+/** Waits for the camera's next image. */
+function nextImage(video) {
+  return new Promise((resolve) => {
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(resolve);
+    else requestAnimationFrame(resolve);
+  });
 }
 
 /** The middle of the camera's image, as a square. */

@@ -3,6 +3,8 @@
 import { join } from "./encode.js";
 
 const EBML = 0x1a45dfa3, SEGMENT = 0x18538067, CLUSTER = 0x1f43b675; // elements of WebM
+const SEEK_HEAD = 0x114d9b74, VOID = 0xec;
+const TAGS = [0x12, 0x54, 0xc3, 0x67];
 const XMP_BOX = "be7acfcb97a942e89c71999491e3afac";
 const encoder = new TextEncoder();
 
@@ -30,8 +32,8 @@ function addBox(mp4, xmp) {
 }
 
 /**
- * A WebM with tags: before the first images, where programs look for them, or, in a file with an
- * index, at its end, so that places in the index still hold.
+ * A WebM with tags: before the first images, or, in a file with an index, at its end, so that what
+ * the index says still holds.
  *
  * @param {Uint8Array} webm
  * @param {Object<string, string>} tags
@@ -43,15 +45,31 @@ export function addTags(webm, tags) {
   if (segment?.id !== SEGMENT) return webm;
   const simple = Object.entries(tags).map(([name, value]) =>
     element([0x67, 0xc8], element([0x45, 0xa3], name), element([0x44, 0x87], value)));
-  const whole = element([0x12, 0x54, 0xc3, 0x67], element([0x73, 0x73], element([0x63, 0xc0]), ...simple));
-  if (segment.end < Infinity) {
-    const grown = writeSize(segment.end - segment.start + whole.length, segment.sizeLength);
-    const sizeAt = segment.start - segment.sizeLength;
-    return join(webm.subarray(0, sizeAt), grown, webm.subarray(segment.start, segment.end), whole);
-  }
+  const whole = element(TAGS, element([0x73, 0x73], element([0x63, 0xc0]), ...simple));
+  if (segment.end < Infinity) return append(webm, segment, whole);
   let place = segment.start;
   for (let next; (next = readElement(webm, place)) && next.id !== CLUSTER; ) place = next.end;
   return join(webm.subarray(0, place), whole, webm.subarray(place));
+}
+
+/** A file with an index, and tags at its end, which are entered into the index if it has room. */
+function append(webm, segment, tags) {
+  const { start, end, sizeLength } = segment;
+  const size = writeSize(end - start + tags.length, sizeLength);
+  const grown = join(webm.subarray(0, start - sizeLength), size, webm.subarray(start, end), tags);
+  const index = readElement(webm, start);
+  const gap = index?.id === SEEK_HEAD ? readElement(webm, index.end) : null;
+  if (gap?.id !== VOID) return grown;
+  const place = new Uint8Array(8);
+  new DataView(place.buffer).setBigUint64(0, BigInt(end - start)); // of the tags in the segment
+  const id = element([0x53, 0xab], Uint8Array.from(TAGS));
+  const entry = element([0x4d, 0xbb], id, element([0x53, 0xac], place));
+  const entries = webm.subarray(index.start, index.end);
+  const longer = element([0x11, 0x4d, 0x9b, 0x74], entries, entry);
+  const rest = gap.end - start - longer.length - 2; // a gap has 2 bytes beside its content
+  if (rest < 0 || rest >= 0x7f) return grown;
+  grown.set(join(longer, element([VOID], new Uint8Array(rest))), start);
+  return grown;
 }
 
 /** What stands at a place: its name, and where its content begins and ends; null at the end. */
@@ -76,7 +94,7 @@ function readElement(bytes, at) {
 function element(id, ...content) {
   const parts = content.map((part) => (typeof part === "string" ? encoder.encode(part) : part));
   const size = parts.reduce((sum, part) => sum + part.length, 0);
-  return join(Uint8Array.from(id), writeSize(size, 8), ...parts);
+  return join(Uint8Array.from(id), writeSize(size, size < 0x7f ? 1 : 8), ...parts);
 }
 
 function writeSize(size, length) {
