@@ -162,7 +162,7 @@ export class Studio {
       return toPixels(tensor, side, side, side, side);
     });
     return {
-      images: images.map(show),
+      images: images.map((image) => show(image)),
       classes: images.map((_, i) =>
         [...own.subarray(i * classes.length, (i + 1) * classes.length)].map(Number)),
       blob: format ? await encode(images[0], format, this.config.xmp.generated) : null,
