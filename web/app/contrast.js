@@ -16,14 +16,17 @@ const LIMIT = 2; // of how often a brightness may count, in parts of the mean
  */
 export function evenContrast(gray, width, height) {
   const whole = width % TILES === 0 && height % TILES === 0;
-  const [w, h] = [width, height].map((side) => (whole ? side : side + TILES - (side % TILES)) / TILES);
+  const [w, h] = [width, height].map((side) =>
+    (whole ? side : side + TILES - (side % TILES)) / TILES);
   const tables = [];
   for (let row = 0; row < TILES; row++) {
     for (let column = 0; column < TILES; column++) {
       const counts = new Int32Array(256);
       for (let y = row * h; y < (row + 1) * h; y++) {
         const start = mirror(y, height) * width;
-        for (let x = column * w; x < (column + 1) * w; x++) counts[gray[start + mirror(x, width)]]++;
+        for (let x = column * w; x < (column + 1) * w; x++) {
+          counts[gray[start + mirror(x, width)]]++;
+        }
       }
       tables.push(equalize(counts, w * h));
     }

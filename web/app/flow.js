@@ -1,8 +1,8 @@
 /**
  * Optical flow: where the places of one image lie in another.
  *
- * Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search", with the settings of OpenCV's
- * medium preset, so that motions are those of the library. Overlapping patches are followed from
+ * Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search", with the settings of
+ * OpenCV's medium preset, so that motions are those of the library. Overlapping patches are followed from
  * coarse to fine, their motions averaged, and the field refined.
  *
  * @typedef {{right: Float32Array, down: Float32Array}} Motion in pixels, row by row
@@ -110,9 +110,9 @@ class PatchGrid {
       for (let row = top; row < bottom; row++) {
         for (let column = 0; column < this.columns; column++) {
           const at = row * this.columns + column;
-          const middle = (row * STRIDE + PATCH / 2) * this.level.width + column * STRIDE + PATCH / 2;
-          this.right[at] = motion.right[middle];
-          this.down[at] = motion.down[middle];
+          const [x, y] = [column, row].map((place) => place * STRIDE + PATCH / 2); // its middle
+          this.right[at] = motion.right[y * this.level.width + x];
+          this.down[at] = motion.down[y * this.level.width + x];
           this.follow(row, column, column > 0, row > top, -1);
         }
       }
@@ -210,7 +210,8 @@ class PatchGrid {
   densify() {
     const { width, height, from } = this.level;
     const [right, down] = [0, 0].map(() => new Float32Array(width * height));
-    const first = (place, last) => Math.min(Math.max(Math.ceil((place - PATCH + 1) / STRIDE), 0), last);
+    const first = (place, last) =>
+      Math.min(Math.max(Math.ceil((place - PATCH + 1) / STRIDE), 0), last);
     for (let y = 0, i = 0; y < height; y++) {
       const low = Math.min(Math.trunc(y / STRIDE), this.rows - 1);
       for (let x = 0; x < width; x++, i++) {

@@ -12,7 +12,7 @@ const FORMATS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
 export class LiveTab {
   /** @param {import("./client.js").Client} client @param {Object} config config.json */
   constructor(client, config) {
-    Object.assign(this, { client, config, running: false, recorder: null });
+    Object.assign(this, { client, config, running: null, recorder: null });
     for (const { name, title } of config.styles) {
       byId("live-style").append(make("option", { value: name, textContent: title }));
     }
@@ -31,23 +31,23 @@ export class LiveTab {
       return showError(byId("live-error"), error);
     }
     video.hidden = false;
-    this.running = true;
+    const running = (this.running = {}); // until another one or none
     byId("live-start").textContent = "Stop";
     byId("live-record").disabled = false;
     byId("live-report").textContent = "Loading";
     this.times = [];
-    await this.run(video).catch((error) => showError(byId("live-error"), error));
-    this.stop();
+    await this.run(video, running).catch((error) => showError(byId("live-error"), error));
+    if (this.running === running) this.stop();
   }
 
-  async run(video) {
-    while (this.running) {
+  async run(video, running) {
+    while (this.running === running) {
       const side = Number(byId("live-size").value);
       const frame = await takeSquare(video, side);
       const another = nextImage(video); // one that comes while this one is drawn is not waited for
       const options = { frame, style: byId("live-style").value };
       const { image } = await this.client.call("live", options, { transfer: [frame] });
-      if (!this.running) return;
+      if (this.running !== running) return image.close();
       this.show(image);
       await another;
     }
@@ -93,7 +93,7 @@ export class LiveTab {
 
   /** Lets the camera go. */
   stop() {
-    this.running = false;
+    this.running = null;
     this.recorder?.stop();
     closeCamera(byId("live-video"));
     byId("live-video").hidden = true;

@@ -20,9 +20,10 @@ const BAND_PIXELS = 500_000;
  * @param {import("./resize.js").Pixels} photo
  * @param {import("./resize.js").Pixels} toon of the same size
  * @param {number} strength 0 (the photo) to 1 (the toon)
- * @returns {import("./resize.js").Pixels}
+ * @param {() => Promise<void>} [pause] awaited between bands; may throw to stop
+ * @returns {Promise<import("./resize.js").Pixels>}
  */
-export function morph(photo, toon, strength) {
+export async function morph(photo, toon, strength, pause = async () => {}) {
   if (strength >= 1) return toon;
   if (strength <= 0) return photo;
   const { width, height } = photo;
@@ -30,6 +31,7 @@ export function morph(photo, toon, strength) {
   const result = makePixels(width, height);
   const rows = Math.max(1, Math.floor(BAND_PIXELS / width));
   for (let top = 0; top < height; top += rows) {
+    await pause();
     const bottom = Math.min(top + rows, height);
     const back = flows && scaleMotion(flows.back, flows, photo, top, bottom, strength);
     const there = flows && scaleMotion(flows.there, flows, photo, top, bottom, 1 - strength);

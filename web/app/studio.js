@@ -123,7 +123,7 @@ export class Studio {
 
   /** The drawing mixed with the photo, with another background, or as a sticker. */
   async change({ strength, background, color, sticker }, tools) {
-    const mixed = morph(this.photo, this.toon.toon, strength);
+    const mixed = await morph(this.photo, this.toon.toon, strength, tools.pause);
     if (background === "keep" && !sticker) return mixed;
     if (!this.people) {
       tools.report(0.96, "Looking for people");

@@ -37,6 +37,7 @@ def test_the_fast_generator_is_taken_and_names_have_hashes_of_the_content(built)
     assert [style["patch"] for style in config["styles"]] == [2, 1]
     assert config["defaultStyle"] == "quick"
     assert config["styles"][0]["eyeDistance"] == [30, 110]
+    assert list(config["tags"]) == ["DIGITAL_SOURCE_TYPE"]  # as the library marks WebM
     assert config["faces"]["attributes"]["mouth"]["values"] == ["Laugh", "Sad", "Wide open"]
     hashed = [p for name in ("models", "runtime", "examples") for p in (folder / name).iterdir()]
     assert len(hashed) == 2 + 3 + 2 + 6 + 12
