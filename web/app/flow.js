@@ -2,8 +2,8 @@
  * Optical flow: where the places of one image lie in another.
  *
  * Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search", with the settings of
- * OpenCV's medium preset, so that motions are those of the library. Overlapping patches are followed from
- * coarse to fine, their motions averaged, and the field refined.
+ * OpenCV's medium preset, so that motions are those of the library. Overlapping patches are
+ * followed from coarse to fine, their motions averaged, and the field refined.
  *
  * @typedef {{right: Float32Array, down: Float32Array}} Motion in pixels, row by row
  * @typedef {{width: number, height: number, from: Uint8ClampedArray, to: Uint8ClampedArray,

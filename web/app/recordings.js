@@ -17,7 +17,8 @@ const encoder = new TextEncoder();
  */
 export async function markRecording(blob, { xmp, tags }) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
-  const marked = blob.type.startsWith("video/mp4") ? addBox(bytes, xmp.drawn) : addTags(bytes, tags);
+  const isMp4 = blob.type.startsWith("video/mp4");
+  const marked = isMp4 ? addBox(bytes, xmp.drawn) : addTags(bytes, tags);
   return new Blob([marked], { type: blob.type });
 }
 

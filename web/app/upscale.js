@@ -323,7 +323,7 @@ function movesFromEdges(rows, growth) {
   const field = { width, height, right: xx, down: yy };
   gradients(edges, width, height, field.right, field.down);
   for (let i = 0; i < edges.length; i++) {
-    // An edge is a ridge here, about a Gaussian: its gradient by its height is the distance from it.
+    // An edge is a ridge here, about a Gaussian: its gradient by its height is how far it is away.
     const scale = (-strength * EDGE * EDGE) / (edges[i] + FAINT);
     const u = xx[i] * scale, v = yy[i] * scale;
     // Far from it moves become shorter again, slowly enough that no pixel overtakes another.
