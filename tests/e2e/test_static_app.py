@@ -21,6 +21,8 @@ from tests.e2e import test_browser
 from tests.e2e.test_accessibility import AXE, FINDINGS
 from tests.e2e.test_browser import CHROMIUM, PHONE
 from tests.fixtures import sites
+from tests.fixtures.mark_readers import read_source_type
+from tests.fixtures.toy_videos import make_video, pictures_of
 from toonify import hub
 from toonify.images import marks
 from toonify.images.morph import morph
@@ -250,14 +252,38 @@ def test_a_camera_is_drawn_recorded_and_let_go(visit):
     page.wait_for_selector("#live-recording", state="visible")
     with page.expect_download() as download:
         page.click("#live-recording")
-    with av.open(str(download.value.path())) as film:
-        assert film.metadata["DIGITAL_SOURCE_TYPE"] == marks.make_uri(marks.DRAWN)
-        assert next(film.decode(video=0)).width == 192
+    assert read_source_type(download.value.path()) == marks.make_uri(marks.DRAWN)
+    assert pictures_of(download.value.path())[0].shape == (192, 192, 3)
     page.click("#live-start")
     page.wait_for_selector("#live-video", state="hidden")
     assert page.evaluate("document.querySelector('#live-video').srcObject") is None
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert visitor.faults == []
+
+
+def test_recordings_of_other_browsers_are_marked(visit, site, tmp_path):
+    """Firefox writes WebM as it is streamed, without an index, and Safari MP4."""
+    script = """async ([app, type, bytes]) => {
+        const { markRecording } = await import(app + "/recordings.js");
+        const config = await (await fetch(app + "/config.json")).json();
+        const marked = await markRecording(new Blob([Uint8Array.from(bytes)], { type }), config);
+        return [...new Uint8Array(await marked.arrayBuffer())];
+    }"""
+    page, app = visit().page, f"./{find_config(site).parent.relative_to(site).as_posix()}"
+    film = make_video(tmp_path / "film.mp4", sound=None)
+    plain = make_video(tmp_path / "plain.webm", sound=None, codec="libvpx")
+    streamed = tmp_path / "streamed.webm"
+    with av.open(str(plain)) as old, av.open(str(streamed), "w", options={"live": "1"}) as new:
+        track = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            packet.stream = track
+            if packet.dts is not None:
+                new.mux(packet)
+    for file, kind in ((streamed, "video/webm;codecs=vp8"), (film, "video/mp4")):
+        marked = tmp_path / f"marked{file.suffix}"
+        marked.write_bytes(bytes(page.evaluate(script, [app, kind, list(file.read_bytes())])))
+        assert read_source_type(marked) == marks.make_uri(marks.DRAWN)
+        assert np.array_equal(pictures_of(marked), pictures_of(file))
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="npm install --no-save axe-core")
