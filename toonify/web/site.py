@@ -15,7 +15,6 @@ from toonify import __version__, hub
 from toonify.files import atomic_folder, find_project
 from toonify.hub.labels import format_name
 from toonify.images import marks
-from toonify.video.marks import make_tags
 from toonify.web import networks
 from toonify.web.runtime import ENGINES, VERSION
 
@@ -97,7 +96,7 @@ def build(
                 "drawn": marks.make_xmp(marks.DRAWN),
                 "generated": marks.make_xmp(marks.GENERATED),
             },
-            "tags": make_tags("webm", marks.DRAWN),
+            "sourceType": marks.make_uri(marks.DRAWN),
             "examples": [site.add_example(name) for name in EXAMPLES],
         }
         names = [style["name"] for style in described]

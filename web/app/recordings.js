@@ -5,6 +5,7 @@ import { join } from "./encode.js";
 const EBML = 0x1a45dfa3, SEGMENT = 0x18538067, CLUSTER = 0x1f43b675; // elements of WebM
 const SEEK_HEAD = 0x114d9b74, VOID = 0xec;
 const TAGS = [0x12, 0x54, 0xc3, 0x67];
+const TAG = "DIGITAL_SOURCE_TYPE"; // as in the library's films
 const XMP_BOX = "be7acfcb97a942e89c71999491e3afac";
 const encoder = new TextEncoder();
 
@@ -12,13 +13,13 @@ const encoder = new TextEncoder();
  * Adds the mark to a recording as the browser has made it.
  *
  * @param {Blob} blob
- * @param {{xmp: {drawn: string}, tags: Object<string, string>}} config tags: name -> value
+ * @param {{xmp: {drawn: string}, sourceType: string}} config
  * @returns {Promise<Blob>}
  */
-export async function markRecording(blob, { xmp, tags }) {
+export async function markRecording(blob, { xmp, sourceType }) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
   const isMp4 = blob.type.startsWith("video/mp4");
-  const marked = isMp4 ? addBox(bytes, xmp.drawn) : addTags(bytes, tags);
+  const marked = isMp4 ? addBox(bytes, xmp.drawn) : addTag(bytes, sourceType);
   return new Blob([marked], { type: blob.type });
 }
 
@@ -33,20 +34,19 @@ function addBox(mp4, xmp) {
 }
 
 /**
- * A WebM with tags: before the first images, or, in a file with an index, at its end, so that what
+ * A WebM with a tag: before the first images, or, in a file with an index, at its end, so that what
  * the index says still holds.
  *
  * @param {Uint8Array} webm
- * @param {Object<string, string>} tags
+ * @param {string} value
  * @returns {Uint8Array}
  */
-export function addTags(webm, tags) {
+export function addTag(webm, value) {
   const head = readElement(webm, 0);
   const segment = head?.id === EBML ? readElement(webm, head.end) : null;
   if (segment?.id !== SEGMENT) return webm;
-  const simple = Object.entries(tags).map(([name, value]) =>
-    element([0x67, 0xc8], element([0x45, 0xa3], name), element([0x44, 0x87], value)));
-  const whole = element(TAGS, element([0x73, 0x73], element([0x63, 0xc0]), ...simple));
+  const tag = element([0x67, 0xc8], element([0x45, 0xa3], TAG), element([0x44, 0x87], value));
+  const whole = element(TAGS, element([0x73, 0x73], element([0x63, 0xc0]), tag));
   if (segment.end < Infinity) return append(webm, segment, whole);
   let place = segment.start;
   for (let next; (next = readElement(webm, place)) && next.id !== CLUSTER; ) place = next.end;
