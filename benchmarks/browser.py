@@ -1,6 +1,6 @@
 """The browser app beside the library: the same photos drawn by both, times, and memory.
 
-    python -m benchmarks.browser SITE [PHOTO ...] [--style NAME] [--large FILE] [--json FILE]
+    python -m benchmarks.browser SITE [PHOTO ...] [--large FILE] [--live] [--json FILE]
 
 SITE is what `toonify web` has written, with styles of the same names as the library's. Chromium
 draws by WebAssembly without a GPU. Times of both are medians of calls that take turns.
@@ -33,6 +33,7 @@ from toonify import AnimeGANPipeline, hub
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CAMERA_FLAGS = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -40,6 +41,8 @@ ISOLATION = {
 SIDES = (256, 512)  # px of the photos that are timed
 ROUNDS = 9
 EVERY_S = 0.05  # between two looks at the memory
+LIVE_SIDES = (192, 256)  # px of the camera's images
+LIVE_S = 12.0  # that the camera is drawn, after as long a start
 # Draws a photo, given as base64, and returns a PNG and the seconds of the whole drawing.
 DRAW = """async ([photo, style]) => {
   self.toonify ??= await (await import("./toonify.js")).openToonify();
@@ -119,7 +122,8 @@ def open_browser() -> Iterator[Any]:
 
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        flags = [*FLAGS, *CAMERA_FLAGS]
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
         try:
             yield browser
         finally:
@@ -240,17 +244,63 @@ def measure_memory(site: Path, photo: Path, style: str) -> dict[str, Any]:
     return row
 
 
+def find_renderers() -> list[psutil.Process]:
+    """The renderer processes of the browsers that this process has started."""
+    found = []
+    for child in psutil.Process(os.getpid()).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if "--type=renderer" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def measure_live(site: Path) -> list[dict[str, Any]]:
+    """Frames of the Live tab by one thread: per second, and per second of the processor's time.
+
+    The second is what one core without other work would draw.
+    """
+    count = """self.frames = 0; new MutationObserver(() => self.frames++).observe(
+        document.querySelector("#live-report"), { childList: true })"""
+    rows = []
+    with serve(site) as (url, _), open_browser() as browser:
+        page = browser.new_context(permissions=["camera"], service_workers="block").new_page()
+        page.goto(f"{url}?engine=wasm&tab=live")
+        page.wait_for_selector("html[data-ready]", state="attached")
+        page.evaluate(count)
+        for side in LIVE_SIDES:
+            page.select_option("#live-size", str(side))
+            page.click("#live-start")
+            page.wait_for_selector(f"#live-report:text('second, {side} px')", timeout=300_000)
+            time.sleep(LIVE_S)
+            start, frames, busy = time.perf_counter(), page.evaluate("frames"), processor_time()
+            time.sleep(LIVE_S)
+            frames, busy = page.evaluate("frames") - frames, processor_time() - busy
+            seconds = time.perf_counter() - start
+            row = {"side": side, "per_s": frames / seconds, "per_processor_s": frames / busy}
+            rows.append(row)
+            print(
+                f"Live, {side} px: {row['per_s']:.1f} frames per second,"
+                f" {row['per_processor_s']:.1f} per second of processor time"
+            )
+            page.click("#live-start")
+    return rows
+
+
+def processor_time() -> float:
+    """Seconds that the renderer processes have computed."""
+    times = [renderer.cpu_times() for renderer in find_renderers()]
+    return sum(each.user + each.system for each in times)
+
+
 @contextlib.contextmanager
 def peak_memory() -> Iterator[dict[str, float]]:
     """Watches the renderer processes of the browsers that this process has started."""
-    own = psutil.Process(os.getpid())
 
     def look() -> float:
         sizes = [0]
-        for child in own.children(recursive=True):
+        for renderer in find_renderers():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if "--type=renderer" in child.cmdline():
-                    sizes.append(child.memory_full_info().pss)
+                sizes.append(renderer.memory_full_info().pss)
         return max(sizes) / 2**20
 
     found = {"before_mb": look(), "peak_mb": 0.0}
@@ -275,6 +325,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("photos", type=Path, nargs="*", help="photos to draw")
     parser.add_argument("--style", default=hub.DEFAULT_STYLE, help="style (default: %(default)s)")
     parser.add_argument("--large", type=Path, help="photo with which memory is measured")
+    parser.add_argument("--live", action="store_true", help="measure the Live tab")
     parser.add_argument("--no-times", action="store_true", help="without times of the networks")
     parser.add_argument("--json", type=Path, help="file for the results")
     options = parser.parse_args(argv)
@@ -288,9 +339,10 @@ def main(argv: list[str] | None = None) -> None:
         )
     times = [] if options.no_times else time_networks(options.site, options.style)
     memory = measure_memory(options.site, options.large, options.style) if options.large else None
+    live = measure_live(options.site) if options.live else []
     if options.json:
         rows = [dataclasses.asdict(drawing) for drawing in drawings]
-        results = {"drawings": rows, "times": times, "memory": memory}
+        results = {"drawings": rows, "times": times, "memory": memory, "live": live}
         options.json.write_text(json.dumps(results, indent=1))
 
 

@@ -96,6 +96,7 @@ def build(
                 "drawn": marks.make_xmp(marks.DRAWN),
                 "generated": marks.make_xmp(marks.GENERATED),
             },
+            "sourceType": marks.make_uri(marks.DRAWN),
             "examples": [site.add_example(name) for name in EXAMPLES],
         }
         names = [style["name"] for style in described]

@@ -1,6 +1,6 @@
 /** Backgrounds of drawings, and stickers. */
 
-import { enlargePlane } from "./masks.js";
+import { enlargePlane } from "./planes.js";
 import { cropPixels, fitSize, makePixels, resizeArea, resizeCubic } from "./resize.js";
 
 export const BACKGROUNDS = ["keep", "soften", "plain", "transparent"];

@@ -22,6 +22,7 @@ export class Compare {
 
   /** @param {ImageBitmap} photo */
   showPhoto(photo) {
+    this.fit(photo);
     paint(this.before, photo);
     paint(this.after, photo);
     this.reveal(true);
@@ -29,10 +30,16 @@ export class Compare {
 
   /** @param {ImageBitmap} toon @param {boolean} compares whether it lies over the photo */
   showToon(toon, compares) {
+    this.fit(toon);
     paint(this.after, toon);
     this.after.setAttribute("role", "img");
     this.after.setAttribute("aria-label", "The drawing");
     this.reveal(compares);
+  }
+
+  /** Leaves room for the buttons below a high image. */
+  fit({ width, height }) {
+    this.place.style.setProperty("--ratio", width / height);
   }
 
   reveal(compares) {

@@ -90,7 +90,8 @@ function riffChunk(name, content) {
   return chunk;
 }
 
-function join(...parts) {
+/** Bytes one after the other. @param {...Uint8Array} parts @returns {Uint8Array} */
+export function join(...parts) {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -1,6 +1,7 @@
 /** The Live tab: the camera, drawn frame by frame. A frame is taken when the last has been drawn. */
 
 import { byId, closeCamera, make, openCamera, showError, suffix } from "./dom.js";
+import { markRecording } from "./recordings.js";
 
 const CAMERA_WIDTH = 640; // px that the camera is asked for
 const SPAN = 20; // frames over which the rate is measured
@@ -11,7 +12,7 @@ const FORMATS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
 export class LiveTab {
   /** @param {import("./client.js").Client} client @param {Object} config config.json */
   constructor(client, config) {
-    Object.assign(this, { client, running: false, recorder: null });
+    Object.assign(this, { client, config, running: null, recorder: null });
     for (const { name, title } of config.styles) {
       byId("live-style").append(make("option", { value: name, textContent: title }));
     }
@@ -30,24 +31,25 @@ export class LiveTab {
       return showError(byId("live-error"), error);
     }
     video.hidden = false;
-    this.running = true;
+    const running = (this.running = {}); // until another one or none
     byId("live-start").textContent = "Stop";
     byId("live-record").disabled = false;
     byId("live-report").textContent = "Loading";
     this.times = [];
-    await this.run(video).catch((error) => showError(byId("live-error"), error));
-    this.stop();
+    await this.run(video, running).catch((error) => showError(byId("live-error"), error));
+    if (this.running === running) this.stop();
   }
 
-  async run(video) {
-    while (this.running) {
+  async run(video, running) {
+    while (this.running === running) {
       const side = Number(byId("live-size").value);
       const frame = await takeSquare(video, side);
+      const another = nextImage(video); // one that comes while this one is drawn is not waited for
       const options = { frame, style: byId("live-style").value };
       const { image } = await this.client.call("live", options, { transfer: [frame] });
-      if (!this.running) return;
+      if (this.running !== running) return image.close();
       this.show(image);
-      await new Promise(requestAnimationFrame);
+      await another;
     }
   }
 
@@ -75,7 +77,7 @@ export class LiveTab {
       const blob = new Blob(parts, { type: this.recorder.mimeType });
       this.recorder = null;
       byId("live-record").textContent = "Record";
-      this.offer(blob);
+      markRecording(blob, this.config).then((marked) => this.offer(marked));
     });
     this.recorder.start();
     byId("live-record").textContent = "End the recording";
@@ -91,7 +93,7 @@ export class LiveTab {
 
   /** Lets the camera go. */
   stop() {
-    this.running = false;
+    this.running = null;
     this.recorder?.stop();
     closeCamera(byId("live-video"));
     byId("live-video").hidden = true;
@@ -99,6 +101,14 @@ export class LiveTab {
     byId("live-record").disabled = true;
     byId("live-report").textContent = "";
   }
+}
+
+/** Waits for the camera's next image. */
+function nextImage(video) {
+  return new Promise((resolve) => {
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(resolve);
+    else requestAnimationFrame(resolve);
+  });
 }
 
 /** The middle of the camera's image, as a square. */

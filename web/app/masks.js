@@ -1,6 +1,7 @@
 /** Finds the people of a photo by the face parser, along the photo's edges. */
 
 import { toTensor } from "./draw.js";
+import { enlargePlane } from "./planes.js";
 import { resizeArea, resizeLinear, roundEven } from "./resize.js";
 
 const SIDE = 256; // px of the longer side that the network sees
@@ -39,31 +40,6 @@ function cropPlane(plane, stride, width, height) {
     part.set(plane.subarray(y * stride, y * stride + width), y * width);
   }
   return part;
-}
-
-/**
- * A plane at another size, by linear interpolation.
- *
- * @returns {Float32Array}
- */
-export function enlargePlane(plane, width, height, toWidth, toHeight) {
-  const result = new Float32Array(toWidth * toHeight);
-  for (let y = 0, o = 0; y < toHeight; y++) {
-    const v = Math.min(Math.max(((y + 0.5) * height) / toHeight - 0.5, 0), height - 1);
-    const top = Math.floor(v) * width;
-    const low = Math.min(Math.floor(v) + 1, height - 1) * width;
-    const fy = v - Math.floor(v);
-    for (let x = 0; x < toWidth; x++, o++) {
-      const u = Math.min(Math.max(((x + 0.5) * width) / toWidth - 0.5, 0), width - 1);
-      const left = Math.floor(u);
-      const right = Math.min(left + 1, width - 1);
-      const fx = u - left;
-      const above = plane[top + left] * (1 - fx) + plane[top + right] * fx;
-      const below = plane[low + left] * (1 - fx) + plane[low + right] * fx;
-      result[o] = above * (1 - fy) + below * fy;
-    }
-  }
-  return result;
 }
 
 /** A mask moved to the edges of its guide (He et al., "Guided image filtering", PAMI 2013). */

@@ -2,170 +2,140 @@
  * Morphs a photo into its drawing along the motion between them.
  *
  * A drawing moves features (larger eyes, slimmer jaw), so a plain cross-fade shows them twice. Here
- * both are first warped to the shape in between. The motion is measured by Lucas and Kanade's
- * method on a pyramid, and smoothed where it is not certain.
+ * both are first warped to the shape in between.
  */
 
-import { enlargePlane } from "./masks.js";
-import { blur, eachSlope, gaussian } from "./planes.js";
+import { evenContrast } from "./contrast.js";
+import { findFlow } from "./flow.js";
+import { blur, enlargePlane, samplePlane, wideGaussian } from "./planes.js";
 import { fitSize, makePixels, resizeArea } from "./resize.js";
 
-const SIDE = 256; // px of the longer side at which motion is measured
-const LEVELS = 3; // below it, each half as large
-const ROUNDS = 4;
-const WINDOW = gaussian(6, 3);
-const FLAT = 0.02; // slopes below this say nothing of a motion
+const SIDE = 512; // px of the longer side at which motion is measured
+const NARROW = 16; // px below which nothing is warped
+// A Gaussian with a sigma of 1, in the 256ths in which OpenCV counts.
+const SOFT = Float32Array.of(1, 14, 62, 102, 62, 14, 1).map((weight) => weight / 256);
+const BAND_PIXELS = 500_000;
 
 /**
  * @param {import("./resize.js").Pixels} photo
  * @param {import("./resize.js").Pixels} toon of the same size
  * @param {number} strength 0 (the photo) to 1 (the toon)
- * @returns {import("./resize.js").Pixels}
+ * @param {() => Promise<void>} [pause] awaited between bands; may throw to stop
+ * @returns {Promise<import("./resize.js").Pixels>}
  */
-export function morph(photo, toon, strength) {
+export async function morph(photo, toon, strength, pause = async () => {}) {
   if (strength >= 1) return toon;
   if (strength <= 0) return photo;
   const { width, height } = photo;
-  const there = findMotion(photo, toon);
+  const flows = findFlows(photo, toon);
   const result = makePixels(width, height);
-  const across = enlargePlane(there.right, there.width, there.height, width, height);
-  const down = enlargePlane(there.down, there.width, there.height, width, height);
-  const scale = width / there.width;
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      const [u, v] = [across[i] * scale, down[i] * scale];
-      // A place in between comes from a little behind in the photo, and ahead in the drawing.
-      const from = lookup(photo, x - u * strength, y - v * strength);
-      const to = lookup(toon, x + u * (1 - strength), y + v * (1 - strength));
-      for (let c = 0; c < 3; c++) {
-        result.data[4 * i + c] = from[c] + strength * (to[c] - from[c]);
+  const rows = Math.max(1, Math.floor(BAND_PIXELS / width));
+  for (let top = 0; top < height; top += rows) {
+    await pause();
+    const bottom = Math.min(top + rows, height);
+    const back = flows && scaleMotion(flows.back, flows, photo, top, bottom, strength);
+    const there = flows && scaleMotion(flows.there, flows, photo, top, bottom, 1 - strength);
+    for (let y = top, i = 0, o = 4 * top * width; y < bottom; y++) {
+      for (let x = 0; x < width; x++, i++, o += 4) {
+        const from = lookup(photo, x + (back?.right[i] ?? 0), y + (back?.down[i] ?? 0), FROM);
+        const to = lookup(toon, x + (there?.right[i] ?? 0), y + (there?.down[i] ?? 0), TO);
+        for (let c = 0; c < 3; c++) result.data[o + c] = from[c] + strength * (to[c] - from[c]);
+        result.data[o + 3] = 255;
       }
-      result.data[4 * i + 3] = 255;
     }
   }
   return result;
 }
 
-const found = [new Float32Array(3), new Float32Array(3)];
-let turn = 0;
+/** Rows of a motion at the size of an image. */
+function scaleMotion({ right, down }, small, { width, height }, top, bottom, factor) {
+  const grow = (plane, scale) =>
+    enlargePlane(plane, small.width, small.height, width, height, top, bottom)
+      .map((value) => value * scale * factor);
+  return { right: grow(right, width / small.width), down: grow(down, height / small.height) };
+}
 
-/** A color between four pixels; valid until the next but one call. */
-function lookup({ data, width, height }, x, y) {
-  x = Math.min(Math.max(x, 0), width - 1);
-  y = Math.min(Math.max(y, 0), height - 1);
+const [FROM, TO] = [new Float32Array(3), new Float32Array(3)];
+const [ACROSS, DOWN] = [new Float32Array(4), new Float32Array(4)];
+
+/** Weights of the four pixels around a fraction, by the cubic of OpenCV. */
+function weigh(t, weights) {
+  const A = -0.75;
+  const u = 1 - t;
+  weights[0] = A * t * u * u;
+  weights[1] = ((A + 2) * t - (A + 3)) * t * t + 1;
+  weights[2] = ((A + 2) * u - (A + 3)) * u * u + 1;
+  weights[3] = A * u * t * t;
+}
+
+/** Writes the color at a place into `color`; beyond the border it is that of the last pixel. */
+function lookup({ data, width, height }, x, y, color) {
   const [x0, y0] = [Math.floor(x), Math.floor(y)];
-  const [fx, fy] = [x - x0, y - y0];
-  const a = (y0 * width + x0) * 4;
-  const right = x0 < width - 1 ? 4 : 0;
-  const below = y0 < height - 1 ? 4 * width : 0;
-  const color = found[(turn ^= 1)];
-  for (let c = 0; c < 3; c++) {
-    const above = data[a + c] + fx * (data[a + right + c] - data[a + c]);
-    const low = data[a + below + c] + fx * (data[a + below + right + c] - data[a + below + c]);
-    color[c] = above + fy * (low - above);
+  color.fill(0);
+  weigh(x - x0, ACROSS);
+  weigh(y - y0, DOWN);
+  for (let j = 0; j < 4; j++) {
+    const row = clip(y0 + j - 1, height) * width;
+    for (let k = 0; k < 4; k++) {
+      const at = 4 * (row + clip(x0 + k - 1, width));
+      const weight = DOWN[j] * ACROSS[k];
+      color[0] += weight * data[at];
+      color[1] += weight * data[at + 1];
+      color[2] += weight * data[at + 2];
+    }
   }
+  for (let c = 0; c < 3; c++) color[c] = Math.min(Math.max(color[c], 0), 255);
   return color;
 }
 
-/** Where in the drawing the places of the photo lie: moves in pixels of a small field. */
-function findMotion(photo, toon) {
+function clip(place, length) {
+  return place < 0 ? 0 : place >= length ? length - 1 : place;
+}
+
+/**
+ * Where in the toon the places of the photo lie, and where in the photo those of the toon; null for
+ * images that are too narrow.
+ */
+function findFlows(photo, toon) {
   const [width, height] = fitSize(photo.width, photo.height, SIDE);
-  const there = track(shapes(photo, width, height), shapes(toon, width, height), width, height);
-  const back = track(shapes(toon, width, height), shapes(photo, width, height), width, height);
-  const trust = new Float32Array(width * height);
-  const side = Math.max(width, height);
-  const backRight = sample(back.right, there, width, height);
-  const backDown = sample(back.down, there, width, height);
-  for (let i = 0; i < trust.length; i++) {
-    const [u, v] = [there.right[i], there.down[i]];
-    const missed = (u + backRight[i]) ** 2 + (v + backDown[i]) ** 2;
-    const near = u * u + v * v < (0.08 * side) ** 2;
-    trust[i] = near ? Math.exp(-missed / (2 * (0.006 * side) ** 2)) : 0;
+  if (Math.min(width, height) < NARROW) return null;
+  const [one, other] = [photo, toon].map((image) => makeGray(image, width, height));
+  const there = findFlow(one, other, width, height);
+  const back = findFlow(other, one, width, height);
+  return {
+    width,
+    height,
+    there: smooth(there, back, width, height),
+    back: smooth(back, there, width, height),
+  };
+}
+
+/** Gray with local contrast evened out, so that shapes are compared and not shading. */
+function makeGray(image, width, height) {
+  const { data } = image.width === width ? image : resizeArea(image, width, height);
+  const gray = new Float32Array(width * height);
+  for (let i = 0; i < gray.length; i++) { // in parts of 2 ** 15, as OpenCV's
+    gray[i] = (9798 * data[4 * i] + 19235 * data[4 * i + 1] + 3735 * data[4 * i + 2] + 16384) >> 15;
   }
-  const kernel = gaussian(10, 0.015 * side);
+  const soft = Uint8ClampedArray.from(blur(gray, width, height, SOFT), Math.round);
+  return evenContrast(soft, width, height);
+}
+
+/** A motion smoothed, trusting only places from which the other one returns to the start. */
+function smooth({ right, down }, back, width, height) {
+  const side = Math.max(width, height);
+  const backRight = samplePlane(back.right, right, down, width, height);
+  const backDown = samplePlane(back.down, right, down, width, height);
+  const trust = right.map((u, i) => {
+    const v = down[i];
+    if (u * u + v * v >= (0.08 * side) ** 2) return 0;
+    const missed = (u + backRight[i]) ** 2 + (v + backDown[i]) ** 2;
+    return Math.exp(-missed / (2 * (0.003 * side) ** 2));
+  });
+  const sigma = 0.012 * side;
+  const kernel = wideGaussian(sigma);
   const weight = blur(trust, width, height, kernel);
   const calm = (plane) => blur(plane.map((value, i) => value * trust[i]), width, height, kernel)
     .map((value, i) => value / (weight[i] + 0.05));
-  return { width, height, right: calm(there.right), down: calm(there.down) };
-}
-
-/** Pyramid of light with its local contrast evened out, so that shapes are compared. */
-function shapes(pixels, width, height) {
-  const small = resizeArea(pixels, width, height);
-  let plane = new Float32Array(width * height);
-  for (let i = 0; i < plane.length; i++) {
-    const [r, g, b] = small.data.subarray(4 * i, 4 * i + 3);
-    plane[i] = (0.299 * r + 0.587 * g + 0.114 * b) / 255;
-  }
-  plane = blur(plane, width, height, gaussian(3, 1));
-  const wide = gaussian(20, 10);
-  const mean = blur(plane, width, height, wide);
-  const square = blur(plane.map((value) => value * value), width, height, wide);
-  return plane.map((value, i) =>
-    (value - mean[i]) / (Math.sqrt(Math.max(square[i] - mean[i] ** 2, 0)) + 0.03));
-}
-
-/** Motion from one plane to another, coarse to fine. */
-function track(from, to, width, height) {
-  let motion = null;
-  for (let level = LEVELS; level >= 0; level--) {
-    const w = Math.max(16, Math.round(width / 2 ** level));
-    const h = Math.max(16, Math.round(height / 2 ** level));
-    const [a, b] = [from, to].map((plane) => shrink(plane, width, height, w, h, level));
-    motion = motion ? enlarge(motion, w, h) : {
-      width: w, height: h, right: new Float32Array(w * h), down: new Float32Array(w * h),
-    };
-    for (let round = 0; round < ROUNDS; round++) follow(a, b, motion);
-  }
-  return motion;
-}
-
-function shrink(plane, width, height, w, h, level) {
-  const smooth = level ? blur(plane, width, height, gaussian(3 * level, 0.6 * 2 ** level)) : plane;
-  return enlargePlane(smooth, width, height, w, h);
-}
-
-function enlarge({ width, height, right, down }, w, h) {
-  const grow = (plane, factor) =>
-    enlargePlane(plane, width, height, w, h).map((value) => value * factor);
-  return { width: w, height: h, right: grow(right, w / width), down: grow(down, h / height) };
-}
-
-/** A plane looked up where the motion points. */
-function sample(plane, { right, down }, width, height) {
-  const result = new Float32Array(plane.length);
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      const u = Math.min(Math.max(x + right[i], 0), width - 1.001);
-      const v = Math.min(Math.max(y + down[i], 0), height - 1.001);
-      const at = Math.floor(v) * width + Math.floor(u);
-      const [fx, fy] = [u % 1, v % 1];
-      const above = plane[at] + fx * (plane[at + 1] - plane[at]);
-      const low = plane[at + width] + fx * (plane[at + width + 1] - plane[at + width]);
-      result[i] = above + fy * (low - above);
-    }
-  }
-  return result;
-}
-
-/** One round of Lucas and Kanade's method: changes the motion. */
-function follow(from, to, motion) {
-  const { width, height, right, down } = motion;
-  const moved = sample(to, motion, width, height);
-  const [xx, xy, yy, xt, yt] = [0, 0, 0, 0, 0].map(() => new Float32Array(from.length));
-  eachSlope(moved, width, height, (i, dx, dy) => {
-    const change = moved[i] - from[i];
-    xx[i] = dx * dx;
-    xy[i] = dx * dy;
-    yy[i] = dy * dy;
-    xt[i] = dx * change;
-    yt[i] = dy * change;
-  });
-  const [a, b, d, p, q] = [xx, xy, yy, xt, yt].map((part) => blur(part, width, height, WINDOW));
-  for (let i = 0; i < from.length; i++) {
-    const [A, D] = [a[i] + FLAT, d[i] + FLAT];
-    const det = A * D - b[i] * b[i];
-    right[i] -= (D * p[i] - b[i] * q[i]) / det;
-    down[i] -= (A * q[i] - b[i] * p[i]) / det;
-  }
+  return { right: calm(right), down: calm(down) };
 }

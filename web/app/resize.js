@@ -90,8 +90,14 @@ function lanczosTaps(length, size, extent = length) {
   }));
 }
 
-/** Means over the pixels that an output covers. */
-function areaTaps(length, size) {
+/**
+ * Means over the pixels that an output covers.
+ *
+ * @param {number} length of the source
+ * @param {number} size at most that
+ * @returns {Taps}
+ */
+export function areaTaps(length, size) {
   const scale = length / size;
   return tabulate(length, Array.from({ length: size }, (_, i) => {
     const taps = [];
@@ -125,12 +131,10 @@ function cubicTaps(length, size) {
   }));
 }
 
-/** Rows of an image, each at another width; alpha is opaque. */
-function resampleRows({ data, width, height }, taps) {
+/** Rows of an image, each at another width, written into `out`; alpha is opaque. */
+function resampleRows({ data, width, height }, taps, out) {
   const { starts, counts, weights, most } = taps;
   const size = starts.length;
-  const result = makePixels(size, height);
-  const out = result.data;
   for (let y = 0, o = 0; y < height; y++) {
     const row = y * width * 4;
     for (let x = 0; x < size; x++, o += 4) {
@@ -148,7 +152,7 @@ function resampleRows({ data, width, height }, taps) {
       out[o + 3] = 255;
     }
   }
-  return result;
+  return { data: out, width: size, height };
 }
 
 /** Columns of an image, each at another height. */
@@ -169,8 +173,11 @@ function resampleColumns({ data, width }, taps) {
   return result;
 }
 
-function resample(pixels, across, down) {
-  return resampleColumns(resampleRows(pixels, across), down);
+/** `exact`: rows are not rounded, as by OpenCV, but not by Pillow. */
+function resample(pixels, across, down, exact = false) {
+  const size = across.starts.length * pixels.height * 4;
+  const rows = exact ? new Float32Array(size) : new Uint8ClampedArray(size);
+  return resampleColumns(resampleRows(pixels, across, rows), down);
 }
 
 /**
@@ -227,7 +234,7 @@ export function resizeLanczos(pixels, width, height, gap = Infinity) {
 
 /** @param {Pixels} pixels @param {number} width @param {number} height @returns {Pixels} */
 export function resizeArea(pixels, width, height) {
-  return resample(pixels, areaTaps(pixels.width, width), areaTaps(pixels.height, height));
+  return resample(pixels, areaTaps(pixels.width, width), areaTaps(pixels.height, height), true);
 }
 
 /** @param {Pixels} pixels @param {number} width @param {number} height @returns {Pixels} */

@@ -123,7 +123,7 @@ export class Studio {
 
   /** The drawing mixed with the photo, with another background, or as a sticker. */
   async change({ strength, background, color, sticker }, tools) {
-    const mixed = morph(this.photo, this.toon.toon, strength);
+    const mixed = await morph(this.photo, this.toon.toon, strength, tools.pause);
     if (background === "keep" && !sticker) return mixed;
     if (!this.people) {
       tools.report(0.96, "Looking for people");
@@ -162,7 +162,7 @@ export class Studio {
       return toPixels(tensor, side, side, side, side);
     });
     return {
-      images: images.map(show),
+      images: images.map((image) => show(image)),
       classes: images.map((_, i) =>
         [...own.subarray(i * classes.length, (i + 1) * classes.length)].map(Number)),
       blob: format ? await encode(images[0], format, this.config.xmp.generated) : null,
@@ -171,9 +171,9 @@ export class Studio {
 
   /** A frame of the camera, drawn as it is. */
   async live({ frame, style }) {
-    const pixels = read(frame);
+    const pixels = read(frame, LIVE);
     const chosen = this.style(style);
-    return { image: show(await drawPixels(pixels, chosen.patch, this.network(chosen))) };
+    return { image: show(await drawPixels(pixels, chosen.patch, this.network(chosen)), LIVE) };
   }
 }
 
@@ -197,11 +197,23 @@ async function decode(blob) {
   return { pixels: read(small), note: `Scaled down from ${size}` };
 }
 
+/** Canvases that frames of the camera share: new ones for each frame take time. */
+const LIVE = { read: null, show: null };
+
+/** A context of that size, an old one if there is one; null where memory is missing. */
+function openCanvas(kept, use, width, height) {
+  const old = kept?.[use];
+  if (old?.canvas.width === width && old.canvas.height === height) return old;
+  const settings = { willReadFrequently: use === "read" };
+  const context = new OffscreenCanvas(width, height).getContext("2d", settings);
+  if (kept) kept[use] = context;
+  return context;
+}
+
 /** The pixels of a bitmap, which is closed. */
-function read(bitmap) {
+function read(bitmap, kept = null) {
   const { width, height } = bitmap;
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = openCanvas(kept, "read", width, height);
   if (!context) throw new UserError("This photo is too large for this device.");
   context.fillStyle = "#fff";
   context.fillRect(0, 0, width, height);
@@ -211,12 +223,12 @@ function read(bitmap) {
 }
 
 /** An image for the page, scaled down if it is large. */
-function show(pixels) {
+function show(pixels, kept = null) {
   const [width, height] = fitSize(pixels.width, pixels.height, SHOWN_SIDE);
   const small = width === pixels.width ? pixels : shrinkWithAlpha(pixels, width, height);
-  const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext("2d").putImageData(new ImageData(small.data, width, height), 0, 0);
-  return canvas.transferToImageBitmap();
+  const context = openCanvas(kept, "show", width, height);
+  context.putImageData(new ImageData(small.data, width, height), 0, 0);
+  return context.canvas.transferToImageBitmap();
 }
 
 function shrinkWithAlpha(pixels, width, height) {

@@ -7,19 +7,22 @@
  * that memory is bounded.
  */
 
-import { blur, eachSlope, gaussian } from "./planes.js";
+import { blur, enlargePlane, gaussian, gradients, mirror, shrinkPlane,
+  wideGaussian } from "./planes.js";
 import { cropPixels, makePixels, resizeArea, resizeCubic, resizeLanczos, resizeLinear, roundEven }
   from "./resize.js";
 
 const NEAR = 1.25; // an enlargement below this blurs too little to be worth the time
+const MAX_SIDE = 32_766; // beyond which the library enlarges plainly
 const BAND_PIXELS = 1_000_000;
 const FINE = 32; // places per pixel to which moves are rounded
 const STRENGTH = 1.6; // of the pull
 const EDGE = 1.2; // half the width of an edge after one step, in pixels
 const REACH = 1.3; // pixels from an edge at which its pull is greatest
-const FAINT = 7; // levels per pixel: slopes far below this are shades, and stay as they are
+const FAINT = 7; // levels per pixel: gradients far below this are shades, and stay as they are
 const LINE = 3; // sigma in pixels around a place in which its line's direction is measured
 const ALONG = 3.5; // pixels along a line, to either side, whose mean is taken when a step doubles
+const COARSE = 1.5; // an enlargement from this on blurs edges visibly
 const MARGIN = 16; // rows around a band that have a say in it
 const FIRST_MARGIN = 48; // the same where lines are smoothed before
 
@@ -34,15 +37,19 @@ const FIRST_MARGIN = 48; // the same where lines are smoothed before
  */
 export async function upscale(drawing, width, height, pause = async () => {}) {
   const whole = Math.max(width / drawing.width, height / drawing.height);
-  if (whole < NEAR) return resizeLanczos(drawing, width, height);
+  if (whole <= 1 || Math.max(width, height) > MAX_SIDE) {
+    return resizeLanczos(drawing, width, height);
+  }
+  if (whole < NEAR) return resizeCubic(drawing, width, height);
   const steps = Math.max(1, Math.ceil(Math.log2(whole) - 0.2));
   const growth = whole ** (1 / steps);
   const sizes = Array.from({ length: steps }, (_, i) => [
     between(drawing.width, width, (i + 1) / steps),
     between(drawing.height, height, (i + 1) / steps),
   ]);
-  const [[w, h], ...others] = sizes;
-  let image = await firstStep(await compensate(drawing, w, h, growth, pause), w, h, growth, pause);
+  const [first, ...others] = sizes;
+  const step = { size: first, growth, ways: movesAlongLines(drawing, growth), pause };
+  let image = await firstStep(await compensate(drawing, step), step);
   for (const size of others) image = await nextStep(image, ...size, growth, pause);
   return image;
 }
@@ -53,8 +60,9 @@ function between(small, large, part) {
 }
 
 /** The drawing changed so that, enlarged and reduced again, it is the one that was drawn. */
-async function compensate(source, width, height, growth, pause) {
-  const large = await firstStep(source, width, height, growth, pause);
+async function compensate(source, step) {
+  // Where little is enlarged, a rough first step hardly changes what is compared here.
+  const large = await firstStep(source, step, step.growth < COARSE);
   const back = resizeArea(large, source.width, source.height);
   const [low, high] = rangeAround(source);
   const result = makePixels(source.width, source.height);
@@ -99,28 +107,37 @@ function enlarge(source, width, height) {
   return cubic;
 }
 
-/** A drawing enlarged, with the steps in its slanting lines smoothed. */
-async function firstStep(source, width, height, growth, pause) {
+/**
+ * A drawing enlarged, with the steps in its slanting lines smoothed.
+ *
+ * @param {import("./resize.js").Pixels} source
+ * @param {{size: number[], growth: number, ways: Field, pause: () => Promise<void>}} step
+ * @param {boolean} [rough] smooths less and leaves edges blurred
+ */
+async function firstStep(source, { size: [width, height], growth, ways, pause }, rough = false) {
   const result = makePixels(width, height);
   const plain = enlarge(source, width, height);
   for (const [top, bottom, above, below] of bands(width, height, FIRST_MARGIN)) {
     await pause();
     let rows = cropPixels(plain, 0, above, width, below);
-    const grid = { left: 0, top: 0, across: 1, down: 1 };
-    const along = movesAlongLines(rows, growth);
-    for (let i = 0; i < 2; i++) {
-      const there = remap(rows, along, grid, 1);
-      const back = remap(rows, along, grid, -1);
-      const mixed = makePixels(width, below - above);
-      for (let j = 0; j < mixed.data.length; j++) {
-        mixed.data[j] = (2 * rows.data[j] + 2 + there.data[j] + back.data[j]) >> 2;
-      }
-      rows = mixed;
+    const along = enlargeMoves(ways, width, height, above, below);
+    for (let i = 0; i < (rough ? 1 : 2); i++) {
+      const there = remap(rows, along, SAME, 1);
+      mix(rows.data, there.data, remap(rows, along, SAME, -1).data);
     }
-    const sharp = remap(rows, movesFromEdges(rows, growth), grid, 1);
-    putRows(result, top, sharp, top - above, bottom - top);
+    if (!rough) rows = remap(rows, movesFromEdges(rows, growth), SAME, 1);
+    putRows(result, top, rows, top - above, bottom - top);
   }
   return result;
+}
+
+/** Half of some colors and a quarter of two others, each mean rounded. */
+function mix(colors, one, other) {
+  for (let i = 0; i < colors.length; i++) {
+    const both = one[i] + other[i];
+    const sum = colors[i] + ((both >> 1) + (both & (both >> 1) & 1));
+    colors[i] = (sum >> 1) + (sum & (sum >> 1) & 1);
+  }
 }
 
 /** An image enlarged; what lay on an edge comes from beside it. */
@@ -132,8 +149,15 @@ async function nextStep(source, width, height, growth, pause) {
     const grid = { left: 0.5 * across - 0.5, top: (above + 0.5) * down - 0.5, across, down };
     const still = { width, height: below - above, right: null, down: null };
     const moves = movesFromEdges(remap(source, still, grid, 0), growth);
-    const sharp = remap(source, moves, grid, 1);
-    putRows(result, top, sharp, top - above, bottom - top);
+    const [from, to] = [(top - above) * width, (bottom - above) * width];
+    const inner = {
+      width,
+      height: bottom - top,
+      right: moves.right.subarray(from, to),
+      down: moves.down.subarray(from, to),
+    };
+    const sharp = remap(source, inner, { ...grid, top: (top + 0.5) * down - 0.5 }, 1);
+    putRows(result, top, sharp, 0, bottom - top);
   }
   return result;
 }
@@ -152,29 +176,30 @@ function putRows(result, top, source, from, count) {
   result.data.set(source.data.subarray(from * row, (from + count) * row), top * row);
 }
 
+const SAME = { left: 0, top: 0, across: 1, down: 1 }; // the grid of an image itself
+
 /**
- * Pixels looked up on a grid, each `way` times its move further.
- *
- * Places are rounded to parts of a pixel, and those beyond the border are of the last one.
+ * Pixels looked up on a grid, each `way` times its move further; those beyond the border are of the
+ * last one.
  */
 function remap(source, { width, height, right, down }, grid, way) {
   const result = makePixels(width, height);
   const out = result.data;
   const { data } = source;
   const [lastX, lastY] = [source.width - 1, source.height - 1];
+  const { left, top, across, down: step } = grid;
   for (let y = 0, i = 0, o = 0; y < height; y++) {
-    const baseY = grid.top + y * grid.down;
     for (let x = 0; x < width; x++, i++, o += 4) {
-      let u = grid.left + x * grid.across;
-      let v = baseY;
+      let u = left + x * across;
+      let v = top + y * step;
       if (way !== 0) {
-        u += way * right[i] * grid.across;
-        v += way * down[i] * grid.down;
+        u += way * right[i] * across;
+        v += way * down[i] * step;
       }
-      u = Math.min(Math.max(Math.round(u * FINE), 0), lastX * FINE);
-      v = Math.min(Math.max(Math.round(v * FINE), 0), lastY * FINE);
-      const [x0, y0] = [u >> 5, v >> 5];
-      const [fx, fy] = [(u & 31) / FINE, (v & 31) / FINE];
+      u = u < 0 ? 0 : u > lastX ? lastX : u;
+      v = v < 0 ? 0 : v > lastY ? lastY : v;
+      const x0 = u | 0, y0 = v | 0;
+      const fx = u - x0, fy = v - y0;
       const a = (y0 * source.width + x0) * 4;
       const b = x0 < lastX ? a + 4 : a;
       const c = y0 < lastY ? a + source.width * 4 : a;
@@ -192,46 +217,102 @@ function remap(source, { width, height, right, down }, grid, way) {
   return result;
 }
 
-const SMOOTH = gaussian(3, 0.7);
 const ACROSS_EDGE = gaussian(5, EDGE);
-const AROUND_LINE = gaussian(12, LINE);
+const [CENTER, NEXT, SECOND] = [146, 53, 2]; // 256ths: a Gaussian with a sigma of 0.7, as OpenCV's
 
-/** Squares and product of the slopes of the colors, summed over channels (Di Zenzo 1986). */
-function structure({ data, width, height }) {
-  const count = width * height;
-  const [xx, xy, yy] = [0, 0, 0].map(() => new Float32Array(count));
-  const plane = new Float32Array(count);
-  for (let c = 0; c < 3; c++) {
-    for (let i = 0; i < count; i++) plane[i] = data[4 * i + c];
-    eachSlope(blur(plane, width, height, SMOOTH), width, height, (i, right, down) => {
-      xx[i] += right * right;
-      xy[i] += right * down;
-      yy[i] += down * down;
-    });
+/** Colors blurred along both axes, mirrored beyond the border. */
+function soften({ data, width, height }) {
+  const result = makePixels(width, height);
+  const out = result.data;
+  const row = new Int32Array(width * 4);
+  const places = Int32Array.from({ length: width + 4 }, (_, x) => 4 * mirror(x - 2, width));
+  for (let y = 0, o = 0; y < height; y++) {
+    const [a, b, c, d, e] = [-2, -1, 0, 1, 2].map((k) => 4 * width * mirror(y + k, height));
+    for (let i = 0; i < row.length; i++) {
+      row[i] = CENTER * data[c + i] + NEXT * (data[b + i] + data[d + i])
+        + SECOND * (data[a + i] + data[e + i]);
+    }
+    for (let x = 0; x < width; x++, o += 4) {
+      const p = places[x], q = places[x + 1], r = places[x + 3], s = places[x + 4];
+      for (let n = 0, m = 4 * x; n < 3; n++, m++) {
+        const sum = CENTER * row[m] + NEXT * (row[q + n] + row[r + n])
+          + SECOND * (row[p + n] + row[s + n]);
+        out[o + n] = (sum + 32768) >> 16;
+      }
+    }
+  }
+  return result;
+}
+
+/**
+ * Squares and product of the gradients of colors, summed over channels (Di Zenzo 1986).
+ *
+ * @returns {Float32Array[]} right by right, right by down, down by down
+ */
+function structure(rows) {
+  const { data, width, height } = soften(rows);
+  const [xx, xy, yy] = [0, 0, 0].map(() => new Float32Array(width * height));
+  for (let y = 0, i = 0; y < height; y++) {
+    const up = 4 * width * mirror(y - 1, height);
+    const here = 4 * width * y;
+    const low = 4 * width * mirror(y + 1, height);
+    for (let x = 0; x < width; x++, i++) {
+      const left = 4 * (x > 0 ? x - 1 : mirror(-1, width));
+      const right = 4 * (x < width - 1 ? x + 1 : mirror(width, width));
+      let sxx = 0, sxy = 0, syy = 0;
+      for (let c = 0; c < 3; c++) {
+        const p = data[up + left + c], q = data[up + right + c];
+        const r = data[low + left + c], s = data[low + right + c];
+        const dx = 3 * (q - p + s - r) + 10 * (data[here + right + c] - data[here + left + c]);
+        const dy = 3 * (r - p + s - q) + 10 * (data[low + 4 * x + c] - data[up + 4 * x + c]);
+        sxx += dx * dx;
+        sxy += dx * dy;
+        syy += dy * dy;
+      }
+      xx[i] = sxx / 1024; // Scharr's filter weighs a step with 32
+      xy[i] = sxy / 1024;
+      yy[i] = syy / 1024;
+    }
   }
   return [xx, xy, yy];
 }
 
-/** Moves along the line that runs through each place, shorter where it has no one direction. */
-function movesAlongLines(rows, growth) {
-  const { width, height } = rows;
-  const [xx, xy, yy] = structure(rows).map((part) => blur(part, width, height, AROUND_LINE));
+/**
+ * Moves along the line that runs through each place, shorter where it has no one direction.
+ *
+ * Directions change slowly, so that they are those of the drawing at half its size.
+ *
+ * @typedef {{width: number, height: number, right: Float32Array, down: Float32Array}} Field
+ * @returns {Field} in pixels of the enlarged drawing
+ */
+function movesAlongLines(drawing, growth) {
+  const [width, height] = [Math.ceil(drawing.width / 2), Math.ceil(drawing.height / 2)];
+  const around = wideGaussian(LINE / growth / 2);
+  const [xx, xy, yy] = structure(drawing).map((part) =>
+    blur(shrinkPlane(part, drawing.width, drawing.height, width, height), width, height, around));
   for (let i = 0; i < xx.length; i++) {
     const difference = xx[i] - yy[i];
     const product = 2 * xy[i];
     const length = Math.sqrt(difference * difference + product * product);
-    const cosine = difference / (length + 1e-6); // of twice the angle at which the slope rises
+    const cosine = difference / (length + 1e-6); // of twice the angle at which the gradient rises
     const across = Math.sqrt(0.5 + 0.5 * cosine);
     const steep = Math.sqrt(Math.max(0.5 - 0.5 * cosine, 0));
     const down = product < 0 ? -steep : steep;
-    const reach = (ALONG * (growth - 1) * length) / (xx[i] + yy[i] + 1);
-    xx[i] = rounded(-down * reach);
-    yy[i] = rounded(across * reach);
+    const reach = (ALONG * (growth - 1) * length) / (xx[i] + yy[i] + growth ** -2);
+    xx[i] = -down * reach;
+    yy[i] = across * reach;
   }
   return { width, height, right: xx, down: yy };
 }
 
-/** Moves that make the edges of an image, just enlarged, as steep as they were. */
+/** Rows of moves at the size of an image, rounded. @returns {Field} */
+function enlargeMoves(moves, width, height, top, bottom) {
+  const grow = (plane) => enlargePlane(plane, moves.width, moves.height, width, height, top, bottom)
+    .map((move) => Math.round(move * FINE) / FINE);
+  return { width, height: bottom - top, right: grow(moves.right), down: grow(moves.down) };
+}
+
+/** Moves that make the edges of an image, just enlarged, as steep as they were. @returns {Field} */
 function movesFromEdges(rows, growth) {
   const { width, height } = rows;
   const strength = STRENGTH * (growth * growth - 1);
@@ -239,18 +320,16 @@ function movesFromEdges(rows, growth) {
   const [xx, , yy] = structure(rows);
   for (let i = 0; i < xx.length; i++) xx[i] = Math.sqrt(xx[i] + yy[i]);
   const edges = blur(xx, width, height, ACROSS_EDGE);
-  eachSlope(edges, width, height, (i, right, down) => {
-    // An edge is a ridge here, about a Gaussian, whose slope by its height is the distance from it.
+  const field = { width, height, right: xx, down: yy };
+  gradients(edges, width, height, field.right, field.down);
+  for (let i = 0; i < edges.length; i++) {
+    // An edge is a ridge here, about a Gaussian: its gradient by its height is how far it is away.
     const scale = (-strength * EDGE * EDGE) / (edges[i] + FAINT);
-    const [u, v] = [right * scale, down * scale];
+    const u = xx[i] * scale, v = yy[i] * scale;
     // Far from it moves become shorter again, slowly enough that no pixel overtakes another.
-    const shorter = 1 / (1 + (u * u + v * v) / limit);
-    xx[i] = rounded(u * shorter);
-    yy[i] = rounded(v * shorter);
-  });
-  return { width, height, right: xx, down: yy };
-}
-
-function rounded(move) {
-  return Math.round(move * FINE) / FINE;
+    const shorter = FINE / (1 + (u * u + v * v) / limit);
+    xx[i] = Math.round(u * shorter) / FINE;
+    yy[i] = Math.round(v * shorter) / FINE;
+  }
+  return field;
 }

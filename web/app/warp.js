@@ -1,6 +1,7 @@
 /** Crops of faces, upright, and drawings pasted back by the same matrix. */
 
 import { covered, invert, offsetMatrix, scaledMatrix, scaleOf } from "./geometry.js";
+import { mirror } from "./planes.js";
 import { cropPixels, makePixels, resizeLanczos, roundEven } from "./resize.js";
 
 const FINER = 1.25; // how much finer than the drawn image a source is left
@@ -21,14 +22,6 @@ function makeTable() {
     taps.forEach((tap, i) => (table[f * TAPS + i] = tap / sum));
   }
   return table;
-}
-
-/** The index of a pixel, mirrored beyond the border without repeating the last one. */
-function mirror(index, length) {
-  if (length === 1) return 0;
-  const period = 2 * (length - 1);
-  const place = ((index % period) + period) % period;
-  return Math.min(place, period - place);
 }
 
 /**

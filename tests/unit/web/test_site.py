@@ -11,6 +11,7 @@ from tests.fixtures import sites
 from tests.fixtures.hub_server import WRITER
 from tests.unit.hub.test_cards import faults, front_of
 from toonify.cli import main
+from toonify.images import marks
 from toonify.web import runtime, site, space
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,6 +38,7 @@ def test_the_fast_generator_is_taken_and_names_have_hashes_of_the_content(built)
     assert [style["patch"] for style in config["styles"]] == [2, 1]
     assert config["defaultStyle"] == "quick"
     assert config["styles"][0]["eyeDistance"] == [30, 110]
+    assert config["sourceType"] == marks.make_uri(marks.DRAWN)
     assert config["faces"]["attributes"]["mouth"]["values"] == ["Laugh", "Sad", "Wide open"]
     hashed = [p for name in ("models", "runtime", "examples") for p in (folder / name).iterdir()]
     assert len(hashed) == 2 + 3 + 2 + 6 + 12
@@ -148,6 +150,7 @@ def test_the_card_of_the_static_space_is_whole(built):
 DEPLOY = """
 import contextlib, io
 from toonify.cli import main
+from toonify.images import marks
 
 def answer(arguments):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
