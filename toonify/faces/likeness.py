@@ -54,8 +54,8 @@ def local_difference(photo_size: tuple[int, int], crop: Crop, likeness: Image.Im
     """How far a likeness is from a face where it misses most, in CIELAB; 0 for equal ones.
 
     Neither small features nor the tone of the whole face count: a toon has features of its own and
-    gets the photo's tone. Covered parts do. With the bundled encoder, 56 portraits had 2.5 to 12.7,
-    and 27 faces with sunglasses or masks 14.8 to 43; a face in half profile had 47.
+    gets the photo's tone. Covered parts do. With the bundled encoder, 55 portraits had 2.5 to 12.7,
+    and faces with painted sunglasses or masks 14.8 to 43; a face in half profile had 47.
 
     Args:
         photo_size: width and height of the photo; beyond its border nothing is compared.
