@@ -1,0 +1,83 @@
+"""Clothes, glasses and headwear of a portrait."""
+
+import numpy as np
+
+from training.prepare.heads.fitting.colors import fit_cloth, to_hex
+from training.prepare.teacher.filters import erode
+from training.prepare.teacher.portrait import Portrait
+from training.prepare.teacher.shapes import Canvas
+
+MIN_COVER = 0.25  # squared units of the face
+
+
+class Outfit:
+    """Positions of a portrait's pixels against its face, in units."""
+
+    def __init__(self, portrait: Portrait):
+        self.portrait = portrait
+        rows, columns = np.mgrid[0 : portrait.rgb.shape[0], 0 : portrait.rgb.shape[1]]
+        face = portrait.frame.to_face(np.stack([columns, rows], -1))
+        self.points = portrait.frame.to_face(portrait.points)
+        self.x = np.abs(face[..., 0] - self.points[:468, 0].mean())
+        self.y = face[..., 1]
+        self.chin = self.points[152, 1]
+
+    def clothes(self, drawn: str) -> tuple[str, dict[str, str]]:
+        """Kind and colors of the clothes; `drawn` is the kind where it cannot be told."""
+        below = self.y > self.chin + 0.3
+        outer = fit_cloth(self.portrait, below & (self.x > 0.75))
+        inner = fit_cloth(self.portrait, below & (self.x < 0.4))
+        if outer is None and inner is None:
+            return drawn, {}
+        outer = inner if outer is None else outer
+        inner = outer if inner is None else inner
+        shoulder = (self.y > self.chin + 0.6) & (self.x > 0.9)
+        skin = (self.portrait.masks.skin > 0.5) & shoulder
+        cloth = (self.portrait.masks.clothes > 0.5) & shoulder
+        bare = skin.sum() > 0.8 * cloth.sum()
+        found = {"cloth": to_hex(outer)}
+        if inner[0] > 60 and outer[0] < 42 and np.hypot(*inner[1:]) < 14:
+            tie = fit_cloth(self.portrait, (self.y > self.chin + 0.75) & (self.x < 0.14))
+            return "suit", found | {
+                "shirt": to_hex(inner),
+                "trim": to_hex(outer if tie is None else tie),
+            }
+        if bare:
+            return "tank", found
+        kind = drawn if drawn in ("crew", "turtleneck", "hoodie", "shirt") else "crew"
+        neck = (self.portrait.masks.skin > 0.5) & (self.x < 0.25) & below
+        if kind == "turtleneck" and neck.sum() / self.portrait.frame.unit**2 > 0.03:
+            kind = "crew"
+        return kind, found | {"trim": to_hex(outer * [0.9, 1, 1])}
+
+    def headwear(self, feminine: bool) -> tuple[str, dict[str, str]]:
+        """Kind and color of what covers the head."""
+        cover = self.portrait.masks.cover > 0.5
+        above = cover & (self.y < 0)
+        if above.sum() / self.portrait.frame.unit**2 < MIN_COVER:
+            return "none", {}
+        color = {"hat": to_hex(np.median(self.portrait.lab[erode(cover, 5) > 0.5], 0))}
+        aside = cover & (self.y > 0.6 * self.chin) & (self.x > 0.5)
+        if aside.sum() / self.portrait.frame.unit**2 > 0.4:
+            return ("hijab" if feminine else "headscarf"), color
+        height = self.points[10, 1] - np.percentile(self.y[above], 2)
+        if height > 1.0:
+            return "turban", color
+        return ("headscarf" if feminine else "cap"), color
+
+    def glasses(self, skin_light: float) -> tuple[str, dict[str, str]]:
+        """Kind of the glasses and color of their frame."""
+        found = self.portrait.glasses
+        if not found.present:
+            return "none", {}
+        canvas = Canvas(self.portrait.rgb.shape)
+        inside = np.max([canvas.polygon(lens, 0) for lens in found.lenses], 0) > 0.5
+        frame = np.array(found.color, float)
+        frame[0] = np.clip(0.85 * frame[0], 5, 45)
+        color = {"frame": to_hex(frame)}
+        if np.percentile(self.portrait.lab[..., 0][inside], 70) < 0.5 * skin_light:
+            return "sunglasses", color
+        box = [np.ptp(lens, axis=0) for lens in found.lenses]
+        full = np.mean([inside.sum() / 2 / np.prod(size) for size in box])
+        tall = np.mean([size[1] / size[0] for size in box])
+        return ("round" if full < 0.84 and tall > 0.78 else "square"), color
