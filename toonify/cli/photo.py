@@ -340,7 +340,7 @@ def open_heads(values: dict) -> Callable:
             size, remarks = write(path, head)
             return size, 1, 1, remarks
 
-        return pipeline.map(paths, finish)
+        return pipeline.map(paths, finish, mark=values["mark"])
 
     return draw
 

@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from toonify import images
+from toonify.images import marks
 from toonify.pipelines.batch import FAILURES, Outcome
 
 PROGRAM = "training.prepare.heads.order"
@@ -59,11 +60,12 @@ class HeadPipeline:
                 "pip install 'toonify[teacher]'"
             )
 
-    def __call__(self, photo: Any) -> Image.Image:
+    def __call__(self, photo: Any, *, mark: bool = True) -> Image.Image:
         """The head of the largest face of a photo.
 
         Args:
             photo: a path, the bytes of a file, or an image.
+            mark: whether its file says what it is (`toonify.images.marks`); default True.
 
         Raises:
             ImageError: the photo is broken, or no head can be fitted to it; the message says why.
@@ -77,7 +79,8 @@ class HeadPipeline:
             if left_out.exists():
                 reason = json.loads(left_out.read_text(encoding="utf-8"))[NAME]
                 raise images.ImageError(f"{reason}: expected a portrait whose face is seen")
-            return images.load(out / "images" / f"{NAME}.png").copy()
+            head = images.load(out / "images" / f"{NAME}.png").copy()
+        return marks.mark(head, marks.DRAWN if mark else None)
 
     def _run(self, source: Path, out: Path) -> None:
         command = [sys.executable, "-m", PROGRAM, str(source), str(out)]
@@ -92,11 +95,13 @@ class HeadPipeline:
             lines = done.stderr.strip().splitlines() or ["the heads program failed"]
             raise RuntimeError(lines[-1])
 
-    def map(self, photos: Iterable, finish: Callable | None = None) -> Iterator[Outcome]:
+    def map(
+        self, photos: Iterable, finish: Callable | None = None, *, mark: bool = True
+    ) -> Iterator[Outcome]:
         """Draws photos one after the other; `finish(photo, head)` takes the head's place."""
         for photo in photos:
             try:
-                head = self(photo)
+                head = self(photo, mark=mark)
                 result = head if finish is None else finish(photo, head)
             except FAILURES as error:
                 yield Outcome(photo, error=error)

@@ -22,7 +22,7 @@ class Overrides:
         numbers: Name -> value, in the unit of the code that asks for it: `recede` (degrees the
             hairline is higher), `part` (x of the parting), `hair_end` (y where long hair is cut),
             `hair_length` (factor), `margin` (side of the picture over FFHQ's), `light_side` (-1 or
-            1), `gaze` (share of the way to the camera), `wrinkles` (0 to 1).
+            1), `gaze` (share of the way to the camera), `blush` and `wrinkles` (0 to 1).
         colors: Part -> "#rrggbb" of its material: skin, hair, brow, beard, iris, lips, cloth, trim,
             shirt, hat, frame.
         background: Rows of "#rrggbb", from top to bottom, drawn as soft patches.

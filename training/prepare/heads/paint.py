@@ -63,7 +63,7 @@ class _Painter:
         weight = self.spot((x + 0.06, y + 0.03, z + 0.8 * r), 0.2)
         weight += 0.6 * self.spot((0, s.nose[0] - 0.01, s.nose[1] + s.nose_radius), 0.13)
         weight += 0.6 * smooth_step((0.03 - self.ear) / 0.06)
-        self.mix(rng.uniform(0.4, 0.75) * weight, color)
+        self.mix(self.overrides.number("blush", rng.uniform(0.4, 0.75)) * weight, color)
 
     def freckles(self):
         s = self.face.shape

@@ -25,6 +25,7 @@ class Mouth:
     brow_lift: float = 0.0
     brow_angle: float = 0.0  # above 0: the inner ends sink
     jaw_drop: float = 0.0
+    teeth: float = 0.5  # share of the gap of a smile that teeth fill
 
 
 EXPRESSIONS = {
@@ -84,6 +85,7 @@ class Shape:
     shoulders: float
     shoulder_y: float
     wrinkles: float
+    teeth: float = 0.5
     lopsided: dict[str, float] = field(default_factory=dict)
 
 
@@ -116,6 +118,7 @@ def sample_shape(attributes: Attributes, overrides: Overrides = NONE) -> Shape:
         "bend": normal("lopsided_bend", 0.012),
         "cheek": normal("lopsided_cheek", 0.014),
     }
+    numbers["teeth"] = look.teeth
     numbers["wrinkles"] = overrides.number("wrinkles", numbers["wrinkles"])
     return Shape(**numbers)
 

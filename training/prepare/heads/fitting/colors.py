@@ -8,11 +8,11 @@ from training.prepare.teacher.eyes import BLUE, BROWN, GRAY, GREEN
 from training.prepare.teacher.filters import dilate, erode, lab_color, masked_blur, to_lab
 from training.prepare.teacher.portrait import Portrait
 
-# Rendered skin is redder and lighter than its material. Light -> gain and offset of L, measured on
-# heads of known materials; gain and offset of a and b.
-SKIN_LIGHT = {"soft": (0.79, 17.0), "studio": (0.95, 3.0), "window": (0.88, 3.0)}
+# Rendered skin is redder and lighter than its material. Light -> L as rendered for each L of the
+# material, for a white background, and for none; measured on 17 heads of known materials.
+SKIN_LIGHT = {"soft": (0.75, 5.0, 22.0), "studio": (0.85, 6.0, 8.5), "window": (0.9, 4.0, 1.0)}
 SKIN_GAIN, SKIN_OFFSET = np.array([1.2, 1.25]), np.array([7.0, -4.0])
-HAIR_GAIN, HAIR_OFFSET = 0.92, -3.0  # of L
+HAIR_GAIN, HAIR_OFFSET = 0.89, -7.7  # of L
 HAIR_CHROMA = 1.35  # dark hair has more color as a material
 USUAL_WHITE = (6.0, 5.0)  # a and b of the white of eyes, by light without a cast
 GRID = 6  # patches of the background along a side
@@ -29,27 +29,36 @@ def palette_lab(colors) -> np.ndarray:
     return to_lab(rgb[None].astype(np.float32))[0]
 
 
-def fit_skin(tone, white, light: str) -> tuple[np.ndarray, int]:
+def dome_light(background: list[list[str]]) -> float:
+    """Luminance of the light that a background gives, in [0, 1]: of its hue alone."""
+    mean = np.mean([[palette.linear(color) for color in row] for row in background], (0, 1))
+    return float(mean @ [0.2126, 0.7152, 0.0722] / max(float(mean.max()), 1e-3))
+
+
+def fit_skin(tone, white, light: str, dome: float) -> tuple[np.ndarray, int]:
     """Material of skin.
 
     Args:
         tone: Lab of the skin in the photo.
         white: Lab of the white of the eyes there, which shows the light's cast.
         light: Of the head, a key of `SKIN_LIGHT`.
+        dome: Of `dome_light`.
 
     Returns:
-        Lab (3,) of the material, and the nearest tone of the palette, 1 to 12.
+        Lab (3,) of the material, and the tone of the palette, 1 to 12, that looks most alike.
     """
     tones = palette_lab(palette.SKIN)
-    gain, offset = SKIN_LIGHT[light]
-    material = np.array([(tone[0] - offset) / gain, 0, 0])
-    material[0] = np.clip(material[0], tones[-1, 0], tones[0, 0] + 3)
+    gain, around, offset = SKIN_LIGHT[light]
+    # Half of it: before a light background, skin looks darker than it is.
+    material = np.array([(tone[0] - 0.5 * around * dome - offset) / gain, 0, 0])
+    material[0] = np.clip(material[0], 0.6 * tones[-1, 0], tones[0, 0] + 3)
     cast = np.clip(np.asarray(white, float)[1:] - USUAL_WHITE, -8, 8)
     seen = np.asarray(tone, float)[1:] - 0.35 * cast
     usual = [np.interp(material[0], tones[::-1, 0], tones[::-1, i]) for i in (1, 2)]
     # People's hues differ less than lights do: a part of the way to the palette.
-    material[1:] = 0.65 * (seen - SKIN_OFFSET) / SKIN_GAIN + 0.35 * np.array(usual)
-    nearest = int(np.argmin(np.abs(tones[:, 0] - material[0]))) + 1
+    material[1:] = 0.8 * (seen - SKIN_OFFSET) / SKIN_GAIN + 0.2 * np.array(usual)
+    gain, _, offset = SKIN_LIGHT["studio"]
+    nearest = int(np.argmin(np.abs(gain * tones[:, 0] + offset - tone[0]))) + 1
     return material, nearest
 
 
@@ -63,7 +72,7 @@ def fit_hair(color, white=USUAL_WHITE) -> tuple[np.ndarray, str]:
     light, a, b = (float(value) for value in color)
     b -= 0.35 * max(0.0, float(white[-1]) - USUAL_WHITE[1])
     material = np.array([np.clip((light - HAIR_OFFSET) / HAIR_GAIN, 8, 90), 0.6, 1.5])
-    if light > 36 and b < np.interp(light, [36, 50, 75], [2.6, 5.2, 7.5]):
+    if light > 30 and b < np.interp(light, [30, 36, 50, 75], [1.8, 2.6, 5.2, 7.5]):
         return material, "gray" if material[0] < 78 else "white"
     dyed = (np.hypot(a, b) > 24 and b < 0.5 * a) or b < -8
     if not dyed:  # natural hair lies between red and yellow
@@ -72,19 +81,19 @@ def fit_hair(color, white=USUAL_WHITE) -> tuple[np.ndarray, str]:
     if dyed:
         return material, "dyed"
     names = [name for name in palette.HAIR if name not in ("gray", "white")]
-    away = (palette_lab([palette.HAIR[name] for name in names]) - material) * [1, 0.6, 0.6]
+    away = (palette_lab([palette.HAIR[name] for name in names]) - material) * [0.6, 1, 1]
     return material, names[int(np.argmin(np.linalg.norm(away, axis=1)))]
 
 
 def fit_brow(brow, hair) -> np.ndarray:
     """Material of brows: their own hue, and never lighter than the hair by much."""
-    light = min(0.85 * float(brow[0]), float(hair[0]) + 6)
+    light = min(1.05 * float(brow[0]), float(hair[0]) + 8)
     return np.array([max(light, 5.0), 0.5 * (brow[1] + hair[1]), 0.5 * (brow[2] + hair[2])])
 
 
 def fit_lips(lips) -> np.ndarray:
     """Material of painted lips."""
-    return np.array([lips[0], 1.05 * lips[1], 0.9 * lips[2]])
+    return np.array([0.95 * lips[0], 1.25 * lips[1], lips[2]])
 
 
 def name_iris(light: float, hue) -> str:
@@ -95,7 +104,8 @@ def name_iris(light: float, hue) -> str:
     name = names[tuple(float(v) for v in hue)]
     if name == "brown":
         return "dark_brown" if light < 27 else "brown" if light < 40 else "amber"
-    return "hazel" if name == "green" and light < 38 else name
+    # Brown irises that mirror a bright room are taken for green ones more often than not.
+    return "hazel" if name == "green" else name
 
 
 def fit_cloth(portrait: Portrait, columns: np.ndarray) -> np.ndarray | None:

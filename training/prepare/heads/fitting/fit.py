@@ -9,7 +9,7 @@ from PIL import Image
 from toonify import faces as face_detection
 from toonify.faces.geometry import cut, ffhq_matrix
 from toonify.faces.parsing import parse
-from training.prepare.heads.attributes import HAIRSTYLES, Attributes, sample_attributes
+from training.prepare.heads.attributes import GRAY_HAIR, HAIRSTYLES, Attributes, sample_attributes
 from training.prepare.heads.fitting import colors, shapes
 from training.prepare.heads.fitting.hair import (
     HairMeasures,
@@ -37,6 +37,7 @@ from training.prepare.teacher.quality import MIN_FACE_PX, MIN_INSIDE
 
 CROP_SIDE = 512  # px in which colors are read; the crop itself may have any size
 MAX_YAW = 40
+BEARD_SHADE = np.array([0.75, 1, 1])  # skin shines through a beard
 CLOSED = 0.2  # opening of a mouth up to which lips without teeth between them are closed
 
 
@@ -113,24 +114,26 @@ def fit_portrait(photo: Image.Image, portrait: Portrait) -> Fit:
         freckles=False,
         light="window" if surface.uneven > 14 else "studio" if surface.uneven > 5 else "soft",
     )
-    attributes, numbers, materials = read_looks(attributes, surface, hair, outfit)
     to_crop = ffhq_matrix(five, CROP_SIDE) @ np.vstack([canvas_matrix(portrait), [0, 0, 1]])
+    background = colors.fit_background(portrait, to_crop, CROP_SIDE)
+    dome = colors.dome_light(background)
+    attributes, numbers, materials = read_looks(attributes, surface, hair, outfit, dome)
     overrides = Overrides(
         ranks=shapes.head_ranks(ranks, measured["mouth_slant"]),
-        expression=shapes.expression_numbers(measured, smile, expression),
+        expression=shapes.expression_numbers(measured, smile, expression, surface.teeth),
         numbers=numbers | {"margin": 1.0, "gaze": 0.9, "light_side": surface.light_side},
         colors=materials,
-        background=colors.fit_background(portrait, to_crop, CROP_SIDE),
+        background=background,
     )
     return Fit(attributes, overrides, five)
 
 
 def read_looks(
-    a: Attributes, surface: Surface, hair: HairMeasures, outfit: Outfit
+    a: Attributes, surface: Surface, hair: HairMeasures, outfit: Outfit, dome: float
 ) -> tuple[Attributes, dict[str, float], dict[str, str]]:
     """Attributes with skin, hair, beard, glasses and clothes; numbers and colors of `Overrides`."""
     masculine = a.gender == "masculine"
-    skin, tone = colors.fit_skin(surface.skin, surface.white, a.light)
+    skin, tone = colors.fit_skin(surface.skin, surface.white, a.light, dome)
     kind = read_kind(hair, masculine)
     style = read_style(hair, kind, masculine)
     if kind not in HAIRSTYLES[style].kinds:
@@ -145,13 +148,18 @@ def read_looks(
     materials = {"skin": colors.to_hex(skin), "hair": colors.to_hex(shade)} | hat | frame | cloth
     materials["brow"] = colors.to_hex(colors.fit_brow(surface.brow, shade))
     if beard != "none":
-        materials["beard"] = colors.to_hex(colors.fit_hair(surface.beard_color, surface.white)[0])
+        grown, name = colors.fit_hair(surface.beard_color, surface.white)
+        if name not in GRAY_HAIR:
+            grown = grown * BEARD_SHADE
+        materials["beard"] = colors.to_hex(grown)
     redness = surface.lips[1] - surface.skin[1]
     lipstick = not masculine and redness > 11
     if lipstick:
         materials["lips"] = colors.to_hex(colors.fit_lips(surface.lips))
     numbers = hair_numbers(hair, style)
-    numbers["wrinkles"] = float(np.clip((surface.wrinkles - 0.1) * 1.2, 0, 1)) * (a.age == "old")
+    numbers["blush"] = 0.25 if masculine else 0.45
+    if a.age == "old":
+        numbers["wrinkles"] = float(np.clip(0.5 + 0.6 * surface.wrinkles, 0, 1))
     found = replace(
         a,
         skin_tone=tone,

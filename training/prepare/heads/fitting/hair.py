@@ -12,6 +12,7 @@ from training.prepare.teacher.shapes import Canvas
 
 UNIT = 0.62  # head units to a unit of the face
 CHIN_Y = -0.94  # of a head
+USUAL_RECEDE = 0.42  # of the hairline over the forehead's end
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,16 @@ def read_fringe(hair: HairMeasures, style: str) -> str:
 
 def hair_numbers(hair: HairMeasures, style: str) -> dict[str, float]:
     """Numbers of `Overrides` for the hair: hairline, parting and where it ends."""
-    numbers = {"recede": float(np.clip(hair.recede - 0.15, -0.1, 0.5) * 40)}
+    numbers = {"recede": float(np.clip(hair.recede - USUAL_RECEDE, -0.1, 0.35) * 40)}
     if hair.fringe > 0.04 and abs(hair.lean) > 0.3:
         # Hair that covers the right of the forehead comes from a parting on its left.
         numbers["part"] = float(-np.sign(hair.lean) * 0.25)
     if style in ("short", "side_part", "quiff", "messy", "short_curls", "pixie"):
         above = hair.rise - max(hair.recede, 0)
-        numbers["hair_length"] = float(np.clip(0.25 + 1.15 * above, 0.55, 1.3))
+        numbers["hair_length"] = float(np.clip(0.25 + 1.1 * above, 0.55, 1.15))
     if style in ("bob", "long"):
         below = hair.end - hair.chin
-        numbers["hair_end"] = float(np.clip(CHIN_Y - UNIT * below * 0.8, -1.85, -0.6))
+        numbers["hair_end"] = float(
+            np.clip(CHIN_Y - UNIT * below * (0.8 if below > 0 else 1.2), -1.85, -0.5)
+        )
     return numbers

@@ -34,21 +34,26 @@ class Outfit:
         shoulder = (self.y > self.chin + 0.6) & (self.x > 0.9)
         skin = (self.portrait.masks.skin > 0.5) & shoulder
         cloth = (self.portrait.masks.clothes > 0.5) & shoulder
-        bare = skin.sum() > 0.8 * cloth.sum()
+        bare = skin.sum() > max(2 * cloth.sum(), 0.3 * self.portrait.frame.unit**2)
         found = {"cloth": to_hex(outer)}
-        if inner[0] > 60 and outer[0] < 42 and np.hypot(*inner[1:]) < 14:
+        shirt = self.white_shirt(below & (self.x < 0.4))
+        if shirt is not None and outer[0] < 42:
             tie = fit_cloth(self.portrait, (self.y > self.chin + 0.75) & (self.x < 0.14))
-            return "suit", found | {
-                "shirt": to_hex(inner),
-                "trim": to_hex(outer if tie is None else tie),
-            }
+            trim = to_hex(outer if tie is None else tie)
+            return "suit", found | {"shirt": to_hex(shirt), "trim": trim}
         if bare:
             return "tank", found
-        kind = drawn if drawn in ("crew", "turtleneck", "hoodie", "shirt") else "crew"
         neck = (self.portrait.masks.skin > 0.5) & (self.x < 0.25) & below
-        if kind == "turtleneck" and neck.sum() / self.portrait.frame.unit**2 > 0.03:
-            kind = "crew"
+        hidden = neck.sum() / self.portrait.frame.unit**2 < 0.01
+        kind = "turtleneck" if hidden else "shirt" if drawn == "shirt" else "crew"
         return kind, found | {"trim": to_hex(outer * [0.9, 1, 1])}
+
+    def white_shirt(self, part: np.ndarray) -> np.ndarray | None:
+        """Median Lab of a light shirt in a part of the picture; None where there is none."""
+        chosen = (self.portrait.masks.clothes > 0.5) & part
+        pixels = self.portrait.lab[chosen]
+        light = (pixels[:, 0] > 58) & (np.hypot(*pixels[:, 1:].T) < 16)
+        return np.median(pixels[light], 0) if light.sum() > 0.3 * len(pixels) > 20 else None
 
     def headwear(self, feminine: bool) -> tuple[str, dict[str, str]]:
         """Kind and color of what covers the head."""

@@ -38,11 +38,13 @@ SHAPE: dict[str, dict[str, float]] = {
     "wing_x": {"nose_width": 1},
     "wing_radius": {"nose_width": 0.9},
     "mouth_y": {"mouth_low": -0.8, "nose_low": -0.4},
-    "mouth_width": {"mouth_width": 1},
+    "mouth_width": {"mouth_width": 0.7},
     "lips": {"lip_upper": 0.65, "lip_lower": 0.65},
     "cupid_bow": {"lip_bow": 1},
 }
-EXAGGERATION = 1.4  # a head is a caricature
+SLANT = 0.3  # of a measured slant that is the person's, not the mesh's
+LIMIT = 2.2  # a seed draws up to 2
+EXAGGERATION = 1.3  # a head is a caricature
 SYMMETRIC = ("jaw", "mouth_side", "nose", "eye_height", "bend", "cheek", "brow_height")
 TEETH_OPEN, LAUGH_OPEN = 0.055, 0.3  # height of the mouth's opening over its width
 
@@ -55,14 +57,15 @@ def head_ranks(ranks: dict[str, float], slant: float) -> dict[str, float]:
         slant: Of the mouth: how much lower its left corner is, over its width.
     """
     found = {
-        name: round(EXAGGERATION * sum(w * ranks[measure] for measure, w in weights.items()), 3)
+        name: EXAGGERATION * sum(w * ranks[measure] for measure, w in weights.items())
         for name, weights in SHAPE.items()
     }
+    found = {name: round(float(np.clip(rank, -LIMIT, LIMIT)), 3) for name, rank in found.items()}
     # The width between the halves of the chin has no sign.
     found["chin_width"] = max(0.0, 1 + found["chin_radius"])
     # A measure of one photo cannot tell a bent face from a turned one.
     found |= dict.fromkeys((f"lopsided_{name}" for name in SYMMETRIC), 0.0)
-    found["lopsided_mouth_slant"] = round(float(np.clip(-slant / 0.05, -2, 2)), 3)
+    found["lopsided_mouth_slant"] = round(float(np.clip(-SLANT * slant / 0.05, -2, 2)), 3)
     return found
 
 
@@ -105,14 +108,16 @@ def read_expression(measured: dict[str, float], ranks: dict[str, float], smile: 
     return "neutral"
 
 
-def expression_numbers(measured: dict[str, float], smile: float, kind: str) -> dict[str, float]:
+def expression_numbers(
+    measured: dict[str, float], smile: float, kind: str, teeth: bool
+) -> dict[str, float]:
     """Numbers of `shape.Mouth`: how far a mouth smiles and opens, as the face does."""
     if kind == "surprised":
         return {}
     opened = measured["open"] if kind in ("grin", "laugh") else 0.0
-    gap = float(np.interp(opened, [0.04, 0.08, 0.2, 0.4], [0.0, 0.06, 0.13, 0.22]))
-    wide = float(np.interp(smile, [0.0, 0.5, 1.0, 1.5], [0.97, 1.05, 1.2, 1.3]))
-    curve = float(np.interp(smile, [-0.1, 0.3, 0.7, 1.1, 1.5], [-0.25, 0.1, 0.5, 0.75, 0.95]))
+    gap = float(np.interp(opened, [0.03, 0.07, 0.12, 0.2, 0.4], [0.0, 0.08, 0.13, 0.17, 0.23]))
+    wide = float(np.interp(smile, [0.0, 0.5, 1.0, 1.5], [0.98, 1.08, 1.26, 1.4]))
+    curve = float(np.interp(smile, [-0.1, 0.3, 0.7, 1.1, 1.5], [-0.15, 0.2, 0.55, 0.78, 0.95]))
     return {
         "width": wide,
         "smile": curve,
@@ -120,6 +125,7 @@ def expression_numbers(measured: dict[str, float], smile: float, kind: str) -> d
         "gap_below": gap,
         "squint": 0.07 * float(np.clip(smile, 0, 1.3)),
         "jaw_drop": 0.35 * gap,
+        "teeth": 0.8 if teeth and opened < LAUGH_OPEN else 0.5,
     }
 
 
