@@ -140,7 +140,7 @@ def read_fringe(hair: HairMeasures, style: str) -> str:
 
 def hair_numbers(hair: HairMeasures, style: str) -> dict[str, float]:
     """Numbers of `Overrides` for the hair: hairline, parting and where it ends."""
-    numbers = {"recede": float(np.clip(hair.recede - USUAL_RECEDE, -0.1, 0.35) * 40)}
+    numbers = {"recede": float(np.clip(hair.recede - USUAL_RECEDE, -0.02, 0.35) * 40)}
     if hair.fringe > 0.04 and abs(hair.lean) > 0.3:
         # Hair that covers the right of the forehead comes from a parting on its left.
         numbers["part"] = float(-np.sign(hair.lean) * 0.25)

@@ -5,7 +5,7 @@ import numpy as np
 from training.prepare.heads.fitting.colors import fit_cloth, to_hex
 from training.prepare.teacher.filters import erode
 from training.prepare.teacher.portrait import Portrait
-from training.prepare.teacher.shapes import Canvas
+from training.prepare.teacher.shapes import Canvas, sample
 
 MIN_COVER = 0.25  # squared units of the face
 
@@ -70,6 +70,12 @@ class Outfit:
             return "turban", color
         return ("headscarf" if feminine else "cap"), color
 
+    def frame_color(self, lenses: list[np.ndarray]) -> np.ndarray:
+        """Lab of a frame: of the darkest quarter of its rims, as lids and skin lie between them."""
+        seen = sample(self.portrait.lab, np.vstack(lenses))
+        dark = seen[seen[:, 0] <= np.percentile(seen[:, 0], 25)].mean(0)
+        return np.array([np.clip(0.85 * dark[0], 4, 45), 0.6 * dark[1], 0.6 * dark[2]])
+
     def glasses(self, skin_light: float) -> tuple[str, dict[str, str]]:
         """Kind of the glasses and color of their frame."""
         found = self.portrait.glasses
@@ -77,9 +83,7 @@ class Outfit:
             return "none", {}
         canvas = Canvas(self.portrait.rgb.shape)
         inside = np.max([canvas.polygon(lens, 0) for lens in found.lenses], 0) > 0.5
-        frame = np.array(found.color, float)
-        frame[0] = np.clip(0.85 * frame[0], 5, 45)
-        color = {"frame": to_hex(frame)}
+        color = {"frame": to_hex(self.frame_color(found.lenses))}
         if np.percentile(self.portrait.lab[..., 0][inside], 70) < 0.5 * skin_light:
             return "sunglasses", color
         box = [np.ptp(lens, axis=0) for lens in found.lenses]

@@ -101,8 +101,14 @@ def measure_unevenness(scene: Scene) -> float:
 
 
 def beard_color(scene: Scene, beard: Beard | None) -> np.ndarray | None:
-    """Median Lab of a beard."""
-    return None if beard is None else np.median(scene.lab[beard.mask > 0.5], 0)
+    """Lab of a beard: its median, and of a white or gray one its light hairs."""
+    if beard is None:
+        return None
+    pixels = scene.lab[beard.mask > 0.5]
+    if np.median(beard.color[beard.mask > 0.5][:, 0]) <= scene.tone[0]:
+        return np.median(pixels, 0)
+    light = pixels[pixels[:, 0] >= np.percentile(pixels[:, 0], 75)].mean(0)
+    return light * [1, 0.3, 0.3]
 
 
 def read_beard(scene: Scene, beard: Beard | None) -> str:
