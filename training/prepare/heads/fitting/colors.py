@@ -8,9 +8,9 @@ from training.prepare.teacher.eyes import BLUE, BROWN, GRAY, GREEN
 from training.prepare.teacher.filters import dilate, erode, lab_color, masked_blur, to_lab
 from training.prepare.teacher.portrait import Portrait
 
-# Rendered skin is redder and lighter than its material. Light -> L as rendered for each L of the
-# material, for a white background, and for none; measured on 17 heads of known materials.
-SKIN_LIGHT = {"soft": (0.75, 5.0, 22.0), "studio": (0.85, 6.0, 8.5), "window": (0.9, 4.0, 1.0)}
+# Rendered skin is redder and lighter than its material. Light -> gain and offset of L, measured on 17
+# heads of known materials.
+SKIN_LIGHT = {"soft": (0.75, 22.0), "studio": (0.85, 8.5), "window": (0.9, 1.0)}
 SKIN_GAIN, SKIN_OFFSET = np.array([1.2, 1.25]), np.array([7.0, -4.0])
 HAIR_GAIN, HAIR_OFFSET = 0.89, -7.7  # of L
 HAIR_CHROMA = 1.35  # dark hair has more color as a material
@@ -29,35 +29,27 @@ def palette_lab(colors) -> np.ndarray:
     return to_lab(rgb[None].astype(np.float32))[0]
 
 
-def dome_light(background: list[list[str]]) -> float:
-    """Luminance of the light that a background gives, in [0, 1]: of its hue alone."""
-    mean = np.mean([[palette.linear(color) for color in row] for row in background], (0, 1))
-    return float(mean @ [0.2126, 0.7152, 0.0722] / max(float(mean.max()), 1e-3))
-
-
-def fit_skin(tone, white, light: str, dome: float) -> tuple[np.ndarray, int]:
+def fit_skin(tone, white, light: str) -> tuple[np.ndarray, int]:
     """Material of skin.
 
     Args:
         tone: Lab of the skin in the photo.
         white: Lab of the white of the eyes there, which shows the light's cast.
         light: Of the head, a key of `SKIN_LIGHT`.
-        dome: Of `dome_light`.
 
     Returns:
         Lab (3,) of the material, and the tone of the palette, 1 to 12, that looks most alike.
     """
     tones = palette_lab(palette.SKIN)
-    gain, around, offset = SKIN_LIGHT[light]
-    # Half of it: before a light background, skin looks darker than it is.
-    material = np.array([(tone[0] - 0.5 * around * dome - offset) / gain, 0, 0])
+    gain, offset = SKIN_LIGHT[light]
+    material = np.array([(tone[0] - offset) / gain, 0, 0])
     material[0] = np.clip(material[0], 0.6 * tones[-1, 0], tones[0, 0] + 3)
     cast = np.clip(np.asarray(white, float)[1:] - USUAL_WHITE, -8, 8)
     seen = np.asarray(tone, float)[1:] - 0.35 * cast
     usual = [np.interp(material[0], tones[::-1, 0], tones[::-1, i]) for i in (1, 2)]
     # People's hues differ less than lights do: a part of the way to the palette.
     material[1:] = 0.8 * (seen - SKIN_OFFSET) / SKIN_GAIN + 0.2 * np.array(usual)
-    gain, _, offset = SKIN_LIGHT["studio"]
+    gain, offset = SKIN_LIGHT["studio"]
     nearest = int(np.argmin(np.abs(gain * tones[:, 0] + offset - tone[0]))) + 1
     return material, nearest
 

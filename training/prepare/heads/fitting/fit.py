@@ -116,8 +116,7 @@ def fit_portrait(photo: Image.Image, portrait: Portrait) -> Fit:
     )
     to_crop = ffhq_matrix(five, CROP_SIDE) @ np.vstack([canvas_matrix(portrait), [0, 0, 1]])
     background = colors.fit_background(portrait, to_crop, CROP_SIDE)
-    dome = colors.dome_light(background)
-    attributes, numbers, materials = read_looks(attributes, surface, hair, outfit, dome)
+    attributes, numbers, materials = read_looks(attributes, surface, hair, outfit)
     overrides = Overrides(
         ranks=shapes.head_ranks(ranks, measured["mouth_slant"]),
         expression=shapes.expression_numbers(measured, smile, expression, surface.teeth),
@@ -129,11 +128,11 @@ def fit_portrait(photo: Image.Image, portrait: Portrait) -> Fit:
 
 
 def read_looks(
-    a: Attributes, surface: Surface, hair: HairMeasures, outfit: Outfit, dome: float
+    a: Attributes, surface: Surface, hair: HairMeasures, outfit: Outfit
 ) -> tuple[Attributes, dict[str, float], dict[str, str]]:
     """Attributes with skin, hair, beard, glasses and clothes; numbers and colors of `Overrides`."""
     masculine = a.gender == "masculine"
-    skin, tone = colors.fit_skin(surface.skin, surface.white, a.light, dome)
+    skin, tone = colors.fit_skin(surface.skin, surface.white, a.light)
     kind = read_kind(hair, masculine)
     style = read_style(hair, kind, masculine)
     if kind not in HAIRSTYLES[style].kinds:
