@@ -8,8 +8,8 @@ from training.prepare.teacher.eyes import BLUE, BROWN, GRAY, GREEN
 from training.prepare.teacher.filters import dilate, erode, lab_color, masked_blur, to_lab
 from training.prepare.teacher.portrait import Portrait
 
-# Rendered skin is redder and lighter than its material. Light -> gain and offset of L, measured on 17
-# heads of known materials.
+# Rendered skin is redder and lighter than its material. Light -> gain and offset of L, measured on
+# 17 heads of known materials.
 SKIN_LIGHT = {"soft": (0.75, 22.0), "studio": (0.85, 8.5), "window": (0.9, 1.0)}
 SKIN_GAIN, SKIN_OFFSET = np.array([1.2, 1.25]), np.array([7.0, -4.0])
 HAIR_GAIN, HAIR_OFFSET = 0.89, -7.7  # of L
