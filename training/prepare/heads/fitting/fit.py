@@ -37,7 +37,7 @@ from training.prepare.teacher.quality import MIN_FACE_PX, MIN_INSIDE
 
 CROP_SIDE = 512  # px in which colors are read; the crop itself may have any size
 MAX_YAW = 40
-BEARD_SHADE = np.array([0.75, 1, 1])  # skin shines through a beard
+BEARD_SHADE = np.array([0.75, 0.55, 0.55])  # skin shines through a beard
 CLOSED = 0.2  # opening of a mouth up to which lips without teeth between them are closed
 
 
@@ -137,9 +137,10 @@ def read_looks(
     style = read_style(hair, kind, masculine)
     if kind not in HAIRSTYLES[style].kinds:
         kind = HAIRSTYLES[style].kinds.split()[0]
-    shade, hair_color = colors.fit_hair(
-        surface.hair if style != "bald" else surface.brow, surface.white
-    )
+    # Hair through which the scalp is seen has the color of the brows, if these are dark.
+    thin = abs(surface.hair[0] - surface.skin[0]) < 10 and surface.brow[0] < 35
+    shown = surface.brow if style == "bald" or thin else surface.hair
+    shade, hair_color = colors.fit_hair(shown, surface.white)
     headwear, hat = outfit.headwear(not masculine)
     glasses, frame = outfit.glasses(surface.skin[0])
     clothes, cloth = outfit.clothes(a.clothes)

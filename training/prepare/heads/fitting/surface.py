@@ -108,7 +108,7 @@ def beard_color(scene: Scene, beard: Beard | None) -> np.ndarray | None:
     if np.median(beard.color[beard.mask > 0.5][:, 0]) <= scene.tone[0]:
         return np.median(pixels, 0)
     light = pixels[pixels[:, 0] >= np.percentile(pixels[:, 0], 75)].mean(0)
-    return light * [1, 0.3, 0.3]
+    return light * [0.88, 0.3, 0.3]
 
 
 def read_beard(scene: Scene, beard: Beard | None) -> str:
