@@ -487,32 +487,3 @@ def test_interruption_leaves_whole_files_only(tmp_path, toy_style, photo):
     for path in results:
         assert path.suffix == ".png" and not path.name.startswith(".")
         assert images.load(path).size == (96, 96)
-
-
-class HeadMaker:
-    """A pipeline that draws blue squares; `made` has the options of each."""
-
-    made: list = []  # noqa: RUF012
-
-    def __init__(self, blender_python, size, samples):
-        self.made.append((blender_python, size, samples))
-        self.size = size
-
-    def map(self, photos, finish, mark):
-        for photo in photos:
-            yield batch.Outcome(photo, finish(photo, Image.new("RGB", (self.size,) * 2, "blue")))
-
-
-def test_a_head_of_ones_own(tmp_path, monkeypatch, capsys):
-    from toonify.pipelines import heads
-
-    monkeypatch.setattr(heads, "HeadPipeline", HeadMaker)
-    Image.new("RGB", (90, 80)).save(tmp_path / "me.png")
-    words = ("--model", "heads", "--size", "96", "--blender-python", "python")
-    assert run(tmp_path / "me.png", "-o", tmp_path / "head.png", *words) == 0
-    assert images.load(tmp_path / "head.png").size == (96, 96)
-    assert HeadMaker.made == [("python", 96, 16)]
-    assert run(tmp_path / "me.png", "-o", tmp_path / "x.png", *words, "--style", "film") == 2
-    assert "--style: not with --model heads" in capsys.readouterr().err
-    assert run(tmp_path / "me.png", "-o", tmp_path / "x.png", "--size", "96") == 2
-    assert "--size: only with --model heads" in capsys.readouterr().err
