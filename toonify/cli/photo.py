@@ -17,8 +17,11 @@ from toonify.cli.paths import ALPHA_SAVES, STREAM, Job, names_one_file, plan
 from toonify.cli.results import Results
 
 PORTRAITS = "blend blend_width shape_from truncation refine_steps edits base encoder latent"
-STYLEGAN = "With --model stylegan"
+STYLEGAN, HEADS = "With --model stylegan", "With --model heads"
+HEAD_OPTIONS = "size samples blender_python"
+UNUSED_BY_HEADS = "style faces strength keep_color quality device background sticker"
 portrait_option = functools.partial(option, section=STYLEGAN)
+head_option = functools.partial(option, section=HEADS)
 
 
 @options.command(
@@ -31,6 +34,7 @@ portrait_option = functools.partial(option, section=STYLEGAN)
     photo - -o - < me.jpg > toon.png
     photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
     photo me.jpg -o toon.png --model stylegan --refine-steps 100 --save-latent me.safetensors
+    photo me.jpg -o character.png --model heads --blender-python blender/bin/python
     """,
     status="0 all drawn or skipped, 1 some failed",
 )
@@ -38,8 +42,9 @@ portrait_option = functools.partial(option, section=STYLEGAN)
 @options.output
 @option(
     "--model",
-    "Network that draws the whole photo (animegan), or its faces as toons (stylegan)",
-    Choice(("animegan", "stylegan")),
+    "Network that draws the whole photo (animegan), or its faces as toons (stylegan); or a 3D"
+    " character of its largest face, rendered by Blender (heads)",
+    Choice(("animegan", "stylegan", "heads")),
     default="animegan",
 )
 @options.model_option(
@@ -98,10 +103,19 @@ portrait_option = functools.partial(option, section=STYLEGAN)
 @portrait_option(
     "--save-latent", "File in .safetensors for the largest face of a single photo", FILE
 )
+@head_option("--size", "Side in px", IntRange(64, 2048), default=512)
+@head_option("--samples", "Samples a pixel", IntRange(1, 1024), default=16)
+@head_option(
+    "--blender-python",
+    "Python 3.11 with Blender (bpy)",
+    FILE,
+    show_default="that of $TOONIFY_BLENDER_PYTHON",
+)
 def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_json, **values) -> int:
     """Draws photos. With --model animegan the whole photo is drawn, and faces that would come out
     too small are drawn on their own and put back. With --model stylegan faces are drawn as toons
-    by a network that knows faces, and the rest of the photo stays.
+    by a network that knows faces, and the rest of the photo stays. With --model heads the largest
+    face becomes a 3D cartoon head of its own, alone in a square picture.
 
     IN is a photo, a folder with photos, or a glob. OUT is a file if IN is one photo and OUT has the
     suffix of an image. Otherwise it is a folder, and each drawing gets the name of its photo; a
@@ -137,6 +151,8 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_jso
             files.discard_unfinished(job.target for job in waiting if job.target is not None)
             if model == "stylegan":
                 draw = open_stylegan(values, save_latent)
+            elif model == "heads":
+                draw = open_heads(values)
             else:
                 draw = open_animegan(values)
         with warnings.catch_warnings():
@@ -193,8 +209,14 @@ def summarize(drawn: int, skipped: int, failed: int = 0) -> str:
 
 def check_model(model: str, inputs, overwrite: bool, save_latent: str | None, values) -> None:
     """Raises click.UsageError for options that do not fit the model or each other."""
+    if model != "heads":
+        options.refuse(HEAD_OPTIONS, "only with --model heads")
+    if model != "stylegan":
+        options.refuse(f"{PORTRAITS} save_latent", "only with --model stylegan")
+    if model == "heads":
+        return options.refuse(UNUSED_BY_HEADS, "not with --model heads")
     if model == "animegan":
-        return options.refuse(f"{PORTRAITS} save_latent", "only with --model stylegan")
+        return None
     for name, expected in (("quality", ("best",)), ("faces", ("all", "largest"))):
         if values[name] not in expected:
             raise click.UsageError(
@@ -303,6 +325,22 @@ def open_stylegan(values: dict, save_latent: str | None) -> Callable:
             return size, len(toon.faces), toon.drawn_faces, remarks
 
         return pipeline.map(paths, swap.style, finish=finish, latent=latent, options=settings)
+
+    return draw
+
+
+def open_heads(values: dict) -> Callable:
+    """As `open_animegan`, for 3D heads of the largest faces."""
+    from toonify.pipelines.heads import HeadPipeline
+
+    pipeline = HeadPipeline(**{name: values[name] for name in HEAD_OPTIONS.split()})
+
+    def draw(paths, write):
+        def finish(path, head):
+            size, remarks = write(path, head)
+            return size, 1, 1, remarks
+
+        return pipeline.map(paths, finish, mark=values["mark"])
 
     return draw
 

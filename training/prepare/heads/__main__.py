@@ -16,24 +16,18 @@ Blender is a program apart (GPL-3) in an environment of its own, with Python 3.1
 """
 
 import argparse
-import hashlib
-import os
 import sys
 from collections import Counter
-from pathlib import Path
 
 from training.prepare.heads.table import HeadSet
-from training.prepare.heads.workers import PROGRAM, BlenderMissing, check_python, run_workers
-
-PYTHON_VARIABLE = "TOONIFY_BLENDER_PYTHON"
-
-
-def code_version() -> str:
-    """Eight digits that change with the code of this package: it may draw a seed differently."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:8]
+from training.prepare.heads.workers import (
+    BlenderMissing,
+    add_blender_options,
+    blender_command,
+    check_python,
+    code_version,
+    run_workers,
+)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -48,18 +42,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=512, help="side in px (default: 512)")
     parser.add_argument("--samples", type=int, default=48, help="samples a pixel (default: 48)")
     parser.add_argument("--workers", type=int, default=1, help="Blender processes (default: 1)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each (default: 1)")
-    parser.add_argument(
-        "--blender-python",
-        default=os.environ.get(PYTHON_VARIABLE),
-        help=f"Python with bpy (default: ${PYTHON_VARIABLE})",
-    )
+    add_blender_options(parser)
     options = parser.parse_args(arguments)
     for name, least in {"count": 1, "seed": 0, "size": 64, "samples": 1, "workers": 1}.items():
         if getattr(options, name) < least:
             parser.error(f"--{name} {getattr(options, name)}: expected {least} or more")
-    if not options.blender_python:
-        parser.error(f"--blender-python: expected a Python with bpy, or ${PYTHON_VARIABLE}")
     return options
 
 
@@ -92,8 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         tally["made"] += 1
         print(f"seed {seed}: made ({tally['made']} of {len(missing)})", flush=True)
 
-    command = [options.blender_python, "-m", PROGRAM, "--threads", str(options.threads)]
-    run_workers(command, options.workers, jobs, done)
+    run_workers(blender_command(options), options.workers, jobs, done)
     rows = heads.write_table()
     print(
         f"{tally['made']} made, {tally['kept']} kept, {tally['failed']} failed, {rows} in the table"

@@ -80,7 +80,7 @@ def make_mouth(face: Face) -> list[Mesh]:
     if sum(s.mouth_gap) <= 0.02:
         return []
     grin = s.mouth_curve > 0.3
-    height = min(0.5 * sum(s.mouth_gap), 0.085) if grin else 0.05
+    height = min(s.teeth * sum(s.mouth_gap), 0.17 * s.teeth) if grin else 0.05
 
     def teeth(p):
         x = np.abs(p[..., 0])

@@ -165,6 +165,12 @@ class Attributes:
         """Column -> text, in the order of the table."""
         return {name: _text(value) for name, value in asdict(self).items()}
 
+    @classmethod
+    def from_row(cls, row: dict[str, str]) -> "Attributes":
+        """The attributes of a row; numbers are as exact as the row has them."""
+        read = {int: int, float: float, str: str, bool: lambda text: text == "yes"}
+        return cls(**{field.name: read[field.type](row[field.name]) for field in fields(cls)})
+
 
 COLUMNS = tuple(field.name for field in fields(Attributes))
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from training.prepare.heads.attributes import Attributes
-from training.prepare.heads.palette import hsv
+from training.prepare.heads.overrides import NONE, Overrides
+from training.prepare.heads.palette import hsv, linear
 from training.prepare.heads.sdf import smooth_step
 
 SIDE = 320
@@ -120,7 +121,16 @@ KINDS = {
 }
 
 
-def paint_background(attributes: Attributes) -> np.ndarray:
+def paint_patches(colors: list[list[str]]) -> np.ndarray:
+    """Linear RGB (320, 320, 3): rows of "#rrggbb", from top to bottom, with soft edges."""
+    grid = np.array([[linear(color) for color in row] for row in colors])
+    rows, columns = (np.arange(SIDE) * length // SIDE for length in grid.shape[:2])
+    return blur(grid[rows][:, columns], 0.5 / max(grid.shape[:2]))
+
+
+def paint_background(attributes: Attributes, overrides: Overrides = NONE) -> np.ndarray:
     """Linear RGB (320, 320, 3) float32, the first row on top; the same for the same seed."""
+    if overrides.background:
+        return np.clip(paint_patches(overrides.background), 0, 1.5).astype(np.float32)
     rng = np.random.default_rng([attributes.seed, 5])
     return np.clip(KINDS[attributes.background](rng), 0, 1.5).astype(np.float32)

@@ -8,6 +8,7 @@ from training.prepare.heads import strands as st
 from training.prepare.heads import tails
 from training.prepare.heads.attributes import Attributes
 from training.prepare.heads.face import Face
+from training.prepare.heads.overrides import NONE, Overrides
 from training.prepare.heads.paint import skull_angles
 from training.prepare.heads.sdf import smooth_step
 from training.prepare.heads.strands import Growth, Noise, Strands, Surface, unit
@@ -37,9 +38,17 @@ class Style:
 class Groomer:
     """Grows the hair of one head."""
 
-    def __init__(self, face: Face, attributes: Attributes, surface: Surface, density, rng):
+    def __init__(
+        self,
+        face: Face,
+        attributes: Attributes,
+        surface: Surface,
+        density,
+        rng,
+        overrides: Overrides = NONE,
+    ):
         self.face, self.attributes, self.surface = face, attributes, surface
-        self.rng, self.density = rng, density
+        self.rng, self.density, self.overrides = rng, density, overrides
         s, style = face.shape, attributes.hair_style
         self.top = s.skull_y + s.skull[1]
         self.crown = np.array([0, s.skull_y + 0.8 * s.skull[1], -0.85])
@@ -49,7 +58,8 @@ class Groomer:
         self.noise = Noise(rng, 2.2)
         self.random = rng.random(self.count)
         parted = rng.random() < 0.75
-        self.part = float(rng.choice([-1, 1]) * rng.uniform(0.15, 0.38)) if parted else 0.0
+        part = float(rng.choice([-1, 1]) * rng.uniform(0.15, 0.38)) if parted else 0.0
+        self.part = overrides.number("part", part)
 
     # ------------------------------------------------------------------ flows
 
@@ -306,11 +316,13 @@ class Groomer:
         anchors = self.ties() if a.hair_style in GATHERED else None
         style = getattr(self, a.hair_style)() if anchors is None else self.gathered(anchors)
         fringe = self.fringe(style)
+        style.lengths = style.lengths * self.overrides.number("hair_length", 1.0)
         layer = style.volume * (0.15 + rng.random(self.count)) + 0.05 * fringe
         growth = Growth(style.steps, style.flow, style.gravity, style.lift, layer)
         lines = st.grow(self.surface, self.roots, self.normals, style.lengths, growth)
         if a.hair_style in ("bob", "long"):
             height = rng.uniform(-0.95, -0.6) if a.hair_style == "bob" else rng.uniform(-1.9, -1.3)
+            height = self.overrides.number("hair_end", height)
             keep = np.where(fringe, -9.0, height + 0.05 * self.noise(self.roots * 2)[:, 0])
             lines = st.cut_below(lines, keep + 0.03 * rng.normal(size=self.count))
         if a.hair_style == "locs":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.prepare.heads.attributes import Attributes
+from training.prepare.heads.overrides import NONE, Overrides
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ def eye_lamp(gaze, axes, side: float) -> Lamp:
     return Lamp(tuple(6.5 * np.asarray(axes) @ direction), 0.8, 70, (1, 1, 1), True, False)
 
 
-def set_lights(attributes: Attributes, skin, background, gaze, axes) -> Lighting:
+def set_lights(
+    attributes: Attributes, skin, background, gaze, axes, overrides: Overrides = NONE
+) -> Lighting:
     """The lamps of a head; the dome takes a tint from what is behind it.
 
     Args:
@@ -60,10 +63,11 @@ def set_lights(attributes: Attributes, skin, background, gaze, axes) -> Lighting
         background: Linear RGB (H, W, 3).
         gaze: Directions of the eyes, (2, 3).
         axes: The camera's axes without its roll, (3, 3).
+        overrides: Of a head to order.
     """
     rng = np.random.default_rng([attributes.seed, 6])
     key, size, aside, fill, rim, dome, key_color, rim_color = KINDS[attributes.light]
-    side = float(rng.choice([-1, 1]))
+    side = overrides.number("light_side", float(rng.choice([-1, 1])))
     key, fill, rim = (
         key * rng.uniform(0.88, 1.12),
         fill * rng.uniform(0.8, 1.2),

@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from training.prepare.heads import palette
 from training.prepare.heads.attributes import Attributes
 from training.prepare.heads.face import Face
+from training.prepare.heads.overrides import NONE, Overrides
 from training.prepare.heads.sdf import mirrored, smooth_step
 
 # Height of the hairline in degrees at angles from the front to the back of the head.
@@ -36,10 +37,12 @@ def skull_angles(points):
 
 
 class _Painter:
-    def __init__(self, face, attributes, vertices, rng):
+    def __init__(self, face, attributes, vertices, rng, overrides):
         self.face, self.attributes, self.vertices, self.rng = face, attributes, vertices, rng
+        self.overrides = overrides
         self.q = mirrored(vertices.astype(np.float32))
-        self.tone = palette.linear(palette.SKIN[attributes.skin_tone - 1]) * rng.uniform(0.93, 1.07)
+        tone = palette.linear(palette.SKIN[attributes.skin_tone - 1]) * rng.uniform(0.93, 1.07)
+        self.tone = overrides.color("skin", tone)
         self.colors = np.tile(self.tone, (len(vertices), 1))
         self.bright = min(1, 0.3 + 1.6 * float(self.tone.mean()))
         self.ear = face.ear_distance(self.q)
@@ -60,7 +63,7 @@ class _Painter:
         weight = self.spot((x + 0.06, y + 0.03, z + 0.8 * r), 0.2)
         weight += 0.6 * self.spot((0, s.nose[0] - 0.01, s.nose[1] + s.nose_radius), 0.13)
         weight += 0.6 * smooth_step((0.03 - self.ear) / 0.06)
-        self.mix(rng.uniform(0.4, 0.75) * weight, color)
+        self.mix(self.overrides.number("blush", rng.uniform(0.4, 0.75)) * weight, color)
 
     def freckles(self):
         s = self.face.shape
@@ -75,6 +78,7 @@ class _Painter:
         if self.attributes.lipstick:
             color = palette.linear(palette.LIPSTICK[self.rng.integers(len(palette.LIPSTICK))])
             color, strength = color * (0.55 + 0.45 * self.bright), self.rng.uniform(0.75, 0.95)
+            color = self.overrides.color("lips", color)
         else:
             pink = np.array([0.74, 0.2, 0.2]) * self.bright
             color = self.tone * np.array([0.62, 0.4, 0.4]) * 0.55 + pink * 0.45
@@ -102,6 +106,7 @@ class _Painter:
         recede = 0.0
         if a.gender == "masculine" and a.age in ("adult", "old"):
             recede = self.rng.uniform(0, 8) + (7 if a.age == "old" else 0)
+        recede = self.overrides.number("recede", recede)
         line = np.array(HAIRLINE, float)
         line[:4] += recede * np.array([0.6, 1, 1.6, 1])
         weight = smooth_step((up - np.interp(around, ANGLES, line)) / 8 + 0.5) * (self.ear > 0.02)
@@ -148,7 +153,9 @@ class _Painter:
         return inside
 
 
-def paint_skin(face: Face, attributes: Attributes, vertices, hair, rng) -> Skin:
+def paint_skin(
+    face: Face, attributes: Attributes, vertices, hair, rng, overrides: Overrides = NONE
+) -> Skin:
     """Colors of the skin's vertices and what grows there.
 
     Args:
@@ -156,12 +163,14 @@ def paint_skin(face: Face, attributes: Attributes, vertices, hair, rng) -> Skin:
         vertices: Of the skin, (N, 3), before it is bent.
         hair: Linear color of the hair.
         rng: The head's generator.
+        overrides: Of a head to order.
     """
-    painter = _Painter(face, attributes, vertices, rng)
+    painter = _Painter(face, attributes, vertices, rng, overrides)
     painter.blush()
     if attributes.freckles:
         painter.freckles()
     lips = painter.lips()
     painter.lids()
-    grown, beard, mouth = painter.hairline(hair), painter.beard(hair), painter.mouth()
+    grown, beard = painter.hairline(hair), painter.beard(overrides.color("beard", hair))
+    mouth = painter.mouth()
     return Skin(painter.colors, grown, beard, lips, mouth, painter.tone)

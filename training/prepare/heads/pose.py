@@ -6,6 +6,7 @@ import numpy as np
 
 from training.prepare.heads.attributes import Attributes
 from training.prepare.heads.face import Face
+from training.prepare.heads.overrides import NONE, Overrides
 from training.prepare.heads.sdf import length, smooth_step
 
 DISTANCE = 9.0  # of the camera from the head
@@ -93,7 +94,7 @@ class Camera:
         return np.stack([(1 + seen[..., 0]) / 2 * size, (1 - seen[..., 1]) / 2 * size], -1)
 
 
-def frame_face(eyes, mouth, attributes: Attributes) -> Camera:
+def frame_face(eyes, mouth, attributes: Attributes, overrides: Overrides = NONE) -> Camera:
     """The camera that sees a face as FFHQ crops it.
 
     FFHQ turns the crop along the eyes and the mouth; its half side is the larger of 2 eye
@@ -105,6 +106,7 @@ def frame_face(eyes, mouth, attributes: Attributes) -> Camera:
         eyes: Centers of the right and left eye's opening, (2, 3).
         mouth: Its corners, right and left, (2, 3).
         attributes: Pose of the head.
+        overrides: Of a head to order.
     """
     rng = np.random.default_rng([attributes.seed, 4])
     yaw, pitch, roll = (np.radians(v) for v in (-attributes.yaw, attributes.pitch, attributes.roll))
@@ -120,7 +122,8 @@ def frame_face(eyes, mouth, attributes: Attributes) -> Camera:
     eye_to_eye = left_eye - right_eye
     eye_to_mouth = (right_corner + left_corner) / 2 - middle
     direction = eye_to_eye + np.array([-eye_to_mouth[1], eye_to_mouth[0]])
-    half = max(2 * length(eye_to_eye), 1.8 * length(eye_to_mouth)) * rng.uniform(1.03, 1.13)
+    half = max(2 * length(eye_to_eye), 1.8 * length(eye_to_mouth))
+    half *= overrides.number("margin", rng.uniform(1.03, 1.13))
     angle = np.arctan2(direction[1], direction[0]) + roll
     center = middle + 0.1 * eye_to_mouth - [1, -1]
     c, s = np.cos(angle), np.sin(angle)

@@ -1,5 +1,7 @@
 """Blender in processes of its own: starts them, asks for heads, and starts them again."""
 
+import argparse
+import hashlib
 import json
 import os
 import queue
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+PYTHON_VARIABLE = "TOONIFY_BLENDER_PYTHON"
 PROGRAM = "training.prepare.heads.blender.worker"
 # Blender keeps some memory of every scene; a process makes this many heads.
 HEADS_A_PROCESS = 40
@@ -24,8 +27,10 @@ class BlenderMissing(RuntimeError):
     """The Python that was named cannot render heads."""
 
 
-def check_python(python: str) -> None:
+def check_python(python: str | None) -> None:
     """Raises BlenderMissing unless the Python has all that the worker imports."""
+    if not python:
+        raise BlenderMissing(f"--blender-python: expected a Python with bpy, or ${PYTHON_VARIABLE}")
     try:
         subprocess.run([python, "-c", CHECK], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -34,6 +39,29 @@ def check_python(python: str) -> None:
             f"--blender-python {python}: expected a Python 3.11 with bpy==5.0.1, numpy, scipy, "
             f"scikit-image, pillow and OpenEXR ({reason})"
         ) from error
+
+
+def code_version() -> str:
+    """Eight digits that change with the code of this package: it may draw a seed differently."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def add_blender_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --threads and --blender-python."""
+    parser.add_argument("--threads", type=int, default=1, help="threads of each (default: 1)")
+    parser.add_argument(
+        "--blender-python",
+        default=os.environ.get(PYTHON_VARIABLE),
+        help=f"Python with bpy (default: ${PYTHON_VARIABLE})",
+    )
+
+
+def blender_command(options: argparse.Namespace) -> list[str]:
+    """The command that starts a worker."""
+    return [options.blender_python, "-m", PROGRAM, "--threads", str(options.threads)]
 
 
 class Worker:

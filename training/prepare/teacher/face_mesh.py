@@ -93,6 +93,12 @@ class FaceFrame:
         return self.origin + self.unit * (points[..., :1] * self.x + points[..., 1:] * self.y)
 
 
+def five_points(points: np.ndarray) -> np.ndarray:
+    """(5, 2) eyes, nose and corners of the mouth in px, as the face detector gives them."""
+    eyes = [points[eye.lids, :2].mean(0) for eye in EYES]
+    return np.stack([*eyes, points[NOSE_TIP, :2], points[61, :2], points[291, :2]])
+
+
 def face_height(points: np.ndarray) -> float:
     """Px from the forehead's top to the chin."""
     return float(np.linalg.norm(points[CHIN, :2] - points[TOP, :2]))

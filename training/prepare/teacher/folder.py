@@ -18,8 +18,9 @@ from toonify.files import atomic_write, discard_unfinished
 from training.data.images import Picture
 from training.data.sources import photos_by_name
 from training.data.teacher_records import HALFTONE_LAYERS, LABELS, RECORDS, read_records
+from training.prepare.teacher import face_mesh
 from training.prepare.teacher.draw import draw_photo, draw_scene
-from training.prepare.teacher.face_mesh import EYES, face_height, find_faces
+from training.prepare.teacher.face_mesh import face_height, find_faces
 from training.prepare.teacher.filters import blur
 from training.prepare.teacher.ground import DOT_GAP
 from training.prepare.teacher.looks import LOOKS, Look
@@ -111,8 +112,7 @@ def label_map(portraits: list[Portrait], size: tuple[int, int]) -> np.ndarray:
 def five_points(portrait: Portrait) -> list[list[float]]:
     """Eyes, nose and corners of the mouth in the photo, as the face detector gives them."""
     points = portrait.points[:, :2] / portrait.scale + portrait.window[:2]
-    eyes = [points[eye.lids].mean(0) for eye in EYES]
-    return np.round([*eyes, points[4], points[61], points[291]], 1).tolist()
+    return np.round(face_mesh.five_points(points), 1).tolist()
 
 
 def draw_job(job: Job) -> dict[str, dict]:

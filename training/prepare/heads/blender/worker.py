@@ -2,7 +2,8 @@
 
 A program of its own, apart from the library: it runs in a Python environment with bpy, NumPy,
 SciPy, scikit-image, Pillow and OpenEXR. Every line of the input is a JSON object with `seed`,
-`size`, `samples` and `folder`; for every line, one that starts with `DONE ` follows on the output.
+`size`, `samples` and `folder`, and for a head to order `attributes` (a row of the table) and
+`overrides`; for every line, one that starts with `DONE ` follows on the output.
 """
 
 import argparse
@@ -17,9 +18,11 @@ import numpy as np
 import OpenEXR
 from PIL import Image
 
+from training.prepare.heads.attributes import Attributes
 from training.prepare.heads.blender.scene import SceneBuilder, set_render
 from training.prepare.heads.landmarks import NAMES
 from training.prepare.heads.model import Model, build_model
+from training.prepare.heads.overrides import Overrides
 from training.prepare.heads.pose import FAR, NEAR
 from training.prepare.heads.table import PARTS
 
@@ -83,12 +86,18 @@ def landmark_rows(model: Model, depth) -> list[list[float]]:
     return rows
 
 
+def read_order(job: dict) -> tuple[Attributes | None, Overrides]:
+    """What a job has in place of what its seed draws."""
+    attributes = Attributes.from_row(job["attributes"]) if "attributes" in job else None
+    return attributes, Overrides(**job.get("overrides", {}))
+
+
 def make_head(job: dict, threads: int) -> None:
     """Writes picture, mask, depth and `head.json` of a head into its folder."""
     started, cpu = time.time(), time.process_time()
     folder = Path(job["folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    model = build_model(job["seed"])
+    model = build_model(job["seed"], *read_order(job))
     SceneBuilder(model).build()
     scene = bpy.context.scene
     exposure = model.lighting.exposure
@@ -103,6 +112,8 @@ def make_head(job: dict, threads: int) -> None:
         "seconds": round(time.time() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
     }
+    if "overrides" in job:
+        head["overrides"] = model.overrides.row()
     (folder / "head.json").write_text(json.dumps(head))
 
 

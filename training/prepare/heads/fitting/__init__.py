@@ -1,0 +1,1 @@
+"""Finds the numbers of a head for the face in a photo."""
