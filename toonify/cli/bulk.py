@@ -1,0 +1,481 @@
+"""`toonify photo --engine ray`: draws photos on all nodes of a Ray cluster.
+
+A task is a few photos, or a row group of a Parquet file. The actors of a pool open the pipeline
+once each, read the photos of their tasks, and write the drawings, so that nothing but names and
+reports goes through the cluster. A drawing that is there is not drawn again: after a node was lost,
+its tasks are repeated elsewhere, and what it had finished stays.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
+
+import click
+
+from toonify import files, images
+from toonify.cli import buckets, options, paths, results
+from toonify.cli.drawing import Tally, describe, open_background, open_model
+
+PHOTOS_PER_TASK = 16
+MAX_BLOCKS = 10_000  # of a data set: Ray Data keeps some state for each
+MAX_RETRIES = 3  # of a task whose process or node was lost
+MAX_CORES = 4  # of an actor: more gain less than another actor does
+SAVES = {form: suffix for suffix, form in reversed(images.SAVES.items())}
+LOST = "the processes that drew it ended; run this again for the rest"
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What the actors do with photos.
+
+    Args:
+        model: "animegan" or "stylegan".
+        values: of the command's options, by name.
+        alpha: whether drawings are transparent.
+        overwrite: whether drawings that exist are drawn again.
+    """
+
+    model: str
+    values: dict[str, Any]
+    alpha: bool
+    overwrite: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Photos and Parquet files, each with the file or folder of its drawings.
+
+    `failures` has the inputs that mean nothing, with the reason.
+    """
+
+    photos: dict[str, str]
+    tables: dict[str, str]
+    failures: dict[str, str]
+
+
+def draw(inputs: Sequence[str], output: str, recursive: bool, work: Work, tally: Tally) -> None:
+    """Draws photos on a Ray cluster, and adds what became of them to `tally`.
+
+    The cluster is that of RAY_ADDRESS or the one that runs on this machine; without one, this
+    machine is used alone.
+
+    Args:
+        inputs: photos, folders, globs, URLs and Parquet files.
+        output: a folder that all nodes see, or a URL.
+        recursive: whether deeper folders are searched too.
+        work: what is drawn, and how.
+        tally: counts and prints.
+
+    Raises:
+        click.ClickException: Ray is not installed, the options do not fit, or the cluster fails.
+    """
+    with options.reported():
+        plan = make_plan(inputs, output, recursive, work.alpha)
+        there = set() if work.overwrite else find_existing(plan.photos.values(), output)
+    for source, why in plan.failures.items():
+        tally.add(results.FAILED, input=source, output=None, error=why)
+    for source, target in plan.photos.items():
+        if target in there:
+            tally.add(results.SKIPPED, input=source, output=target)
+    waiting = {s: target for s, target in plan.photos.items() if target not in there}
+    if not (waiting or plan.tables):
+        return
+    with connect() as ray, finished_files(waiting.values()) as written:
+        pool = size_pool(ray.nodes(), work.values["device"])
+        check_on_worker(ray, work, pool)
+        total = len(waiting) if not plan.tables else None
+        for about in show_progress(draw_all(waiting, plan.tables, work, pool), total):
+            if about["status"] == results.SKIPPED and about["input"] in waiting:
+                about |= {"status": results.DRAWN, "notes": ["drawn before its node was lost"]}
+            if not buckets.is_url(about["output"]):
+                written.append(about["output"])
+            tally.add(**about)
+    tally.print_faces()
+
+
+def make_plan(inputs: Sequence[str], output: str, recursive: bool, alpha: bool) -> Plan:
+    """Which photo is drawn into which file.
+
+    Raises:
+        click.UsageError: the output is no folder, or a photo would be replaced.
+        OSError: a bucket cannot be read.
+        ValueError: no installed package reads such URLs.
+    """
+    output = buckets.to_path(output)
+    if output.startswith("hf://"):
+        raise ValueError(
+            f"--output {output!r}: each file would be a commit on the Hub; expected a folder or a"
+            " bucket, which `hf upload` publishes as a whole"
+        )
+    if not buckets.is_url(output):
+        paths.check_folder(output)
+    found: dict[str, PurePath] = {}  # folders below OUT, by source
+    failures: dict[str, str] = {}
+    for text in dict.fromkeys(map(buckets.to_path, inputs)):
+        if buckets.is_url(text):
+            listed = [
+                (url, below.parent)
+                for url, below in buckets.find(text, recursive)
+                if not url.startswith(f"{output.rstrip('/')}/")
+            ]
+            if not listed:
+                failures[text] = "no photo there"
+        else:
+            listed, missing = find_local(text, output, recursive)
+            failures |= missing
+        for source, folder in listed:
+            found.setdefault(source, folder)
+    tables = {source: at for source, at in found.items() if source.endswith(buckets.PARQUET)}
+    photos = [(source, at) for source, at in found.items() if source not in tables]
+    names = paths.name_results([(PurePosixPath(source), at) for source, at in photos], alpha)
+    targets = [join(output, name) for _, name in names]
+    if replaced := found.keys() & set(targets):
+        raise click.UsageError(
+            f"--output {output!r}: {min(replaced)} is one of the photos, and photos are never"
+            " replaced; choose another folder"
+        )
+    folders = {s: join(output, at / PurePosixPath(s).stem) for s, at in tables.items()}
+    pairs = zip(photos, targets, strict=True)
+    return Plan({source: target for (source, _), target in pairs}, folders, failures)
+
+
+def find_local(
+    text: str, output: str, recursive: bool
+) -> tuple[list[tuple[str, PurePath]], dict[str, str]]:
+    """As `paths.search` for one input, with Parquet files too, by absolute paths."""
+    tables = []
+    for path in paths.expand(text):
+        if path.is_dir():
+            pattern = f"{'**/' * recursive}*{buckets.PARQUET}"
+            tables += [(str(f.absolute()), f.parent.relative_to(path)) for f in path.glob(pattern)]
+        elif path.suffix == buckets.PARQUET:
+            tables.append((str(path.absolute()), PurePath()))
+    photos, failures = paths.search([text], Path(output), recursive)
+    listed = [(str(path.absolute()), at) for path, at in photos if path.suffix != buckets.PARQUET]
+    return listed + sorted(tables), {} if tables else failures
+
+
+def join(folder: str, name: PurePath) -> str:
+    """A path below a folder or a URL."""
+    if buckets.is_url(folder):
+        return f"{folder.rstrip('/')}/{name.as_posix()}"
+    return str(Path(folder).absolute() / name)
+
+
+def find_existing(targets: Iterable[str], output: str) -> set[str]:
+    """Those of the targets that exist."""
+    if not buckets.is_url(output):
+        return {target for target in targets if os.path.lexists(target)}
+    return buckets.list_folder(output).intersection(targets)
+
+
+@contextlib.contextmanager
+def finished_files(targets: Iterable[str]) -> Iterator[list[str]]:
+    """Removes what killed processes left beside local targets, before and after the block.
+
+    It yields a list to which the block adds more targets.
+    """
+    targets = list(targets)
+    files.discard_unfinished(Path(t) for t in targets if not buckets.is_url(t))
+    try:
+        yield targets
+    finally:
+        files.discard_unfinished(Path(t) for t in set(targets) if not buckets.is_url(t))
+
+
+# The cluster ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """The actors of a cluster: what Ray reserves for each, their cores, and how many fit."""
+
+    resources: dict[str, float]
+    cores: int
+    size: int
+
+
+@contextlib.contextmanager
+def connect() -> Iterator[Any]:
+    """The module ray, connected to a cluster; what this process started is ended afterwards."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # this app sends no telemetry
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise click.UsageError(
+            f"--engine ray: {error.name} is not installed; run `pip install 'toonify[ray]'`"
+        ) from error
+    started = not ray.is_initialized()
+    try:
+        if started:
+            ray.init(logging_level="ERROR", log_to_driver=False)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.max_errored_blocks = -1  # photos without a report are drawn again, or failures
+        yield ray
+    except (ConnectionError, ray.exceptions.RayError) as error:
+        raise click.ClickException(f"Ray: {str(error).splitlines()[0]}") from error
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def size_pool(nodes: list[dict], device: str) -> Pool:
+    """The actors that fit on nodes: one for each GPU, or else for every few cores.
+
+    Args:
+        nodes: as `ray.nodes()` lists them.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        click.UsageError: there is no such device.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    hosts = [resources for resources in alive if resources.get("GPU", 0) >= 1]
+    if device not in ("auto", "cpu", "cuda"):
+        raise click.UsageError(
+            f"--device {device}: with --engine ray expected auto, cpu or cuda; Ray chooses the GPU"
+        )
+    if hosts and device != "cpu":
+        cores = max(1, min(int(host.get("CPU", 1) // host["GPU"]) for host in hosts))
+        return Pool({"num_gpus": 1}, cores, sum(int(host["GPU"]) for host in hosts))
+    if device == "cuda":
+        raise click.UsageError("--device cuda: no node of the Ray cluster has a GPU")
+    counts = [int(resources["CPU"]) for resources in alive if resources.get("CPU", 0) >= 1]
+    if not counts:
+        raise click.ClickException("no node of the Ray cluster has a core")
+    cores = min(*counts, MAX_CORES)
+    return Pool({"num_cpus": cores}, cores, sum(count // cores for count in counts))
+
+
+def check_on_worker(ray: Any, work: Work, pool: Pool) -> None:
+    """Opens the pipeline once on a node, so that a wrong option is reported in its own words."""
+    check = ray.remote(max_calls=1, **pool.resources)(check_work)
+    with options.reported():
+        try:
+            ray.get(check.remote(work, pool.cores))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+
+
+def check_work(work: Work, cores: int) -> None:
+    """Raises what an actor would raise when it starts."""
+    Artist(work, cores)
+
+
+def draw_all(
+    photos: dict[str, str], tables: dict[str, str], work: Work, pool: Pool
+) -> Iterator[dict[str, Any]]:
+    """Draws photos and Parquet files, and yields what became of each photo.
+
+    Photos without a report, whose processes have ended more than once, are drawn once more by
+    themselves, so that one photo that ends processes takes no others with it.
+    """
+    import ray
+
+    left = dict(photos)
+    for size in (PHOTOS_PER_TASK, 1):
+        names = list(left)
+        shares = [names[i : i + size] for i in range(0, len(names), size)]
+        tasks = [dict(sources=s, targets=[left[n] for n in s], group=-1, groups=0) for s in shares]
+        if tasks:
+            blocks = min(len(tasks), MAX_BLOCKS)
+            data = ray.data.from_items(tasks, override_num_blocks=blocks)
+            for report in run(data, work, pool):
+                for about in map(json.loads, report["results"]):
+                    left.pop(about["input"], None)
+                    yield about
+    for source, target in left.items():
+        yield dict(status=results.FAILED, input=source, output=target, error=LOST)
+    if tables:
+        yield from draw_tables(tables, work, pool)
+
+
+def draw_tables(tables: dict[str, str], work: Work, pool: Pool) -> Iterator[dict[str, Any]]:
+    """Draws Parquet files, and yields what became of each photo; a lost group is a failure."""
+    import ray
+
+    left: dict[str, int] = dict.fromkeys(tables, 1)  # row groups without a report; 1: unknown
+    seen: dict[str, int] = {}
+    items = [{"source": source, "target": target} for source, target in tables.items()]
+    data = ray.data.from_items(items, override_num_blocks=min(len(items), MAX_BLOCKS))
+    groups = data.flat_map(list_groups, compute=ray.data.TaskPoolStrategy(size=4), num_cpus=0)
+    for report in run(groups, work, pool):
+        [source] = report["sources"]
+        seen[source] = seen.get(source, 0) + 1
+        left[source] = report["groups"] - seen[source]
+        yield from map(json.loads, report["results"])
+    for source, count in left.items():
+        if count > 0:
+            about = dict(status=results.FAILED, input=source, output=tables[source])
+            yield about | {"error": f"{count} row groups are left: {LOST}"}
+
+
+def list_groups(table: dict[str, str]) -> list[dict[str, Any]]:
+    """The tasks of a Parquet file, one for each row group; a single one with an `error` if there
+    are none."""
+    common = {"sources": [table["source"]], "targets": [table["target"]], "error": ""}
+    try:
+        rows = buckets.count_rows(table["source"])
+        if not rows:
+            raise ValueError(f"{table['source']}: no rows")
+    except (OSError, ValueError) as error:
+        return [common | {"group": 0, "groups": 1, "first": 0, "error": str(error)}]
+    return [
+        common | {"group": i, "groups": len(rows), "first": sum(rows[:i])} for i in range(len(rows))
+    ]
+
+
+def run(tasks: Any, work: Work, pool: Pool) -> Iterator[dict[str, Any]]:
+    """Gives the tasks of a data set to a pool of actors, and yields their reports."""
+    import ray
+
+    reports = tasks.map(
+        Artist,
+        fn_constructor_args=(work, pool.cores),
+        compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=pool.size),
+        max_restarts=-1,
+        max_task_retries=MAX_RETRIES,
+        **pool.resources,
+    )
+    yield from reports.iter_rows()
+
+
+def show_progress(outcomes: Iterable[dict], total: int | None) -> Iterator[dict]:
+    """The same, with a bar on a terminal."""
+    from tqdm import tqdm
+
+    return iter(tqdm(outcomes, total=total, unit="photo", disable=None, file=sys.stderr))
+
+
+# On the nodes -----------------------------------------------------------------------------------
+
+
+class Photo:
+    """A photo in a bucket or a table, which is read by the thread that draws it.
+
+    Args:
+        source: its URL.
+        content: its bytes, if they are known.
+    """
+
+    def __init__(self, source: str, content: bytes | None = None):
+        self.source, self.content = source, content
+
+    def read(self, size: int = -1) -> bytes:
+        """All of it, each time."""
+        if self.content is None:
+            self.content = buckets.read(self.source)
+        return self.content
+
+
+class Artist:
+    """An actor: draws tasks with a pipeline of its own.
+
+    Args:
+        work: what is drawn, and how.
+        cores: the cores that it may use.
+    """
+
+    def __init__(self, work: Work, cores: int):
+        os.environ["TOONIFY_CORES"] = str(cores)  # before the engine counts them
+        self.work = work
+        self.change = open_background(work.values["background"], work.values["sticker"])
+        self.draw = open_model(work.model, work.values)
+
+    def __call__(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Draws a task.
+
+        Args:
+            task: `sources` and `targets`; of a table also `group`, the row group, and `first`, the
+                number of its first row.
+
+        Returns:
+            `sources`, `groups`, and `results`: a JSON text for each photo, as `--json` prints it.
+        """
+        drawn: list[dict] = []
+        jobs: dict[Any, tuple[str, str]] = {}  # by photo
+
+        def photos():
+            for photo, source, target in self.find_photos(task):
+                if not self.work.overwrite and is_there(target):
+                    drawn.append(dict(status=results.SKIPPED, input=source, output=target))
+                else:
+                    jobs[photo] = source, target
+                    yield photo
+
+        def finish(photo, image):
+            target = jobs[photo][1]
+            image, remarks = self.change(photo, image, PurePosixPath(target).suffix.lower())
+            save(image, target)
+            return image.size, remarks
+
+        try:
+            for outcome in self.draw(photos(), finish):
+                source, target = jobs.pop(outcome.photo)
+                if isinstance(outcome.photo, Photo):
+                    outcome = dataclasses.replace(outcome, photo=outcome.photo.content)
+                drawn.append(describe(outcome, source, target))
+        except TableError as error:
+            [source], [target] = task["sources"], task["targets"]
+            drawn.append(dict(status=results.FAILED, input=source, output=target, error=str(error)))
+        texts = [json.dumps(about) for about in drawn]
+        return {"sources": task["sources"], "groups": task["groups"], "results": texts}
+
+    def find_photos(self, task: dict[str, Any]) -> Iterator[tuple[Any, str, str]]:
+        """The photos of a task, with the names of them and of their drawings."""
+        if task["group"] < 0:
+            for source, target in zip(task["sources"], task["targets"], strict=True):
+                yield Photo(source) if buckets.is_url(source) else Path(source), source, target
+            return
+        if task.get("error"):
+            raise TableError(task["error"])
+        [source], [folder] = task["sources"], task["targets"]
+        try:
+            for row, (name, content) in enumerate(
+                buckets.read_rows(source, task["group"]), task["first"]
+            ):
+                target = join(folder, name_row(row, name, content, self.work.alpha))
+                yield Photo(source, content), f"{source}#{row}", target
+        except (OSError, ValueError) as error:
+            raise TableError(str(error)) from error
+
+
+class TableError(Exception):
+    """A Parquet file cannot be read."""
+
+
+def name_row(row: int, name: str, content: bytes, alpha: bool) -> PurePosixPath:
+    """The file of a row's drawing: its number, and its name if it has one.
+
+    Args:
+        row: the number in the Parquet file, from 0.
+        name: any text.
+        content: the bytes of the photo, whose format a row without a suffix keeps.
+        alpha: whether the drawing is transparent.
+    """
+    given = PurePosixPath(name.replace("\\", "/").replace("\0", ""))
+    suffixes = paths.ALPHA_SAVES if alpha else tuple(images.SAVES)
+    suffix = given.suffix.lower() or SAVES.get(images.formats.sniff(content), "")
+    stem = f"-{given.stem[:100]}" if given.stem else ""
+    return PurePosixPath(f"{row:08d}{stem}{suffix if suffix in suffixes else '.png'}")
+
+
+def is_there(target: str) -> bool:
+    """Whether a drawing exists."""
+    return buckets.exists(target) if buckets.is_url(target) else os.path.lexists(target)
+
+
+def save(image: Any, target: str) -> None:
+    """Writes a drawing, whole or not at all."""
+    if not buckets.is_url(target):
+        images.save(image, target, alpha=True)
+    else:
+        suffix = PurePosixPath(target).suffix
+        buckets.write(target, images.encode(image, suffix, alpha=True))
