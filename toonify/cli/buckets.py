@@ -22,11 +22,6 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def to_path(text: str) -> str:
-    """The path in a file:// URL; other names as they are."""
-    return fsspec.core.strip_protocol(text) if text.startswith("file://") else text
-
-
 def open_file_system(url: str) -> tuple[Any, str]:
     """The file system of a URL, and the path in it.
 
@@ -37,6 +32,18 @@ def open_file_system(url: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # fsspec names the package that is missing
         raise ValueError(f"{url}: {error}") from error
+
+
+def normalize(name: str) -> str:
+    """The one spelling of a URL, and the path in a file:// URL; other names as they are.
+
+    Raises:
+        ValueError: no installed package reads such URLs.
+    """
+    if not is_url(name):
+        return name
+    system, path = open_file_system(name)
+    return path if name.startswith("file://") else system.unstrip_protocol(path)
 
 
 def find(url: str, recursive: bool) -> list[tuple[str, PurePosixPath]]:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -106,23 +106,21 @@ def make_plan(inputs: Sequence[str], output: str, recursive: bool, alpha: bool) 
         OSError: a bucket cannot be read.
         ValueError: no installed package reads such URLs.
     """
-    output = buckets.to_path(output)
     if output.startswith("hf://"):
         raise ValueError(
             f"--output {output!r}: each file would be a commit on the Hub; expected a folder or a"
             " bucket, which `hf upload` publishes as a whole"
         )
+    output = buckets.normalize(output)
     if not buckets.is_url(output):
         paths.check_folder(output)
     found: dict[str, PurePath] = {}  # folders below OUT, by source
     failures: dict[str, str] = {}
-    for text in dict.fromkeys(map(buckets.to_path, inputs)):
+    for text in dict.fromkeys(map(buckets.normalize, inputs)):
         if buckets.is_url(text):
-            listed = [
-                (url, below.parent)
-                for url, below in buckets.find(text, recursive)
-                if not url.startswith(f"{output.rstrip('/')}/")
-            ]
+            listed = [(url, below.parent) for url, below in buckets.find(text, recursive)]
+            if output.startswith(f"{text.rstrip('/')}/"):  # drawings are not drawn again
+                listed = [item for item in listed if not item[0].startswith(f"{output}/")]
             if not listed:
                 failures[text] = "no photo there"
         else:
@@ -169,6 +167,7 @@ def join(folder: str, name: PurePath) -> str:
 
 def find_existing(targets: Iterable[str], output: str) -> set[str]:
     """Those of the targets that exist."""
+    output = buckets.normalize(output)
     if not buckets.is_url(output):
         return {target for target in targets if os.path.lexists(target)}
     return buckets.list_folder(output).intersection(targets)
@@ -277,44 +276,34 @@ def draw_all(
     Photos without a report, whose processes have ended more than once, are drawn once more by
     themselves, so that one photo that ends processes takes no others with it.
     """
-    import ray
-
     left = dict(photos)
     for size in (PHOTOS_PER_TASK, 1):
         names = list(left)
         shares = [names[i : i + size] for i in range(0, len(names), size)]
         tasks = [dict(sources=s, targets=[left[n] for n in s], group=-1, groups=0) for s in shares]
-        if tasks:
-            blocks = min(len(tasks), MAX_BLOCKS)
-            data = ray.data.from_items(tasks, override_num_blocks=blocks)
-            for report in run(data, work, pool):
-                for about in map(json.loads, report["results"]):
-                    left.pop(about["input"], None)
-                    yield about
+        for report in run(tasks, work, pool):
+            for about in map(json.loads, report["results"]):
+                left.pop(about["input"], None)
+                yield about
     for source, target in left.items():
         yield dict(status=results.FAILED, input=source, output=target, error=LOST)
-    if tables:
-        yield from draw_tables(tables, work, pool)
+    yield from draw_tables(tables, work, pool)
 
 
 def draw_tables(tables: dict[str, str], work: Work, pool: Pool) -> Iterator[dict[str, Any]]:
     """Draws Parquet files, and yields what became of each photo; a lost group is a failure."""
-    import ray
-
     left: dict[str, int] = dict.fromkeys(tables, 1)  # row groups without a report; 1: unknown
     seen: dict[str, int] = {}
     items = [{"source": source, "target": target} for source, target in tables.items()]
-    data = ray.data.from_items(items, override_num_blocks=min(len(items), MAX_BLOCKS))
-    groups = data.flat_map(list_groups, compute=ray.data.TaskPoolStrategy(size=4), num_cpus=0)
-    for report in run(groups, work, pool):
+    for report in run(items, work, pool, list_groups):
         [source] = report["sources"]
         seen[source] = seen.get(source, 0) + 1
         left[source] = report["groups"] - seen[source]
         yield from map(json.loads, report["results"])
     for source, count in left.items():
-        if count > 0:
+        if count:
             about = dict(status=results.FAILED, input=source, output=tables[source])
-            yield about | {"error": f"{count} row groups are left: {LOST}"}
+            yield about | {"error": f"row groups left: {count}; {LOST}"}
 
 
 def list_groups(table: dict[str, str]) -> list[dict[str, Any]]:
@@ -332,11 +321,25 @@ def list_groups(table: dict[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def run(tasks: Any, work: Work, pool: Pool) -> Iterator[dict[str, Any]]:
-    """Gives the tasks of a data set to a pool of actors, and yields their reports."""
-    import ray
+def run(
+    tasks: list[dict], work: Work, pool: Pool, split: Callable | None = None
+) -> Iterator[dict[str, Any]]:
+    """Gives tasks to a pool of actors, and yields their reports as they come.
 
-    reports = tasks.map(
+    Args:
+        tasks: rows of a data set.
+        work: what the actors do.
+        pool: the actors.
+        split: makes several tasks of each row; None: the rows are tasks.
+    """
+    if not tasks:
+        return
+    import ray.data
+
+    data = ray.data.from_items(tasks, override_num_blocks=min(len(tasks), MAX_BLOCKS))
+    if split is not None:
+        data = data.flat_map(split, compute=ray.data.TaskPoolStrategy(size=4), num_cpus=0)
+    reports = data.map(
         Artist,
         fn_constructor_args=(work, pool.cores),
         compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=pool.size),
@@ -462,7 +465,7 @@ def name_row(row: int, name: str, content: bytes, alpha: bool) -> PurePosixPath:
     """
     given = PurePosixPath(name.replace("\\", "/").replace("\0", ""))
     suffixes = paths.ALPHA_SAVES if alpha else tuple(images.SAVES)
-    suffix = given.suffix.lower() or SAVES.get(images.formats.sniff(content), "")
+    suffix = given.suffix.lower() or SAVES.get(images.formats.sniff(content).upper(), "")
     stem = f"-{given.stem[:100]}" if given.stem else ""
     return PurePosixPath(f"{row:08d}{stem}{suffix if suffix in suffixes else '.png'}")
 

@@ -28,7 +28,7 @@ GROUPS = {
     ),
     "run": ("out", "seed", "max_*", "epochs", "init_images", "warmup_images", "start_from", "base"),
     "log, samples and checkpoints": (
-        *("*_every_images", "keep_checkpoints", "trackers", "score_samples"),
+        *("*_every_images", "keep_checkpoints", "trackers", "score_samples", "extractor*"),
     ),
     "machine": (
         *("batch", "gradient_accumulation_steps", "precision", "threads", "workers", "compile"),
