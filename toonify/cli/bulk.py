@@ -9,6 +9,7 @@ its tasks are repeated elsewhere, and what it had finished stays.
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from toonify import files, images
 from toonify.cli import buckets, options, paths, results
 from toonify.cli.drawing import Tally, describe, open_background, open_model
 
-PHOTOS_PER_TASK = 16
+TASK_SIZES = (16, 16, 1)  # photos in a task, of what is left each time
 MAX_BLOCKS = 10_000  # of a data set: Ray Data keeps some state for each
 MAX_RETRIES = 3  # of a task whose process or node was lost
 MAX_CORES = 4  # of an actor: more gain less than another actor does
@@ -213,7 +214,12 @@ def connect() -> Iterator[Any]:
     started = not ray.is_initialized()
     try:
         if started:
-            ray.init(logging_level="ERROR", log_to_driver=False)
+            # A checkout that is not installed; on other machines this folder need not exist.
+            variables = {"PYTHONPATH": f"{files.PACKAGE.parent}{os.pathsep}${{PYTHONPATH}}"}
+            ray.init(
+                logging_level="ERROR", log_to_driver=False, runtime_env={"env_vars": variables}
+            )
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # lost tasks are repeated
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1  # photos without a report are drawn again, or failures
@@ -273,11 +279,11 @@ def draw_all(
 ) -> Iterator[dict[str, Any]]:
     """Draws photos and Parquet files, and yields what became of each photo.
 
-    Photos without a report, whose processes have ended more than once, are drawn once more by
-    themselves, so that one photo that ends processes takes no others with it.
+    Tasks without a report, whose processes or nodes were lost, are repeated; in the end photos are
+    drawn one by one, so that one that ends processes takes no others with it.
     """
     left = dict(photos)
-    for size in (PHOTOS_PER_TASK, 1):
+    for size in TASK_SIZES:
         names = list(left)
         shares = [names[i : i + size] for i in range(0, len(names), size)]
         tasks = [dict(sources=s, targets=[left[n] for n in s], group=-1, groups=0) for s in shares]
@@ -292,14 +298,17 @@ def draw_all(
 
 def draw_tables(tables: dict[str, str], work: Work, pool: Pool) -> Iterator[dict[str, Any]]:
     """Draws Parquet files, and yields what became of each photo; a lost group is a failure."""
-    left: dict[str, int] = dict.fromkeys(tables, 1)  # row groups without a report; 1: unknown
-    seen: dict[str, int] = {}
-    items = [{"source": source, "target": target} for source, target in tables.items()]
-    for report in run(items, work, pool, list_groups):
-        [source] = report["sources"]
-        seen[source] = seen.get(source, 0) + 1
-        left[source] = report["groups"] - seen[source]
-        yield from map(json.loads, report["results"])
+    left = dict.fromkeys(tables, 1)  # row groups without a report; 1: unknown
+    seen: dict[str, set[int]] = {source: set() for source in tables}
+    for _ in TASK_SIZES:
+        items = [{"source": s, "target": tables[s]} for s, count in left.items() if count]
+        for report in run(items, work, pool, list_groups):
+            [source], group = report["sources"], report["group"]
+            if group in seen[source]:  # repeated beside those that were lost
+                continue
+            seen[source].add(group)
+            left[source] = report["groups"] - len(seen[source])
+            yield from map(json.loads, report["results"])
     for source, count in left.items():
         if count:
             about = dict(status=results.FAILED, input=source, output=tables[source])
@@ -343,11 +352,16 @@ def run(
         Artist,
         fn_constructor_args=(work, pool.cores),
         compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=pool.size),
-        max_restarts=-1,
-        max_task_retries=MAX_RETRIES,
+        ray_remote_args_fn=limit_retries,
         **pool.resources,
     )
     yield from reports.iter_rows()
+
+
+def limit_retries() -> dict[str, int]:
+    """What Ray Data does not offer by a name: a photo that ends its process must not do so for
+    ever."""
+    return {"max_task_retries": MAX_RETRIES}
 
 
 def show_progress(outcomes: Iterable[dict], total: int | None) -> Iterator[dict]:
@@ -400,7 +414,7 @@ class Artist:
                 number of its first row.
 
         Returns:
-            `sources`, `groups`, and `results`: a JSON text for each photo, as `--json` prints it.
+            `sources`, `group`, `groups`, and `results`: a JSON text for each photo, as `--json` prints it.
         """
         drawn: list[dict] = []
         jobs: dict[Any, tuple[str, str]] = {}  # by photo
@@ -429,7 +443,7 @@ class Artist:
             [source], [target] = task["sources"], task["targets"]
             drawn.append(dict(status=results.FAILED, input=source, output=target, error=str(error)))
         texts = [json.dumps(about) for about in drawn]
-        return {"sources": task["sources"], "groups": task["groups"], "results": texts}
+        return {name: task[name] for name in ("sources", "group", "groups")} | {"results": texts}
 
     def find_photos(self, task: dict[str, Any]) -> Iterator[tuple[Any, str, str]]:
         """The photos of a task, with the names of them and of their drawings."""
