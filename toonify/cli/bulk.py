@@ -414,7 +414,8 @@ class Artist:
                 number of its first row.
 
         Returns:
-            `sources`, `group`, `groups`, and `results`: a JSON text for each photo, as `--json` prints it.
+            `sources`, `group` and `groups` of the task, and `results`: a JSON text for each photo,
+            as `--json` prints it.
         """
         drawn: list[dict] = []
         jobs: dict[Any, tuple[str, str]] = {}  # by photo
