@@ -1,11 +1,13 @@
 """`toonify photo --engine ray`: buckets, Parquet files, and a cluster that loses a node."""
 
+import contextlib
 import json
 import os
 import sys
 import threading
 import time
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -236,6 +238,21 @@ def test_photos_that_end_their_process_are_drawn_once_more_and_alone(monkeypatch
     assert sorted(about["input"] for about in found) == sorted(photos)
     [failed] = [about for about in found if about["status"] == "failed"]
     assert failed["input"] == "photo3" and "run this again" in failed["error"]
+
+
+def test_a_photo_whose_report_was_lost_with_its_node_is_drawn(folder, monkeypatch, capsys):
+    def run(tasks, work, pool, split=None):
+        for source in (name for task in tasks for name in task["sources"]):
+            skipped = {"status": "skipped", "input": source, "output": f"{source}.toon"}
+            yield {"results": [json.dumps(skipped)]}
+
+    cluster = SimpleNamespace(nodes=lambda: nodes({"CPU": 1}))
+    monkeypatch.setattr(bulk, "connect", lambda: contextlib.nullcontext(cluster))
+    monkeypatch.setattr(bulk, "check_on_worker", lambda *_: None)
+    monkeypatch.setattr(bulk, "run", run)
+    assert cli.main(["photo", "photos", "-o", "toons", "--engine", "ray"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "2 drawn\n" and err.count("before its node was lost") == 2
 
 
 def test_row_groups_without_a_report_are_a_failure(monkeypatch, work):

@@ -146,8 +146,8 @@ class Tally:
             self.skipped += 1
         else:
             self.drawn += 1
-            self.faces += about["faces"]
-            self.drawn_faces += about["drawn_faces"]
+            self.faces += about.get("faces", 0)  # unknown where a report was lost
+            self.drawn_faces += about.get("drawn_faces", 0)
             for note in about["notes"]:
                 tqdm.write(f"{about['input']}: {note}", file=sys.stderr)
         self.shown.add(status, **about)
