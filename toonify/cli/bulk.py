@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -348,19 +349,21 @@ def run(
     data = ray.data.from_items(tasks, override_num_blocks=min(len(tasks), MAX_BLOCKS))
     if split is not None:
         data = data.flat_map(split, compute=ray.data.TaskPoolStrategy(size=4), num_cpus=0)
-    reports = data.map(
-        Artist,
-        fn_constructor_args=(work, pool.cores),
-        compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=pool.size),
-        ray_remote_args_fn=limit_retries,
-        **pool.resources,
-    )
+    with warnings.catch_warnings():
+        # Until Ray 2.64, below which pyproject.toml keeps it, nothing else limits retries.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        reports = data.map(
+            Artist,
+            fn_constructor_args=(work, pool.cores),
+            compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=pool.size),
+            ray_remote_args_fn=limit_retries,
+            **pool.resources,
+        )
     yield from reports.iter_rows()
 
 
 def limit_retries() -> dict[str, int]:
-    """What Ray Data does not offer by a name: a photo that ends its process must not do so for
-    ever."""
+    """How often a task is repeated, as a photo that ends its process must not do so for ever."""
     return {"max_task_retries": MAX_RETRIES}
 
 
