@@ -292,9 +292,8 @@ def cluster():
     pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["PYTHONPATH"] = str(Path(cli.__file__).parents[2])
-    os.environ["RAY_raylet_start_wait_time_s"] = "300"  # noqa: SIM112
     # Ray's spelling. By default a busy machine leaves its workers no time.
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
+    os.environ.setdefault("RAY_worker_niceness", "0")  # noqa: SIM112
     import ray
     from ray.cluster_utils import Cluster
 
@@ -348,3 +347,11 @@ def test_a_node_is_killed_in_the_middle(cluster, toy_style, tmp_path, capsys):
 def test_a_wrong_style_is_reported_in_its_own_words(cluster, folder, usage):
     words = ("photo", "photos", "-o", "t", "--style", "./nowhere", "--engine", "ray")
     assert "but it does not exist" in usage(*words)
+
+
+@pytest.mark.process
+def test_the_cluster_draws_a_parquet_file(cluster, table, toy_style, tmp_path, capsys):
+    words = ["photo", table, "-o", str(tmp_path / "toons"), "--style", str(toy_style)]
+    assert cli.main([*words, "--faces", "none", "--engine", "ray"]) == 0
+    assert capsys.readouterr().out == "5 drawn\n"
+    assert len(list((tmp_path / "toons" / "train").iterdir())) == 5
