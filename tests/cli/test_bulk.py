@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from toonify import cli, images
-from toonify.cli import buckets, bulk
+from toonify.cli import artist, buckets, bulk
 from toonify.cli.drawing import Tally
 from toonify.cli.results import Results
 
@@ -47,7 +47,7 @@ def bucket():
 @pytest.fixture
 def work(toy_style, monkeypatch):
     monkeypatch.setenv("TOONIFY_CORES", "1")  # an artist sets it; this takes it back
-    return bulk.Work("animegan", OPTIONS | {"style": str(toy_style)}, False, False)
+    return artist.Work("animegan", OPTIONS | {"style": str(toy_style)}, False, False)
 
 
 # Names ------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_drawings_below_the_photos_are_not_drawn_again(bucket):
 def test_outputs_that_are_refused(bucket, folder, output, message):
     tally = Tally(Results(False), {})
     with pytest.raises(Exception, match=message):
-        work = bulk.Work("animegan", {}, False, False)
+        work = artist.Work("animegan", {}, False, False)
         bulk.draw([bucket], output, False, work, tally)
 
 
@@ -117,7 +117,7 @@ def test_outputs_that_are_refused(bucket, folder, output, message):
 )
 def test_rows_get_their_number_and_their_name(name, suffix, expected):
     content = images.encode(Image.new("RGB", (9, 9)), suffix)
-    assert bulk.name_row(7, name, content, False) == PurePosixPath(expected)
+    assert artist.name_row(7, name, content, False) == PurePosixPath(expected)
 
 
 # Reading and writing ----------------------------------------------------------------------------
@@ -154,13 +154,13 @@ def test_an_artist_draws_skips_and_reports(bucket, work):
     sources = [f"{bucket}/{name}.jpg" for name in ("a", "text", "z")]
     targets = [f"memory://toons/{name}.jpg" for name in ("a", "text", "z")]
     task = {"sources": sources, "targets": targets, "group": -1, "groups": 0}
-    artist = bulk.Artist(work, 1)
-    drawn, *failed = map(json.loads, artist(task)["results"])
+    actor = artist.Artist(work, 1)
+    drawn, *failed = map(json.loads, actor(task)["results"])
     assert (drawn["status"], drawn["width"], drawn["output"]) == ("drawn", 40, targets[0])
     assert images.load(buckets.read(targets[0])).size == (40, 32)
     for about, reason in zip(failed, ("text", "cannot be read"), strict=True):
         assert about["status"] == "failed" and reason in about["error"]
-    again = [json.loads(text)["status"] for text in artist(task)["results"]]
+    again = [json.loads(text)["status"] for text in actor(task)["results"]]
     assert again == ["skipped", "failed", "failed"]
 
 
@@ -183,7 +183,7 @@ def test_a_parquet_file_is_drawn_by_row_groups(table, tmp_path, work):
     tasks = bulk.list_groups({"source": source, "target": folder})
     assert [(task["group"], task["first"]) for task in tasks] == [(0, 0), (1, 2), (2, 4)]
     for task in tasks:
-        bulk.Artist(work, 1)(task)
+        artist.Artist(work, 1)(task)
     names = sorted(path.name for path in (tmp_path / "toons" / "train").iterdir())
     assert names == ["00000000.jpg", *(f"0000000{i}-p{i}.jpg" for i in range(1, 5))]
 
@@ -195,7 +195,7 @@ def test_a_parquet_file_without_images_is_a_failure(tmp_path, work):
     (tmp_path / "y.parquet").write_bytes(b"no table at all")
     for name, reason in ("x", "no column of images among label"), ("y", "y.parquet"):
         [task] = bulk.list_groups({"source": str(tmp_path / f"{name}.parquet"), "target": "t"})
-        [text] = bulk.Artist(work, 1)(task)["results"]
+        [text] = artist.Artist(work, 1)(task)["results"]
         assert json.loads(text)["status"] == "failed" and reason in json.loads(text)["error"]
 
 

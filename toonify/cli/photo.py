@@ -12,6 +12,7 @@ from click import Choice, FloatRange, IntRange
 
 from toonify import files, hub, images
 from toonify.cli import bulk, launch, options, results
+from toonify.cli.artist import Work
 from toonify.cli.drawing import Tally, describe, open_background, open_model, summarize
 from toonify.cli.options import FILE, option
 from toonify.cli.paths import ALPHA_SAVES, STREAM, Job, names_one_file, plan
@@ -130,7 +131,7 @@ def photo(
     if engine == "ray":
         check_bulk(inputs, output, place)
         tally = Tally(Results(as_json), {})
-        work = bulk.Work(model, values, alpha, overwrite)
+        work = Work(model, values, alpha, overwrite)
         bulk.draw(inputs, output, recursive, work, tally)
         return report(tally, place)
     check_local(inputs, output)
