@@ -116,7 +116,7 @@ def make_plan(inputs: Sequence[str], output: str, recursive: bool, alpha: bool) 
     tables = {source: at for source, at in found.items() if source.endswith(buckets.PARQUET)}
     photos = [(source, at) for source, at in found.items() if source not in tables]
     names = paths.name_results([(PurePosixPath(source), at) for source, at in photos], alpha)
-    targets = [join(output, name) for _, name in names]
+    targets = [join(output, name) for name in names]
     if replaced := found.keys() & set(targets):
         raise click.UsageError(
             f"--output {output!r}: {min(replaced)} is one of the photos, and photos are never"

@@ -46,7 +46,8 @@ def plan(
     else:
         check_folder(output)
         found, failures = search(inputs, out, recursive)
-        jobs = [Job(source, out / name) for source, name in name_results(found, alpha)]
+        names = name_results(found, alpha)
+        jobs = [Job(source, out / name) for (source, _), name in zip(found, names, strict=True)]
     sources = {os.path.realpath(source) for source, _ in found}
     for job in jobs:
         if job.target is not None and os.path.realpath(job.target) in sources:
@@ -185,12 +186,12 @@ def inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
 
 
-def name_results(
-    found: Sequence[tuple[PurePath, PurePath]], alpha: bool = False
-) -> list[tuple[PurePath, PurePath]]:
-    """(photo, its drawing's path below OUT): the photo's name, with -2, -3 if that is taken.
+def name_results(found: Sequence[tuple[PurePath, PurePath]], alpha: bool = False) -> list[PurePath]:
+    """Paths of drawings below OUT: the names of the photos, with -2, -3 if one is taken.
 
-    They have the order of `found`, which are photos and their folders below OUT.
+    Args:
+        found: photos, and their folders below OUT.
+        alpha: whether drawings are transparent.
     """
     suffixes = ALPHA_SAVES if alpha else images.SAVES
 
@@ -200,15 +201,15 @@ def name_results(
     wanted = []
     for path, at in found:
         suffix = path.suffix if path.suffix.lower() in suffixes else ".png"
-        wanted.append((path, at / path.stem, suffix))
-    natural = {key(f"{name}{suffix}") for _, name, suffix in wanted}
+        wanted.append((at / path.stem, suffix))
+    natural = {key(f"{name}{suffix}") for name, suffix in wanted}
     given: set[str] = set()
     results = []
-    for path, name, suffix in wanted:
+    for name, suffix in wanted:
         result, number = f"{name}{suffix}", 1
         while key(result) in given or (number > 1 and key(result) in natural):
             number += 1
             result = f"{name}-{number}{suffix}"
         given.add(key(result))
-        results.append((path, PurePath(result)))
+        results.append(PurePath(result))
     return results
