@@ -103,6 +103,7 @@ def make_plan(inputs: Sequence[str], output: str, recursive: bool, alpha: bool) 
     failures: dict[str, str] = {}
     for text in dict.fromkeys(map(buckets.normalize, inputs)):
         if buckets.is_url(text):
+            listed: list[tuple[str, PurePath]]
             listed = [(url, below.parent) for url, below in buckets.find(text, recursive)]
             if output.startswith(f"{text.rstrip('/')}/"):  # drawings are not drawn again
                 listed = [item for item in listed if not item[0].startswith(f"{output}/")]
@@ -131,7 +132,7 @@ def find_local(
     text: str, output: str, recursive: bool
 ) -> tuple[list[tuple[str, PurePath]], dict[str, str]]:
     """As `paths.search` for one input, with Parquet files too, by absolute paths."""
-    tables = []
+    tables: list[tuple[str, PurePath]] = []
     for path in paths.expand(text):
         if path.is_dir():
             pattern = f"{'**/' * recursive}*{buckets.PARQUET}"
@@ -139,7 +140,9 @@ def find_local(
         elif path.suffix == buckets.PARQUET:
             tables.append((str(path.absolute()), PurePath()))
     photos, failures = paths.search([text], Path(output), recursive)
-    listed = [(str(path.absolute()), at) for path, at in photos if path.suffix != buckets.PARQUET]
+    listed: list[tuple[str, PurePath]] = [
+        (str(path.absolute()), at) for path, at in photos if path.suffix != buckets.PARQUET
+    ]
     return listed + sorted(tables), {} if tables else failures
 
 
