@@ -176,6 +176,13 @@ def table(tmp_path):
     return str(path)
 
 
+def test_tables_of_one_name_are_drawn_into_folders_of_their_own(bucket):
+    for folder in "xy":
+        buckets.write(f"{bucket}/{folder}/train.parquet", b"")
+    plan = bulk.make_plan([f"{bucket}/x", f"{bucket}/y"], "memory:///toons", False, False)
+    assert list(plan.tables.values()) == ["memory:///toons/train", "memory:///toons/train-2"]
+
+
 def test_a_parquet_file_is_drawn_by_row_groups(table, tmp_path, work):
     [(source, folder)] = bulk.make_plan(
         [table], str(tmp_path / "toons"), False, False

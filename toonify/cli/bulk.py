@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from toonify import files
+from toonify import files, images
 from toonify.cli import buckets, options, paths, results
 from toonify.cli.artist import Artist, Work, check_work, join
 from toonify.cli.drawing import Tally
@@ -123,9 +123,13 @@ def make_plan(inputs: Sequence[str], output: str, recursive: bool, alpha: bool) 
             f"--output {output!r}: {min(replaced)} is one of the photos, and photos are never"
             " replaced; choose another folder"
         )
-    folders = {s: join(output, at / PurePosixPath(s).stem) for s, at in tables.items()}
+    folders = images.name_uniquely(join(output, at / PurePath(s).stem) for s, at in tables.items())
     pairs = zip(photos, targets, strict=True)
-    return Plan({source: target for (source, _), target in pairs}, folders, failures)
+    return Plan(
+        {source: target for (source, _), target in pairs},
+        dict(zip(tables, folders, strict=True)),
+        failures,
+    )
 
 
 def find_local(
