@@ -249,6 +249,7 @@ def test_photos_that_end_their_process_are_drawn_once_more_and_alone(monkeypatch
 
 def test_a_photo_whose_report_was_lost_with_its_node_is_drawn(folder, monkeypatch, capsys):
     def run(tasks, work, pool, split=None):
+        print("a library's own words, which are not for programs")
         for source in (name for task in tasks for name in task["sources"]):
             skipped = {"status": "skipped", "input": source, "output": f"{source}.toon"}
             yield {"results": [json.dumps(skipped)]}

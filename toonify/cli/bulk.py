@@ -70,7 +70,8 @@ def draw(inputs: Sequence[str], output: str, recursive: bool, work: Work, tally:
     waiting = {s: target for s, target in plan.photos.items() if target not in there}
     if not (waiting or plan.tables):
         return
-    with connect() as ray, finished_files(waiting.values()) as written:
+    ray_prints = contextlib.redirect_stdout(sys.stderr)  # stdout is for programs
+    with ray_prints, connect() as ray, finished_files(waiting.values()) as written:
         pool = size_pool(ray.nodes(), work.values["device"])
         check_on_worker(ray, work, pool)
         total = len(waiting) if not plan.tables else None
