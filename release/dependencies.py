@@ -11,12 +11,15 @@ import dataclasses
 import importlib.metadata
 import json
 import re
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from toonify import __version__
 from toonify.files import atomic_write, find_project
 
 LOCK, TABLE, SBOM = "requirements.lock", "docs/dependencies.md", "sbom.json"
+PROJECT = "pyproject.toml"
 UNKNOWN = "not stated"
 HEAD = """\
 # Dependencies
@@ -28,6 +31,29 @@ both. Packages for other systems than the one on which this was written state no
 | package | version | license | only where |
 |---|---|---|---|
 """
+EXTRAS_HEAD = """
+## Extras
+
+`pip install "toonify[NAME]"` installs what one part of Toonify needs; nothing else imports it.
+
+| extra | packages | why |
+|---|---|---|
+"""
+REASONS = {
+    "app": "the app for browsers",
+    "train": "drawn faces with known attributes, which ToonGAN learns from",
+    "convert": "ONNX files",
+    "heic": "photos of iPhones; its wheels hold libraries under the LGPL and GPL",
+    "c2pa": "signed results, for operators who have a certificate",
+    "mcp": "the app for programs that speak the Model Context Protocol",
+    "teacher": "landmarks of faces, from which training pictures are drawn",
+    "trackers": "experiment trackers; any one of them is enough",
+    "ray": "drawing on the nodes of a cluster: Ray Data hands out photos to actors, repeats what a"
+    " lost node had, and brings pyarrow, which reads Parquet. A bucket also needs the package of"
+    " its fsspec file system: s3fs, gcsfs or adlfs",
+    "dev": "tests and lint",
+    "all": "what a developer needs",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +105,27 @@ def find_license(package: Package) -> str:
     return short or ", ".join(classifiers) or (stated.splitlines() or [UNKNOWN])[0][:80]
 
 
-def format_table(packages: list[Package]) -> str:
-    """Makes the page of dependencies."""
-    cells = ([p.name, p.version, p.license, p.marker] for p in packages)
-    rows = [" | ".join(cell.replace("|", "or") for cell in row) for row in cells]
-    return HEAD + "".join(f"| {row} |\n".replace("|  |", "| |") for row in rows)
+def format_table(packages: list[Package], extras: Mapping[str, Sequence[str]]) -> str:
+    """Makes the page of dependencies.
+
+    Args:
+        packages: of the lock file.
+        extras: the requirements of each extra, by its name.
+    """
+    locked = format_rows([[p.name, p.version, p.license, p.marker] for p in packages])
+    optional = [[name, ", ".join(needs), REASONS[name]] for name, needs in extras.items()]
+    return HEAD + locked + EXTRAS_HEAD + format_rows(optional)
+
+
+def format_rows(rows: list[list[str]]) -> str:
+    """Makes the rows of a table in Markdown."""
+    lines = [" | ".join(cell.replace("|", "or") for cell in row) for row in rows]
+    return "".join(f"| {line} |\n".replace("|  |", "| |") for line in lines)
+
+
+def read_extras(text: str) -> dict[str, list[str]]:
+    """Reads the extras of a `pyproject.toml`, with their requirements."""
+    return tomllib.loads(text)["project"]["optional-dependencies"]
 
 
 def format_sbom(packages: list[Package]) -> str:
@@ -128,7 +170,8 @@ def main(arguments: list[str] | None = None) -> None:
         dataclasses.replace(package, license=find_license(package))
         for package in read_lock((project / LOCK).read_text(encoding="utf-8"))
     ]
-    write(format_table(packages), project / TABLE)
+    extras = read_extras((project / PROJECT).read_text(encoding="utf-8"))
+    write(format_table(packages, extras), project / TABLE)
     write(format_sbom(packages), project / SBOM)
     print(f"{TABLE}, {SBOM}: {len(packages)} packages")
 

@@ -237,6 +237,7 @@ def cores() -> int:
     """Processor cores that this process may use: its affinity, cut by a container's quota.
 
     Of several processes that were launched together on this machine, each has its part of them.
+    $TOONIFY_CORES, where it is set, is the most that are used.
     """
     count = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -244,6 +245,9 @@ def cores() -> int:
     with contextlib.suppress(OSError, ValueError):  # No such file, or "max" for no quota.
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         count = min(count, -(-int(quota) // int(period)))
+    most = os.environ.get("TOONIFY_CORES", "")
+    if most.isdecimal():
+        count = min(count, int(most))
     return max(1, count // local_place()[1])
 
 

@@ -29,7 +29,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LAUNCHERS = ("accelerate launch", "torchrun")
 OTHER_PROGRAMS = {
     *("python3", "python3.11", "pip", "npm", "docker", "mkdir", "cp", "pre-commit"),
-    *("ruff", "mypy", "codespell", "pip-audit", "tensorboard"),
+    *("ruff", "mypy", "codespell", "pip-audit", "tensorboard", "ray"),
 }
 OTHER_OPTIONS = {  # of other programs
     *("--cpu", "--dist", "--help", "--multi_gpu", "--nproc_per_node"),

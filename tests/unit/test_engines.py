@@ -178,6 +178,14 @@ def test_cores_follow_a_containers_quota(monkeypatch):
         assert engines.cores() == expected
 
 
+@pytest.mark.parametrize(("most", "expected"), [("3", 3), ("99", 16), ("0", 1), ("many", 16)])
+def test_cores_may_be_limited(monkeypatch, most, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(Path, "read_text", lambda self: "max 100000")
+    monkeypatch.setenv("TOONIFY_CORES", most)
+    assert engines.cores() == expected
+
+
 def test_other_inputs_than_images(cache):
     """A latent of a fixed shape in, an image out; without a key nothing is written."""
     torch.manual_seed(3)

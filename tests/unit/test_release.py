@@ -43,6 +43,12 @@ def test_the_page_of_dependencies_and_the_bill_of_materials_list_the_locked_pack
     assert rows == locked, REFRESH
 
 
+def test_the_page_of_dependencies_says_why_each_extra_is_there():
+    extras = dependencies.read_extras((ROOT / dependencies.PROJECT).read_text())
+    table = (ROOT / dependencies.TABLE).read_text()
+    assert table.endswith(dependencies.format_table([], extras).removeprefix(dependencies.HEAD))
+
+
 def test_no_dependency_of_the_app_has_a_license_that_reaches_the_app():
     """Those of the GPL and AGPL would; the LGPL's and Mozilla's would not."""
     content = json.loads((ROOT / dependencies.SBOM).read_text())

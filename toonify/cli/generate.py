@@ -10,8 +10,8 @@ from click import FloatRange, IntRange
 
 from toonify import hub, images
 from toonify.cli import options, results
+from toonify.cli.drawing import summarize
 from toonify.cli.options import option
-from toonify.cli.photo import summarize
 from toonify.cli.results import Results
 from toonify.video import SUFFIXES
 

@@ -4,7 +4,7 @@ import dataclasses
 import glob
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import click
 
@@ -44,17 +44,10 @@ def plan(
         found, failures = search(inputs, out, recursive)
         jobs = [Job(source, out) for source, _ in found]
     else:
-        if out.exists() and not out.is_dir():
-            raise click.UsageError(
-                f"--output {output!r} is a file: expected a folder for these inputs"
-            )
-        if out.suffix.lower() in images.SAVES and not is_folder:
-            raise click.UsageError(
-                f"--output {output!r} looks like one file, and the input is not one photo:"
-                " expected a folder (a / at the end makes it one)"
-            )
+        check_folder(output)
         found, failures = search(inputs, out, recursive)
-        jobs = [Job(source, out / name) for source, name in name_results(found, alpha)]
+        names = name_results(found, alpha)
+        jobs = [Job(source, out / name) for (source, _), name in zip(found, names, strict=True)]
     sources = {os.path.realpath(source) for source, _ in found}
     for job in jobs:
         if job.target is not None and os.path.realpath(job.target) in sources:
@@ -63,6 +56,19 @@ def plan(
                 " replaced; choose another folder or name"
             )
     return jobs, failures
+
+
+def check_folder(output: str) -> None:
+    """Raises click.UsageError if the output is a file, or looks like one."""
+    out = Path(output)
+    if out.exists() and not out.is_dir():
+        raise click.UsageError(f"--output {output!r} is a file: expected a folder for these inputs")
+    is_folder = out.is_dir() or output.endswith((os.sep, "/"))
+    if out.suffix.lower() in images.SAVES and not is_folder:
+        raise click.UsageError(
+            f"--output {output!r} looks like one file, and the input is not one photo:"
+            " expected a folder (a / at the end makes it one)"
+        )
 
 
 def plan_stream(inputs: Sequence[str], output: str, alpha: bool = False) -> Job:
@@ -180,8 +186,13 @@ def inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
 
 
-def name_results(found: list[tuple[Path, Path]], alpha: bool = False) -> list[tuple[Path, Path]]:
-    """(photo, its drawing's path below OUT): the photo's name, with -2, -3 if that is taken."""
+def name_results(found: Sequence[tuple[PurePath, PurePath]], alpha: bool = False) -> list[PurePath]:
+    """Paths of drawings below OUT: the names of the photos, with -2, -3 if one is taken.
+
+    Args:
+        found: photos, and their folders below OUT.
+        alpha: whether drawings are transparent.
+    """
     suffixes = ALPHA_SAVES if alpha else images.SAVES
 
     def key(name: str) -> str:  # Some file systems do not tell A from a.
@@ -190,15 +201,15 @@ def name_results(found: list[tuple[Path, Path]], alpha: bool = False) -> list[tu
     wanted = []
     for path, at in found:
         suffix = path.suffix if path.suffix.lower() in suffixes else ".png"
-        wanted.append((path, at / path.stem, suffix))
-    natural = {key(f"{name}{suffix}") for _, name, suffix in wanted}
+        wanted.append((at / path.stem, suffix))
+    natural = {key(f"{name}{suffix}") for name, suffix in wanted}
     given: set[str] = set()
     results = []
-    for path, name, suffix in wanted:
+    for name, suffix in wanted:
         result, number = f"{name}{suffix}", 1
         while key(result) in given or (number > 1 and key(result) in natural):
             number += 1
             result = f"{name}-{number}{suffix}"
         given.add(key(result))
-        results.append((path, Path(result)))
+        results.append(PurePath(result))
     return results

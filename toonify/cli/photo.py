@@ -11,14 +11,22 @@ import click
 from click import Choice, FloatRange, IntRange
 
 from toonify import files, hub, images
-from toonify.cli import launch, options, results
+from toonify.cli import bulk, launch, options, results
+from toonify.cli.artist import Work
+from toonify.cli.drawing import (
+    HEAD_OPTIONS,
+    Tally,
+    describe,
+    open_background,
+    open_model,
+    summarize,
+)
 from toonify.cli.options import FILE, option
 from toonify.cli.paths import ALPHA_SAVES, STREAM, Job, names_one_file, plan
 from toonify.cli.results import Results
 
 PORTRAITS = "blend blend_width shape_from truncation refine_steps edits base encoder latent"
 STYLEGAN, HEADS = "With --model stylegan", "With --model heads"
-HEAD_OPTIONS = "size samples blender_python"
 UNUSED_BY_HEADS = "style faces strength keep_color quality device background sticker"
 portrait_option = functools.partial(option, section=STYLEGAN)
 head_option = functools.partial(option, section=HEADS)
@@ -32,6 +40,7 @@ head_option = functools.partial(option, section=HEADS)
     photo me.jpg -o toon.png --background transparent
     photo me.jpg -o sticker.webp --sticker
     photo - -o - < me.jpg > toon.png
+    photo s3://bucket/photos shards/*.parquet -o s3://bucket/toons --engine ray
     photo me.jpg -o toon.png --model stylegan --blend 64 --edit smile=1.5
     photo me.jpg -o toon.png --model stylegan --refine-steps 100 --save-latent me.safetensors
     photo me.jpg -o character.png --model heads --blender-python blender/bin/python
@@ -66,6 +75,12 @@ head_option = functools.partial(option, section=HEADS)
 @option("--recursive", "Photos in deeper folders too", is_flag=True)
 @options.overwrite
 @options.mark
+@option(
+    "--engine",
+    "Where photos are drawn: in this process, or on the nodes of a Ray cluster",
+    Choice(("local", "ray")),
+    default="local",
+)
 @option(
     "--format form",
     "Format of a drawing that goes to stdout",
@@ -111,7 +126,9 @@ head_option = functools.partial(option, section=HEADS)
     FILE,
     show_default="that of $TOONIFY_BLENDER_PYTHON",
 )
-def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_json, **values) -> int:
+def photo(
+    inputs, output, model, recursive, overwrite, engine, save_latent, form, as_json, **values
+) -> int:
     """Draws photos. With --model animegan the whole photo is drawn, and faces that would come out
     too small are drawn on their own and put back. With --model stylegan faces are drawn as toons
     by a network that knows faces, and the rest of the photo stays. With --model heads the largest
@@ -125,11 +142,19 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_jso
     file or its photo has the suffix of another format that can be transparent.
 
     Several photos are drawn at once. Under `torchrun`, `accelerate launch` or `mpirun`, each
-    process draws its share.
+    process draws its share. With --engine ray, all nodes of a Ray cluster draw; then IN may also be
+    a Parquet file with photos, and IN and OUT may be URLs, such as s3://bucket/folder.
     """
     check_model(model, inputs, overwrite, save_latent, values)
     place = launch.find_place()
     alpha = check_background(values["background"], values["sticker"], form)
+    if engine == "ray":
+        check_bulk(inputs, output, model, place)
+        tally = Tally(Results(as_json), {})
+        work = Work(model, values, alpha, overwrite)
+        bulk.draw(inputs, output, recursive, work, tally)
+        return report(tally, place)
+    check_local(inputs, output)
     jobs, failures = plan(inputs, output, recursive, alpha)
     check_streams(inputs, output, as_json, place)
     shown = Results(as_json, output == STREAM)
@@ -139,35 +164,47 @@ def photo(inputs, output, model, recursive, overwrite, save_latent, form, as_jso
         failures = {}  # the first process of a machine reports the inputs without photos
     there = set() if overwrite else {job for job in jobs if is_there(job)}
     waiting = [job for job in jobs if job not in there]
+    tally = Tally(shown, failures)
     for source, why in failures.items():
         shown.add(results.FAILED, input=source, output=None, error=why)
     for job in jobs:
         if job in there:
-            shown.add(results.SKIPPED, input=job.names[0], output=job.names[1])
-    drawn = 0
+            tally.add(results.SKIPPED, input=job.names[0], output=job.names[1])
     if waiting:
         with options.reported():
             change = open_background(values["background"], values["sticker"])
             files.discard_unfinished(job.target for job in waiting if job.target is not None)
-            if model == "stylegan":
-                draw = open_stylegan(values, save_latent)
-            elif model == "heads":
-                draw = open_heads(values)
-            else:
-                draw = open_animegan(values)
+            draw = open_model(model, values, save_latent)
         with warnings.catch_warnings():
             # Pillow's remarks on odd files: the failures have those that matter.
             warnings.filterwarnings("ignore", module="PIL")
-            quiet = place.local_rank > 0
-            drawn = draw_all(waiting, draw, failures, shown, form, quiet, change)
-    for source, why in failures.items():
-        print(f"failed: {source}: {why}", file=sys.stderr)
-    return report(drawn, len(there), len(failures), place, shown)
+            draw_all(waiting, draw, tally, form, place.local_rank > 0, change)
+    return report(tally, place)
 
 
 def is_there(job: Job) -> bool:
     """Whether a drawing exists already."""
     return job.target is not None and os.path.lexists(job.target)
+
+
+def check_bulk(inputs, output: str, model: str, place: launch.Place) -> None:
+    """Raises click.UsageError for options that do not fit --engine ray."""
+    if model == "heads":
+        raise click.UsageError("--engine ray: not with --model heads, which Blender renders here")
+    options.refuse("form save_latent", "not together with --engine ray")
+    if STREAM in (*inputs, output):
+        raise click.UsageError("-: with --engine ray expected files, folders or URLs")
+    if place.world > 1:
+        raise click.UsageError(
+            f"--engine ray: expected one process, and there are {place.world}; Ray starts its own"
+        )
+
+
+def check_local(inputs, output: str) -> None:
+    """Raises click.UsageError for what only --engine ray reads and writes."""
+    for text in (*inputs, output):
+        if "://" in text and not os.path.lexists(text):
+            raise click.UsageError(f"{text}: only --engine ray reads and writes URLs")
 
 
 def check_streams(inputs, output: str, as_json: bool, place: launch.Place) -> None:
@@ -184,27 +221,21 @@ def check_streams(inputs, output: str, as_json: bool, place: launch.Place) -> No
         raise click.UsageError(f"-: expected one process, and there are {place.world}")
 
 
-def report(drawn: int, skipped: int, failed: int, place: launch.Place, shown: Results) -> int:
-    """Prints the counts of this process, and the first process those of all; the exit status."""
+def report(tally: Tally, place: launch.Place) -> int:
+    """Prints failures and counts, and the first process those of all; the exit status."""
+    for source, why in tally.failures.items():
+        print(f"failed: {source}: {why}", file=sys.stderr)
+    counts = tally.drawn, tally.skipped, len(tally.failures)
     if place.world == 1:
-        shown.say(summarize(drawn, skipped, failed))
-        return int(failed > 0)
-    own = summarize(drawn, skipped, failed)
-    shown.say(f"process {place.rank + 1} of {place.world}: {own}")
-    together = launch.add_up((drawn, skipped, failed), place)
+        tally.shown.say(summarize(*counts))
+        return int(bool(tally.failures))
+    tally.shown.say(f"process {place.rank + 1} of {place.world}: {summarize(*counts)}")
+    together = launch.add_up(counts, place)
     if together is None:
         raise click.ClickException("another process did not finish; run this again for the rest")
-    if place.rank == 0 and together != [drawn, skipped, failed]:
-        shown.say(f"together: {summarize(*together)}")
+    if place.rank == 0 and together != list(counts):
+        tally.shown.say(f"together: {summarize(*together)}")
     return int(together[2] > 0)
-
-
-def summarize(drawn: int, skipped: int, failed: int = 0) -> str:
-    """The counts in words."""
-    parts = [f"{drawn} drawn"]
-    parts += [f"{skipped} skipped (there already; --overwrite draws them again)"] * bool(skipped)
-    parts += [f"{failed} failed"] * bool(failed)
-    return ", ".join(parts)
 
 
 def check_model(model: str, inputs, overwrite: bool, save_latent: str | None, values) -> None:
@@ -246,118 +277,17 @@ def check_background(background: str, sticker: bool, form: str | None) -> bool:
     return alpha
 
 
-def open_background(background: str, sticker: bool) -> Callable:
-    """A function `change(photo, drawing, suffix)` that gives a drawing its background.
-
-    It returns the picture and remarks. The photo is a path or bytes.
-    """
-    if background == "draw" and not sticker:
-        return lambda photo, drawing, suffix: (drawing, [])
-    from toonify.pipelines import background as backgrounds  # loads torch
-
-    backgrounds.check_background(background)
-
-    def change(photo, drawing, suffix):
-        photo = images.load(photo)
-        person = backgrounds.find_person(photo, drawing)
-        if sticker:
-            if person is None:
-                raise images.ImageError("no person found: expected one for a sticker")
-            side = backgrounds.STICKER_PX if suffix == ".webp" else None
-            return backgrounds.make_sticker(drawing, person, side), []
-        if person is None:
-            return drawing, ["no person found, the background is as drawn"]
-        return backgrounds.replace_background(drawing, photo, person, background), []
-
-    return change
-
-
-def open_animegan(values: dict) -> Callable:
-    """A function `draw(paths, write)` that yields the outcomes of paths.
-
-    `write(path, image)` is called with each drawing and returns the size of what it wrote, and
-    remarks; the result of an outcome is these, with the numbers of faces that were found and drawn
-    separately between them.
-    """
-    # Imported here, as torch takes seconds and a wrong path is reported at once.
-    from toonify.pipelines.animegan import AnimeGANPipeline, check_options
-    from toonify.pipelines.options import DrawOptions
-
-    settings = options.pick(DrawOptions, values)
-    style = values["style"] or hub.DEFAULT_STYLE
-    pipeline = AnimeGANPipeline.from_pretrained(
-        style, device=values["device"], quality=values["quality"]
-    )
-    check_options(pipeline.style, settings)
-
-    def draw(paths, write):
-        def finish(path, toon):
-            size, remarks = write(path, toon.image)
-            return size, len(toon.faces), toon.drawn_faces, remarks
-
-        return pipeline.map(paths, finish=finish, options=settings)
-
-    return draw
-
-
-def open_stylegan(values: dict, save_latent: str | None) -> Callable:
-    """As `open_animegan`, for faces; the remarks are the faces that were not drawn."""
-    from toonify.pipelines.options import PortraitOptions
-    from toonify.pipelines.stylegan import StyleGANPipeline, swap_for
-
-    settings, latent = options.pick(PortraitOptions, values), values["latent"]
-    swap = swap_for(values["style"], settings.blend, settings.blend_width, settings.shape_from)
-    pipeline = StyleGANPipeline.from_pretrained(
-        values["base"], encoder=values["encoder"], device=values["device"]
-    )
-    pipeline.check_options(settings, given=int(latent is not None))
-    pipeline.engine(swap)
-    latent = None if latent is None else pipeline.load_latent(latent)
-
-    def draw(paths, write):
-        def finish(path, toon):
-            if save_latent is not None and toon.portraits:
-                Path(save_latent).parent.mkdir(parents=True, exist_ok=True)
-                pipeline.save_latent(save_latent, toon.portraits[0].latent)
-            size, remarks = write(path, toon.image)
-            remarks += [] if toon.faces else ["no face found, the photo is unchanged"]
-            remarks += [f"a face was left alone: {reason}" for _, reason in toon.left_alone]
-            return size, len(toon.faces), toon.drawn_faces, remarks
-
-        return pipeline.map(paths, swap.style, finish=finish, latent=latent, options=settings)
-
-    return draw
-
-
-def open_heads(values: dict) -> Callable:
-    """As `open_animegan`, for 3D heads of the largest faces."""
-    from toonify.pipelines.heads import HeadPipeline
-
-    pipeline = HeadPipeline(**{name: values[name] for name in HEAD_OPTIONS.split()})
-
-    def draw(paths, write):
-        def finish(path, head):
-            size, remarks = write(path, head)
-            return size, 1, 1, remarks
-
-        return pipeline.map(paths, finish, mark=values["mark"])
-
-    return draw
-
-
 def draw_all(
     jobs: list[Job],
     draw: Callable,
-    failures: dict[str, str],
-    shown: Results,
+    tally: Tally,
     form: str | None,
     quiet: bool,
     change: Callable,
-) -> int:
-    """Draws and saves; returns the number of drawings and adds the others to `failures`.
+) -> None:
+    """Draws and saves, and adds what became of each photo to `tally`.
 
-    Prints how many faces were found. `form` is the format of a drawing that goes to stdout;
-    `change` gives a drawing its background.
+    `form` is the format of a drawing that goes to stdout; `change` gives a drawing its background.
     """
     from tqdm import tqdm
 
@@ -369,28 +299,12 @@ def draw_all(
         return image.size, remarks
 
     work = {read(job): job for job in jobs}
-    drawn, faces, drawn_faces = 0, 0, 0
     outcomes = draw(work, finish)
     # disable=None: a bar on a terminal, nothing in a log file.
     disable = True if quiet else None
     for outcome in tqdm(outcomes, total=len(jobs), unit="photo", disable=disable, file=sys.stderr):
-        source, target = work[outcome.photo].names
-        about = {"input": source, "output": target}
-        if outcome.error is not None:
-            failures[source] = explain(outcome.error, target)
-            shown.add(results.FAILED, **about, error=failures[source])
-            continue
-        drawn += 1
-        (width, height), found, separately, remarks = outcome.result
-        remarks = [*filter(None, [images.describe_reduction(outcome.photo)]), *remarks]
-        faces, drawn_faces = faces + found, drawn_faces + separately
-        for remark in remarks:
-            tqdm.write(f"{source}: {remark}", file=sys.stderr)
-        about |= {"width": width, "height": height, "faces": found, "drawn_faces": separately}
-        shown.add(results.DRAWN, **about, notes=remarks)
-    if faces:
-        print(f"faces: {faces} found, {drawn_faces} drawn separately", file=sys.stderr)
-    return drawn
+        tally.add(**describe(outcome, *work[outcome.photo].names))
+    tally.print_faces()
 
 
 def read(job: Job) -> Path | bytes:
@@ -405,14 +319,3 @@ def write(image, target: Path | None, form: str | None) -> None:
     else:
         sys.stdout.buffer.write(images.encode(image, f".{form or 'png'}", alpha=True))
         sys.stdout.buffer.flush()
-
-
-def explain(error: Exception, target: str) -> str:
-    """Why a photo could not be drawn."""
-    if isinstance(error, images.ImageError):
-        return str(error)
-    if isinstance(error, OSError):
-        where = "to stdout" if target == STREAM else target
-        return f"cannot write {where}: {error.strerror or error}"
-    # torch and OpenVINO run out of memory
-    return f"could not be drawn: {(str(error) or 'out of memory').splitlines()[0]}"

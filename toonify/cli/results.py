@@ -29,6 +29,7 @@ class Results:
 
     def __init__(self, as_json: bool, is_stdout_taken: bool = False):
         self.as_json = as_json
+        self._programs = sys.stdout  # this one, also where libraries' prints are redirected
         self._people = sys.stderr if as_json or is_stdout_taken else sys.stdout
 
     def say(self, text: str) -> None:
@@ -38,7 +39,7 @@ class Results:
     def add(self, status: str, **values: Any) -> None:
         """Prints a result for programs."""
         if self.as_json:
-            print(json.dumps({"status": status, **values}), flush=True)
+            print(json.dumps({"status": status, **values}), file=self._programs, flush=True)
 
     @contextlib.contextmanager
     def failing(self, **values: Any) -> Iterator[None]:

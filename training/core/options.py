@@ -28,11 +28,9 @@ GROUPS = {
     ),
     "run": ("out", "seed", "max_*", "epochs", "init_images", "warmup_images", "start_from", "base"),
     "log, samples and checkpoints": (
-        *("*_every_images", "keep_checkpoints", "trackers", "score_samples"),
+        *("*_every_images", "keep_checkpoints", "trackers", "score_samples", "extractor*"),
     ),
-    "machine": (
-        *("batch", "gradient_accumulation_steps", "precision", "threads", "workers", "compile"),
-    ),
+    "machine": (*("batch", "gradient_accumulation_steps", "precision", "threads", "workers"),),
     "learning rates and averages": (
         *("lr*", "decay*", "optimizer", "beta*", "relative_rate*", "encoder_rate"),
         *("ema_*", "keep_start", "freeze_*", "frozen_*"),
@@ -122,6 +120,18 @@ def add_settings(
         if name in offered and old not in offered:
             action = {"dest": name, "action": OldSetting, "help": argparse.SUPPRESS}
             parser.add_argument(option_name(old), **action)
+    refused = {"action": RefusedCompile, "help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    parser.add_argument("--compile", nargs="?", **refused)
+
+
+class RefusedCompile(argparse.Action):
+    """Says why there is no `--compile`, which other trainings have."""
+
+    def __call__(self, parser, namespace, value, flag=None):
+        parser.error(
+            "--compile: torch.compile has no second derivatives, which R1 and the path penalty"
+            " need; leave it out"
+        )
 
 
 class OldSetting(argparse.Action):

@@ -13,6 +13,12 @@ class NoiseSettings(RunSettings):
     title: str = setting("", "name of the trained generator in menus")
     license: str = setting("", "license of the trained generator, for its style.json")
     score_samples: int = setting(256, "number of images that a score generates")
+    extractor: str = setting(
+        "mobilenet_v2",
+        "network of further distances to --validate; inception gives FID and KID",
+        choices=("mobilenet_v2", "efficientnet_lite0", "inception"),
+    )
+    extractor_weights: str = setting("", "weights file of --extractor; empty: downloaded")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from training.gan.config import GANSettings, NoiseSettings
 from training.gan.diff_augment import diff_augment
 from training.gan.discriminators import StyleGAN2Discriminator
 from training.gan.projected_discriminator import ProjectedDiscriminator
-from training.gan.validation import SampleScore
+from training.gan.validation import SampleScore, open_extractor
 from training.metrics.contact_sheet import sheet
 
 W_AVG_DECAY = 0.995
@@ -99,7 +99,9 @@ class NoiseObjective:
         self.held_out = None
         if settings.validate:
             arguments = (settings.validate, G.side, settings.score_samples, settings.seed)
-            self.held_out = SampleScore(AlignedDataset(*arguments, mirror=False), device)
+            extractor = open_extractor(settings.extractor, settings.extractor_weights)
+            held_out = AlignedDataset(*arguments, mirror=False)
+            self.held_out = SampleScore(held_out, device, extractor)
 
     def checkpointables(self) -> list:
         return []

@@ -203,3 +203,8 @@ def test_settings_and_machine_are_printed_before_the_first_step(data, tmp_path, 
     captured = capsys.readouterr()
     assert "weight_pair" in captured.out
     assert "CPU" in captured.err and " threads, " in captured.err
+
+
+@pytest.mark.parametrize("words", [("--compile",), ("--compile", "true")])
+def test_compile_is_refused_in_words(refusal, words):
+    assert "torch.compile has no second derivatives" in refusal(main, "--out", "run", *words)

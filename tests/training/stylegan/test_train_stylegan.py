@@ -121,7 +121,7 @@ ELSEWHERE = {  # setting -> the test that shows what it does
     "log_every_images", "sample_every_images", "save_every_images", "keep_checkpoints", "threads",
     "ema_half_life_images", "workers", "trackers", "validate", "validate_every_images",
     "data_statement", "push_to_hub", "push_every_images", "push_private",
-    "gradient_accumulation_steps",
+    "gradient_accumulation_steps", "extractor", "extractor_weights",
 }  # fmt: skip
 
 
