@@ -458,7 +458,7 @@ def test_the_page_speaks_the_language_of_the_browser(visit, tmp_path):
     shown = page.inner_text("body")
     for words in (
         "Tu foto",  # codespell:ignore foto
-        "Retrato animado",
+        "Retrato toon",
         "Caras y colores",
         "Dibuja toda la foto.",  # codespell:ignore foto
         "Privado.",

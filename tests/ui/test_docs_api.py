@@ -57,7 +57,7 @@ def test_examples_of_gradio_client_run(address, folder):
     assert set(re.findall(r'api_name="/(\w+)"', block)) == FUNCTIONS
     found = {}
     exec(compile(block, "docs/app.md", "exec"), found)
-    assert [style["name"] for style in found["styles"]] == ["toy", "mask", "ink"]
+    assert [style["name"] for style in found["styles"]] == [*("toy", "mask", "ink", "bold", "soft")]
     assert len(found["faces"]) == 1 and len(found["gallery"]) == 4
     with Image.open(found["png"]) as image:
         assert image.format == "PNG"

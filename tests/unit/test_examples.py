@@ -19,7 +19,7 @@ EXAMPLES = {
     "toonify.images.color_transfer": 1,
     "toonify.images.morph": 1,
     "toonify.images.upscale": 1,
-    "toonify.images.sheets": 1,
+    "toonify.images.sheets": 2,
     "toonify.video.writing": 1,
     "toonify.faces.detection": 1,
     "toonify.faces.geometry": 1,

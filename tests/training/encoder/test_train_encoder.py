@@ -212,7 +212,8 @@ def test_what_was_trained_opens_in_the_pipeline_and_finds_the_same_w(make, base,
     assert hub.read_style(folder).family == "stylegan-encoder"
     said = json.loads((folder / "style.json").read_text())
     bundled = json.loads((hub.BUNDLED / "portrait-encoder" / "style.json").read_text())
-    assert said.keys() == bundled.keys()
+    # How different a face may be is measured afterwards.
+    assert said.keys() == bundled.keys() - {"max_difference"}
     assert (said["title"], said["license"]) == ("Mine", "CC0-1.0")
     further = EncoderObjective(make(start_from=str(folder)), torch.device("cpu"))
     further.initialize()
