@@ -472,4 +472,6 @@ def test_the_page_speaks_the_language_of_the_browser(visit, tmp_path):
     page.get_by_role("tab", name="Caras nuevas").click()
     page.wait_for_selector("text=Crear caras")
     assert page.locator("#favorites, #moves").first.inner_text().startswith("Editar la cara")
+    page.get_by_role("tab", name="En vivo").click()
+    page.wait_for_selector("#live-camera :text('Activar la cámara')")  # gradio has it in English
     assert "__i18n__" not in page.inner_text("body")

@@ -2,10 +2,11 @@
 
 from toonify.ui import i18n
 
+WEBCAM = "Click to Access Webcam"  # gradio says it in English alone
 # Gradio names empty places and buttons in other words than those that they show, or not at all.
 # Names and texts of images are mended whenever the page changes.
 NAME_ELEMENTS = f"""() => {{
-const texts = {i18n.for_script("Example", "Original", "Cartoon", "Before and after")};
+const texts = {i18n.for_script("Example", "Original", "Cartoon", "Before and after", WEBCAM)};
 const all = (selector) => document.querySelectorAll(selector);
 const name = (element, attribute, value) => {{
     if (element.getAttribute(attribute) !== value) element.setAttribute(attribute, value) }};
@@ -44,6 +45,11 @@ const mend = () => {{
             'aria-valuemin': 0, 'aria-valuemax': 100, 'aria-valuenow': 50}}).forEach(
             ([key, value]) => line.setAttribute(key, value));
         line.addEventListener('keydown', move) }}
+    for (const part of all('button, button *'))
+        for (const text of part.childNodes)
+            if (text.nodeType === Node.TEXT_NODE && text.nodeValue.trim() === '{WEBCAM}'
+                && texts['{WEBCAM}'] !== '{WEBCAM}')
+                text.nodeValue = ` ${{texts['{WEBCAM}']}}`;
     for (const image of all('.block img:not([alt]), .block img[alt=""]'))
         name(image, 'alt', image.closest('.block').querySelector('label')?.innerText.trim() ?? '');
 }};
