@@ -161,7 +161,7 @@ def build(
 
 
 def warm_up(style: str, portraits: bool, faces: bool, wait: Callable[[], None]) -> None:
-    """Load what visitors use, in the order in which they do, and draw, before anybody waits.
+    """Load what visitors use, in the order in which they do, and draw, before a visitor waits.
 
     Args:
         style: the style that is loaded first.

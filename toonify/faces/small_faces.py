@@ -114,7 +114,7 @@ def judge(
 
 
 def merge(faces: list[Face], known: list[Face]) -> list[Face]:
-    """The faces that share little with a better or a known one, the best first."""
+    """The faces that hardly overlap with a better or a known one, the best first."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: (-face.score, -area(face))):
         if not any(is_same(face, other) for other in [*known, *kept]):
@@ -123,7 +123,7 @@ def merge(faces: list[Face], known: list[Face]) -> list[Face]:
 
 
 def is_same(face: Face, other: Face) -> bool:
-    """Whether two boxes are of one face: they share a third, or the first lies on the other."""
+    """Whether two boxes are of one face: they overlap by 0.3, or one covers half of the other."""
     shared = overlap(face.box, other.box)
     together = shared / (1 + shared) * (area(face) + area(other))  # the intersection
     return shared > 0.3 or together > 0.5 * min(area(face), area(other))

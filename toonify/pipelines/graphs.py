@@ -41,7 +41,7 @@ def make_graph(network: torch.nn.Module) -> "openvino.Model":
         network: its graph depends on the architecture alone.
 
     Raises:
-        ValueError: OpenVINO has changed some of the weights, so that they cannot be told apart.
+        ValueError: OpenVINO has changed some of the weights, so that they cannot be found.
     """
     from openvino import opset13 as ops
 
@@ -71,8 +71,8 @@ def read_graph(folder: Path, code: Path) -> "openvino.Model | None":
         code: the file that defines its class.
 
     Returns:
-        None if there is no such file, or if the weights do not fit it: who builds the network then
-        says what is wrong with them.
+        None if the architecture has no file, or if the weights do not fit it: building the network
+        then says what is wrong with them.
 
     Raises:
         ValueError: a bundled file has another hash than listed.

@@ -17,7 +17,6 @@ Blender is a program apart (GPL-3) in an environment of its own, with Python 3.1
 
 import argparse
 import sys
-from collections import Counter
 
 from training.prepare.heads.table import HeadSet
 from training.prepare.heads.workers import (
@@ -25,8 +24,7 @@ from training.prepare.heads.workers import (
     add_blender_options,
     blender_command,
     check_python,
-    code_version,
-    run_workers,
+    make_heads,
 )
 
 
@@ -61,28 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
     heads = HeadSet(options.out)
     heads.open()
     missing = heads.missing(options.seed, options.count)
-    version = code_version()
-    tally = Counter(kept=options.count - len(missing))
     settings = {"size": options.size, "samples": options.samples}
-    jobs = [
-        {"seed": seed, "folder": str(heads.partial(seed).resolve()), **settings} for seed in missing
-    ]
-
-    def done(job: dict, error: str) -> None:
-        seed = job["seed"]
-        if error:
-            tally["failed"] += 1
-            print(f"seed {seed}: {error.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
-            return
-        heads.finish(seed, version)
-        heads.write_table()
-        tally["made"] += 1
-        print(f"seed {seed}: made ({tally['made']} of {len(missing)})", flush=True)
-
-    run_workers(blender_command(options), options.workers, jobs, done)
+    jobs = {seed: {"seed": seed, **settings} for seed in missing}
+    tally = make_heads(heads, blender_command(options), options.workers, jobs)
     rows = heads.write_table()
     print(
-        f"{tally['made']} made, {tally['kept']} kept, {tally['failed']} failed, {rows} in the table"
+        f"{tally['made']} made, {options.count - len(missing)} kept, {tally['failed']} failed, "
+        f"{rows} in the table"
     )
     return 1 if tally["failed"] else 0
 

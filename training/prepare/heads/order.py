@@ -37,8 +37,7 @@ from training.prepare.heads.workers import (
     add_blender_options,
     blender_command,
     check_python,
-    code_version,
-    run_workers,
+    make_heads,
 )
 
 ORDERS, PHOTOS, LEFT_OUT = "orders", "photos", "left_out.json"
@@ -86,19 +85,12 @@ def read_photos(readings: list[Reading], jobs: int):
         for job in readings:
             yield job, read_photo(job)
         return
+    from training.prepare.teacher.folder import use_one_thread  # loads torch
+
     with ProcessPoolExecutor(jobs, initializer=use_one_thread) as pool:
         waiting = {pool.submit(read_photo, job): job for job in readings}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
-
-
-def use_one_thread() -> None:
-    """Keeps parallel processes from using each other's cores."""
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -148,26 +140,13 @@ def read_orders(options: argparse.Namespace, photos: dict[str, Picture]) -> dict
 def render_orders(options: argparse.Namespace, heads: HeadSet, names: list[str]) -> Counter:
     """Renders the heads that are missing; how many were made, kept and failed."""
     missing = [name for name in names if heads.record(name) is None]
-    tally, version = Counter(kept=len(names) - len(missing)), code_version()
-    jobs = []
+    settings = {"size": options.size, "samples": options.samples}
+    jobs: dict[int | str, dict] = {}
     for name in missing:
-        order = json.loads((options.out / ORDERS / f"{name}.json").read_text(encoding="utf-8"))
-        folder = str(heads.partial(name).resolve())
-        settings = {"size": options.size, "samples": options.samples}
-        jobs.append({"name": name, "folder": folder, **settings, **order})
-
-    def done(job: dict, error: str) -> None:
-        name = job["name"]
-        if error:
-            tally["failed"] += 1
-            print(f"{name}: {error.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
-            return
-        heads.finish(name, version)
-        heads.write_table()
-        tally["made"] += 1
-        print(f"{name}: made ({tally['made']} of {len(missing)})", flush=True)
-
-    run_workers(blender_command(options), options.jobs, jobs, done)
+        order = (options.out / ORDERS / f"{name}.json").read_text(encoding="utf-8")
+        jobs[name] = {"name": name, **settings, **json.loads(order)}
+    tally = make_heads(heads, blender_command(options), options.jobs, jobs)
+    tally["kept"] = len(names) - len(missing)
     return tally
 
 

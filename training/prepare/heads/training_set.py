@@ -88,14 +88,13 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
 
 def compute_codes(rows: list[Row], count: int) -> np.ndarray:
     """(n, count) principal components of the appearance that words and measures do not explain."""
-    known = [np.ones((len(rows), 1))]
-    for column in range(len(CLASSES)):
-        words = [row.words[column] for row in rows]
-        known.append(np.array([[word == w for w in sorted(set(words))] for word in words], float))
+    parts = []
+    for words in zip(*(row.words for row in rows), strict=True):
+        parts.append(np.array([[word == w for w in sorted(set(words))] for word in words], float))
     measures = np.array([row.measures for row in rows])
-    known += [measures, measures**2]
-    known = np.hstack(known)
-    known = known / np.maximum(known.std(0), 1e-6) ** (np.arange(known.shape[1]) > 0)
+    known = np.hstack([*parts, measures, measures**2])
+    known = known / np.maximum(known.std(0), 1e-6)
+    known = np.hstack([np.ones((len(rows), 1)), known])
     seen = np.stack([row.appearance for row in rows]).astype(np.float64)
     seen -= seen.mean(0)
     gram = known.T @ known + RIDGE * np.eye(known.shape[1])

@@ -6,9 +6,13 @@ import json
 import os
 import queue
 import subprocess
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+from training.prepare.heads.table import HeadSet
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON_VARIABLE = "TOONIFY_BLENDER_PYTHON"
@@ -110,6 +114,41 @@ class Worker:
             self.process.stdin.close()
             self.process.wait()
             self.process = None
+
+
+def make_heads(
+    heads: HeadSet, command: list[str], count: int, jobs: dict[int | str, dict]
+) -> Counter:
+    """Has heads made, and prints each of them or why it failed.
+
+    Args:
+        heads: The set that the heads belong to.
+        command: Starts a worker.
+        count: Number of workers at a time.
+        jobs: Seed or name of a head -> what the worker is asked for, apart from the folder.
+
+    Returns:
+        How many heads were "made", and how many "failed".
+    """
+    tally, version = Counter(), code_version()
+    asked = {str(heads.partial(name).resolve()): name for name in jobs}
+
+    def done(job: dict, error: str) -> None:
+        name = asked[job["folder"]]
+        shown = f"seed {name}" if isinstance(name, int) else name
+        if error:
+            tally["failed"] += 1
+            print(f"{shown}: {error.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
+            return
+        heads.finish(name, version)
+        heads.write_table()
+        tally["made"] += 1
+        print(f"{shown}: made ({tally['made']} of {len(jobs)})", flush=True)
+
+    run_workers(
+        command, count, [jobs[name] | {"folder": folder} for folder, name in asked.items()], done
+    )
+    return tally
 
 
 def run_workers(

@@ -161,7 +161,7 @@ def set_render(scene, size: int, samples: int, seed: int, exposure: float, threa
     cycles.device, cycles.samples, cycles.seed = "CPU", samples, seed % 2**31
     cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.02
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
-    # Normals make no visible difference here and take a quarter of the time of a render.
+    # Normals make no visible difference here, and filtering them takes time.
     cycles.denoising_input_passes = "RGB_ALBEDO"
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 5, 2, 2
     cycles.transmission_bounces, cycles.transparent_max_bounces = 3, 4

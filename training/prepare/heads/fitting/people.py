@@ -3,7 +3,7 @@
 The first two read ImageNet features, the smile is read from the face mesh.
 
 `people.json` holds their weights. They were fitted to portraits whose people's gender and birthday
-are known, or who were judged by eye; none of them was a child, so children are not told apart.
+are known, or who were judged by eye; none of them was a child, so children are not recognized.
 """
 
 import json
