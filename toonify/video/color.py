@@ -9,6 +9,7 @@ from toonify.images.color_spaces import (
     BT2020,
     SMPTE240M,
     UNKNOWN,
+    can_convert,
     to_srgb,
 )
 from toonify.video.types import Colors
@@ -36,10 +37,14 @@ def colors_of(frame) -> Colors:
     )
 
 
+def is_wide(colors: Colors) -> bool:
+    """Whether the colors are those of BT.2020, as all HDR and some other videos have."""
+    return colors.is_hdr or _MATRICES[colors.matrix] == "BT2020"
+
+
 def written(colors: Colors) -> Colors:
-    """The colors that the drawing of such a video is written in: its own, or BT.709 for HDR."""
-    wide = colors.is_hdr or _MATRICES[colors.matrix] == "BT2020"
-    return Colors() if wide else colors
+    """The colors that the drawing of a video is written in: its own, or BT.709 for wide ones."""
+    return Colors() if is_wide(colors) else colors
 
 
 def to_pixels(frame, scaler, size: tuple[int, int], colors: Colors) -> np.ndarray:
@@ -57,13 +62,15 @@ def to_pixels(frame, scaler, size: tuple[int, int], colors: Colors) -> np.ndarra
         interpolation="AREA" if size[0] < frame.width else "BICUBIC",
         threads=1,
     ).to_ndarray()
-    if colors.is_hdr:
-        return to_srgb(picture, BT2020, colors.transfer)
-    if alpha:
+    pixels = picture[..., :3]
+    if is_wide(colors):
+        transfer = colors.transfer if can_convert(BT2020, colors.transfer) else BT709
+        pixels = to_srgb(pixels, BT2020, transfer)
+    if form == "rgba":
         weight = picture[..., 3:].astype(np.uint16)
-        mixed = picture[..., :3] * weight + 255 * (255 - weight)
+        mixed = pixels * weight + 255 * (255 - weight)
         return ((mixed + 127) // 255).astype(np.uint8)
-    return picture
+    return pixels
 
 
 def to_frame(pixels: np.ndarray, scaler, form: str, colors: Colors):

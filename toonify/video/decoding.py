@@ -17,12 +17,15 @@ import av.filter
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from toonify.video import clocks
 from toonify.video.animations import Animation, is_animation
 from toonify.video.color import colors_of, to_pixels, written
 from toonify.video.types import About, Frame, VideoError, address, fitted
 
 MAX_PIXELS = 40_000_000  # of a frame: 8K and a little more
 MAX_STREAMS = 64
+MIN_BYTES = 1000  # a second, of a recording
+MAX_PADDING = Fraction(1, 4)  # seconds
 # Demuxers of single files: no playlists, no lists of files, no devices, no screen grabbing.
 FORMATS = (
     *("mov", "mp4", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv"),
@@ -90,12 +93,14 @@ class VideoFile:
             self.damaged = 0
             self._base = stream.time_base
             self._end = None
-            if stream.duration:
+            if stream.duration and has_true_length(container):
                 end = (stream.start_time or 0) + stream.duration
                 self._end = (end - round(start_of(container) / self._base)) * self._base.numerator
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             seconds = (stream.duration or 0) * stream.time_base
             seconds = seconds or Fraction(container.duration or 0, av.time_base)
+            if clocks.can_restart(container) and container.size < MIN_BYTES * seconds:
+                seconds = Fraction(0)  # the difference of two clocks
             self.colors = colors_of(first)
             self.start = start_of(container)
             self._shift = round(self.start / stream.time_base) * self._base.numerator
@@ -156,7 +161,7 @@ class VideoFile:
         yield from weave(None)
 
     def _raw(self, container, stream) -> Iterator[av.VideoFrame]:
-        packets, decode = container.demux(stream), decoder_of(stream)
+        packets, decode = clocks.demux(container, [stream]), decoder_of(stream)
         while True:
             try:
                 packet = next(packets)
@@ -224,14 +229,22 @@ def center(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return framed
 
 
+def has_true_length(container) -> bool:
+    """Whether the length of a stream in the file is that of its images: not where it is guessed
+    from a clock that may start again, nor in ASF, which counts it from 0."""
+    return not clocks.can_restart(container) and container.format.name != "asf"
+
+
 def start_of(container) -> Fraction:
     """Seconds at which the earliest stream begins: recordings of broadcasts count from anywhere.
 
-    0 where it begins before 0, as sound does that an encoder padded.
+    0 where it begins a little before 0, as sound does that an encoder padded. A clock that runs
+    over, as those of 33 bits do every 26 hours, begins far before 0.
     """
     streams = [*container.streams.video, *container.streams.audio]
     starts = [s.start_time * s.time_base for s in streams if s.start_time is not None]
-    return max(min(starts, default=Fraction(0)), Fraction(0))
+    start = min(starts, default=Fraction(0))
+    return start if start < -MAX_PADDING else max(start, Fraction(0))
 
 
 def decoder_of(stream) -> Callable[[av.Packet], list]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 
+from toonify.video import clocks
 from toonify.video.decoding import open_file
 
 ENCODERS = {"webm": "libopus"}  # by container; the others take AAC
@@ -135,8 +136,14 @@ class Carrier:
         streams = [s for s in self.source.streams if s.index in {**self.copied, **self.encoded}]
         if not streams:
             return
-        for packet in self.source.demux(streams):
+        last: dict[int, int] = {}
+        is_joined = clocks.can_restart(self.source)  # then its parts may overlap a little
+        for packet in clocks.demux(self.source, streams):
             index = packet.stream.index
+            if is_joined and packet.dts is not None:
+                if packet.dts <= last.get(index, packet.dts - 1):
+                    continue
+                last[index] = packet.dts
             if index in self.encoded:
                 for encoded in self._encode(packet, self.encoded[index]):
                     yield encoded, self.encoded[index].place
@@ -175,15 +182,21 @@ class Encoder:
         self.place, self._context = place, place.codec_context
         self._has_times = has_times
         self._resampler: av.AudioResampler | None = None
+        self._heard: tuple | None = None  # format, channels and rate of the source
         self._fifo = av.AudioFifo()
         self._at: int | None = None  # of the next piece, in samples
         self._gap = MAX_GAP * place.codec_context.rate
 
     def encode(self, frame: av.AudioFrame, seconds: Fraction | None) -> Iterator[av.Packet]:
         """The packets that are ready after a frame, which is heard at `seconds`."""
-        if self._resampler is None:
+        heard = frame.format.name, frame.layout.name, frame.sample_rate
+        if heard != self._heard:  # a broadcast's may change on the way
+            if self._resampler is not None:
+                yield from self._write(self._resampler.resample(None))
             context = self._context
             self._resampler = av.AudioResampler(context.format, context.layout, context.rate)
+            self._heard = heard
+        assert self._resampler is not None
         if seconds is not None:
             at = round(seconds * self._context.rate)
             if self._at is None:
@@ -202,7 +215,7 @@ class Encoder:
 
     def _write(self, frames: list) -> Iterator[av.Packet]:
         for frame in frames:
-            frame.pts = None
+            frame.pts, frame.time_base = None, Fraction(1, self._context.rate)
             self._fifo.write(frame)
         size = self._context.frame_size or 1024
         while self._fifo.samples >= size:
@@ -222,10 +235,11 @@ def add_encoder(target, codec: str, stream):
     context = stream.codec_context
     rate = OPUS_RATE
     if codec == "aac":
-        rate = min(AAC_RATES, key=lambda known: (known < context.sample_rate, known))
-        rate = context.sample_rate if context.sample_rate in AAC_RATES else rate
+        higher = [known for known in AAC_RATES if known >= context.sample_rate]
+        rate = min(higher, default=max(AAC_RATES))
     place = target.add_stream(codec, rate=rate)
     channels = context.layout.nb_channels
-    place.codec_context.layout = {1: "mono", 6: "5.1"}.get(channels, "stereo")
-    place.codec_context.bit_rate = 96_000 * (channels if channels in (1, 6) else 2)
+    channels = 6 if channels >= 6 else min(channels, 2)
+    place.codec_context.layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+    place.codec_context.bit_rate = 96_000 * channels
     return place
