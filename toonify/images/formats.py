@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import struct
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 MAX_PIXELS = 8192 * 6144  # 50 megapixels, as phones count them
 MAX_BYTES = 64 * 2**20
@@ -52,6 +53,8 @@ _MAGIC = (
     (b"GIF89a", "GIF"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
     (b"BM", "BMP"),
     (b"%PDF-", "a PDF document"),
     (b"%!PS", "a PostScript document"),
@@ -72,7 +75,7 @@ _MAGIC = (
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
 )
-_HEIC = "a HEIC or HEIF photo"
+HEIC = "a HEIC or HEIF photo"
 _SVG = "an SVG drawing"
 
 
@@ -87,7 +90,7 @@ def sniff(data: bytes) -> str:
         if brands & {b"avif", b"avis"}:
             return "AVIF"
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
-            return _HEIC
+            return HEIC
         return "a raw camera file" if b"crx " in brands else "a video (MP4 or QuickTime)"
     is_text = not any(byte < 9 or 13 < byte < 27 for byte in head)
     for magic, kind in _MAGIC:
@@ -103,26 +106,36 @@ def sniff(data: bytes) -> str:
     return "text" if is_text else "data of an unknown kind"
 
 
-def has_float_colors(data: bytes) -> bool:
-    """Whether a TIFF says that it has several floating-point numbers a pixel."""
-    order = "<" if data[:2] == b"II" else ">"
+def describe_tiff(data: bytes) -> str:
+    """In words that follow 'is', a whole TIFF that Pillow cannot read or misreads; else empty."""
+    head = data[: 16 if 43 in data[2:4] else 8]  # BigTIFF's is longer
     try:
-        (start,) = struct.unpack_from(f"{order}I", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, start)
-        for entry in range(min(count, 200)):
-            tag, kind, values, place = struct.unpack_from(
-                f"{order}HHII", data, start + 2 + 12 * entry
-            )
-            if (tag, kind) == (339, 3) and values > 1:  # SampleFormat
-                at = place if values > 2 else start + 2 + 12 * entry + 8
-                return struct.unpack_from(f"{order}H", data, at)[0] == 3
-    except struct.error:
-        return False
-    return False
+        tags, file = TiffImagePlugin.ImageFileDirectory_v2(head), io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        samples, bits = int(tags.get(277, 1)), int(tags.get(258, (1,))[0])
+        form, is_planar = int(tags.get(339, (1,))[0]), tags.get(284) == 2 and samples > 1
+        if 273 not in tags and 324 not in tags:  # cut off before it says where its pixels are
+            return ""
+        file.seek(0)
+        TiffImagePlugin.TiffImageFile(file).close()
+        if not (is_planar and bits == 16 and tags.get(259, 1) == 1):  # of which it reads a half
+            return ""
+    except SyntaxError as error:
+        if "unknown" not in str(error):
+            return ""
+    except (OSError, ValueError, LookupError, TypeError, struct.error):
+        return ""
+    kind = {1: "", 2: "signed ", 3: "floating-point "}.get(form, "complex ")
+    nouns = {1: "grays", 2: "grays and alpha", 3: "colors", 4: "colors"}
+    noun = nouns.get(samples, f"{samples} numbers a pixel")
+    place = " in separate planes" if is_planar else ""
+    white = ", 0 for white" if tags.get(262) == 0 else ""
+    return f"a TIFF with {kind}{noun} of {bits} bits{place}{white}"
 
 
 def advice(found: str) -> str:
-    if found == _HEIC:
+    if found == HEIC:
         return " Export it as JPEG, or install pillow-heif."
     return " Export it as PNG first." if found == _SVG else ""
 

@@ -28,7 +28,7 @@ from toonify.images.formats import (
     ImageError,
     accepted_formats,
     advice,
-    has_float_colors,
+    describe_tiff,
     shown,
     sniff,
     too_heavy,
@@ -99,11 +99,8 @@ def load(
         # Pillow warns above 89 million pixels; where warnings are errors, that is a refusal too.
         raise ImageError(f"{name} has far too many pixels; {_allowed(max_pixels)}") from None
     except _DAMAGED:
-        if found == "TIFF" and has_float_colors(data):
-            raise ImageError(
-                f"{name} is a TIFF with floating-point colors; expected 8 or 16 bits a color,"
-                " or floating-point grays. Export it as PNG first."
-            ) from None
+        if found == "TIFF" and (odd := describe_tiff(data)):
+            raise ImageError(f"{name} is {odd}{_EXPECTED_TIFF}") from None
         if found in _PICTURES:
             raise ImageError(
                 f"{name} is a damaged or cut-off {found} file; expected {EXPECTED}."
@@ -111,6 +108,8 @@ def load(
         hint = " It was read in part before; call its seek(0)." if was_read else advice(found)
         raise ImageError(f"{name} is {found}; expected {EXPECTED}.{hint}") from None
     with image:
+        if found == "TIFF" and (odd := describe_tiff(data)):
+            raise ImageError(f"{name} is {odd}{_EXPECTED_TIFF}")
         _halve(image, max_pixels)
         return _upright(image, name, max_pixels, alpha, read_color_codes(data))
 
@@ -269,8 +268,11 @@ def _upright(
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
+    """By EXIF, as browsers do. Pillow's `getexif` follows XMP too, which they do not."""
+    exif = Image.Exif()
     try:
-        return _TURNS.get(image.getexif().get(0x0112, 1))
+        exif.load(image.info.get("exif", b""))
+        return _TURNS.get(exif.get(0x0112, 1))
     except _DAMAGED:  # a broken EXIF block says nothing about the pixels
         return None
 
@@ -309,9 +311,9 @@ def _to_srgb(image: Image.Image, codes: ColorCodes | None, gamma: tuple | None) 
     alpha = None
     try:
         embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        is_gray = image.mode == "LA" and embedded.profile.xcolor_space.strip() == "GRAY"
+        is_gray = embedded.profile.xcolor_space.strip() == "GRAY" and image.mode in ("L", "LA")
         if image.has_transparency_data:
-            image = image if is_gray else image.convert("RGBA")
+            image = image.convert("LA" if is_gray else "RGBA")
             alpha = image.getchannel("A")
         colors = image.getchannel("L") if is_gray else image
         colors = colors if colors.mode in ("L", "RGB", "CMYK") else colors.convert("RGB")
@@ -371,15 +373,17 @@ def _flatten(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Grays of more than 8 bits as mode L, scaled and not clipped; other modes unchanged.
 
-    16 bit files span 0 to 65535 by definition. 32 bit and float files do not say their span: the
-    smallest of 0 to 1 (float only), 0 to 255 and 0 to 65535 that holds all values is taken, else
-    their own.
+    16 bit files span 0 to 65535 by definition, and TIFFs of 12 bits 0 to 4095. 32 bit and float
+    files do not say their span: the smallest of 0 to 1 (float only), 0 to 255 and 0 to 65535 that
+    holds all values is taken, else their own.
     """
     if not image.mode.startswith("I") and image.mode != "F":
         return image
-    gray = np.asarray(image)
+    gray, tags = np.asarray(image), getattr(image, "tag_v2", {})
+    if gray.dtype == np.int32 and tags.get(339, (2,))[0] == 1:
+        gray = gray.view(np.uint32)  # Pillow takes them for signed
     if gray.dtype.kind == "u" and gray.dtype.itemsize == 2:
-        low, high = 0.0, 65535.0
+        low, high = 0.0, 4095.0 if tags.get(258) == (12,) else 65535.0
     else:
         is_float = gray.dtype.kind == "f"
         gray = np.nan_to_num(gray.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
@@ -389,11 +393,17 @@ def _eight_bits(image: Image.Image) -> Image.Image:
                 low, high = 0.0, span
                 break
     scale = 255.0 / (high - low) if high > low else 0.0
-    result = Image.fromarray(np.rint((gray - low) * scale).astype(np.uint8))
+    scaled = np.rint((gray - low) * scale).astype(np.uint8)
+    if tags.get(262) == 0:  # 0 is white, which Pillow follows up to 8 bits only
+        scaled = 255 - scaled
+    result = Image.fromarray(scaled)
     result.info["icc_profile"] = image.info.get("icc_profile")
     return result
 
 
+_EXPECTED_TIFF = (
+    "; expected 8 or 16 bits a color, or floating-point grays of 32. Export it as PNG first."
+)
 # Kinds that `load` opens: not being able to means damage.
 _PICTURES = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "AVIF")
 

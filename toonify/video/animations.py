@@ -1,4 +1,4 @@
-"""Animated GIF, WebP and PNG, in and out, with the exact time of every frame."""
+"""Animated GIF, WebP and PNG, in and out, and AVIF in, with the exact time of every frame."""
 
 import struct
 import warnings
@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from toonify.images.formats import HEIC, sniff
 from toonify.video.types import About, Frame, VideoError, fitted
 from toonify.video.writing import GIF_SIDE
 
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 512 * 2**20  # Pillow's decoder of WebP holds the file in memory
-FORMATS = ("GIF", "WEBP", "PNG")
+FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
 SUFFIXES = {".gif": "gif", ".webp": "webp", ".png": "apng", ".apng": "apng"}
+_STILL = "a still image; expected a video or an animation"
 _DEFAULT_MS = 100  # what browsers make of a GIF's delay of 0 or 10 ms
 # What Pillow raises on damaged files.
 _DAMAGED = (
@@ -26,13 +28,11 @@ _DAMAGED = (
 
 
 def is_animation(path: Path) -> bool:
-    """Whether a file begins as a GIF, WebP or PNG does."""
+    """Whether a file begins as a GIF, WebP, PNG, AVIF or HEIC does: FFmpeg takes the last two for
+    videos even where they are still."""
     with open(path, "rb") as file:
-        head = file.read(12)
-    return (
-        head.startswith((b"GIF87a", b"GIF89a", b"\x89PNG\r\n\x1a\n"))
-        or head[:4] + head[8:] == b"RIFFWEBP"
-    )
+        found = sniff(file.read(4096))
+    return found in ("GIF", "WebP", "PNG", "AVIF", HEIC)
 
 
 class Animation:
@@ -47,7 +47,7 @@ class Animation:
             self._first = int(getattr(image, "default_image", False))
             count = getattr(image, "n_frames", 1) - self._first
             if count < 2:
-                raise VideoError(f"{path}: a still image; expected a video or an animation")
+                raise VideoError(f"{path}: {_STILL}")
             self._size = fitted(image.size, max_height)
             self.pixels = count * image.width * image.height  # that are decoded
             plays = plays_of(image)
@@ -64,6 +64,9 @@ class Animation:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(self.path, formats=FORMATS)
         except _DAMAGED as error:
+            with open(self.path, "rb") as file:
+                if sniff(file.read(4096)) == HEIC:
+                    raise VideoError(f"{self.path}: {_STILL}") from None
             raise VideoError(f"{self.path}: not an animation that can be read ({error})") from None
         if image.width * image.height > MAX_PIXELS:
             image.close()

@@ -224,7 +224,7 @@ def animation(path, loop=0):
 
 
 @pytest.mark.parametrize("into", [".gif", ".webp", ".png"])
-@pytest.mark.parametrize("source", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("source", [".gif", ".webp", ".png", ".avif"])
 def test_animations_keep_their_delays_and_images(tmp_path, source, into):
     path = animation(tmp_path / f"source{source}")
     copied(path, tmp_path / f"target{into}")
