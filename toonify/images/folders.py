@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -14,8 +15,11 @@ from toonify.images.formats import EXTENSIONS
 # files.
 GENERATED = {
     *("__macosx", "@eadir", "@__thumb", "@tmp", "#recycle", "@recycle", "$recycle.bin"),
-    *("thumbnails", "thumbs", "system volume information", "lost+found"),
+    *("thumbnails", "thumbs", "_thumbs", "system volume information", "lost+found"),
+    *("ipod photo cache", "recycler"),
 }
+PREVIEWS = (".lrdata",)  # ends of the folders of Lightroom's
+LIBRARY = ".photoslibrary"  # of Apple Photos, whose photos are in originals/
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,10 @@ def why_left_out(path: str) -> str:
     parts = PurePosixPath(path).parts
     if any(part.startswith(".") for part in parts):
         return "hidden"
-    if any(part.lower() in GENERATED for part in parts[:-1]):
+    folders = [part.lower() for part in parts[:-1]]
+    if any(folder in GENERATED or folder.endswith(PREVIEWS) for folder in folders):
+        return "generated"
+    if any(a.endswith(LIBRARY) and b != "originals" for a, b in itertools.pairwise(folders)):
         return "generated"
     return "" if PurePosixPath(path).suffix.lower() in EXTENSIONS else "of other kinds"
 

@@ -14,6 +14,7 @@ import hashlib
 import lzma
 import os
 import tarfile
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -120,10 +121,14 @@ def shown(picture: Picture) -> str:
 
 
 def folder_pictures(folder: Path) -> list[Picture]:
-    """Everything below a folder that is called like an image, in the order of the paths."""
-    paths = (
-        (path, path.relative_to(folder).as_posix()) for path in images.find_images(folder).paths
-    )
+    """Everything below a folder that is called like an image, in the order of the paths.
+
+    A warning counts what else lies there.
+    """
+    listing = images.find_images(folder)
+    if listing.left_out:
+        warnings.warn(f"{folder}: left out {listing.describe()}", stacklevel=3)
+    paths = ((path, path.relative_to(folder).as_posix()) for path in listing.paths)
     return [Picture(without_suffix(inner), path) for path, inner in paths]
 
 

@@ -1,6 +1,7 @@
 """One rule for the images of a folder: nothing is left out in silence, and nothing comes twice."""
 
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -34,13 +35,39 @@ def test_what_is_left_out_is_counted(folder):
     assert names(images.find_images(folder, recursive=False), folder) == ["a.jpg", "b.PNG"]
 
 
-@pytest.mark.parametrize("place", ["@__thumb", "@Recycle", "Thumbs", "System Volume Information"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("@__thumb", "@Recycle", "Thumbs", "System Volume Information", "iPod Photo Cache"),
+        *("Catalog Previews.lrdata", "My.photoslibrary/resources"),
+    ],
+)
 def test_what_drives_and_programs_add_is_left_out(folder, place):
     (folder / place / "deep").mkdir(parents=True)
     (folder / place / "deep" / "z.jpg").touch()
-    (folder / f"{place}.jpg").touch()  # a photo may have such a name
+    like = Path(place).name + ".jpg"
+    (folder / like).touch()  # a photo may have such a name
     listing = images.find_images(folder)
-    assert set(names(listing, folder)) == {"a.jpg", "b.PNG", "deep/c.webp", f"{place}.jpg"}
+    assert set(names(listing, folder)) == {"a.jpg", "b.PNG", "deep/c.webp", like}
+
+
+def test_photos_of_apples_library_are_its_originals(folder):
+    for place in ("originals/0", "resources/derivatives", "scopes", "Masters"):
+        (folder / "My.photoslibrary" / place).mkdir(parents=True)
+        (folder / "My.photoslibrary" / place / "z.jpg").touch()
+    found = names(images.find_images(folder), folder)
+    assert found[0] == "My.photoslibrary/originals/0/z.jpg" and len(found) == 4
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(folder):
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "device.png").symlink_to("/dev/zero")
+    (folder / "itself.jpg").symlink_to("itself.jpg")
+    found = images.find_images(folder)
+    assert {"pipe.jpg", "device.png", "itself.jpg"} < set(names(found, folder))
+    for name in ("pipe.jpg", "device.png", "itself.jpg"):
+        with pytest.raises(images.ImageError, match=f"^{name} "):
+            images.load(folder / name)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +120,8 @@ def test_command_and_training_list_the_same(folder, tmp_path, capsys):
     for source in (folder, tmp_path / "album"):
         jobs, failures = paths.plan([str(source)], str(tmp_path / "out") + os.sep, True)
         drawn = [job.source.name for job in jobs]
-        trained = [picture.file.name for picture in find_pictures(source, "photos")[0]]
+        with pytest.warns(UserWarning, match="left out 1 generated, 1 hidden, 3 of other kinds"):
+            trained = [picture.file.name for picture in find_pictures(source, "photos")[0]]
         assert drawn == trained == ["a.jpg", "b.PNG", "c.webp", "q.heic"] and not failures
         assert "left out" in capsys.readouterr().err
 
@@ -105,6 +133,8 @@ def test_command_and_training_list_the_same(folder, tmp_path, capsys):
         (["A.jpg", "a.jpg", "a.png"], ["A", "a-2", "a-3"]),
         (["a.jpg", "a.png", "a-2.jpg"], ["a", "a-2", "a-3"]),
         (["x/a.jpg", "x_a.png"], ["x_a", "x_a-2"]),
+        (["é.jpg", "É.png", "e.webp"], ["e", "É", "é-2"]),
+        (["a.tiff", "a.JPG", "a.jpeg", "a.bmp"], ["a", "a-2", "a-3", "a-4"]),
     ],
 )
 def test_images_of_one_name_are_numbered(tmp_path, files, expected):

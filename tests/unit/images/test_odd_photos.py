@@ -57,7 +57,9 @@ def test_grays_of_any_depth_keep_their_steps(kind, white_is_zero):
     high, form = (1, FLOAT) if "f" in kind else (2 ** (8 * int(kind[2])) - 1, UNSIGNED)
     file = tiff(GRAY * high, kind, form, white_is_zero=white_is_zero)
     if white_is_zero and kind in (">u2", "<u4"):
-        with pytest.raises(images.ImageError, match="grays of (16|32) bits, 0 for white; expected"):
+        with pytest.raises(
+            images.ImageError, match=r"grays of (16|32) bits, 0 for white; expected"
+        ):
             images.load(file)
         return
     found = np.asarray(images.load(file))[..., 0]
