@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -41,6 +42,9 @@ _DAMAGED = (
     *(MemoryError, RuntimeError, AttributeError, struct.error, zlib.error),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
+MAX_PATH = 4096  # characters that systems take
+_ADDRESS = re.compile(r"(?:data|file|ftp|https?):", re.I)
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
 _STRIP_PIXELS = 2**20  # whose colors are converted at once
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -179,6 +183,7 @@ def _read(source, max_bytes: int) -> tuple[str, bytes]:
     if isinstance(source, bytes | bytearray | memoryview):
         name, data = "The file", bytes(source)
     elif isinstance(source, str | os.PathLike):
+        _check_is_path(os.fspath(source))
         path = Path(source)
         name = shown(path.name or str(path))
         try:
@@ -206,6 +211,24 @@ def _read(source, max_bytes: int) -> tuple[str, bytes]:
     if len(data) > max_bytes:
         raise ImageError(too_heavy(name, max_bytes))
     return name, data
+
+
+def _check_is_path(text: str | bytes) -> None:
+    """Raises ImageError for texts that people pass for a photo, and that are no paths."""
+    if not isinstance(text, str):
+        return
+    if not text.strip() or len(text) > MAX_PATH:
+        kind = "no path"
+    elif _ADDRESS.match(text):
+        kind = "an address"
+    elif len(text) > 255 and _BASE64.fullmatch(text) and not os.path.lexists(text):
+        kind = "base64"
+    else:
+        return
+    raise ImageError(
+        f"A text of {len(text)} characters was given, which is {kind}; expected {EXPECTED}:"
+        " a path, its bytes or an image."
+    )
 
 
 def _open(file: BinaryIO, found: str) -> Image.Image:

@@ -1,7 +1,12 @@
 """Photos of scanners, microscopes and editors: TIFFs of all kinds, profiles, orientation."""
 
+import base64
+import contextlib
 import struct
+import tempfile
+import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,3 +198,58 @@ def test_orientation_counts_once_in_every_format(form, orientation, corner):
     assert photo.size == ((48, 64) if orientation == 6 else (64, 48))
     assert photo.getpixel(corner)[0] < 40
     assert np.asarray(photo).mean() > 200
+
+
+# Sources ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, kind",
+    [
+        ("https://example.org/a.jpg", "an address"),
+        ("data:image/jpeg;base64,/9j/4AAQ", "an address"),
+        ("FILE:///tmp/a.jpg", "an address"),
+        (base64.b64encode(encoded(picture(), "JPEG")).decode(), "base64"),
+        (base64.encodebytes(encoded(picture(), "PNG")).decode(), "base64"),
+        ("", "no path"),
+        (" \n", "no path"),
+        ("x" * 5000, "no path"),
+    ],
+)
+def test_a_text_that_is_no_path_is_called_what_it_is(text, kind):
+    words = f"^A text of {len(text)} characters was given, which is {kind}; expected a photo"
+    with pytest.raises(images.ImageError, match=words) as error:
+        images.load(text)
+    assert len(str(error.value)) < 250
+
+
+def test_long_paths_of_plain_letters_are_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("a" * 200, "b" * 200)
+    folder.mkdir(parents=True)
+    (folder / "c").write_bytes(encoded(picture(), "JPEG"))
+    assert images.load(str(folder / "c")).size == (64, 48)
+
+
+@pytest.mark.parametrize("kind", ["spooled", "raw", "buffered", "zip"])
+def test_files_at_their_end_are_told_to_be_rewound(tmp_path, kind):
+    data = encoded(picture(), "JPEG")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    with contextlib.ExitStack() as stack:
+        if kind == "spooled":
+            file = stack.enter_context(tempfile.SpooledTemporaryFile())
+            file.write(data)
+        elif kind == "zip":
+            with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+                archive.write(path, "a.jpg")
+            archive = stack.enter_context(zipfile.ZipFile(tmp_path / "a.zip"))
+            file = stack.enter_context(archive.open("a.jpg"))
+            file.read()
+        else:
+            file = stack.enter_context(open(path, "rb", buffering=0 if kind == "raw" else -1))
+            file.read()
+        with pytest.raises(images.ImageError, match=r"read to its end before; call its seek\(0\)"):
+            images.load(file)
+        file.seek(0)
+        assert images.load(file).size == (64, 48)
