@@ -56,6 +56,7 @@ SIGNATURES = {
     rb"\x89HDF": "an HDF5 file, as Keras writes",
     rb"\x08[\x01-\x20]\x12": "an ONNX file",  # the version of its format and its producer
     rb".{4}TFL3": "a TensorFlow Lite file",
+    rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!": "a compressed file, to be unpacked first",
 }
 
 
@@ -116,7 +117,7 @@ def read(source: str, kind: str | None = None, upsample: str | None = None) -> C
             f" {', '.join(PUBLISHED)}"
         )
     try:
-        if isinstance(held, Mapping):
+        if isinstance(held, Mapping | list | tuple):
             held, more = envelopes.unwrap(held, kind)
             notes += more
         kind = kind or detect_kind(held)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from toonify.convert.states import printable
@@ -115,7 +116,12 @@ def walk(held: Mapping | list | tuple, path: Path = ()) -> Iterator[tuple[Path, 
             yield from walk(value, (*path, str(key)))
 
 
-def find_states(held: Mapping, signatures: Mapping[str, re.Pattern]) -> list[Found]:
+def as_tensor(value: object) -> object:
+    """An array as a tensor, as some files hold weights; anything else as it is."""
+    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+
+
+def find_states(held: Mapping | list | tuple, signatures: Mapping[str, re.Pattern]) -> list[Found]:
     """Finds the state dicts with the keys of `signatures`, at any depth and with any prefix."""
     found: list[Found] = []
     for path, inside in walk(held):
@@ -132,7 +138,7 @@ def find_states(held: Mapping, signatures: Mapping[str, re.Pattern]) -> list[Fou
                 other for other in starts if other != prefix and other.startswith(prefix)
             )
             state = {
-                key[len(prefix) :] if prefix else key: value
+                key[len(prefix) :] if prefix else key: as_tensor(value)
                 for key, value in inside.items()
                 if not prefix or str(key).startswith(prefix)
                 if not others or not str(key).startswith(others)
@@ -141,7 +147,7 @@ def find_states(held: Mapping, signatures: Mapping[str, re.Pattern]) -> list[Fou
     return found
 
 
-def refuse_foreign(held: Mapping, foreign: Mapping[str, re.Pattern]) -> None:
+def refuse_foreign(held: Mapping | list | tuple, foreign: Mapping[str, re.Pattern]) -> None:
     """Raises ValueError with the name of a known network that Toonify does not support."""
     keys = {str(key) for _, inside in walk(held) for key in inside}
     for name, pattern in foreign.items():
@@ -149,7 +155,9 @@ def refuse_foreign(held: Mapping, foreign: Mapping[str, re.Pattern]) -> None:
             raise ValueError(f"found a checkpoint of {name}, which Toonify does not support")
 
 
-def unwrap(held: Mapping, kind: str | None = None) -> tuple[Mapping, list[str]]:
+def unwrap(
+    held: Mapping | list | tuple, kind: str | None = None
+) -> tuple[Mapping | list | tuple, list[str]]:
     """Takes the generator out of a trainer's checkpoint.
 
     Args:
@@ -181,7 +189,7 @@ def unwrap(held: Mapping, kind: str | None = None) -> tuple[Mapping, list[str]]:
     return (add_rest(held, best) if best.kind in PAIRS else best.state), notes
 
 
-def add_rest(held: Mapping, best: Found) -> Mapping:
+def add_rest(held: Mapping | list | tuple, best: Found) -> Mapping:
     """A StyleGAN2 as its project writes it: with its discriminator, and what lies beside."""
     name, _, discriminator = PAIRS[best.kind]
     state = dict(best.state)
@@ -192,7 +200,9 @@ def add_rest(held: Mapping, best: Found) -> Mapping:
         if str(key).rpartition(".")[2] == "latent_avg"
     ]
     state.pop("latent_avg", None)
-    result = {name: state, **{key: held[key] for key in ("conv_clamp",) if key in held}}
+    result = {name: state}
+    if isinstance(held, Mapping) and "conv_clamp" in held:
+        result["conv_clamp"] = held["conv_clamp"]
     if best.kind == "rosinality" and means:
         result["latent_avg"] = max(means, key=lambda mean: count_common(mean[0], best.path))[1]
     found = find_states(held, {best.kind: DISCRIMINATORS[best.kind]})
@@ -209,7 +219,7 @@ def count_common(a: Path, b: Path) -> int:
     )
 
 
-def read_shadow(held: Mapping, best: Found) -> tuple[Found, list[str]]:
+def read_shadow(held: Mapping | list | tuple, best: Found) -> tuple[Found, list[str]]:
     """The state dict with EMA weights that a checkpoint holds without their names.
 
     They are a list in the order of the parameters, as torch_ema and diffusers write it, or have

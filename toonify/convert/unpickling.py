@@ -6,6 +6,7 @@ names and sizes are checked first.
 """
 
 import argparse
+import datetime
 import io
 import math
 import pickle
@@ -16,7 +17,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
 import numpy as np
@@ -65,7 +66,19 @@ def opcodes(data: bytes, start: int = 0) -> Iterator[tuple[str, Any, int]]:
         yield opcode.name, value, stream.tell()
 
 
+# How pickles name tensors that are not read -> what these are.
+TENSORS = {
+    "torch._utils._rebuild_tensor_v3": "8-bit floats, or unsigned integers of 16 to 64 bits",
+    "torch._utils._rebuild_qtensor": "quantized numbers",
+    "torch._utils._rebuild_sparse_tensor": "sparse numbers",
+    "torch.ComplexFloatStorage": "complex numbers",
+    "torch.ComplexDoubleStorage": "complex numbers",
+}
+
+
 def refuse_name(name: str) -> NoReturn:
+    if name in TENSORS:
+        raise ValueError(f"a tensor holds {TENSORS[name]}; expected floats of 16 to 64 bits")
     if name.startswith("dnnlib.tflib."):
         raise ValueError(
             "it is a TensorFlow network of NVlabs (StyleGAN, StyleGAN2): expected a pickle of"
@@ -84,7 +97,8 @@ class NumberType:
     """Replaces `numpy.dtype`, for numbers only."""
 
     def __init__(self, name: str, align: bool = False, copy: bool = True):
-        if type(name) is not str or not re.fullmatch(r"b1|[iu][1248]|f[248]|c8|c16", name):
+        known = r"b1|[iu][1248]|f[248]|c8|c16|U[1-9]\d{0,4}"  # U: text, as a value of its own
+        if type(name) is not str or not re.fullmatch(known, name):
             raise ValueError("an array holds values that are not numbers")
         self.dtype = np.dtype(name)
 
@@ -101,7 +115,7 @@ class Array(np.ndarray):
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, data = state
-        if type(kind) is not NumberType or type(data) is not bytes:
+        if type(kind) is not NumberType or kind.dtype.kind == "U" or type(data) is not bytes:
             raise ValueError("an array holds values that are not numbers")
         if min(shape, default=0) < 0 or math.prod(side or 1 for side in shape) >= MAX_KEY:
             raise ValueError("the shape of an array is out of range")
@@ -115,7 +129,7 @@ def new_array(kind: object, shape: tuple, code: bytes) -> Array:
     return Array()
 
 
-def new_number(kind: NumberType, data: bytes) -> bool | int | float | complex:
+def new_number(kind: NumberType, data: bytes) -> bool | int | float | complex | str:
     if type(kind) is not NumberType or len(data) != kind.dtype.itemsize:
         raise ValueError("the bytes of a number do not match its type")
     return np.frombuffer(data, kind.dtype)[0].item()
@@ -130,12 +144,14 @@ def new_list(items: list | tuple = (), *size: int) -> list:
     return list(items)
 
 
-def new_path(kind: type[PurePath]) -> Callable[..., str]:
+def new_text(kind: type) -> Callable[..., str]:
+    """Builds text in place of a path, a date or a range."""
     return lambda *parts: str(kind(*parts))
 
 
 PLAIN: dict[str, Callable[..., object]] = {
     "argparse.Namespace": argparse.Namespace,
+    "types.SimpleNamespace": argparse.Namespace,
     "collections.OrderedDict": OrderedDict,
     "collections.Counter": new_dict,
     "collections.defaultdict": new_dict,
@@ -148,12 +164,17 @@ PLAIN: dict[str, Callable[..., object]] = {
 for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     PLAIN |= {f"{module}.scalar": new_number, f"{module}._reconstruct": new_array}
 for module in ("builtins", "__builtin__"):
-    PLAIN |= {f"{module}.{kind.__name__}": kind for kind in (set, list, dict, int, float)}
+    kinds: tuple[type, ...] = (set, list, dict, int, float, complex)
+    PLAIN |= {f"{module}.{kind.__name__}": kind for kind in kinds}
+    PLAIN |= {f"{module}.frozenset": set, f"{module}.range": new_text(range)}
+    PLAIN[f"{module}.xrange"] = new_text(range)
+for kind in (datetime.date, datetime.datetime, datetime.time, datetime.timedelta):
+    PLAIN[f"datetime.{kind.__name__}"] = new_text(kind)
 for module in ("pathlib", "pathlib._local"):
     for name in ("PosixPath", "PurePosixPath"):
-        PLAIN[f"{module}.{name}"] = new_path(PurePosixPath)
+        PLAIN[f"{module}.{name}"] = new_text(PurePosixPath)
     for name in ("WindowsPath", "PureWindowsPath"):
-        PLAIN[f"{module}.{name}"] = new_path(PureWindowsPath)
+        PLAIN[f"{module}.{name}"] = new_text(PureWindowsPath)
 
 # PyTorch's files ------------------------------------------------------------------------------
 

@@ -1,11 +1,9 @@
 """`toonify convert`: what is read, written and refused; long because of its table of formats."""
 
-import collections
 import functools
 import io
 import json
 import os
-import pathlib
 import pickle
 import random
 import sys
@@ -33,7 +31,7 @@ from tests.unit.convert.test_stylegan2 import (
 )
 from tests.unit.models.test_toongan import DCGAN_TOY, seed_toy
 from toonify import hub
-from toonify.convert import checkpoints, dcgan, random_face, unpickling
+from toonify.convert import checkpoints, dcgan, random_face
 from toonify.convert.formats import KINDS
 from toonify.models import (
     MODELS,
@@ -477,27 +475,3 @@ def test_overwrite_replaces_the_whole_folder(tmp_path):
     assert convert(tmp_path / "some.pt", out, "--fp32", "--overwrite") == 0
     assert list_names(out) == [hub.CONFIG, hub.WEIGHTS[1], hub.STYLE]
     assert list_names(tmp_path) == ["out", "some.pt"]
-
-
-# Plain data ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("held", "kind"),
-    [
-        (collections.defaultdict(list, g=[1.0]), dict),
-        (collections.deque([1, 2], maxlen=3), list),
-        (collections.Counter("aab"), dict),
-        (torch.device("cpu"), torch.device),
-        (torch.float16, torch.dtype),
-        (pathlib.PurePosixPath("a/b"), str),
-        (np.arange(4, dtype=np.uint32), np.ndarray),
-    ],
-)
-@pytest.mark.parametrize("zipped", [True, False])
-def test_plain_data_beside_a_network_is_read(tmp_path, held, kind, zipped):
-    torch.save({"model_state_dict": P, "more": [held]}, tmp_path / "some.pt")
-    assert checkpoints.read(str(tmp_path / "some.pt")).kind == "pytorch-animegan"
-    (found,) = unpickling.read_torch(stored({"more": [held]}, zipped))["more"]
-    assert isinstance(found, kind)
-    assert np.array_equal(found, held) if kind is np.ndarray else found in (held, str(held), [1, 2])
