@@ -95,13 +95,26 @@ def list_repositories(owner: str) -> list[tuple[str, str, bool]]:
         timeout=hub.HUB_TIMEOUT,
     )
     hf_raise_for_status(answer)
-    rows = [(row.get("id", ""), row.get("sha") or "", has_fast(row)) for row in answer.json()]
-    return [row for row in rows if re.fullmatch(r"[0-9a-f]{40}", row[1])]
+    rows = answer.json()
+    if not isinstance(rows, list):  # a proxy's answer, for instance
+        raise ValueError(f"the Hub's list is a {type(rows).__name__}")
+    return [(row["id"], row["sha"], has_fast(row)) for row in rows if is_repository(row)]
+
+
+def is_repository(row: object) -> bool:
+    """Whether a row of the Hub's list names a repository and its commit."""
+    if not isinstance(row, dict):
+        return False
+    name, commit = row.get("id"), row.get("sha")
+    is_named = isinstance(name, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name)
+    return bool(is_named and isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40}", commit))
 
 
 def has_fast(row: dict) -> bool:
     """Whether a row of the Hub's list has weights of a fast generator."""
-    names = {file.get("rfilename") for file in row.get("siblings") or ()}
+    files = row.get("siblings")
+    files = files if isinstance(files, list) else []
+    names = {file.get("rfilename") for file in files if isinstance(file, dict)}
     return any(f"{hub.LITE}/{name}" in names for name in hub.WEIGHTS)
 
 

@@ -104,6 +104,16 @@ def test_no_owner_and_an_invalid_one_make_no_request(server, offer):
     assert answer["note"] == "TOONIFY_HUB_OWNER='me/toy': expected the name of a Hub account"
 
 
+@pytest.mark.parametrize(
+    "owner", ["me/", "me toy", "me?full=1", "me#x", "https://hub/me", "a\\b", "@me"]
+)
+def test_an_owner_that_can_be_none_makes_no_request(monkeypatch, owner):
+    monkeypatch.setenv("TOONIFY_HUB_OWNER", owner)
+    monkeypatch.setattr(catalog, "request_styles", lambda owner: pytest.fail("requested"))
+    assert catalog.styles() == hub.styles("animegan")
+    assert catalog.note() == f"TOONIFY_HUB_OWNER={owner!r}: expected the name of a Hub account"
+
+
 IMPATIENT = """
 import time
 sleep = time.sleep
@@ -122,16 +132,43 @@ def test_a_style_that_the_hub_does_not_give_is_named(server, files, tmp_path):
     assert "me/toy" in answer["note"] and "me/ink" in answer["note"]
 
 
-@pytest.mark.parametrize("body", ["<html>Log in to the hotel's network</html>", ""])
-def test_a_list_that_is_no_json_is_no_traceback(monkeypatch, body):
+def request(monkeypatch, body):
     import httpx2
 
     answer = httpx2.Response(200, text=body, request=httpx2.Request("GET", "http://hub"))
     session = types.SimpleNamespace(get=lambda *args, **options: answer)
     monkeypatch.setattr("huggingface_hub.get_session", lambda: session)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    found = catalog.request_styles.__wrapped__("nobody-of-this-name")
+    return catalog.request_styles.__wrapped__("nobody-of-this-name")
+
+
+@pytest.mark.parametrize("body", ["<html>Log in to the hotel's network</html>", ""])
+def test_a_list_that_is_no_json_is_no_traceback(monkeypatch, body):
+    found = request(monkeypatch, body)
     assert found.styles == () and "does not answer (JSONDecodeError)" in found.note
+
+
+@pytest.mark.parametrize("body", ['{"error": "quota"}', '"no"', "null", "5"])
+def test_an_answer_that_is_no_list_is_no_traceback(monkeypatch, body):
+    found = request(monkeypatch, body)
+    assert found.styles == () and found.note.startswith("Only cached styles of nobody")
+
+
+COMMIT = "0" * 40
+ROWS = [
+    *(1, None, [], {}, {"id": None, "sha": COMMIT}, {"id": "you/a", "sha": 5}),
+    *({"id": ["you/a"], "sha": COMMIT}, {"id": "../../a", "sha": COMMIT}, {"id": "you/a"}),
+    {"id": "you/toy", "sha": COMMIT, "siblings": [None, 5, {"rfilename": None}]},
+    {"id": "you/ink", "sha": COMMIT, "siblings": 5},
+]
+
+
+def test_odd_rows_of_a_list_are_passed_over(monkeypatch):
+    monkeypatch.setattr(
+        catalog, "read_remote_style", lambda repo, commit, fast: hub.Style(repo, repo)
+    )
+    found = request(monkeypatch, json.dumps(ROWS))
+    assert [style.name for style in found.styles] == ["you/toy", "you/ink"] and found.note == ""
 
 
 def test_a_style_that_cannot_be_read_is_named(monkeypatch):
