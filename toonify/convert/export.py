@@ -98,8 +98,12 @@ class AnySize(nn.Module):
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:
         height, width = photo.shape[2], photo.shape[3]
-        below = (self.multiple - height % self.multiple) % self.multiple
-        right = (self.multiple - width % self.multiple) % self.multiple
+        # The network also needs more than one multiple: tiny photos get so many more.
+        below, right = (
+            (self.multiple - side % self.multiple) % self.multiple
+            + self.multiple * (self.multiple // side)
+            for side in (height, width)
+        )
         whole = nn.functional.pad(photo, (0, right, 0, below), mode="replicate")
         return self.network(whole)[:, :, :height, :width]
 

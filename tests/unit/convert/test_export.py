@@ -176,6 +176,6 @@ def test_without_onnx_runtime_openvino_checks_the_file(ours, tmp_path, capsys, m
 @pytest.mark.parametrize("family", ["animegan half_pixel", "animegan-lite noise", "cartoongan"])
 def test_photos_of_any_size_keep_it(exported, family, suffix):
     run = run_onnxruntime if suffix == ".onnx" else run_openvino
-    for height, width in ((67, 33), (513, 71), (40, 41), (64, 64)):
+    for height, width in ((67, 33), (513, 71), (40, 41), (64, 64), (1, 1), (2, 9), (101, 5)):
         photo = torch.rand(1, 3, height, width) * 2 - 1
         assert run(exported(family, suffix), photo).shape == photo.shape

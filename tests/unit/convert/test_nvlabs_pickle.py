@@ -186,6 +186,10 @@ def test_layers_that_are_clamped_at_odds_are_refused():
         ("synthesis.b8.conv1", {"activation": "relu"}, "activation is 'relu', expected 'lrelu'"),
         ("synthesis.b4.conv1.affine", {"activation": "lrelu"}, "expected 'linear'"),
         ("mapping.fc0", {"activation": [1]}, "expected 'lrelu'"),
+        ("mapping.fc0", {"bias_gain": 0.1}, "mapping.fc0.lr_multiplier is '0.1', expected 0.01"),
+        ("mapping.fc0", {"activation": "linear"}, "activation is 'linear', expected 'lrelu'"),
+        ("synthesis.b32.conv0", {"activation": "swish"}, "activation is 'swish', expected 'lrelu'"),
+        ("synthesis.b16.torgb.affine", {"bias_gain": 0.5}, "lr_multiplier is '0.5', expected 1"),
     ],
 )
 def test_networks_that_compute_something_else_are_refused(tmp_path, writers, where, value, words):
