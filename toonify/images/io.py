@@ -24,6 +24,7 @@ from toonify.images import color_spaces
 from toonify.images.color_codes import ColorCodes, read_color_codes
 from toonify.images.formats import (
     EXPECTED,
+    HEIC,
     MAX_BYTES,
     MAX_PIXELS,
     ImageError,
@@ -105,9 +106,10 @@ def load(
     except _DAMAGED:
         if found == "TIFF" and (odd := describe_tiff(data)):
             raise ImageError(f"{name} is {odd}{_EXPECTED_TIFF}") from None
-        if found in _PICTURES:
+        kind = "HEIC or HEIF" if found == HEIC and "HEIF" in accepted_formats() else found
+        if kind in (*_PICTURES, "HEIC or HEIF"):
             raise ImageError(
-                f"{name} is a damaged or cut-off {found} file; expected {EXPECTED}."
+                f"{name} is a damaged or cut-off {kind} file; expected {EXPECTED}."
             ) from None
         hint = " It was read in part before; call its seek(0)." if was_read else advice(found)
         raise ImageError(f"{name} is {found}; expected {EXPECTED}.{hint}") from None

@@ -165,6 +165,15 @@ def test_photos_of_phones_are_read(tmp_path, name):
     assert [p.name for p in images.find_images(tmp_path).paths] == [name]
 
 
+def test_a_damaged_heic_is_called_damaged(tmp_path):
+    if "HEIF" not in images.formats.accepted_formats():
+        pytest.skip("needs pillow-heif")
+    whole = phone_photo(tmp_path / "a.heic", "HEIF").read_bytes()
+    for data in (whole[:100], whole[:24] + b"x" * 3000):
+        with pytest.raises(images.ImageError, match="is a damaged or cut-off HEIC or HEIF file"):
+            images.load(data)
+
+
 def test_without_a_decoder_heic_is_refused_with_advice(tmp_path, monkeypatch):
     images.formats.accepted_formats()
     path = phone_photo(tmp_path / "a.heic", "HEIF")

@@ -55,7 +55,7 @@ def test_odd_inputs_open_or_are_refused_in_plain_words(odd_inputs):
     ("name", "words"),
     [
         ("drawing.png", "an SVG drawing"),
-        ("photo_heic.jpg", "a HEIC or HEIF photo"),
+        ("photo_heic.jpg", "HEIC or HEIF"),
         ("document.pdf", "a PDF document"),
         ("text.jpg", "is text"),
         ("passwords.jpg", "is text"),
