@@ -4,7 +4,7 @@ import { apply, boxArea, ffhqMatrix, invert, isFace, overlap, roll, scaleFace, t
   from "./geometry.js";
 import { View, findFaces } from "./mtcnn.js";
 import { makePixels, reduce, resizeArea, resizeLinear, roundEven } from "./resize.js";
-import { findSmall } from "./tiling.js";
+import { findSmall } from "./small_faces.js";
 import { cut } from "./warp.js";
 
 const MAX_SIDE = 1024; // px to which the longer side is reduced

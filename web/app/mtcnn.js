@@ -12,10 +12,10 @@
 
 import { boxArea, intersection, overlap } from "./geometry.js";
 
-const CELL = 12; // px a side of what the first network sees
-const FACTOR = 0.709; // from one scale of the pyramid to the next
+export const CELL = 12; // px a side of what the first network sees
+export const FACTOR = 0.709; // from one scale of the pyramid to the next
 const BATCHES = { 24: 32, 48: 16 };
-export const THRESHOLDS = [0.6, 0.7, 0.7]; // what the networks must score
+const THRESHOLDS = [0.6, 0.7, 0.7]; // what the networks must score
 
 /** An image to be looked at, and the same turned without another copy. */
 export class View {
@@ -43,6 +43,17 @@ export class View {
     }
     view.pixels = turnPixels(this.pixels, quarters);
     return view;
+  }
+
+  /**
+   * All of it scaled down, in strips of rows that overlap where cells of the network do.
+   *
+   * @param {number} height
+   * @param {number} width
+   * @yields {{top: number, height: number, shown: Float32Array}}
+   */
+  *strips(height, width) {
+    yield { top: 0, height, shown: this.means([[0, 0, this.width, this.height]], height, width) };
   }
 
   /**
@@ -79,6 +90,16 @@ export class View {
     });
     return shown;
   }
+}
+
+/** The colors of pixels as planes (3, h, w) from -1 to 1. */
+export function toPlanes({ data, width, height }) {
+  const plane = width * height;
+  const shown = new Float32Array(3 * plane);
+  for (let i = 0, o = 0; o < plane; i += 4, o++) {
+    for (let c = 0; c < 3; c++) shown[o + c * plane] = (data[i + c] - 127.5) / 128;
+  }
+  return shown;
 }
 
 /** Sums over all pixels above and left of each corner, for three colors. */
@@ -142,15 +163,40 @@ function windows(low, high, count, stride) {
  * @param {View} view
  * @param {number} smallest
  * @param {Run} run
- * @param {number[]} [thresholds] what the three networks must score
  * @returns {Promise<import("./geometry.js").Face[]>}
  */
-export async function findFaces(view, smallest, run, thresholds = THRESHOLDS) {
-  let found = await runPnet(view, smallest, run, thresholds[0]);
-  found = nms(found, 0.7).map((each) => toSquare(regress(each.box, each.answers, 0)));
-  found = await refine(view, found, 24, "rnet", run, thresholds[1]);
+export async function findFaces(view, smallest, run) {
+  return judge(view, await propose(view, smallest, run, THRESHOLDS[0]), run, THRESHOLDS.slice(1));
+}
+
+/**
+ * Squares in which the first network sees faces.
+ *
+ * @param {Object} view with `width`, `height` and `strips` of a `View`
+ * @param {number} smallest side in px of the smallest face
+ * @param {Run} run
+ * @param {number} threshold what the network must score
+ * @param {number} [largest] side in px of the largest face
+ * @returns {Promise<number[][]>} boxes
+ */
+export async function propose(view, smallest, run, threshold, largest = Infinity) {
+  const found = await runPnet(view, smallest, run, threshold, largest);
+  return nms(found, 0.7).map((each) => toSquare(regress(each.box, each.answers, 0)));
+}
+
+/**
+ * The faces among candidates, the largest first.
+ *
+ * @param {Object} view with `width`, `height` and `means` of a `View`
+ * @param {number[][]} boxes
+ * @param {Run} run
+ * @param {number[]} thresholds what the last two networks must score
+ * @returns {Promise<import("./geometry.js").Face[]>}
+ */
+export async function judge(view, boxes, run, thresholds) {
+  let found = await refine(view, boxes, 24, "rnet", run, thresholds[0]);
   found = nms(found, 0.7).map((each) => toSquare(regress(each.box, each.answers, 1)));
-  found = await refine(view, found, 48, "onet", run, thresholds[2]);
+  found = await refine(view, found, 48, "onet", run, thresholds[1]);
   const faces = found.map(({ box, score, answers }) => {
     const [width, height] = [box[2] - box[0] + 1, box[3] - box[1] + 1];
     const points = [0, 1, 2, 3, 4].map((i) => [
@@ -163,27 +209,37 @@ export async function findFaces(view, smallest, run, thresholds = THRESHOLDS) {
 }
 
 /** What the first network takes for faces at all scales. */
-async function runPnet(view, smallest, run, threshold) {
+async function runPnet(view, smallest, run, threshold, largest) {
   const { width, height } = view;
   const found = [];
-  for (let scale = CELL / smallest; Math.min(height, width) * scale >= CELL; scale *= FACTOR) {
+  let scale = CELL / smallest;
+  for (; Math.min(height, width) * scale >= CELL && CELL / scale <= largest; scale *= FACTOR) {
     const [h, w] = [Math.trunc(height * scale + 1), Math.trunc(width * scale + 1)];
-    const shown = view.means([[0, 0, width, height]], h, w);
-    const answers = await run("pnet", shown, [1, 3, h, w]);
-    const [rows, columns] = [pnetSize(h), pnetSize(w)];
     const here = [];
-    for (let y = 0, i = 0; y < rows; y++) {
-      for (let x = 0; x < columns; x++, i += 6) {
-        const score = 1 / (1 + Math.exp(answers[i] - answers[i + 1]));
-        if (score < threshold) continue;
-        const corners = [2 * x + 1, 2 * y + 1, 2 * x + CELL, 2 * y + CELL];
-        const box = corners.map((edge) => Math.floor(Math.fround(edge / Math.fround(scale))));
-        here.push({ box, score, answers: [...answers.subarray(i + 2, i + 6)] });
-      }
+    for (const strip of view.strips(h, w)) {
+      const answers = await run("pnet", strip.shown, [1, 3, strip.height, w]);
+      here.push(...readCells(answers, strip, w, scale, threshold));
     }
     found.push(...nms(here, 0.5));
   }
   return found;
+}
+
+/** The cells of a strip that score at least `threshold`, as candidates. */
+function readCells(answers, { top, height }, width, scale, threshold) {
+  const [rows, columns] = [pnetSize(height), pnetSize(width)];
+  const cells = [];
+  for (let y = 0, i = 0; y < rows; y++) {
+    for (let x = 0; x < columns; x++, i += 6) {
+      const score = 1 / (1 + Math.exp(answers[i] - answers[i + 1]));
+      if (score < threshold) continue;
+      const [left, upper] = [2 * x, 2 * y + top];
+      const corners = [left + 1, upper + 1, left + CELL, upper + CELL];
+      const box = corners.map((edge) => Math.floor(Math.fround(edge / Math.fround(scale))));
+      cells.push({ box, score, answers: [...answers.subarray(i + 2, i + 6)] });
+    }
+  }
+  return cells;
 }
 
 /** The side of the first network's answer: two convolutions, a pool of 2, two convolutions. */
