@@ -168,6 +168,16 @@ def test_a_photo_is_drawn_as_by_the_library_and_works_offline_afterwards(visit, 
     assert visitor.hosts == {visitor.url.split("/")[2]} and visitor.faults == []
 
 
+def test_far_faces_of_a_photo_on_its_side_are_found(visit, photo, tmp_path):
+    street = Image.new("RGB", (1600, 1200), "#88aacc")
+    for place in ((100, 100), (1200, 700)):
+        street.paste(photo.resize((230, 230)), place)
+    street.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "street.png")
+    visitor = visit()
+    visitor.draw(tmp_path / "street.png")
+    assert "2 faces found" in visitor.text("#report") and visitor.faults == []
+
+
 def test_settings_change_the_drawing_and_the_file(visit, photo_path):
     visitor = visit()
     page = visitor.page

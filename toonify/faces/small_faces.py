@@ -78,12 +78,20 @@ def find_small(
         boxes = mtcnn.propose_candidates(
             Detail(pixels), least, THRESHOLDS[0], largest / mtcnn.FACTOR
         )
-    turns = round(-float(np.median([roll(face.points) for face in known])) / 90) if known else 0
-    small = judge(pixels, boxes, known, turns % 4, look_again)
-    if not known and not small:
-        turned = [judge(pixels, boxes, known, turns, look_again) for turns in (1, 3, 2)]
-        small = max(turned, key=len)
-    return small
+    turns = count_turns(known)
+    small = judge(pixels, boxes, known, turns, look_again)
+    if known:
+        return small
+    # Of faces on their side, a few are seen all the same.
+    others = [count_turns(small)] if small else [1, 3, 2]
+    tries = [judge(pixels, boxes, known, other, look_again) for other in others if other != turns]
+    return max([small, *tries], key=len)
+
+
+def count_turns(faces: list[Face]) -> int:
+    """Quarter turns, counter-clockwise, after which most of the faces are upright."""
+    directions = [np.exp(1j * np.radians(roll(face.points))) for face in faces]
+    return round(float(np.degrees(np.angle(sum(directions)))) / 90) % 4
 
 
 def judge(

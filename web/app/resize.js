@@ -94,7 +94,7 @@ function lanczosTaps(length, size, extent = length) {
  * Means over the pixels that an output covers.
  *
  * @param {number} length of the source
- * @param {number} size at most that
+ * @param {number} size
  * @returns {Taps}
  */
 export function areaTaps(length, size) {

@@ -1,7 +1,7 @@
 /** Small faces of large photos, searched for at the photo's own resolution. */
 
 import { boxArea, intersection, isFace, overlap, roll, turnFace } from "./geometry.js";
-import { CELL, FACTOR, View, judge, propose, toPlanes, turnPixels } from "./mtcnn.js";
+import { CELL, FACTOR, judge, propose, toPlanes, turnPixels } from "./mtcnn.js";
 import { cropPixels, resizeArea, roundEven } from "./resize.js";
 
 const MAX_FACES = 200;
@@ -38,9 +38,8 @@ class Detail {
   means(boxes, height, width) {
     const shown = new Float32Array(boxes.length * 3 * height * width);
     boxes.forEach(([x0, y0, x1, y1], n) => {
-      const part = new View(cropPixels(this.pixels, x0, y0, x1, y1));
-      const means = part.means([[0, 0, part.width, part.height]], height, width);
-      shown.set(means, n * means.length);
+      const part = resizeArea(cropPixels(this.pixels, x0, y0, x1, y1), width, height);
+      shown.set(toPlanes(part), n * 3 * height * width);
     });
     return shown;
   }
@@ -62,22 +61,25 @@ export async function findSmall(pixels, known, largest, confirm, run) {
   if (least >= largest) return [];
   // The first network hardly tells which way a face is up.
   const boxes = await propose(new Detail(pixels), least, run, THRESHOLDS[0], largest / FACTOR);
-  const rolls = known.map((face) => roll(face.points)).sort((a, b) => a - b);
-  const turns = known.length ? roundEven(-median(rolls) / 90) : 0;
+  const turns = countTurns(known);
   const all = (quarters) => search(pixels, boxes, known, quarters, confirm, run);
-  let small = await all(((turns % 4) + 4) % 4);
-  if (!known.length && !small.length) {
-    for (const quarters of [1, 3, 2]) {
-      const turned = await all(quarters);
-      if (turned.length > small.length) small = turned;
-    }
+  let small = await all(turns);
+  if (known.length) return small;
+  // Of faces on their side, a few are seen all the same.
+  const others = small.length ? [countTurns(small)] : [1, 3, 2];
+  for (const quarters of others.filter((other) => other !== turns)) {
+    const turned = await all(quarters);
+    if (turned.length > small.length) small = turned;
   }
   return small;
 }
 
-function median(sorted) {
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+/** Quarter turns, counter-clockwise, after which most of the faces are upright. */
+function countTurns(faces) {
+  const angles = faces.map((face) => (roll(face.points) * Math.PI) / 180);
+  const sum = (of) => angles.reduce((total, angle) => total + of(angle), 0);
+  const turns = roundEven(Math.atan2(sum(Math.sin), sum(Math.cos)) / (Math.PI / 2));
+  return ((turns % 4) + 4) % 4;
 }
 
 /** The faces among candidates, looked at after turning the photo counter-clockwise. */

@@ -8,6 +8,7 @@ from PIL import Image
 
 from toonify import images
 from toonify.faces import Face, detect, mtcnn, small_faces
+from toonify.faces.geometry import roll
 
 FACES = Path(__file__).parents[3] / "hub_cards" / "faces"
 
@@ -65,6 +66,51 @@ def test_a_near_face_and_far_ones():
     faces = detect(photo, small=True)
     assert len(faces) == 3 and faces[0].box == near[0].box
     assert np.array_equal(faces[0].points, near[0].points)
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_a_near_face_and_far_ones_on_their_side(quarter_turns):
+    photo = crowd((1800, 1200), 50, [(100, 100), (1500, 150)])
+    photo.paste(person(2, 400), (300, 0))
+    turned = Image.fromarray(np.rot90(np.asarray(photo), quarter_turns))
+    faces = detect(turned, small=True)
+    assert len(faces) == 3
+    assert all(
+        abs(abs(roll(face.points)) - (90, 180, 90)[quarter_turns - 1]) < 30 for face in faces
+    )
+
+
+def test_many_far_faces_on_their_side_are_not_mistaken_for_a_few_upright_ones(monkeypatch):
+    """What is seen of them without turning the photo does not end the search."""
+    photo = crowd((2000, 1500), 40, [(200, 200), (900, 600), (300, 800)])
+    turned = Image.fromarray(np.rot90(np.asarray(photo)))
+    expected = len(detect(turned, small=True))
+    search, asked = small_faces.judge, []
+
+    def judge(pixels, boxes, known, quarter_turns, look_again):
+        asked.append(quarter_turns)
+        found = search(pixels, boxes, known, 3, look_again)
+        return found if quarter_turns == 3 else found[:1]
+
+    monkeypatch.setattr(small_faces, "judge", judge)
+    assert len(detect(turned, small=True)) == expected == 3 and asked == [0, 3]
+
+
+@pytest.mark.parametrize(
+    "rolls, turns",
+    [
+        ([], 0),
+        ([0, 10], 0),
+        ([-89, -90], 3),
+        ([90], 1),
+        ([178, 180, -180, -178], 2),
+        ([80, 130], 1),
+    ],
+)
+def test_turns_that_put_faces_upright(rolls, turns):
+    across = [(np.cos(np.radians(angle)), np.sin(np.radians(angle))) for angle in rolls]
+    faces = [Face((0, 0, 9, 9), np.outer([-1, 1, 0, -1, 1], way), 1.0) for way in across]
+    assert small_faces.count_turns(faces) == turns
 
 
 def test_portraits_are_not_searched_again(monkeypatch):
