@@ -46,6 +46,23 @@ def with_mask(photo, color):
     return Image.fromarray(pixels)
 
 
+def with_rims(photo):
+    face, pixels = detect(photo)[0], np.array(photo)
+    for eye in face.points[:2]:
+        radius, width = round(0.36 * face.eye_distance), max(2, round(0.05 * face.eye_distance))
+        cv2.circle(pixels, tuple(map(int, eye)), radius, (15, 15, 18), width, cv2.LINE_AA)
+    return Image.fromarray(pixels)
+
+
+def with_fading_lenses(photo):
+    """Lenses that are dark above and lighter below."""
+    face, pixels = detect(photo)[0], np.array(photo)
+    dark = np.array(with_sunglasses(photo, (0, 0, 0)))
+    fade = np.linspace(0, 1, len(pixels)) - face.points[0][1] / len(pixels)
+    tone = np.clip(60 + 900 * fade, 15, 110).astype(np.uint8)[:, None, None]
+    return Image.fromarray(np.where(dark != pixels, tone, pixels))
+
+
 def test_equal_faces_and_another_tone_are_no_difference():
     face = plain((180, 140, 120))
     assert local_difference((256, 256), crop_of(face), face) == 0
@@ -110,11 +127,12 @@ def darkened(photo, light):
         lambda photo: photo.convert("L").convert("RGB"),
         lambda photo: darkened(photo, 0.06),
         lambda photo: darkened(photo, 0.03),
+        with_rims,
     ],
-    ids=["plain", "gray", "dark", "very dark"],
+    ids=["plain", "gray", "dark", "very dark", "glasses"],
 )
 @pytest.mark.parametrize("name", ["astronaut.jpg", "random_016.jpg"])
-def test_plain_gray_and_dark_faces_are_reached(reach, most, name, change):
+def test_plain_gray_and_dark_faces_and_glasses_are_reached(reach, most, name, change):
     assert reach(change(images.load(FACES / name))) < most
 
 
@@ -125,3 +143,8 @@ def test_covered_faces_are_not_reached(reach, most, cover, colors):
     for number, color in enumerate(colors.values()):
         photo = images.load(FACES / ("astronaut.jpg", "random_003.jpg")[number % 2])
         assert reach(cover(photo, color)) > most
+
+
+@pytest.mark.parametrize("name", ["astronaut.jpg", "random_016.jpg"])
+def test_lenses_that_fade_are_not_reached(reach, most, name):
+    assert reach(with_fading_lenses(images.load(FACES / name))) > most
