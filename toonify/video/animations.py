@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from toonify.images.formats import HEIC, sniff
-from toonify.video.types import About, Frame, VideoError, fitted
+from toonify.video.types import About, Frame, VideoError, address, fitted
 from toonify.video.writing import GIF_SIDE
 
 MAX_PIXELS = 40_000_000
@@ -143,7 +143,7 @@ class AnimationWriter:
         self._written: int | None = None  # units, time of the last frame
         self.left_out = 0
         self._container = av.open(
-            str(file), "w", format=self.kind, options=options(self.kind, plays, last_ms)
+            address(file), "w", format=self.kind, options=options(self.kind, plays, last_ms)
         )
         codec = {"gif": "gif", "webp": "libwebp_anim", "apng": "apng"}[self.kind]
         stream: Any = self._container.add_stream(codec, rate=1000 // self._unit)

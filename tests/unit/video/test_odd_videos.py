@@ -1,7 +1,9 @@
 """Videos as people have them: mirrored, with odd clocks, sound, alpha, fields and names."""
 
+import os
 import struct
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import av.filter
@@ -333,6 +335,15 @@ def test_names_with_colons_are_names(tmp_path, monkeypatch, name):
     copied(source, target)
     copied(source, target.relative_to(tmp_path).with_stem("relative:b"))
     assert len(times_of(target)) == 10 and [p.name for p in target.parent.glob(".*")] == []
+
+
+@pytest.mark.parametrize("name", ["concat:a.png", "pipe:1.gif", "http:x.webp", "-a\n%d.mp4"])
+def test_relative_names_are_never_addresses(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    source = make_video(tmp_path / "source.mp4", sound=None)
+    copied(source, Path(name))
+    assert len(list(open_video(tmp_path / name).frames())) == 10
+    assert sorted(os.listdir()) == sorted(["source.mp4", name])
 
 
 @pytest.mark.parametrize("length", [200, 250, 255])
