@@ -329,11 +329,13 @@ class Run:
             yield dataclasses.replace(drawn.frame, pixels=self.even(steady))
 
     def even(self, pixels: np.ndarray) -> np.ndarray:
-        """Without the last row or column where the codec takes pixels in pairs only."""
+        """Without the last row or column where the codec takes pixels in pairs only; a single one
+        comes twice."""
         if self.codec.form == "rgb24":
             return pixels
         height, width = (max(2, side - side % 2) for side in pixels.shape[:2])
-        return pixels[:height, :width]
+        below, right = (max(0, 2 - side) for side in pixels.shape[:2])
+        return np.pad(pixels, ((0, below), (0, right), (0, 0)), "edge")[:height, :width]
 
     def elapsed(self, frame: Frame) -> float:
         """Seconds from the video's first frame to the end of this one."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.fixtures.toy_videos import SIZE, make_video, picture, pictures_of, sound_of, times_of
 from tests.unit.pipelines.test_animegan import face, pipeline
@@ -95,6 +96,16 @@ def test_odd_sides_lose_a_pixel_in_films_only(tmp_path):
     for name, size in (("out.mp4", (50, 74)), ("out.png", (51, 75))):
         draw_video(negative()[0], clip, tmp_path / name)
         assert video.open_video(tmp_path / name).about.size == size[::-1]
+
+
+@pytest.mark.parametrize("size, drawn", [((1, 1), (2, 2)), ((1, 40), (2, 40)), ((33, 1), (32, 2))])
+def test_a_single_row_or_column_comes_twice_in_films(tmp_path, size, drawn):
+    still = Image.new("RGB", size, "red")
+    moving = [Image.new("RGB", size, "blue")]
+    still.save(tmp_path / "pixel.gif", save_all=True, append_images=moving, duration=100)
+    for name, expected in (("out.mp4", drawn), ("out.webp", size)):
+        draw_video(negative()[0], tmp_path / "pixel.gif", tmp_path / name)
+        assert video.open_video(tmp_path / name).about.size == expected
 
 
 def test_strength_and_color_are_those_of_photos(tmp_path, clip):
