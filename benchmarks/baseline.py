@@ -12,6 +12,8 @@ from torch import nn
 
 from toonify import hub
 
+PUBLISHED = {"width": 32, "depth": 4, "upsample": "tf1"}
+
 
 class ConvNormLReLU(nn.Sequential):
     def __init__(self, inputs, outputs, kernel=3, stride=1, groups=1, bias=False):
@@ -69,9 +71,27 @@ class BaselineGenerator(nn.Module):
         return self.out_layer(self.block_e(self.upsample2x(x)))
 
 
-def load_generator(style: str) -> BaselineGenerator:
-    """The baseline network with a style's weights; a name, or a folder."""
+def has_published_network(style: str) -> bool:
+    """Whether a style's generator is the published one, so that the baseline has its weights."""
     folder = hub.resolve_model(style)
+    return hub.read_json(folder / hub.CONFIG)["_class_name"] == "AnimeGANGenerator"
+
+
+def describe_weights(style: str) -> str:
+    """Note on a style's baseline: nothing if it draws with the style's weights."""
+    return "" if has_published_network(style) else "published network, random weights"
+
+
+def load_generator(style: str) -> BaselineGenerator:
+    """The baseline network with a style's weights; a name, or a folder.
+
+    A style whose generator is another network is stood for by the published one with random
+    weights: what it costs is the same.
+    """
+    folder = hub.resolve_model(style)
+    if not has_published_network(style):
+        torch.manual_seed(0)
+        return BaselineGenerator(**PUBLISHED).eval()
     config = hub.read_json(folder / hub.CONFIG)
     network = BaselineGenerator(config["width"], config["depth"], config["upsample"])
     weights = load_file(hub.weights_file(folder))
@@ -87,7 +107,7 @@ class BaselinePipeline:
     def __init__(self, style: str):
         from facenet_pytorch import MTCNN
 
-        self.generator = load_generator(style)
+        self.generator, self.note = load_generator(style), describe_weights(style)
         self.detector = MTCNN(keep_all=True, device="cpu")
 
     def __call__(self, photo: Image.Image) -> Image.Image:

@@ -47,7 +47,7 @@ def prepare_baseline(style: str, shape: tuple) -> Workload:
     from benchmarks.baseline import BaselinePipeline
 
     pipe, photo = BaselinePipeline(style), group_photo(*shape)
-    return Workload(lambda: pipe(photo), {"photos": 1})
+    return Workload(lambda: pipe(photo), {"photos": 1}, pipe.note)
 
 
 def prepare_toonify(style: str, shape: tuple, quality: str = "best") -> Workload:

@@ -2,7 +2,8 @@
 
     python -m benchmarks.photo [--style comic] [--rounds 7] [--json FILE]
 
-All draw with the same weights, but for the fast generator of a style that has one.
+All draw with the same weights, but for the fast generator of a style that has one, and for the
+baseline of a style whose generator is not the published network: that has random weights.
 """
 
 from functools import partial
@@ -22,7 +23,7 @@ def prepare_baseline(style: str, side: int) -> Workload:
     """The public port's network in eager PyTorch with default settings."""
     import torch
 
-    from benchmarks.baseline import load_generator
+    from benchmarks.baseline import describe_weights, load_generator
 
     generator, x = load_generator(style), torch.from_numpy(picture(side))
 
@@ -30,7 +31,7 @@ def prepare_baseline(style: str, side: int) -> Workload:
     def run():
         return generator(x).numpy()
 
-    return Workload(run, {"images": 1})
+    return Workload(run, {"images": 1}, describe_weights(style))
 
 
 def prepare_engine(style: str, side: int, quality: str) -> Workload:
@@ -64,29 +65,42 @@ def picture(side: int):
 def tera_operations(folder: Path, side: int) -> float:
     """TFLOP that the convolutions of a generator's folder take for one photo, two a MAC."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from toonify.models import PHOTO_MODELS
 
     cls, settings = hub.read_config(folder / hub.CONFIG, PHOTO_MODELS)
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        cls(**settings)(torch.empty(1, 3, side, side))
+    with torch.device("meta"):
+        return count_operations(cls(**settings), side)
+
+
+def count_operations(network, side: int) -> float:
+    """TFLOP of a network on the meta device for one photo."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 3, side, side, device="meta"))
     return counter.get_total_flops() / 1e12
 
 
 def compare(style: str, side: int, figures: dict[str, Figures]) -> None:
     """Adds likeness, arithmetic and its share of the convolution's rate to those that ran."""
+    from benchmarks.baseline import has_published_network, load_generator
+
     folder, conv = hub.resolve_model(style), figures.get(limits.CONVOLUTION["bf16"].name)
-    for name, quality in ((BASELINE, "best"), (BEST, "best"), (FAST, "fast")):
+    if BASELINE in figures:
+        baseline = load_generator(style).to("meta")
+        figures[BASELINE].amounts["TFLOP"] = count_operations(baseline, side)
+    for name, quality in ((BEST, "best"), (FAST, "fast")):
         if name not in figures:
             continue
         found = figures[name]
         generator = hub.generator_folder(folder, quality)
         found.amounts["TFLOP"] = tera_operations(generator, side)
-        if name != BASELINE and conv:
+        if conv:
             share = found.rate("TFLOP") / conv.rate("TFLOP")
             found.notes.append(f"{share:.0%} of the rate of the bf16 convolution")
-    if BEST in figures and BASELINE in figures:
+    if BEST in figures and BASELINE in figures and has_published_network(style):
         error = mean_error(figures[BEST].output, figures[BASELINE].output)
         figures[BEST].notes.append(f"mean error {error:.4f} in [-1, 1] to the baseline")
     if FAST in figures and BEST in figures:

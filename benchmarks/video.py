@@ -56,7 +56,7 @@ def prepare_baseline(
                 drawn.mux(stream.encode(av.VideoFrame.from_image(toon)))
             drawn.mux(stream.encode())
 
-    return Workload(run, {"frames": frames})
+    return Workload(run, {"frames": frames}, pipe.note)
 
 
 def prepare_toonify(style: str, frames: int, size: tuple[int, int], quality: str) -> Workload:

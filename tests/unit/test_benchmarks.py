@@ -198,6 +198,23 @@ def test_the_baseline_network_draws_the_same_as_toonify(make_style, tmp_path, up
     assert torch.equal(baseline, toonify)
 
 
+def test_the_published_network_stands_for_a_style_of_another_one(make_style, tmp_path):
+    from toonify import hub
+
+    style = next(iter(hub.styles())).name
+    assert photo.prepare_baseline(style, 64).note == "published network, random weights"
+    figures = {
+        name: Figures([0.5], 1, {"images": 1}, output=np.zeros((1, 3, 64, 64)))
+        for name in (photo.BASELINE, photo.BEST)
+    }
+    photo.compare(style, 64, figures)
+    assert not figures[photo.BEST].notes  # what the two draw has nothing to do with each other
+    share = figures[photo.BEST].amounts["TFLOP"] / figures[photo.BASELINE].amounts["TFLOP"]
+    assert share == pytest.approx(0.170, abs=5e-3)
+    folder = make_style(tmp_path / "style", depth=2)
+    assert photo.prepare_baseline(str(folder), 64).note == ""
+
+
 def test_photo_cases_are_compared_by_likeness_arithmetic_and_the_limit(fast_style):
     style, figures = str(fast_style), {}
     workloads = {
