@@ -1,5 +1,6 @@
 """Faces are found in any photo without a crash, stand upright in crops, go back without a seam."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -234,6 +235,21 @@ def test_a_square_larger_than_the_photo_works():
 def test_points_that_span_no_face_are_named(points):
     with pytest.raises(ValueError, match="expected five"):
         align(noise(), Face((0, 0, 1, 1), points, 1.0))
+
+
+def test_an_upright_face_stays_where_nothing_is_found_in_the_turned_photo(astronaut, monkeypatch):
+    """A face that is judged better upside down, in places found upright, but not found there."""
+    upright = dataclasses.replace(made_up((100, 100), 40), score=0.996)
+    doubled = dataclasses.replace(upright, score=0.9999)
+
+    def look(view, candidates, min_score, quarter_turns=0):
+        if candidates is None:
+            return []
+        return [doubled if quarter_turns == 2 else upright]
+
+    monkeypatch.setattr(detection, "_look", look)
+    (face,) = detect(astronaut)
+    assert face.score == 0.996 and np.array_equal(face.points, upright.points)
 
 
 def test_a_face_outside_of_the_photo_is_refused():
