@@ -85,8 +85,8 @@ def describe_weights(style: str) -> str:
 def load_generator(style: str) -> BaselineGenerator:
     """The baseline network with a style's weights; a name, or a folder.
 
-    A style whose generator is another network is stood for by the published one with random
-    weights: what it costs is the same.
+    If the style's generator is another network, the published one gets random weights. Its time
+    and memory do not depend on them.
     """
     folder = hub.resolve_model(style)
     if not has_published_network(style):

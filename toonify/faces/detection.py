@@ -77,7 +77,7 @@ def detect(
         rivals = [turns for turns, faces in turned.items() if len(faces) >= len(found)]
         best = max(rivals, key=lambda turns: _best(turned[turns]), default=0)
         if rivals and _best(turned[best]) > _best(found):  # as it stands, the photo wins a tie
-            # What is seen in places that were found upright need not be there when looked for.
+            # Candidates of the upright photo may score high where the turned one has none.
             found = max(found, _look(view, None, min_score, best), key=_best)
     faces = [scale_face(face, scale) for face in found]
     if small and not _is_portrait(photo.size, shrink, faces):

@@ -99,7 +99,7 @@ async function search(pixels, boxes, known, quarters, confirm, run) {
   return kept;
 }
 
-/** The faces that share little with a better or a known one, the best first. */
+/** The faces that hardly overlap with a better or a known one, the best first. */
 function merge(faces, known) {
   const kept = [];
   const order = (a, b) => b.score - a.score || boxArea(b.box) - boxArea(a.box);
@@ -109,7 +109,7 @@ function merge(faces, known) {
   return kept;
 }
 
-/** Whether two boxes are of one face: they share a third, or the first lies on the other. */
+/** Whether two boxes are of one face: they overlap by 0.3, or one covers half of the other. */
 function isSame(one, other) {
   const smaller = Math.min(boxArea(one), boxArea(other));
   return overlap(one, other) > 0.3 || intersection(one, other) > 0.5 * smaller;
