@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fixtures.toy_videos import SIZE, make_video, picture, pictures_of, sound_of, times_of
+from tests.fixtures.toy_videos import (
+    SIZE,
+    STEADY_SIZE,
+    make_video,
+    picture,
+    pictures_of,
+    sound_of,
+    times_of,
+)
 from tests.unit.pipelines.test_animegan import face, pipeline
 from toonify.hub import Style
 from toonify.pipelines import video
@@ -206,7 +214,8 @@ def breaking_after(number):
 OPTIONS = VideoOptions(stabilize=False)
 
 
-def test_a_failed_run_goes_on(tmp_path, clip):
+def test_a_failed_run_goes_on(tmp_path):
+    clip = make_video(tmp_path / "clip.mp4", size=STEADY_SIZE)
     target = tmp_path / "out.mp4"
     with pytest.raises(Broken):
         draw_video(breaking_after(7), clip, target, OPTIONS)

@@ -10,7 +10,14 @@ import pytest
 from PIL import Image
 
 from tests.fixtures.mark_readers import DRAWN, GENERATED, boxes, exiftool, is_xmp, read_source_type
-from tests.fixtures.toy_videos import make_video, picture, pictures_of, sound_of, times_of
+from tests.fixtures.toy_videos import (
+    STEADY_SIZE,
+    make_video,
+    picture,
+    pictures_of,
+    sound_of,
+    times_of,
+)
 from tests.unit.pipelines.test_animegan import pipeline
 from toonify.images import marks
 from toonify.pipelines import video
@@ -20,9 +27,6 @@ from toonify.video.marks import mark_file
 from toonify.video.muxing import SUFFIXES
 
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-# x264 reads memory that it never wrote when the width is not a multiple of 128 (its macroblock
-# tree): the same images then do not always give the same file.
-SIZE = (128, 64)
 SECRETS = ("Jane", "GoPro", "+48.8584", "private-folder", "2024-01-02")
 
 
@@ -35,7 +39,7 @@ def faceless(monkeypatch):
 def private(tmp_path_factory):
     """A film whose file says who, where, when and by what it was taken."""
     folder = tmp_path_factory.mktemp("private-folder")
-    plain = make_video(folder / "plain.mp4", size=SIZE)
+    plain = make_video(folder / "plain.mp4", size=STEADY_SIZE)
     path = folder / "Jane's GoPro +48.8584.mov"
     with (
         av.open(str(plain)) as old,
@@ -174,10 +178,12 @@ def test_an_animation_of_one_image_is_marked(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif", ".webp"])
 def test_films_of_marked_images_are_marked(tmp_path, suffix):
-    faces = [marks.mark(Image.fromarray(picture(n, SIZE)), marks.GENERATED) for n in range(4)]
+    faces = [
+        marks.mark(Image.fromarray(picture(n, STEADY_SIZE)), marks.GENERATED) for n in range(4)
+    ]
     marked = write_video(faces, tmp_path / f"a{suffix}", fps=8)
     plain = write_video(faces, tmp_path / f"b{suffix}", fps=8, mark=False)
-    unmarked = [Image.fromarray(picture(n, SIZE)) for n in range(4)]
+    unmarked = [Image.fromarray(picture(n, STEADY_SIZE)) for n in range(4)]
     other = write_video(unmarked, tmp_path / f"c{suffix}", fps=8)
     assert read_source_type(marked) == GENERATED
     assert read_source_type(plain) is None and plain.read_bytes() == other.read_bytes()
