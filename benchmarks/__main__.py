@@ -53,7 +53,7 @@ def make_benchmarks(names: list[str], quick: bool, style: str) -> Iterator:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    from benchmarks.report import positive
+    from benchmarks.report import STYLE, positive
 
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -63,15 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help="benchmarks")
     parser.add_argument("--quick", action="store_true", help="few rounds: about ten minutes")
     parser.add_argument("--rounds", type=positive, help="turns of each case that count")
-    parser.add_argument("--style", default="comic", help="a style's name, or its folder")
+    parser.add_argument("--style", **STYLE | {"default": "comic"})
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args(arguments)
-    from toonify import hub
-
-    try:
-        hub.resolve_model(options.style)
-    except ValueError as error:
-        parser.error(str(error))
     from benchmarks.report import report
 
     names = [name for name in NAMES if not options.only or name in options.only]

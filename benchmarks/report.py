@@ -17,8 +17,19 @@ FOOTNOTE = (
     "Times are medians, and the lowest and highest of them. *Times as fast* are ratios of medians"
     " within one group, whose cases took turns in one run."
 )
-STYLE = dict(default=hub.DEFAULT_STYLE, help="name of a style, or its folder")
 BUSY = 0.3  # load a core before the run, above which times are not those of a quiet machine
+
+
+def style_name(text: str) -> str:
+    """The name or folder of a style that can be opened, for argparse."""
+    try:
+        hub.resolve_model(text)
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+STYLE = dict(default=hub.DEFAULT_STYLE, type=style_name, help="name of a style, or its folder")
 
 
 def command(

@@ -30,9 +30,13 @@ _DAMAGED = (
 def is_animation(path: Path) -> bool:
     """Whether a file begins as a GIF, WebP, PNG, AVIF or HEIC does: FFmpeg takes the last two for
     videos even where they are still."""
+    return format_of(path) in ("GIF", "WebP", "PNG", "AVIF", HEIC)
+
+
+def format_of(path: Path) -> str:
+    """The format that a file begins with, as `sniff` names it."""
     with open(path, "rb") as file:
-        found = sniff(file.read(4096))
-    return found in ("GIF", "WebP", "PNG", "AVIF", HEIC)
+        return sniff(file.read(4096))
 
 
 class Animation:
@@ -64,9 +68,8 @@ class Animation:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(self.path, formats=FORMATS)
         except _DAMAGED as error:
-            with open(self.path, "rb") as file:
-                if sniff(file.read(4096)) == HEIC:
-                    raise VideoError(f"{self.path}: {_STILL}") from None
+            if format_of(self.path) == HEIC:
+                raise VideoError(f"{self.path}: {_STILL}") from None
             raise VideoError(f"{self.path}: not an animation that can be read ({error})") from None
         if image.width * image.height > MAX_PIXELS:
             image.close()
