@@ -109,23 +109,27 @@ class AlignedDataset(Dataset):
 
 
 class PairedDataset(Dataset):
-    """Draw i: {"real": drawing, "w": (D,), "seed": int}; what `cartoon_filter --generator` wrote.
+    """Draw i: {"real": drawing, "w": w+ (L, D), "seed": int}.
 
-    `folder/LOOK/style/NAME.png` is the drawing of the face that `folder/w/NAME.safetensors` draws.
+    `folder/LOOK/style/NAME.png` is the drawing of the face that `folder/w/NAME.safetensors` draws,
+    as `cartoon_filter --generator` writes both, or `generated_faces` and a teacher. `shape` is
+    (L, D).
     """
 
-    def __init__(self, folder: str, look: str, side: int, length: int, w_dim: int, seed: int = 0):
+    def __init__(
+        self, folder: str, look: str, side: int, length: int, shape: tuple[int, int], seed: int = 0
+    ):
         drawings = open_pictures(str(Path(folder, look, "style")), "drawings")
         place = Path(folder, "w")
         self.pictures = [p for p in drawings if latents.latent_path(place, p.name).is_file()]
         if not self.pictures:
             raise ValueError(
                 f"--look {look}: no drawing in {folder}/{look}/style has its latent in {place}; "
-                "expected what training/prepare/cartoon_filter.py writes with --generator"
+                "expected those of training.prepare.generated_faces or cartoon_filter --generator"
             )
         self.w = torch.stack(
             [
-                latents.load_latent(latents.latent_path(place, picture.name), 1, w_dim)[0, 0]
+                latents.load_latent(latents.latent_path(place, picture.name), *shape)[0]
                 for picture in self.pictures
             ]
         )

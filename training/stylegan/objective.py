@@ -105,10 +105,7 @@ class GeneratorWrapper(gan_objective.GeneratorWrapper):
 
     def latents(self, batch: dict[str, torch.Tensor], update_w_avg: bool = False) -> torch.Tensor:
         """w+ (N, num_ws, D): the batch's `w`, or that of its noise."""
-        if "w" not in batch:
-            return super().latents(batch, update_w_avg)
-        w = batch["w"]
-        return w if w.ndim == 3 else w[:, None].expand(-1, self.generator.num_ws, -1)
+        return batch["w"] if "w" in batch else super().latents(batch, update_w_avg)
 
     def synthesize(self, ws: torch.Tensor) -> torch.Tensor:
         """Images (N, 3, side, side) of w+."""
@@ -144,13 +141,13 @@ def freeze_unused(G: GeneratorWrapper) -> None:
             layer.requires_grad_(False)
 
 
-def open_data(settings: StyleGANSettings, w_dim: int) -> Dataset:
-    """Opens pairs if `look` is set, else images; ValueError if there are none."""
+def open_data(settings: StyleGANSettings, shape: tuple[int, int]) -> Dataset:
+    """Opens pairs with w+ of that shape if `look` is set, else images; ValueError without any."""
     s = settings
     if not s.data:
         raise ValueError("--data: expected aligned images, or pairs with --look")
     if s.look:
-        return PairedDataset(s.data, s.look, s.resolution, s.max_images, w_dim, s.seed)
+        return PairedDataset(s.data, s.look, s.resolution, s.max_images, shape, s.seed)
     images = AlignedDataset(s.data, s.resolution, s.max_images, s.seed, s.mirror)
     warn_of_few(s.data, len(images.pictures))
     return images
@@ -198,7 +195,7 @@ class StyleGANObjective(GANObjective):
         freeze_unused(G)
         if s.freeze_mapping:
             generator.mapping.requires_grad_(False)
-        dataset = dataset or open_data(s, generator.config.w_dim)
+        dataset = dataset or open_data(s, (generator.num_ws, generator.config.w_dim))
         super().__init__(s, device, G, open_discriminator(s), dataset)
         self.path = gan_losses.PathMean()
         self.features = None
