@@ -16,7 +16,7 @@ from toonify.ui import components
 from toonify.ui.handlers import photo as photo_tab
 
 DOCS = (find_project() / "docs" / "app.md").read_text(encoding="utf-8")
-NAMES = {"comic": "toy", "storybook": "bold"}  # styles of the toys
+NAMES = {"comic": "toy", "animated": "bold"}  # styles of the toys
 FUNCTIONS = {
     *("styles", "detect", "toonify", "video", "clip", "portrait", "latent"),
     *("faces", "mix", "loop", "twin"),

@@ -15,7 +15,7 @@ BUNDLED = PACKAGE / "weights"
 DEFAULT_STYLE = "film"
 DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
 DEFAULT_ENCODER = "portrait-encoder"  # finds faces in w of the base
-DEFAULT_TOON = "storybook"  # of the generators tuned from it
+DEFAULT_TOON = "animated"  # of the generators tuned from it
 DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
 TAG = "toonify"  # in every card, so that the Hub can list the repositories made by Toonify
 CONFIG = "config.json"
@@ -38,7 +38,7 @@ NO_TEXT = {"eye_distance", "short_side", "blend", "attributes", "max_difference"
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answers at all
 # Styles that are no longer bundled -> what is opened instead.
-OLD_STYLES = {"graphic": "storybook", "toon": "film"}
+OLD_STYLES = {"graphic": "animated", "storybook": "animated", "toon": "film"}
 OLD_KEYS = {"licence": "license"}  # of style.json, read for one more release
 SCOPES = ("photo", "face")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers

@@ -157,7 +157,7 @@ class StyleGANPipeline(FaceGenerator):
             ValueError: an option has a wrong value.
 
         Example:
-            >>> result = StyleGANPipeline.from_pretrained(device="cpu")("portrait.jpg", "storybook")
+            >>> result = StyleGANPipeline.from_pretrained(device="cpu")("portrait.jpg", "animated")
             >>> result.image.size, len(result.portraits)
             ((512, 512), 1)
         """

@@ -30,7 +30,7 @@ from training.data.background import random_background
 from training.data.halftone import find_layers
 from training.data.images import Picture
 from training.data.sources import MIN_IMAGES, match_by_name, open_pictures
-from training.data.teacher_records import RECORDS
+from training.data.teacher_records import RARE_FACTOR, RECORDS
 from training.prepare.edge_smooth import smooth_edges
 
 # OpenCV's threads do not exist in a forked loader worker, which must not wait for them.
@@ -39,7 +39,6 @@ os.register_at_fork(after_in_child=functools.partial(cv2.setNumThreads, 0))
 MIN_SIDE = 64  # px of the short side of images that are used
 MAX_SIDE = 1024  # px of the short side of cached images, unless the crops need more
 PARTS = 4  # eyes, mouths and other places of an augmented crop that a discriminator may look at
-RARE_FACTOR = 3  # how much more often a photo with glasses or a beard is an augmented crop
 
 
 class PictureCache:

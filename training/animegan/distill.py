@@ -1,6 +1,6 @@
 """Distills a toon generator into AnimeGANv2: one forward pass turns any portrait into its toon.
 
-    accelerate launch training/animegan/distill.py --toon storybook --grounds PHOTOS --out runs/toon
+    accelerate launch training/animegan/distill.py --toon animated --grounds PHOTOS --out runs/toon
 
 writes pairs of the base's faces and their toons into `runs/.../pairs` (see
 `training/prepare/toon_pairs.py`), then trains AnimeGANv2 on features, Gram matrices and pixels of

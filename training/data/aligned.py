@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from toonify import latents
 from training.data.images import Picture, square
 from training.data.sources import MIN_IMAGES, open_pictures
+from training.data.teacher_records import RARE_FACTOR, RECORDS, read_records
 
 MAX_SEED = 2**62
 
@@ -113,7 +114,7 @@ class PairedDataset(Dataset):
 
     `folder/LOOK/style/NAME.png` is the drawing of the face that `folder/w/NAME.safetensors` draws,
     as `cartoon_filter --generator` writes both, or `generated_faces` and a teacher. `shape` is
-    (L, D).
+    (L, D). Faces with glasses or a beard, as the teacher's records say, come `RARE_FACTOR` times.
     """
 
     def __init__(
@@ -127,6 +128,9 @@ class PairedDataset(Dataset):
                 f"--look {look}: no drawing in {folder}/{look}/style has its latent in {place}; "
                 "expected those of training.prepare.generated_faces or cartoon_filter --generator"
             )
+        records = read_records(Path(folder, look, RECORDS))
+        rare = {name for name, it in records.items() if it.get("glasses") or it.get("beard")}
+        self.pictures += (RARE_FACTOR - 1) * [p for p in self.pictures if p.name in rare]
         self.w = torch.stack(
             [
                 latents.load_latent(latents.latent_path(place, picture.name), *shape)[0]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+RARE_FACTOR = 3  # how much more often a face with glasses or a beard is shown in training
 RECORDS = "teacher.jsonl"  # in the folder of a look, one JSON object a photo
 # Values of `masks/NAME.png`.
 LABELS = {"background": 0, "person": 1, "hair": 2, "skin": 3, "clothes": 4}

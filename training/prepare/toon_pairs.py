@@ -1,6 +1,6 @@
 """Draws pairs to distill a toon generator from: faces of the base, and the toons of the same w.
 
-    python -m training.prepare.toon_pairs DATA --toon storybook [--faces 1500] [--grounds PHOTOS]
+    python -m training.prepare.toon_pairs DATA --toon animated [--faces 1500] [--grounds PHOTOS]
 
 writes the layout that `training/train_animegan.py` reads: `DATA/train_photo/NAME.png`,
 `DATA/TOON/style/NAME.png` and `DATA/faces.json`. Half of the pairs are a face's aligned square,

@@ -123,4 +123,4 @@ WRONG = [["--faces", "1"], ["--pair-px", "10"], ["--grounds", "nowhere"], ["--vi
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_options_are_refused(wrong, tmp_path, refusal):
-    assert wrong[1] in refusal(toon_pairs.main, tmp_path / "d", "--toon", "storybook", *wrong)
+    assert wrong[1] in refusal(toon_pairs.main, tmp_path / "d", "--toon", "animated", *wrong)

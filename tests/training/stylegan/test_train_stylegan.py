@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -397,3 +399,16 @@ def test_two_processes_with_half_the_batch_follow_one(faces, tmp_path):
     largest = max(float((ours[k].float() - theirs[k].float()).abs().max()) for k in parameters)
     print(f"largest difference of a parameter after 20 steps: {largest:.1e}")
     assert largest < 1e-4
+
+
+def test_pairs_with_glasses_come_more_often(pairs, tmp_path):
+    data = tmp_path / "pairs"
+    shutil.copytree(pairs, data)
+    names = sorted(file.stem for file in (data / "toy" / "style").iterdir())
+    records = [{"name": name, "glasses": name == names[0]} for name in names]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (data / "toy" / "teacher.jsonl").write_text(lines)
+    opened = PairedDataset(str(data), "toy", 32, 100, (8, 16))
+    shown = Counter(picture.name for picture in opened.pictures)
+    assert shown == {name: 3 if name == names[0] else 1 for name in names}
+    assert len(opened.w) == len(opened.pictures)

@@ -175,7 +175,7 @@ def test_an_encoder_in_the_folder_of_the_base_is_its_own(pipe, folder, photo, tm
 def test_parts_of_other_bases_are_refused(pipe, folder, photo, toy_portrait):
     with pytest.raises(ValueError, match=r"cannot be mixed: .* differ in class: 'MobileStyleGAN'"):
         pipe.toon(pipe.sample(1), toy_portrait / "toon")
-    with pytest.raises(ValueError, match="'storybook' and this base cannot be mixed"):
+    with pytest.raises(ValueError, match="'animated' and this base cannot be mixed"):
         pipe.toon(pipe.sample(1))
     with pytest.raises(ValueError, match="differ in channel_max: 8 and 16"):
         pipe(photo, folder / "stranger", refine_steps=1)
@@ -233,7 +233,7 @@ def test_the_command_line_draws_with_a_base(folder, photo_path, tmp_path, monkey
     for more, said in (
         ((), "this base has no encoder"),
         (("--encoder", folder / "wrong_encoder"), "its num_ws is 12"),
-        (("--style", "storybook", "--refine-steps", "1"), "cannot be mixed"),
+        (("--style", "animated", "--refine-steps", "1"), "cannot be mixed"),
         (("--base", "nowhere"), "base='nowhere'"),
     ):
         with pytest.raises(SystemExit, match="2"):

@@ -119,7 +119,7 @@ def test_the_runtime_is_found_in_node_modules_and_its_lack_is_explained(tmp_path
         (["web"], "Missing argument 'OUT'"),
         (["web", "{there}"], "exists already; --overwrite replaces a folder"),
         (["web", "{new}", "--style", "oil"], "oil"),
-        (["web", "{new}", "--style", "storybook"], "_class_name"),
+        (["web", "{new}", "--style", "animated"], "_class_name"),
         (["deploy"], "expected either --space or --static"),
         (["deploy", "--space", "a/b", "--static", "a/c"], "expected either --space or --static"),
         (["deploy", "--space", "a/b", "--style", "comic"], "--style: only for --static"),
