@@ -55,7 +55,7 @@ def read(face: Image.Image, points: np.ndarray, hair: np.ndarray, visible: np.nd
 
 
 def read_skin(skin: np.ndarray) -> AttributeReading:
-    """Its color, always: a tone is asked for, where `attributes.read_skin` asks for light or dark."""
+    """Its color, whatever it is: `attributes.read_skin` leaves medium skin out."""
     angle = math.degrees(math.atan2(skin[0] - 50, skin[2]))
     dark, medium = SKIN_ANGLES
     words = "dark skin" if angle < dark else "medium skin" if angle < medium else "light skin"
