@@ -1,7 +1,19 @@
-"""What a portrait's masks add to `toonify.faces.attributes`: any color, baldness, beards.
+"""What a portrait's masks add to `toonify.faces.attributes`: any color, baldness, sunglasses.
 
 The names are those of `attributes` where both read the same; these readings are then the better
 ones, as they know where the hair is.
+
+The limits were chosen on 61 portraits and checked on 72 others, 60 AI-made ones of many countries
+and 12 official ones, judged by one person's eye:
+
+    hair_long    45 / 72  14 times long, 2 of them bobs that end at the chin; 31 times short or tied
+    bald         2 / 72   both right; a third bald head was not read
+    hair_light   58 / 72  of any color
+
+Sunglasses were read of the one face among the 133 that wore them, and of no other. Beards are not
+read: 2 of 5 detections were wrong, and 7 beards were missed. Curls did not show in the hair's
+texture, and hats and hair are one to the masks: a cover is left out only where it is bluer than any
+hair.
 """
 
 import math
@@ -29,8 +41,11 @@ def read(face: Image.Image, points: np.ndarray, hair: np.ndarray, visible: np.nd
         visible: (256, 256), 0 where the square shows nothing of the photo.
 
     Returns:
-        `AttributeReading` by "skin_light", "hair_light", "hair_long", "bald", "beard" and
-        "sunglasses"; what is not plain is not in it.
+        `AttributeReading` by "skin_light", "hair_light", "hair_long", "bald" and "sunglasses"; what
+        is not plain is not in it.
+
+    Raises:
+        ValueError: the face has another size.
     """
     if face.size != (SIDE, SIDE):
         raise ValueError(f"face is {face.width}x{face.height}: expected {SIDE}x{SIDE}")
@@ -49,7 +64,6 @@ def read(face: Image.Image, points: np.ndarray, hair: np.ndarray, visible: np.nd
             found["hair_light"] = read_hair(color)
             found["hair_long"] = read_length(measured, hair, visible)
     if measured.yaw <= attributes.MAX_YAW:
-        found["beard"] = read_beard(measured)
         found["sunglasses"] = read_sunglasses(measured, float(skin[0]))
     return {name: reading for name, reading in found.items() if reading is not None}
 
@@ -86,21 +100,6 @@ def read_length(face: Measured, hair: np.ndarray, visible: np.ndarray) -> Attrib
     if less > 0.3:
         return AttributeReading(1, min(1.0, 0.5 + less), "long hair")
     return AttributeReading(-1, 1 - 4 * more, "short hair") if more < 0.1 else None
-
-
-def read_beard(face: Measured) -> AttributeReading | None:
-    """Where the jaw and the upper lip are darker and less red than the cheeks."""
-    x, y = place_pixels(face)
-    mouth = float((face.mouth - face.eyes) @ face.down) / face.eye_distance
-    y = y - mouth
-    jaw = (np.abs(x) > 0.45) & (np.abs(x) < 0.75) & (y > -0.05) & (y < 0.3)
-    lip = (np.abs(x) < 0.3) & (y > -0.32) & (y < -0.18)
-    eyes = ((face.left_eye, -1), (face.right_eye, 1))
-    cheek = np.mean([face.middle(eye, (s * 0.05, 0.55), (0.15, 0.12)) for eye, s in eyes], 0)
-    jaw_color, lip_color = (np.median(face.layers[part, :3], 0) - cheek for part in (jaw, lip))
-    if jaw_color[0] < -12.5 and lip_color[0] < -17 and max(jaw_color[1] + 4, lip_color[1] + 5) <= 0:
-        return AttributeReading(1, 0.75, "a beard")
-    return None
 
 
 def read_sunglasses(face: Measured, skin: float) -> AttributeReading | None:

@@ -40,7 +40,6 @@ FITTING: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {
     ("glasses", 1): {"glasses": ("square", "round")},
     ("glasses", -1): {"glasses": ("none",)},
     ("sunglasses", 1): {"glasses": ("sunglasses",)},
-    ("beard", 1): {"beard": ("full",), "gender": ("masculine",)},
 }
 # Of what is not read: nobody is to be a child, or to have a beard or a hat, by chance.
 UNREAD = {"age": "adult", "beard": "none", "headwear": "none", "lipstick": "no", "freckles": "no"}

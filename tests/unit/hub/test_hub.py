@@ -199,10 +199,8 @@ HAIR = {"hair": ["black", "dyed"]}
         *({"attributes": value} for value in (["mouth"], {"mouth": "laugh"}, {"mouth": ["laugh"]})),
         *({"attributes": {"mouth": values}} for values in (["laugh", "laugh"], ["laugh", 2])),
         *({"attributes": HAIR, "colors": value} for value in (["hair"], {"hair": "#000000"})),
-        *(
-            {"attributes": HAIR, "colors": {"hair": it}}
-            for it in ({"red": "#ff0000"}, {"black": "0"})
-        ),
+        {"attributes": HAIR, "colors": {"hair": {"red": "#ff0000"}}},
+        {"attributes": HAIR, "colors": {"hair": {"black": "black"}}},
         {"colors": {"hair": {"black": "#000000"}}},
     ],
 )
