@@ -115,7 +115,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError, PermissionError, ConnectionError: as `hub.resolve_model`.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> sorted(pipe.attributes)[:2]
             ['beard', 'clothes']
         """
@@ -146,7 +146,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError: an option has a wrong value.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> first, second = pipe(2, seed=7, choices={"mouth": "laugh"})
             >>> first.size
             (128, 128)
@@ -178,7 +178,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError: an option has a wrong value, or the network has no w.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> pipe.latents(2, seed=7).shape
             torch.Size([2, 12, 256])
         """
@@ -214,7 +214,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError: no layer has that resolution, or the network has no w.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> first, second = pipe.latents(2, seed=7).split(1)
             >>> pipe.draw(pipe.mix(first, second, 32))[0].size
             (128, 128)
@@ -249,8 +249,8 @@ class ToonGANPipeline(SavingMixin):
     def match_photo(self, photo: str | Path | bytes | Image.Image) -> MatchedFace:
         """Finds a cartoon face with the attributes of the largest face in a photo.
 
-        Attributes that can be chosen are chosen (of colors, the nearest in CIELAB); others move
-        the face along a direction.
+        Attributes that can be chosen are chosen by their names (of colors, the nearest in CIELAB);
+        others move the face along a direction.
 
         Args:
             photo: a path, the bytes of an image file, or an image.
@@ -263,7 +263,7 @@ class ToonGANPipeline(SavingMixin):
             images.ImageError: the photo cannot be read.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> pipe.draw(pipe.match_photo("portrait.jpg").latent)[0].size
             (128, 128)
         """
@@ -328,7 +328,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError: fewer than two keys, too few frames, another suffix or a wrong fps.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> pipe.loop(pipe.latents(2, seed=7), "loop.gif", frames=4).name
             'loop.gif'
         """
