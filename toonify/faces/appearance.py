@@ -10,6 +10,9 @@ and 12 official ones, judged by one person's eye:
     bald         2 / 72   both right; a third bald head was not read
     hair_light   58 / 72  of any color
 
+Of the first 61, the nearest of ten hair colors was right 45 times of 51; three of the wrong ones
+were caps or scarves, and two were blond.
+
 Sunglasses were read of the one face among the 133 that wore them, and of no other. Beards are not
 read: 2 of 5 detections were wrong, and 7 beards were missed. Curls did not show in the hair's
 texture, and hats and hair are one to the masks: a cover is left out only where it is bluer than any
@@ -59,7 +62,7 @@ def read(face: Image.Image, points: np.ndarray, hair: np.ndarray, visible: np.nd
     if area < MAX_BALD:
         found["bald"] = AttributeReading(1, 1.0, "a bald head")
     elif area > MIN_HAIR:
-        color = lit_color(measured.layers[strands, :3])
+        color = np.median(measured.layers[strands, :3], axis=0)
         if color[2] > BLUE:
             found["hair_light"] = read_hair(color)
             found["hair_long"] = read_length(measured, hair, visible)
@@ -78,15 +81,10 @@ def read_skin(skin: np.ndarray) -> AttributeReading:
 
 
 def read_hair(color: np.ndarray) -> AttributeReading:
-    """The color of hair."""
+    """The median color of hair: highlights have the color of the light."""
     fair = color[0] > FAIR
     words = "fair hair" if fair else "dark hair"
     return AttributeReading(1 if fair else -1, 0.75, words, attributes.hexadecimal(color))
-
-
-def lit_color(lab: np.ndarray) -> np.ndarray:
-    """Median CIELAB color (3,) of the lighter half of (N, 3): without what lies in the shade."""
-    return np.median(lab[lab[:, 0] >= np.median(lab[:, 0])], axis=0)
 
 
 def read_length(face: Measured, hair: np.ndarray, visible: np.ndarray) -> AttributeReading | None:
