@@ -8,7 +8,7 @@ and 12 official ones, judged by one person's eye:
 
     hair_long    45 / 72  14 times long, 2 of them bobs that end at the chin; 31 times short or tied
     bald         2 / 72   both right; a third bald head was not read
-    hair_light   58 / 72  of any color
+    hair_light   58 / 72  of any color; blond came out as gray or brown as often as not
 
 Of the first 61, the nearest of ten hair colors was right 45 times of 51; three of the wrong ones
 were caps or scarves, and two were blond.

@@ -76,11 +76,19 @@ class NewFacesHandlers:
         choices = inputs.parse_choices(choices, generator.attributes)
         return Face(f"{seed}", seed, float(truncation), edits, choices, style=generator.name)
 
-    def make_faces(self, seed, count: int, *options, style=None) -> list[Face]:
-        """Return the faces of consecutive seeds; `options` and `style` as for `make_face`."""
-        first = inputs.parse_seed(seed)
+    def make_faces(
+        self,
+        seed,
+        count: int,
+        truncation=TRUNCATION,
+        edits=None,
+        choices=None,
+        style: str | None = None,
+    ) -> list[Face]:
+        """Return the faces of consecutive seeds; the other arguments are those of `make_face`."""
+        first, options = inputs.parse_seed(seed), (truncation, edits, choices, style)
         seeds = [(first + step) % 10**inputs.SEED_DIGITS for step in range(int(count))]
-        return [self.make_face(seed, *options, style=style) for seed in seeds]
+        return [self.make_face(seed, *options) for seed in seeds]
 
     # the page -----------------------------------------------------------------------------
 
