@@ -15,6 +15,7 @@ from toonify import hub, images
 from toonify.hub import catalog
 from toonify.ui import accessibility, components, events, health, i18n, outputs, text, theme
 from toonify.ui.handlers import video
+from toonify.ui.handlers.face_generators import FaceGenerator
 from toonify.ui.handlers.live import LiveHandlers
 from toonify.ui.handlers.new_faces import TAB_ID, NewFacesHandlers
 from toonify.ui.handlers.photo import PhotoHandlers
@@ -38,6 +39,8 @@ LAUNCH: dict[str, Any] = {
     "run_history": False,  # would keep photos and camera frames in the visitor's browser
     "state_session_capacity": 1000,  # visitors whose latents are kept
 }
+
+FIRST_FACES = "heads"  # the generator of new faces that is shown first, where it is bundled
 
 # ZeroGPU lends a GPU only to `draw`, in a process of its own. Outside of it, networks are placed on
 # the GPU by this thread alone, before the first such process starts: it copies locks as they are.
@@ -82,29 +85,39 @@ def open_portraits():
     return StyleGANPipeline.from_pretrained()
 
 
-def load_faces():
-    """Return the pipeline of new faces, loaded on first use."""
+def load_faces(style: str):
+    """Return the pipeline of new faces of a style, loaded on first use."""
     with loading:
-        return open_faces()
+        return open_faces(style)
 
 
-@functools.cache
-def open_faces():
-    """Load the pipeline of new faces on the CPU, where a face takes less time than borrowing a GPU.
+@functools.lru_cache(MAX_PIPELINES)
+def open_faces(style: str):
+    """Load a pipeline of new faces on the CPU, where a face takes less time than borrowing a GPU.
     Imports torch."""
     from toonify.pipelines.toongan import ToonGANPipeline
 
-    return ToonGANPipeline.from_pretrained(device="cpu")
+    return ToonGANPipeline.from_pretrained(style, device="cpu")
 
 
 def find_faces_handlers() -> NewFacesHandlers | None:
-    """Return the handlers of new faces; None if their network is not bundled."""
-    folder = hub.BUNDLED / hub.DEFAULT_FACES
-    if not (folder / hub.CONFIG).is_file():
-        return None
-    side = hub.read_json(folder / hub.CONFIG).get("resolution", 128)
-    attributes = hub.read_style(folder, hub.DEFAULT_FACES).attributes
-    return NewFacesHandlers(load_faces, hub.directions(hub.DEFAULT_FACES), side, attributes)
+    """Return the handlers of new faces; None without a generator of them."""
+    styles = sorted(catalog.styles("toongan"), key=lambda style: style.name != FIRST_FACES)
+    return NewFacesHandlers([*map(describe_faces, styles)]) if styles else None
+
+
+def describe_faces(style: hub.Style) -> FaceGenerator:
+    """Return what is known of a generator of new faces before it is loaded. Of one on the Hub, that
+    is its attributes, but not its directions."""
+    config = hub.BUNDLED / style.name / hub.CONFIG
+    return FaceGenerator(
+        functools.partial(load_faces, style.name),
+        hub.directions(style.name),
+        hub.read_json(config).get("resolution", 128) if config.is_file() else 128,
+        style.attributes,
+        style.name,
+        style.title,
+    )
 
 
 def build(
@@ -182,8 +195,8 @@ def warm_up(style: str, portraits: bool, faces: bool, wait: Callable[[], None]) 
         wait()
         if portraits:
             load_portraits()(components.EXAMPLES[0])
-    if faces:
-        load_faces()(1, 0)
+    if faces and FACES is not None:
+        load_faces(FACES.default)(1, 0)
 
 
 STYLES, TOONS = catalog.styles(), catalog.styles("stylegan")

@@ -190,6 +190,42 @@ def choosing_faces(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def head_faces(tmp_path_factory) -> Path:
+    """The same of a network with attributes of 3D heads, two of which have colors."""
+    import torch
+
+    from toonify.models import ToonGANGenerator
+
+    torch.manual_seed(5)
+    counts = tuple(map(len, HEADS.values()))
+    network = ToonGANGenerator(64, sum(counts) + 2, 8, 2, (8, 8, 8, 8, 4), num_classes=counts)
+    for name, weight in network.named_parameters():
+        if "torgb" in name and name.endswith("weight"):
+            weight.data.mul_(30)
+    folder = tmp_path_factory.mktemp("bundled") / "heads"
+    network.save_pretrained(folder)
+    said = {"title": "3D heads", "family": "toongan", "attributes": HEADS, "colors": HEAD_COLORS}
+    (folder / "style.json").write_text(json.dumps(said))
+    return folder
+
+
+HEADS = {
+    "age": ["adult", "child", "old", "young"],
+    "gender": ["feminine", "masculine"],
+    "skin_tone": ["tone1", "tone6", "tone12"],
+    "hair_color": ["black", "blonde", "dyed"],
+    "hair_style": ["bald", "long", "short", "short_curls"],
+    "beard": ["full", "none", "stubble"],
+    "glasses": ["none", "round", "square", "sunglasses"],
+    "headwear": ["cap", "none"],
+    "expression": ["grin", "neutral", "smile"],
+    "freckles": ["no", "yes"],
+}
+HEAD_COLORS = {
+    "skin_tone": {"tone1": "#f4d2c0", "tone6": "#c48a62", "tone12": "#47281b"},
+    "hair_color": {"black": "#221a17", "blonde": "#dcb068"},
+}
 CHOICES = {"mouth": ["laugh", "sad", "wideOpen"], "hair_color": ["#2c1b18", "#d6b370"]}
 LAYERS = {"smile": [0, 9], "glasses": [2, 4]}  # of w+ that the toy's directions move
 

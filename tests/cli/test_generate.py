@@ -1,5 +1,6 @@
 """`toonify generate`: new cartoon faces as a grid, in a folder, mixed, and in a loop."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,23 @@ def test_failures_of_new_faces_are_reported(faces, monkeypatch, capsys, raised, 
     assert generate("-o", "g.png", *faces) == 1
     assert reported in capsys.readouterr().err
     assert files(".") == []
+
+
+def test_a_bundled_generator_is_named_and_all_are_listed(
+    head_faces, choosing_faces, tmp_path, monkeypatch, use_bundled, capsys
+):
+    shutil.copytree(head_faces, tmp_path / "weights" / "heads")
+    shutil.copytree(choosing_faces, tmp_path / "weights" / "faces")
+    use_bundled(tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    words = ("--model", "heads", "--choose", "beard=full", "--device", "cpu", "-o", "head.png")
+    assert generate("-n", 1, *words) == 0
+    pipeline = toongan.ToonGANPipeline.from_pretrained("heads", device="cpu")
+    drawn = pipeline(1, choices={"beard": "full"})[0]
+    assert images.load("head.png").tobytes() == drawn.tobytes()
+    capsys.readouterr()
+    assert cli.main(["styles"]) == 0
+    assert [row.split()[:2] for row in capsys.readouterr().out.splitlines()[1:]] == [
+        ["faces", "toongan"],
+        ["heads", "toongan"],
+    ]

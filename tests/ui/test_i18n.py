@@ -12,9 +12,10 @@ import app
 import toonify
 from tests.fixtures.odd_inputs import make_odd_inputs
 from toonify import hub, images
-from toonify.hub import catalog
+from toonify.hub import catalog, labels
 from toonify.ui import i18n, inputs, text
 from toonify.ui.tabs import about
+from training.prepare.heads import attributes, training_set
 
 ROOT = Path(app.__file__).parent
 LANGUAGES = ("de", "es", "fr", "zh")
@@ -196,9 +197,22 @@ def test_sentences_of_the_library_are_translated_with_what_is_in_them(asked_in, 
     assert i18n.translate("what nobody has translated") == "what nobody has translated"
 
 
+def test_words_of_3d_heads_are_translated():
+    tables = [table for name, table in vars(attributes).items() if name.isupper()]
+    words = {word for table in tables if isinstance(table, dict) for word in table}
+    words |= {*training_set.CLASSES, *training_set.NUMBERS, "tone", "yes", "no"}
+    names = {labels.format_name(word) for word in words if isinstance(word, str)}
+    assert len(names) > 90
+    for language in LANGUAGES:
+        assert names <= set(i18n.CATALOG[language]), language
+
+
 def test_names_of_attributes_and_directions_are_translated():
     names = [*hub.directions().values(), *hub.directions(hub.DEFAULT_FACES).values()]
     assert names and set(names) <= set(i18n.CATALOG["es"])
+    menus = [hub.read_style(hub.BUNDLED / it.name) for it in catalog.styles("toongan")]
+    assert {style.title for style in menus} <= set(i18n.CATALOG["es"])
     with i18n.use_language("es"):
+        assert text.format_name("tone12") == "Tono 12"
         assert text.format_name("longStraight") == "Largo liso"
         assert text.format_name("#a55728") == "Marrón #a55728"

@@ -18,6 +18,7 @@ from toonify.pipelines.stylegan import StyleGANPipeline
 from toonify.pipelines.toongan import ToonGANPipeline
 from toonify.ui import components, text
 from toonify.ui.handlers import live, new_faces, photo, portrait, video
+from toonify.ui.handlers.face_generators import FaceGenerator
 
 ASTRONAUT = str(components.EXAMPLES[5])
 
@@ -55,7 +56,7 @@ def test_portraits_are_drawings_and_random_people_are_generated(cache, toy_portr
 
 def test_new_faces_are_generated(cache, toy_faces):
     pipeline = ToonGANPipeline.from_pretrained(toy_faces, device="cpu")
-    handlers = new_faces.NewFacesHandlers(lambda: pipeline, {}, 64)
+    handlers = new_faces.NewFacesHandlers([FaceGenerator(lambda: pipeline, {}, 64)])
     files = [*handlers.faces(n=2, seed=7), handlers.mix(1, 2, 16), handlers.twin(ASTRONAUT)[0]]
     files += [handlers.loop([1, 2], form, 0.5) for form in new_faces.FORMATS]
     _, gallery, sheet, _, image, *_ = handlers.show(7, 2, 1.0, [])

@@ -16,7 +16,8 @@ from tests.fixtures import toy_app
 from toonify import hub
 from toonify.ui import components, i18n, text
 from toonify.ui.handlers import new_faces
-from toonify.ui.handlers.new_faces import Face, NewFacesHandlers
+from toonify.ui.handlers.face_generators import Face, FaceGenerator
+from toonify.ui.handlers.new_faces import NewFacesHandlers
 
 PORTRAIT = str(components.EXAMPLES[0])
 SEEN = ("picture", "report", "png", "keep", "copy", "link", "face")
@@ -31,7 +32,7 @@ def toys():
 
 @pytest.fixture
 def handlers(cache, toys):
-    return NewFacesHandlers(toys.load_faces, toy_app.FACE_DIRECTIONS, 64)
+    return NewFacesHandlers(toy_app.find_generators(toys)[:1])
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_the_real_pipeline_does_all_that_the_tab_asks(toy_faces, cache):
 
     pipeline = ToonGANPipeline.from_pretrained(toy_faces, device="cpu")
     directions = {name: direction.label for name, direction in pipeline.directions.items()}
-    handlers = NewFacesHandlers(lambda: pipeline, directions, pipeline.resolution)
+    handlers = NewFacesHandlers([FaceGenerator(lambda: pipeline, directions, pipeline.resolution)])
     drawn = named(DRAWN, handlers.show(7, 3, 0.8, []))
     third = drawn["gallery"]["value"][2][0]
     assert third.tobytes() == pipeline(3, 7, 0.8)[2].tobytes()  # whatever is drawn beside it
@@ -86,7 +87,9 @@ def test_what_a_face_is_to_have_is_chosen(choosing_faces, cache):
 
     pipeline = ToonGANPipeline.from_pretrained(choosing_faces, device="cpu")
     # A direction may have an attribute's name.
-    handlers = NewFacesHandlers(lambda: pipeline, {"mouth": "Mouth"}, 64, pipeline.attributes)
+    handlers = NewFacesHandlers(
+        [FaceGenerator(lambda: pipeline, {"mouth": "Mouth"}, 64, pipeline.attributes)]
+    )
     names = (*SEEN, "amount", "mouth", "hair")
     drawn = handlers.show(5, 2, 0.8, [])
     face = named(DRAWN[:4] + names, drawn)["face"]
@@ -347,9 +350,10 @@ def test_the_app_looks_for_the_bundled_network(tmp_path, use_bundled):
     folder = tmp_path / hub.DEFAULT_FACES
     folder.mkdir()
     (folder / hub.CONFIG).write_text('{"resolution": 256}')
+    (folder / hub.STYLE).write_text('{"family": "toongan"}')
     handlers = app.find_faces_handlers()
-    assert handlers.sizes == [8, 16, 32, 64, 128, 256]
-    assert handlers.directions == {}
+    assert handlers.find(None).sizes == [8, 16, 32, 64, 128, 256]
+    assert handlers.find(None).directions == {}
 
 
 # Server ---------------------------------------------------------------------------------------
@@ -362,10 +366,10 @@ def test_api_is_documented(server):
         for name in ("/faces", "/mix", "/loop", "/twin")
     }
     assert parameters == {
-        "/faces": ["n", "seed", "truncation", "edits", "choices"],
-        "/mix": ["coarse", "fine", "size", "truncation"],
-        "/loop": ["seeds", "form", "seconds", "truncation"],
-        "/twin": ["photo"],
+        "/faces": ["n", "seed", "truncation", "edits", "choices", "style"],
+        "/mix": ["coarse", "fine", "size", "truncation", "style"],
+        "/loop": ["seeds", "form", "seconds", "truncation", "style"],
+        "/twin": ["photo", "style"],
     }
     assert all(api[name]["description"] for name in parameters)
 

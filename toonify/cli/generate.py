@@ -24,7 +24,7 @@ BUNDLED = hub.read_style(hub.BUNDLED / hub.DEFAULT_FACES, hub.DEFAULT_FACES)
     examples="""
     generate -n 16 --seed 7 -o grid.png
     generate -n 100 -o faces/ --truncation 0.7 --edit smile=1.5
-    generate --seed 7 --choose hair=bun --choose mouth=laugh -o laughing.png
+    generate --model faces --seed 7 --choose hair=bun --choose mouth=laugh -o laughing.png
     generate --mix 7:12 --mix 7:30 --at 16 -o mixed.png
     generate --interpolate 5 --seed 7 -o loop.mp4
     """,

@@ -23,11 +23,11 @@ COLORS = {
 
 
 def format_name(name: str) -> str:
-    """Write an attribute or variant for people: longStraight, rear_hair and #a55728 become "Long
-    straight", "Rear hair" and "Brown #a55728"."""
+    """Write an attribute or variant for people: longStraight, rear_hair, tone3 and #a55728 become
+    "Long straight", "Rear hair", "Tone 3" and "Brown #a55728"."""
     if re.fullmatch("#[0-9a-fA-F]{6}", name):
         rgb = [int(name[start : start + 2], 16) for start in (1, 3, 5)]
         nearest = min(COLORS, key=lambda color: math.dist(color, rgb))
         return f"{COLORS[nearest].capitalize()} {name}"
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|_", " ", name)
     return spaced.lower().capitalize()

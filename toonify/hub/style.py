@@ -17,6 +17,7 @@ DEFAULT_BASE = "portrait"  # draws the faces that toons are tuned from
 DEFAULT_ENCODER = "portrait-encoder"  # finds faces in w of the base
 DEFAULT_TOON = "animated"  # of the generators tuned from it
 DEFAULT_FACES = "faces"  # draws new cartoon faces from noise
+UNNAMED_FACES = "faces"  # those of links and of calls of the API that name no generator
 TAG = "toonify"  # in every card, so that the Hub can list the repositories made by Toonify
 CONFIG = "config.json"
 STYLE = "style.json"
@@ -34,7 +35,7 @@ DOWNLOADED = [
     *(f"{OWN_ENCODER}/{name}" for name in (CONFIG, STYLE, *WEIGHTS)),
 ]
 # Keys of style.json; others: text.
-NO_TEXT = {"eye_distance", "short_side", "blend", "attributes", "max_difference"}
+NO_TEXT = {"eye_distance", "short_side", "blend", "attributes", "colors", "max_difference"}
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answers at all
 # Styles that are no longer bundled -> what is opened instead.
@@ -66,6 +67,7 @@ class Style:
         family: one of `FAMILIES`.
         blend: size in px up to which the layers of a toon generator replace those of its base.
         attributes: attribute of a face -> its values, in the network's order.
+        colors: attribute -> its values that have a color -> that color, "#rrggbb".
         max_difference: of an encoder: the largest difference between a part of a face and its
             inversion, in CIELAB, at which the face is drawn; 0: any.
         fast: whether there is a fast generator too.
@@ -83,6 +85,7 @@ class Style:
     family: str = "animegan"
     blend: int = 128
     attributes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
+    colors: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict, hash=False)
     max_difference: float = 0.0
     fast: bool = False
 
@@ -217,6 +220,8 @@ def check_style(values: dict, file: Path) -> None:
         raise ValueError(f"{file}: max_difference is {difference!r}, expected 0 or more")
     if "attributes" in values:
         values["attributes"] = variants(values["attributes"], file)
+    if "colors" in values:
+        check_colors(values["colors"], values.get("attributes", {}), file)
 
 
 def eye_range(value, file: Path) -> tuple[float, float]:
@@ -240,6 +245,30 @@ def variants(value, file: Path) -> dict[str, tuple[str, ...]]:
             " each attribute"
         )
     return {name: tuple(names) for name, names in value.items()}
+
+
+def check_colors(value, attributes: Mapping[str, tuple[str, ...]], file: Path) -> None:
+    """ValueError for anything but {"skin_tone": {"1": "#f4d2c0", ...}, ...} of the attributes."""
+    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
+        raise ValueError(
+            f"{file}: colors is {value!r}, expected a color for each value of an attribute"
+        )
+    for name, table in value.items():
+        if name not in attributes:
+            raise ValueError(
+                f"{file}: colors has {name!r}, expected one of the attributes"
+                f" {', '.join(attributes) or '(none)'}"
+            )
+        for variant, color in table.items():
+            if variant not in attributes[name]:
+                raise ValueError(
+                    f"{file}: colors has {name}={variant!r}, expected one of"
+                    f" {', '.join(attributes[name])}"
+                )
+            if not (isinstance(color, str) and re.fullmatch("#[0-9a-fA-F]{6}", color)):
+                raise ValueError(
+                    f"{file}: the color of {name}={variant} is {color!r}, expected #rrggbb"
+                )
 
 
 def directions(base: str | Path = DEFAULT_BASE) -> dict[str, str]:

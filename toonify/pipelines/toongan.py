@@ -13,7 +13,7 @@ from PIL import Image
 
 from toonify import hub, images, latents
 from toonify.engines import Engine, choose_device, open_engine
-from toonify.faces import align, attributes, detect, inside
+from toonify.faces import Face, align, appearance, attributes, detect, inside, parse
 from toonify.faces.attributes import AttributeReading
 from toonify.hub.mixin import SavingMixin
 from toonify.images import marks
@@ -27,14 +27,23 @@ Z = 0  # separates the noise of a face from other random numbers of its seed
 SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 MATCH_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
 MATCH_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
-COLORED = {"skin_light": "skin_color", "hair_light": "hair_color"}  # reading -> attribute
-# Reading -> attribute of DiceBear's styles, and its variants for the values 1 and -1.
-FITTING = {
-    "hair_long": ("rear_hair", ("long*",), ("none",)),
-    "smile": ("mouth", ("laugh", "smile"), ("sad",)),
-    "glasses": ("glasses", (), ("none",)),
+# Reading -> attributes, of which the variant is chosen that is nearest to its color.
+COLORED = {"skin_light": ("skin_color", "skin_tone"), "hair_light": ("hair_color",)}
+# (Reading, its value) -> attributes of DiceBear's styles and of 3D heads, and their variants that
+# fit, the best first.
+FITTING: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {
+    ("hair_long", 1): {"rear_hair": ("long*",), "hair_style": ("long",)},
+    ("hair_long", -1): {"rear_hair": ("none",), "hair_style": ("short",)},
+    ("bald", 1): {"hair_style": ("bald",)},
+    ("smile", 1): {"mouth": ("laugh", "smile"), "expression": ("smile", "grin")},
+    ("smile", -1): {"mouth": ("sad",), "expression": ("neutral",)},
+    ("glasses", 1): {"glasses": ("square", "round")},
+    ("glasses", -1): {"glasses": ("none",)},
+    ("sunglasses", 1): {"glasses": ("sunglasses",)},
 }
-UNREAD = {"beard": "none"}  # of what is not read; a child is not to have a beard by chance
+# Of what is not read: nobody is to be a child, or to have a beard or a hat, by chance.
+UNREAD = {"age": "adult", "beard": "none", "headwear": "none", "lipstick": "no", "freckles": "no"}
+MASKED = {"hair_style", "skin_tone"}  # attributes for which hair is looked for by its mask
 NETWORK_CODE = [
     Path(__file__).parents[1] / "models" / name
     for name in ("toongan.py", "stylegan2.py", "dcgan.py")
@@ -106,7 +115,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError, PermissionError, ConnectionError: as `hub.resolve_model`.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> sorted(pipe.attributes)[:2]
             ['beard', 'clothes']
         """
@@ -137,7 +146,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError: an option has a wrong value.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> first, second = pipe(2, seed=7, choices={"mouth": "laugh"})
             >>> first.size
             (128, 128)
@@ -169,7 +178,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError: an option has a wrong value, or the network has no w.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> pipe.latents(2, seed=7).shape
             torch.Size([2, 12, 256])
         """
@@ -205,7 +214,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError: no layer has that resolution, or the network has no w.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> first, second = pipe.latents(2, seed=7).split(1)
             >>> pipe.draw(pipe.mix(first, second, 32))[0].size
             (128, 128)
@@ -240,8 +249,8 @@ class ToonGANPipeline(SavingMixin):
     def match_photo(self, photo: str | Path | bytes | Image.Image) -> MatchedFace:
         """Finds a cartoon face with the attributes of the largest face in a photo.
 
-        Attributes that can be chosen are chosen (of colors, the nearest in CIELAB); others move
-        the face along a direction.
+        Attributes that can be chosen are chosen by their names (of colors, the nearest in CIELAB);
+        others move the face along a direction.
 
         Args:
             photo: a path, the bytes of an image file, or an image.
@@ -254,17 +263,14 @@ class ToonGANPipeline(SavingMixin):
             images.ImageError: the photo cannot be read.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> pipe.draw(pipe.match_photo("portrait.jpg").latent)[0].size
             (128, 128)
         """
         self.check_styled("match_photo")
         photo = images.load(photo)
-        read, found = {}, detect(photo)
-        if found:
-            crop = align(photo, found[0], attributes.SIDE)
-            visible = inside(crop, photo.size, attributes.SIDE)
-            read = attributes.read(crop.image, crop.points, visible)
+        found = detect(photo)
+        read = self._read(photo, found[0]) if found else {}
         seed = seed_of(photo)
         choices, edits, used = {}, {}, []
         if found:
@@ -274,7 +280,7 @@ class ToonGANPipeline(SavingMixin):
                 if variant in self.attributes.get(name, ())
             }
         for name, reading in read.items():
-            if chosen := self._choice_of(name, reading):
+            if chosen := self._choices_of(name, reading):
                 choices |= chosen
             elif name in self.directions:
                 edits[name] = MATCH_AMOUNT * reading.confidence * reading.value
@@ -322,7 +328,7 @@ class ToonGANPipeline(SavingMixin):
             ValueError: fewer than two keys, too few frames, another suffix or a wrong fps.
 
         Example:
-            >>> pipe = ToonGANPipeline.from_pretrained(device="cpu")
+            >>> pipe = ToonGANPipeline.from_pretrained("faces", device="cpu")
             >>> pipe.loop(pipe.latents(2, seed=7), "loop.gif", frames=4).name
             'loop.gif'
         """
@@ -373,18 +379,33 @@ class ToonGANPipeline(SavingMixin):
                 chosen[:, place] = variants.index(choices[name])
         return [chosen]
 
-    def _choice_of(self, name: str, reading: AttributeReading) -> dict[str, str]:
-        """The variant that a reading asks for, under its attribute's name; empty without one."""
-        if name in COLORED:
-            among = self.attributes.get(COLORED[name], ())
-            nearest = attributes.nearest(reading.color, among)
-            return {COLORED[name]: nearest} if nearest else {}
-        attribute, high, low = FITTING.get(name, ("", (), ()))
-        for pattern in high if reading.value > 0 else low:
-            for variant in self.attributes.get(attribute, ()):
-                if fnmatchcase(variant, pattern):
-                    return {attribute: variant}
-        return {}
+    def _read(self, photo: Image.Image, face: Face) -> dict[str, AttributeReading]:
+        """What is plain to see of a face in a photo."""
+        crop = align(photo, face, attributes.SIDE)
+        visible = inside(crop, photo.size, attributes.SIDE)
+        read = attributes.read(crop.image, crop.points, visible)
+        if MASKED & self.attributes.keys():
+            hair = parse(crop.image, device=self.device).hair
+            read |= appearance.read(crop.image, crop.points, hair, visible)
+            if "sunglasses" in read:
+                read.pop("glasses", None)
+        return read
+
+    def _choices_of(self, name: str, reading: AttributeReading) -> dict[str, str]:
+        """The variants that a reading asks for, by their attributes; empty without any."""
+        chosen = {}
+        for attribute in COLORED.get(name, ()):
+            variants = self.attributes.get(attribute, ())
+            table = self.style.colors.get(attribute) or {it: it for it in variants}
+            nearest = attributes.nearest(reading.color, table.values())
+            if nearest is not None:
+                chosen[attribute] = next(it for it in table if table[it] == nearest)
+        for attribute, patterns in FITTING.get((name, reading.value), {}).items():
+            variants = self.attributes.get(attribute, ())
+            fit = (it for pattern in patterns for it in variants if fnmatchcase(it, pattern))
+            if variant := next(fit, None):
+                chosen[attribute] = variant
+        return chosen
 
     def _check_attributes(self, file: Path) -> None:
         """ValueError if the names are not of what the network chooses among."""

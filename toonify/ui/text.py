@@ -30,6 +30,7 @@ MARK = (
     "The metadata of every picture and video from here says that AI has drawn it (IPTC's"
     " DigitalSourceType), and nothing about you."
 )
+NAME = re.compile(r"(.*?)((?: #.+| \d+)?)", re.DOTALL)  # words, and a color or a number
 
 
 def describe_style(style: Style | None) -> str:
@@ -127,8 +128,8 @@ def describe_faces(found: int, drawn: int) -> str:
 
 def format_name(name: str) -> str:
     """Write an attribute or a value of one for people, as `labels.format_name` does."""
-    words, mark, color = labels.format_name(name).partition(" #")
-    return gettext(words) + mark + color
+    words, rest = NAME.fullmatch(labels.format_name(name)).groups()  # type: ignore[union-attr]
+    return gettext(words) + rest
 
 
 def format_size(size: tuple[int, int]) -> str:

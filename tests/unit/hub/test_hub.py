@@ -188,6 +188,9 @@ def test_damaged_files_are_named(style):
         hub.load_model(style, MODELS)
 
 
+HAIR = {"hair": ["black", "dyed"]}
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -195,12 +198,22 @@ def test_damaged_files_are_named(style):
         *({"eye_distance": value} for value in ([110, 30], 30, [True, "x"])),
         *({"attributes": value} for value in (["mouth"], {"mouth": "laugh"}, {"mouth": ["laugh"]})),
         *({"attributes": {"mouth": values}} for values in (["laugh", "laugh"], ["laugh", 2])),
+        *({"attributes": HAIR, "colors": value} for value in (["hair"], {"hair": "#000000"})),
+        {"attributes": HAIR, "colors": {"hair": {"red": "#ff0000"}}},
+        {"attributes": HAIR, "colors": {"hair": {"black": "black"}}},
+        {"colors": {"hair": {"black": "#000000"}}},
     ],
 )
 def test_style_json_is_checked(style, said):
     (style / hub.STYLE).write_text(json.dumps(said))
     with pytest.raises(ValueError, match=r"style\.json"):
         hub.read_style(style)
+
+
+def test_attributes_may_have_colors(style):
+    said = {"attributes": HAIR, "colors": {"hair": {"black": "#221a17"}}}
+    (style / hub.STYLE).write_text(json.dumps(said))
+    assert hub.read_style(style).colors == {"hair": {"black": "#221a17"}}
 
 
 def test_style_json_may_be_missing_or_newer(style):

@@ -309,6 +309,69 @@ def test_a_twin_wears_what_was_read_and_no_beard_by_chance(choosing_faces, photo
         assert twin.note == "Taken from the photo: hair. Read, and not to be moved: a smile."
 
 
+HEAD_READ = {
+    "skin_light": AttributeReading(1, 0.9, "light skin", "#ecc4ae"),
+    "hair_light": AttributeReading(-1, 0.9, "dark hair", "#201814"),
+    "hair_long": AttributeReading(1, 0.9, "long hair"),
+    "smile": AttributeReading(1, 0.9, "a smile"),
+    "glasses": AttributeReading(-1, 0.9, "no glasses"),
+}
+
+
+def test_a_head_has_what_its_portrait_has(head_faces, photo, monkeypatch):
+    """Attributes are filled by their names; without directions all comes from choices."""
+    pipe = ToonGANPipeline.from_pretrained(head_faces, device="cpu")
+    unread = {"age": "adult", "headwear": "none", "freckles": "no"}
+    monkeypatch.setattr(pipe, "_read", lambda *_: HEAD_READ)
+    twin = pipe.match_photo(photo)
+    assert twin.choices == unread | {
+        "skin_tone": "tone1",
+        "hair_color": "black",
+        "hair_style": "long",
+        "expression": "smile",
+        "glasses": "none",
+        "beard": "none",
+    }
+    assert "Read, and not" not in twin.note
+    others = {
+        "skin_light": AttributeReading(-1, 0.9, "dark skin", "#503020"),
+        "hair_light": AttributeReading(1, 0.9, "fair hair", "#cca860"),
+        "bald": AttributeReading(1, 0.9, "a bald head"),
+        "smile": AttributeReading(-1, 0.9, "no smile"),
+        "sunglasses": AttributeReading(1, 0.9, "sunglasses"),
+    }
+    monkeypatch.setattr(pipe, "_read", lambda *_: others)
+    assert pipe.match_photo(photo).choices == unread | {
+        "skin_tone": "tone12",
+        "hair_color": "blonde",
+        "hair_style": "bald",
+        "expression": "neutral",
+        "glasses": "sunglasses",
+        "beard": "none",
+    }
+
+
+def test_the_face_parser_is_asked_for_heads_only(head_faces, choosing_faces, photo, monkeypatch):
+    asked = []
+    parse = toongan.parse
+    monkeypatch.setattr(toongan, "parse", lambda *a, **o: asked.append(1) or parse(*a, **o))
+    ToonGANPipeline.from_pretrained(choosing_faces, device="cpu").match_photo(photo)
+    assert asked == []
+    twin = ToonGANPipeline.from_pretrained(head_faces, device="cpu").match_photo(photo)
+    assert asked == [1]
+    assert twin.read["skin_light"].color and "hair_light" in twin.read
+    assert twin.choices["skin_tone"] == "tone1" and twin.choices["expression"] == "smile"
+    assert twin.choices["glasses"] == "none" and twin.choices["beard"] == "none"
+
+
+def test_a_bundled_generator_opens_by_its_name(head_faces, use_bundled):
+    use_bundled(head_faces.parent)
+    assert [style.name for style in hub.styles("toongan")] == ["heads"]
+    pipe = ToonGANPipeline.from_pretrained("heads", device="cpu")
+    assert pipe(1, choices={"skin_tone": "tone6"})[0].size == (64, 64)
+    assert pipe.style.colors["skin_tone"]["tone6"] == "#c48a62"
+
+
 def test_no_face_is_an_answer(pipe):
     twin = pipe.match_photo(Image.new("RGB", (80, 60), "teal"))
     assert (twin.read, twin.edits) == ({}, {})

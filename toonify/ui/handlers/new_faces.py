@@ -6,73 +6,27 @@ of the other tabs do not delay it.
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlencode
 
 import gradio as gr
-from PIL import Image
 
 from toonify import hub
 from toonify.ui import events, i18n, inputs, outputs, text
+from toonify.ui.handlers.face_generators import (
+    CHOOSE,
+    GENERATOR,
+    TRUNCATION,
+    Face,
+    FaceGenerator,
+    check_one_style,
+)
 from toonify.ui.inputs import UserError
 
 TAB_ID = "new-faces"  # the ID by which a link opens it
-TRUNCATION = 0.8
 MAX_FACES, MAX_FAVORITES = 24, 16
-CHOOSE = "choose."  # before an attribute's name in links: a direction may have the same name
 FORMATS = {"MP4": ".mp4", "GIF": ".gif", "WebP": ".webp"}  # of loops
 FPS = 24
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Face:
-    """How to draw a face again.
-
-    Args:
-        title: its name for people.
-        seed: what it is drawn from; None for a mix.
-        truncation: 0, the average face, to 1, the full variety.
-        edits: how far it is moved, by the names of directions.
-        choices: variants by the names of attributes.
-        latent: the w+ of a mix (1, L, D).
-    """
-
-    title: str
-    seed: int | None = None
-    truncation: float = TRUNCATION
-    edits: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    latent: object = None
-
-    def is_same(self, other: "Face") -> bool:
-        """Return whether the other face is drawn the same way."""
-        mine, others = (
-            (face.seed, face.truncation, dict(face.edits), dict(face.choices), id(face.latent))
-            for face in (self, other)
-        )
-        return mine == others
-
-    def compute_w(self, pipeline):
-        """Return the w+ (1, L, D) that it is drawn from."""
-        w = self.latent
-        if w is None:
-            w = pipeline.latents(1, self.seed, self.truncation, self.choices)
-        return pipeline.edited(w, self.edits)
-
-    def draw(self, pipeline) -> Image.Image:
-        """Return the image, RGB and square."""
-        return pipeline.draw(self.compute_w(pipeline))[0]
-
-    @property
-    def link(self) -> str:
-        """What follows the page's address in a link to the face; empty for a mix."""
-        if self.seed is None:
-            return ""
-        numbers = {"seed": self.seed, "truncation": self.truncation, **self.edits}
-        query = {name: f"{number:.9g}" for name, number in numbers.items()}
-        query |= {CHOOSE + name: variant for name, variant in self.choices.items()}
-        return "?" + urlencode(query)
 
 
 class NewFacesHandlers:
@@ -80,52 +34,75 @@ class NewFacesHandlers:
     it by session, and a browser neither gets nor sends it.
 
     Args:
-        load: gives the pipeline: `load()`.
-        directions: labels, by name, of the directions in which faces can be moved.
-        side: px of a face.
-        attributes: variants, by name, of what can be chosen.
+        generators: what the faces are drawn with, the one that is shown at first before the others.
     """
 
-    def __init__(
-        self,
-        load: Callable,
-        directions: Mapping[str, str],
-        side: int,
-        attributes: Mapping[str, Sequence[str]] | None = None,
-    ):
-        self.load = load
-        self.directions = directions
-        self.attributes = attributes or {}
-        self.sizes = [4 << step for step in range(1, side.bit_length() - 2)]  # px, of layers
+    def __init__(self, generators: Sequence[FaceGenerator]):
+        self.generators = {generator.name: generator for generator in generators}
+        self.default = generators[0].name
+
+    @property
+    def menu(self) -> list[tuple[str, str]]:
+        """The titles and names of the generators."""
+        return [(it.title or it.name, it.name) for it in self.generators.values()]
+
+    def find(self, style: str | None) -> FaceGenerator:
+        """Return the generator of that name; without one, that of calls which name none."""
+        if not style:
+            style = hub.UNNAMED_FACES if hub.UNNAMED_FACES in self.generators else self.default
+        if style not in self.generators:
+            raise UserError(
+                f"Unknown style {style!r}: expected one of {', '.join(self.generators)}."
+            )
+        return self.generators[style]
+
+    def load(self, style: str):
+        """Return the pipeline of a generator. Only networks with w can do what the tab offers."""
+        with inputs.explain_hub_errors():
+            pipeline = self.find(style).load()
+        if not pipeline.styled:
+            raise UserError(f"Faces of the style {style!r} cannot be changed or combined.")
+        return pipeline
 
     # faces ----------------------------------------------------------------------------------
 
-    def make_face(self, seed, truncation=TRUNCATION, edits=None, choices=None) -> Face:
+    def make_face(
+        self, seed, truncation=TRUNCATION, edits=None, choices=None, style: str | None = None
+    ) -> Face:
         """Return the face of a seed; without one, a random face."""
+        generator = self.find(style)
         seed = inputs.parse_seed(seed)
-        edits = inputs.parse_edits(edits, self.directions)
-        choices = inputs.parse_choices(choices, self.attributes)
-        return Face(f"{seed}", seed, float(truncation), edits, choices)
+        edits = inputs.parse_edits(edits, generator.directions)
+        choices = inputs.parse_choices(choices, generator.attributes)
+        return Face(f"{seed}", seed, float(truncation), edits, choices, style=generator.name)
 
-    def make_faces(self, seed, count: int, *options) -> list[Face]:
-        """Return the faces of consecutive seeds; `options` as for `make_face`."""
-        first = inputs.parse_seed(seed)
+    def make_faces(
+        self,
+        seed,
+        count: int,
+        truncation=TRUNCATION,
+        edits=None,
+        choices=None,
+        style: str | None = None,
+    ) -> list[Face]:
+        """Return the faces of consecutive seeds; the other arguments are those of `make_face`."""
+        first, options = inputs.parse_seed(seed), (truncation, edits, choices, style)
         seeds = [(first + step) % 10**inputs.SEED_DIGITS for step in range(int(count))]
         return [self.make_face(seed, *options) for seed in seeds]
 
     # the page -----------------------------------------------------------------------------
 
-    def show(self, seed, count, truncation, kept):
+    def show(self, seed, count, truncation, kept, style=None):
         """Draw the faces from a seed on, and pick the first."""
-        return self.fill_gallery(self.make_faces(seed, count, truncation), kept)
+        return self.fill_gallery(self.make_faces(seed, count, truncation, style=style), kept)
 
-    def show_random(self, count, truncation, kept):
+    def show_random(self, count, truncation, kept, style=None):
         """Draw the faces from a random seed on."""
-        return self.show(None, count, truncation, kept)
+        return self.show(None, count, truncation, kept, style)
 
     def fill_gallery(self, faces: list[Face], kept: list) -> tuple:
         """Return the values of the gallery's components, and of the first face's."""
-        pipeline = self.load()
+        pipeline = self.load(faces[0].style)
         images = [face.draw(pipeline) for face in faces]
         title = f"{faces[0].title}-{faces[-1].title}"
         sheet = outputs.save_png(pipeline.grid(images), "faces", title)
@@ -140,19 +117,29 @@ class NewFacesHandlers:
 
     def fill_face(self, face: Face, kept: list) -> tuple:
         """Return the values of the components of the picked face."""
+        return (*self.fill_image(face, kept), *self.fill_changes(face))
+
+    def fill_changes(self, face: Face) -> list:
+        """Return the values of all generators' sliders and menus, and, if there are several
+        generators, of the groups that hold those of each: only the face's own are shown."""
         free = face.latent is None  # a mix has no seed whose choices could differ
-        return (
-            *self.fill_image(face, kept),
-            *(face.edits.get(name, 0) for name in self.directions),
-            *(
+        values: list = []
+        for generator in self.generators.values():
+            if generator.name != face.style:
+                values += [gr.skip()] * (len(generator.directions) + len(generator.attributes))
+                continue
+            values += [face.edits.get(name, 0) for name in generator.directions]
+            values += [
                 gr.update(value=face.choices.get(name, ""), interactive=free)
-                for name in self.attributes
-            ),
-        )
+                for name in generator.attributes
+            ]
+        if len(self.generators) > 1:
+            values += [gr.update(visible=name == face.style) for name in self.generators]
+        return values
 
     def fill_image(self, face: Face, kept: list) -> tuple:
         """Return the same without the sliders and menus that change the face."""
-        pipeline, start = self.load(), time.perf_counter()
+        pipeline, start = self.load(face.style), time.perf_counter()
         image = face.draw(pipeline)
         title = describe_title(face)
         name = title if face.seed is None else i18n.gettext("Face {title}", title=title)
@@ -172,11 +159,11 @@ class NewFacesHandlers:
 
     def describe_changes(self, face: Face) -> list[str]:
         """Return ["Mouth: Laugh", "Smile +1.5", ...]."""
-        choices = face.choices.items()
+        choices, directions = face.choices.items(), self.find(face.style).directions
         return [
             *(f"{text.format_name(name)}: {text.format_name(it)}" for name, it in choices),
             *(
-                f"{i18n.gettext(self.directions[name])} {amount:+g}"
+                f"{i18n.gettext(directions[name])} {amount:+g}"
                 for name, amount in face.edits.items()
             ),
         ]
@@ -193,17 +180,26 @@ class NewFacesHandlers:
         return self.fill_face(faces[event.index], kept)
 
     def change(self, face, kept, *values):
-        """Change the picked face: `values` are the amounts of the edits, then the choices."""
+        """Change the picked face: `values` are, for each generator, the amounts of the edits, then
+        the choices. Those of other generators than the face's are left alone."""
         if face is None:
             return gr.skip()
-        amounts, choices = values[: len(self.directions)], values[len(self.directions) :]
-        edits = dict(zip(self.directions, amounts, strict=True))
-        face = dataclasses.replace(face, edits=inputs.parse_edits(edits, self.directions))
+        edits, choices = self.split_changes(values)[face.style]
+        generator = self.find(face.style)
+        face = dataclasses.replace(face, edits=inputs.parse_edits(edits, generator.directions))
         if face.latent is None:
-            chosen = dict(zip(self.attributes, (it or "" for it in choices), strict=True))
-            chosen = inputs.parse_choices(chosen, self.attributes)
+            chosen = inputs.parse_choices(choices, generator.attributes)
             face = dataclasses.replace(face, choices=chosen)
         return self.fill_image(face, kept)
+
+    def split_changes(self, values: Sequence) -> dict[str, tuple[dict, dict]]:
+        """Return the amounts and the choices by name, for each generator."""
+        split, rest = {}, iter(values)
+        for generator in self.generators.values():
+            edits = {name: next(rest) for name in generator.directions}
+            choices = {name: next(rest) or "" for name in generator.attributes}
+            split[generator.name] = edits, choices
+        return split
 
     def keep(self, face, kept):
         """Keep the picked face as a favorite, or remove it if it is one."""
@@ -213,10 +209,9 @@ class NewFacesHandlers:
             if len(kept) >= MAX_FAVORITES:
                 raise UserError(f"You can keep up to {MAX_FAVORITES} favorites. Remove one first.")
             others = [*kept, face]
-        pipeline = self.load()
         images = [
             (
-                other.draw(pipeline),
+                other.draw(self.load(other.style)),
                 " · ".join([describe_title(other), *self.describe_changes(other)]),
             )
             for other in others
@@ -226,20 +221,24 @@ class NewFacesHandlers:
 
     def use(self, face):
         """Make the picked face one of the two that are mixed."""
-        return check_picked(face), face.draw(self.load())
+        return check_picked(face), face.draw(self.load(face.style))
 
     def show_mix(self, coarse, fine, size, kept):
         """Mix the coarse layers of one face and the fine ones of another, once there are both."""
         if coarse is None or fine is None:
             return gr.skip()
-        return self.fill_face(self.mix_faces(coarse, fine, self.sizes[int(size) - 1]), kept)
+        sizes = self.find(check_one_style([coarse, fine])).sizes
+        size = sizes[min(int(size), len(sizes)) - 1]
+        return self.fill_face(self.mix_faces(coarse, fine, size), kept)
 
     def mix_faces(self, coarse: Face, fine: Face, resolution: int) -> Face:
         """Return a face with the layers below `resolution` px of one and the others of another."""
-        pipeline = self.load()
+        style = check_one_style([coarse, fine])
+        pipeline = self.load(style)
         latent = pipeline.mix(coarse.compute_w(pipeline), fine.compute_w(pipeline), resolution)
         both = coarse.seed is not None and fine.seed is not None
-        return Face(f"{coarse.seed} × {fine.seed}" if both else "mix", latent=latent)
+        title = f"{coarse.seed} × {fine.seed}" if both else "mix"
+        return Face(title, latent=latent, style=style)
 
     def show_loop(self, kept, form, seconds, progress=events.PROGRESS):
         """Write a loop in which each favorite turns into the next."""
@@ -255,7 +254,7 @@ class NewFacesHandlers:
 
     def write_loop(self, faces: list[Face], form: str, seconds: float) -> Path:
         """Write a loop, with `seconds` from each face to the next. Returns its file."""
-        pipeline = self.load()
+        pipeline = self.load(check_one_style(faces))
         path = outputs.make_parent(outputs.choose_path("faces", "loop", FORMATS[form]))
         keys = [face.compute_w(pipeline) for face in faces]
         report = inputs.track_progress()
@@ -265,15 +264,18 @@ class NewFacesHandlers:
         )
         return path
 
-    def show_twin(self, photo, kept):
+    def show_twin(self, photo, kept, style=None):
         """Show the face that is most like a portrait."""
-        face, note = self.find_twin(photo)
+        face, note = self.find_twin(photo, style)
         return gr.update(value=i18n.translate(note), visible=True), *self.fill_face(face, kept)
 
-    def find_twin(self, photo) -> tuple[Face, str]:
+    def find_twin(self, photo, style=None) -> tuple[Face, str]:
         """Return the face that is most like a portrait, and what it has of it."""
-        twin = self.load().match_photo(inputs.read_photo(photo))
-        face = Face(f"{twin.seed}", twin.seed, twin.truncation, twin.edits, twin.choices)
+        name = self.find(style).name
+        twin = self.load(name).match_photo(inputs.read_photo(photo))
+        face = Face(
+            f"{twin.seed}", twin.seed, twin.truncation, twin.edits, twin.choices, style=name
+        )
         return face, twin.note
 
     # links ----------------------------------------------------------------------------------
@@ -289,8 +291,8 @@ class NewFacesHandlers:
     def parse_link(self, query: Mapping[str, str]) -> Face:
         """Return the face of a link's query; other words in it are ignored."""
         query = {hub.current_name(name): value for name, value in query.items()}
-        amounts = {}
-        for name in ("truncation", *self.directions):
+        generator, amounts = self.find(query.get(GENERATOR)), {}
+        for name in ("truncation", *generator.directions):
             try:
                 amounts[name] = float(query.get(name, TRUNCATION if name == "truncation" else 0))
             except ValueError as error:
@@ -298,15 +300,21 @@ class NewFacesHandlers:
         truncation = amounts.pop("truncation")
         if not 0 <= truncation <= 1:
             raise UserError(f"The link's truncation is {truncation:g}: expected 0 to 1.")
-        choices = {name: query[CHOOSE + name] for name in self.attributes if CHOOSE + name in query}
-        return self.make_face(query["seed"], truncation, amounts, choices)
+        choices = {
+            name: query[CHOOSE + name] for name in generator.attributes if CHOOSE + name in query
+        }
+        return self.make_face(query["seed"], truncation, amounts, choices, generator.name)
 
     def open(self, face, count, kept):
         """Draw the face of a link and those that follow it, and pick it."""
         if face is None:  # gradio asks at every visit
             return gr.skip()
-        others = self.make_faces(face.seed, count, face.truncation)
+        others = self.make_faces(face.seed, count, face.truncation, style=face.style)
         return self.fill_gallery([face, *others[1:]], kept)
+
+    def get_style(self, face):
+        """Return the generator of a link's face, which is then chosen on the page."""
+        return gr.skip() if face is None else face.style
 
     def confirm_copy(self, how):
         """Tell the visitor where the link is. `how` comes from the browser: copied or shown."""
@@ -314,7 +322,7 @@ class NewFacesHandlers:
 
     # the API --------------------------------------------------------------------------------
 
-    def faces(self, n=1, seed=None, truncation=TRUNCATION, edits=None, choices=None):
+    def faces(self, n=1, seed=None, truncation=TRUNCATION, edits=None, choices=None, style=None):
         """Draw new faces. Returns a list of PNGs, of consecutive seeds.
 
         client.predict(n=4, seed=7, edits={"smile": 1.5}, api_name="/faces")
@@ -325,14 +333,16 @@ class NewFacesHandlers:
             truncation: 0, the average face, to 1, the full variety.
             edits: how far to move the faces, -3 to 3 by direction.
             choices: what the faces have, such as {"mouth": "laugh"}.
+            style: what draws them; None for "faces".
         """
-        return [self.save(face) for face in self.make_faces(seed, n, truncation, edits, choices)]
+        faces = self.make_faces(seed, n, truncation, edits, choices, style=style)
+        return [self.save(face) for face in faces]
 
     def save(self, face: Face) -> str:
         """Draw a face, and return its PNG."""
-        return str(outputs.save_png(face.draw(self.load()), "face", face.title))
+        return str(outputs.save_png(face.draw(self.load(face.style)), "face", face.title))
 
-    def mix(self, coarse, fine, size=16, truncation=TRUNCATION):
+    def mix(self, coarse, fine, size=16, truncation=TRUNCATION, style=None):
         """Mix two faces. Returns a PNG.
 
         Parameters:
@@ -340,11 +350,23 @@ class NewFacesHandlers:
             fine: the seed of the face that gives the colors and details.
             size: px; layers of the network below this resolution are those of the first face.
             truncation: as for /faces.
+            style: as for /faces.
         """
-        first, second = (self.make_face(seed, truncation) for seed in (coarse, fine))
+        sizes = self.find(style).sizes
+        if size not in sizes:
+            raise UserError(f"size: expected one of {', '.join(map(str, sizes))}.")
+        first, second = (self.make_face(seed, truncation, style=style) for seed in (coarse, fine))
         return self.save(self.mix_faces(first, second, size))
 
-    def loop(self, seeds, form="MP4", seconds=1.5, truncation=TRUNCATION, progress=events.PROGRESS):
+    def loop(
+        self,
+        seeds,
+        form="MP4",
+        seconds=1.5,
+        truncation=TRUNCATION,
+        style=None,
+        progress=events.PROGRESS,
+    ):
         """Morph faces into each other in a loop. Returns a video or an animation.
 
         Parameters:
@@ -352,20 +374,22 @@ class NewFacesHandlers:
             form: "MP4", "GIF" or "WebP".
             seconds: from each face to the next.
             truncation: as for /faces.
+            style: as for /faces.
         """
         if not isinstance(seeds, list) or not 2 <= len(seeds) <= MAX_FAVORITES:
             raise UserError(f"seeds: expected a list of 2 to {MAX_FAVORITES} seeds.")
-        faces = [self.make_face(seed, truncation) for seed in seeds]
+        faces = [self.make_face(seed, truncation, style=style) for seed in seeds]
         return str(self.write_loop(faces, form, seconds))
 
-    def twin(self, photo):
+    def twin(self, photo, style=None):
         """Find the toon twin of a portrait. Returns a PNG and what it has of the photo.
 
         Parameters:
             photo: as for /toonify.
+            style: as for /faces.
         """
-        face, note = self.find_twin(photo)
-        return str(outputs.save_png(face.draw(self.load()), photo, "twin")), note
+        face, note = self.find_twin(photo, style)
+        return str(outputs.save_png(face.draw(self.load(face.style)), photo, "twin")), note
 
 
 def describe_title(face: Face) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from toonify.ui import components, events, i18n, text
-from toonify.ui.handlers.new_faces import FORMATS, MAX_FACES, TRUNCATION, NewFacesHandlers
+from toonify.ui.handlers.face_generators import TRUNCATION, FaceGenerator
+from toonify.ui.handlers.new_faces import FORMATS, MAX_FACES, NewFacesHandlers
 from toonify.ui.inputs import MAX_EDIT, SEED_DIGITS
 from toonify.ui.outputs import KEEP_S
 
@@ -50,7 +51,7 @@ class NewFacesTab:
         # What changes with an edit; with another picked face; with other faces in the gallery.
         self.image_outputs = [self.image, self.report, self.png, self.keep, self.copy]
         self.image_outputs += [self.link, self.face]
-        self.face_outputs = [*self.image_outputs, *self.changes]
+        self.face_outputs = [*self.image_outputs, *self.changes, *self.groups]
         self.outputs = [self.seed, self.gallery, self.sheet, self.faces, *self.face_outputs]
         self.swift: events.Options = {"show_progress_on": self.image, **SWIFT, **events.PRIVATE}
         # Changes during a drawing wait, and only the last of them is drawn.
@@ -64,6 +65,13 @@ class NewFacesTab:
     def add_gallery(self) -> None:
         """Add the faces from a seed on."""
         with gr.Group(elem_id="new-settings"):
+            self.style = gr.Radio(
+                self.handlers.menu,
+                value=self.handlers.default,
+                label="Style",
+                visible=len(self.handlers.generators) > 1,
+                elem_id="new-style",
+            )
             self.seed = gr.Textbox(
                 label="Seed", placeholder="random", max_length=SEED_DIGITS, elem_id="seed"
             )
@@ -96,17 +104,18 @@ class NewFacesTab:
             self.png = components.add_download("Download PNG", "new-download")
 
     def add_edits(self) -> None:
-        """Add what changes the picked face: sliders of directions, menus of attributes."""
-        directions, attributes = self.handlers.directions, self.handlers.attributes
-        visible = bool(directions or attributes)
-        with gr.Accordion("Edit the face", visible=visible, elem_id="moves"):
-            moves = [
-                gr.Slider(-MAX_EDIT, MAX_EDIT, 0, step=0.1, label=label, elem_id=f"move-{name}")
-                for name, label in directions.items()
-            ]
-            with gr.Row():
-                choices = [add_choice(*item) for item in attributes.items()]
-        self.changes: list[Any] = [*moves, *choices]
+        """Add what changes the picked face, for each generator: only that of its own is shown."""
+        self.changes: list[Any] = []
+        self.groups: list[gr.Accordion] = []
+        generators = self.handlers.generators.values()
+        for number, generator in enumerate(generators, 1):
+            suffix = f"-{number}" if number > 1 else ""
+            visible = number == 1 and bool(generator.directions or generator.attributes)
+            with gr.Accordion("Edit the face", visible=visible, elem_id=f"moves{suffix}") as group:
+                self.changes += add_changes(generator, suffix)
+            self.groups.append(group)
+        if len(self.groups) == 1:
+            self.groups = []  # is always shown, or never
 
     def add_loop(self) -> None:
         """Add a loop through the favorites."""
@@ -127,7 +136,7 @@ class NewFacesTab:
 
     def add_mix(self) -> None:
         """Add a mix of two faces."""
-        sizes = self.handlers.sizes
+        sizes = max((it.sizes for it in self.handlers.generators.values()), key=len)
         sides = ", ".join(map(str, sizes))
         with gr.Accordion("Mix two faces", open=False, elem_id="mix"):
             with gr.Row():
@@ -145,9 +154,9 @@ class NewFacesTab:
 
     def connect_gallery(self) -> None:
         """Connect what fills the galleries, and what picks from them."""
-        options = [self.count, self.truncation, self.kept]
+        options = [self.count, self.truncation, self.kept, self.style]
         show, swift = self.handlers.show, self.swift
-        for trigger in (self.create.click, self.seed.submit):
+        for trigger in (self.create.click, self.seed.submit, self.style.input):
             trigger(show, [self.seed, *options], self.outputs, **swift)
         self.random.click(self.handlers.show_random, options, self.outputs, **swift)
         pick, outputs = self.handlers.pick, self.face_outputs
@@ -188,7 +197,7 @@ class NewFacesTab:
         for trigger in (self.find.click, picked.then):
             found = trigger(
                 self.handlers.show_twin,
-                [self.photo, self.kept],
+                [self.photo, self.kept, self.style],
                 [self.note, *self.face_outputs],
                 **self.swift,
             )
@@ -198,6 +207,7 @@ class NewFacesTab:
         """Connect the link to a face with which the page was opened."""
         linked = add_state()
         page.load(self.handlers.arrive, None, [tabs, self.truncation, linked], **HIDDEN)
+        linked.change(self.handlers.get_style, linked, self.style, **HIDDEN)
         inputs = [linked, self.count, self.kept]
         linked.change(self.handlers.open, inputs, self.outputs, **self.swift)
 
@@ -217,18 +227,22 @@ def add_endpoints(handlers: NewFacesHandlers) -> None:
     edits = gr.JSON(label="Edits", visible=False)
     choices = gr.JSON(label="Choices", visible=False)
     images = gr.Gallery(label="Faces", visible=False)
-    options = [truncation, edits, choices]
+    generators = handlers.generators.values()
+    style = gr.Radio(handlers.menu, value=None, label="Style", visible=False)
+    options = [truncation, edits, choices, style]
     gr.on([], handlers.faces, [count, first, *options], images, api_name="faces", **SWIFT)
-    size = gr.Radio(handlers.sizes, value=16, label="Size", visible=False)
+    sizes = sorted({size for generator in generators for size in generator.sizes})
+    size = gr.Radio(sizes, value=16, label="Size", visible=False)
     png = gr.Image(label="Face", type="filepath", format="png", visible=False)
-    gr.on([], handlers.mix, [coarse, fine, size, truncation], png, api_name="mix", **SWIFT)
+    options = [truncation, style]
+    gr.on([], handlers.mix, [coarse, fine, size, *options], png, api_name="mix", **SWIFT)
     seeds = gr.JSON(label="Seeds", visible=False)
     form, seconds = add_form(visible=False), add_seconds(visible=False)
     loop = gr.File(label="Loop", visible=False)
-    gr.on([], handlers.loop, [seeds, form, seconds, truncation], loop, api_name="loop", **SLOW)
+    gr.on([], handlers.loop, [seeds, form, seconds, *options], loop, api_name="loop", **SLOW)
     portrait = components.UploadedImage(type="filepath", image_mode=None, visible=False)
     note = gr.Textbox(label="What it has of the photo", visible=False)
-    gr.on([], handlers.twin, portrait, [png, note], api_name="twin", **SWIFT)
+    gr.on([], handlers.twin, [portrait, style], [png, note], api_name="twin", **SWIFT)
 
 
 def add_state(value=None) -> gr.State:
@@ -242,13 +256,25 @@ def add_truncation(**options) -> gr.Slider:
     return gr.Slider(0, 1, TRUNCATION, step=0.05, label="Truncation", info=info, **options)
 
 
-def add_choice(name: str, variants: Sequence[str]) -> gr.Dropdown:
+def add_changes(generator: FaceGenerator, suffix: str) -> list[gr.Slider | gr.Dropdown]:
+    """Add a generator's sliders of directions and menus of attributes. `suffix` is that of their
+    element IDs, as two generators may have an attribute of the same name."""
+    moves = [
+        gr.Slider(-MAX_EDIT, MAX_EDIT, 0, step=0.1, label=label, elem_id=f"move-{name}{suffix}")
+        for name, label in generator.directions.items()
+    ]
+    with gr.Row():
+        choices = [add_choice(*item, suffix) for item in generator.attributes.items()]
+    return [*moves, *choices]
+
+
+def add_choice(name: str, variants: Sequence[str], suffix: str = "") -> gr.Dropdown:
     """Add the menu of an attribute; at first, the seed chooses."""
     label, *shown = (
         i18n.for_page(functools.partial(text.format_name, it)) for it in (name, *variants)
     )
     menu = [("From seed", ""), *zip(shown, variants, strict=True)]
-    return gr.Dropdown(menu, value="", label=label, min_width=140, elem_id=f"choice-{name}")
+    return gr.Dropdown(menu, value="", label=label, min_width=140, elem_id=f"choice-{name}{suffix}")
 
 
 def add_form(**options) -> gr.Radio:
