@@ -126,7 +126,7 @@ class PairedDataset(Dataset):
         if not self.pictures:
             raise ValueError(
                 f"--look {look}: no drawing in {folder}/{look}/style has its latent in {place}; "
-                "expected those of training.prepare.generated_faces or cartoon_filter --generator"
+                "expected those of training.stylegan.generated_faces or cartoon_filter --generator"
             )
         records = read_records(Path(folder, look, RECORDS))
         rare = {name for name, it in records.items() if it.get("glasses") or it.get("beard")}

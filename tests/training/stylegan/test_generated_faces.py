@@ -8,7 +8,7 @@ from PIL import Image
 
 from toonify import images, latents
 from toonify.pipelines.stylegan import StyleGANPipeline
-from training.prepare import generated_faces
+from training.stylegan import generated_faces
 
 FACES = Path(__file__).resolve().parents[3] / "hub_cards" / "faces"
 

@@ -1,7 +1,7 @@
 """Writes faces that a generator draws, each with its latent: what a toon generator learns from.
 
-    python -m training.prepare.generated_faces DATA [--generator portrait] [--faces 300]
-    python -m training.prepare.generated_faces DATA --photos PHOTOS...
+    python -m training.stylegan.generated_faces DATA [--generator portrait] [--faces 300]
+    python -m training.stylegan.generated_faces DATA --photos PHOTOS...
 
 writes `DATA/photos/NAME.png` and `DATA/w/NAME.safetensors`. With `--photos`, the latents are those
 that the generator's encoder finds of the largest face of each photo, so that a toon generator also
