@@ -199,7 +199,7 @@ def note(name):
 pipeline = types.SimpleNamespace(from_pretrained=note("load"))
 sys.modules["toonify.pipelines.animegan"] = types.SimpleNamespace(AnimeGANPipeline=pipeline)
 class Faces:
-    from_pretrained = lambda **_: note("faces")
+    from_pretrained = lambda *_, **__: note("faces")
 sys.modules["toonify.pipelines.toongan"] = types.SimpleNamespace(ToonGANPipeline=Faces)
 gradio.Blocks.launch, gradio.Blocks.block_thread = note("launch"), note("wait")
 runpy.run_path("app.py", run_name="__main__")
