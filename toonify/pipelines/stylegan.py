@@ -21,6 +21,7 @@ from toonify.faces import (
     paste,
     paste_order,
 )
+from toonify.faces.backdrop import keep_background
 from toonify.faces.likeness import apply_gamma, exposure, local_difference
 from toonify.images import marks
 from toonify.images.color import is_gray
@@ -425,7 +426,7 @@ def paste_portraits(photo: Image.Image, portraits: list[Portrait]) -> Image.Imag
     for index in paste_order([portrait.crop for portrait in portraits]):
         part = portraits[index]
         toned = match_tone(part.toon, part.inversion, apply_gamma(part.crop.image, part.gamma))
-        toned = apply_gamma(toned, 1 / part.gamma)
+        toned = keep_background(apply_gamma(toned, 1 / part.gamma), part.crop.image)
         if is_gray(part.crop.image):  # the base knows only faces in color
             toned = toned.convert("L").convert("RGB")
         canvas = paste(canvas, part.crop, toned, feather=FEATHER)
