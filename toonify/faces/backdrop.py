@@ -29,6 +29,7 @@ def keep_background(toon: Image.Image, crop: Image.Image) -> Image.Image:
     if person.mean() < MIN_SHARE:
         return toon
     grown = cv2.dilate(person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (MARGIN, MARGIN)))
-    mask = Image.fromarray(np.uint8(255 * cv2.GaussianBlur(grown, (0, 0), SOFTNESS) + 0.5))
+    soft = cv2.GaussianBlur(grown, (0, 0), SOFTNESS)
+    mask = Image.fromarray((255 * soft + 0.5).astype(np.uint8))
     under = crop.convert("RGB").resize(toon.size, Image.Resampling.LANCZOS)
     return Image.composite(toon, under, mask.resize(toon.size, Image.Resampling.BICUBIC))
