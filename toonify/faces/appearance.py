@@ -88,7 +88,7 @@ def read_hair(color: np.ndarray) -> AttributeReading:
 
 
 def read_length(face: Measured, hair: np.ndarray, visible: np.ndarray) -> AttributeReading | None:
-    """Long where hair lies on both sides of jaw and neck, short where it lies on neither."""
+    """Long if there is hair on both sides of jaw and neck, short if there is none on either."""
     x, y = place_pixels(face)
     beside = (np.abs(x) > 0.8) & (np.abs(x) < 1.6) & (y > 0.9) & (y < 1.7) & (visible > 0)
     parts = [beside & (x < 0), beside & (x > 0)]

@@ -17,7 +17,7 @@ from toonify.faces import frontal_eye_distance
 from training.data.background import random_background
 from training.data.degradation import degrade
 from training.data.halftone import print_dots
-from training.data.teacher_records import LABELS, read_records
+from training.data.teacher_records import LABELS, is_rare, read_records
 
 # How much of the extra weight the boxes of a face get.
 BOX_WEIGHTS = {"face": 0.25, "mouth": 0.8, "right_eye": 1.0, "left_eye": 1.0}
@@ -53,7 +53,7 @@ def read_pairs(path: Path) -> dict[str, Drawn]:
         name: Drawn(
             np.array(record["points"]),
             record["boxes"],
-            bool(record.get("glasses") or record.get("beard")),
+            is_rare(record),
         )
         for name, record in read_records(path).items()
         if "boxes" in record

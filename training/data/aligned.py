@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from toonify import latents
 from training.data.images import Picture, square
 from training.data.sources import MIN_IMAGES, open_pictures
-from training.data.teacher_records import RARE_FACTOR, RECORDS, read_records
+from training.data.teacher_records import RARE_FACTOR, RECORDS, is_rare, read_records
 
 MAX_SEED = 2**62
 
@@ -129,7 +129,7 @@ class PairedDataset(Dataset):
                 "expected those of training.stylegan.generated_faces or cartoon_filter --generator"
             )
         records = read_records(Path(folder, look, RECORDS))
-        rare = {name for name, it in records.items() if it.get("glasses") or it.get("beard")}
+        rare = {name for name, record in records.items() if is_rare(record)}
         self.pictures += (RARE_FACTOR - 1) * [p for p in self.pictures if p.name in rare]
         self.w = torch.stack(
             [

@@ -12,6 +12,11 @@ LABELS = {"background": 0, "person": 1, "hair": 2, "skin": 3, "clothes": 4}
 HALFTONE_LAYERS = ("plain", "ink", "coverage")
 
 
+def is_rare(record: dict) -> bool:
+    """Whether a record names glasses or a beard, which most photos lack."""
+    return bool(record.get("glasses") or record.get("beard"))
+
+
 def read_records(path: Path) -> dict[str, dict]:
     """Reads the records of a look.
 

@@ -33,7 +33,8 @@ def write_faces(data: Path, pipe: StyleGANPipeline, found: Iterator, side: int) 
     Args:
         data: folder for `photos/` and `w/`.
         pipe: whose base draws the faces.
-        found: names and functions that give the latent: w (1, D), w+ (1, L, D), or None for none.
+        found: names, and functions that give the latent: w (1, D), w+ (1, L, D), or None if a photo
+            has no face.
         side: side of the images in px.
 
     Returns:
@@ -54,7 +55,13 @@ def write_faces(data: Path, pipe: StyleGANPipeline, found: Iterator, side: int) 
 
 
 def sample(pipe: StyleGANPipeline, count: int, seed: int) -> Iterator:
-    """Names and latents of random faces. Face i depends on `seed` and i alone."""
+    """Names of random faces, and functions that give their latents, w (1, D).
+
+    Args:
+        pipe: whose base has these latents.
+        count: number of faces.
+        seed: random seed; face i depends on `seed` and i alone.
+    """
     network = pipe.network("base")
     for index in tqdm(range(count), desc="faces", unit="face"):
         yield (
@@ -64,7 +71,13 @@ def sample(pipe: StyleGANPipeline, count: int, seed: int) -> Iterator:
 
 
 def invert(pipe: StyleGANPipeline, sources: list[str], steps: int) -> Iterator:
-    """Names and latents of the people in photos."""
+    """Names of photos, and functions that give the latents of their largest faces, w+ (1, L, D).
+
+    Args:
+        pipe: whose encoder finds the latents.
+        sources: folders, archives, Hub data sets or files of photos.
+        steps: steps of refinement of each latent, 0 or more.
+    """
     for name, source in tqdm(photos_by_name(sources).items(), desc="photos", unit="photo"):
 
         def find(source=source) -> torch.Tensor | None:
