@@ -21,6 +21,7 @@ from toonify.faces import (
     paste,
     paste_order,
 )
+from toonify.faces.appearance import wears_sunglasses
 from toonify.faces.backdrop import keep_background
 from toonify.faces.likeness import apply_gamma, exposure, local_difference
 from toonify.images import marks
@@ -41,6 +42,7 @@ TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degree
 MIN_CROP = 48  # px a side in the photo; there is nothing to find in fewer
 MIN_GAMMA = 0.25  # of the brightening; less would show nothing but noise
 TOO_DARK = "too dark"
+SUNGLASSES = "behind sunglasses"
 UNREACHED = "covered, or unlike the faces that the generator knows"
 
 
@@ -303,6 +305,8 @@ class StyleGANPipeline(FaceGenerator):
         if gamma < MIN_GAMMA:
             return TOO_DARK
         lit = dataclasses.replace(crop, image=apply_gamma(crop.image, gamma))
+        if wears_sunglasses(lit.image, lit.points):
+            return SUNGLASSES
         difference = local_difference(photo.size, lit, inverted)
         return UNREACHED if difference > self.max_difference else None
 

@@ -1,10 +1,13 @@
 """What masks add to the readings of a portrait, on drawn faces and a photo."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from toonify.faces import align, appearance, detect, inside, parse
+from toonify.faces.appearance import wears_sunglasses
 from toonify.images import load
 
 POINTS = np.array([[96, 118], [160, 118], [128, 150], [104, 184], [152, 184]], np.float64)
@@ -58,8 +61,29 @@ def test_no_hair_is_a_bald_head_and_blue_hair_is_a_scarf():
     assert {"hair_light", "hair_long", "bald"}.isdisjoint(read(*draw_head((60, 110, 180))))
 
 
-def test_dark_glass_around_both_eyes_is_sunglasses():
-    assert read(*draw_head(eyes=(12, 12, 14)))["sunglasses"].value == 1
+@pytest.mark.parametrize("skin", [SKIN, (92, 60, 44), (240, 205, 180)])
+def test_dark_glass_around_both_eyes_is_sunglasses(skin):
+    face, mask = draw_head(eyes=skin, skin=skin)
+    pen = ImageDraw.Draw(face)
+    for x in (96, 160):
+        pen.rectangle((x - 20, 104, x + 20, 124), fill=(12, 12, 14))
+    assert "sunglasses" not in read(face, mask)  # eyes in shade: the skin below them shows
+    pen.rectangle((62, 100, 194, 134), fill=skin)
+    pen.rectangle((74, 104, 118, 134), fill=(12, 12, 14))
+    assert "sunglasses" not in read(face, mask)  # an eye patch
+    pen.rectangle((138, 104, 182, 134), fill=(12, 12, 14))
+    assert read(face, mask)["sunglasses"].value == 1
+    assert wears_sunglasses(face, POINTS)
+
+
+FACES = Path(__file__).parents[3] / "hub_cards" / "faces"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FACES.glob("*.jpg")))
+def test_one_of_the_sample_faces_wears_sunglasses(name):
+    photo = load(FACES / name)
+    crop = align(photo, detect(photo)[0], 256)
+    assert wears_sunglasses(crop.image, crop.points) == (name == "random_061.jpg")
 
 
 def test_other_sizes_are_refused():
