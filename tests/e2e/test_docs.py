@@ -205,7 +205,7 @@ def test_commands_parse(block, only_parse, capsys):
                 module += ".__main__"
             only_parse(module, arguments)
         else:
-            assert module in ("app", "http.server", "pytest"), words
+            assert module in ("app", "http.server", "pytest", "tests.fuzz"), words
     assert "Deprecation" not in capsys.readouterr().err
 
 
