@@ -42,6 +42,7 @@ HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answ
 OLD_STYLES = {"graphic": "animated", "storybook": "animated", "toon": "film"}
 OLD_KEYS = {"licence": "license"}  # of style.json, read for one more release
 SCOPES = ("photo", "face")
+HAIR = ("toon", "photo")
 BLENDS = tuple(4 << step for step in range(9))  # px: one for each size of a network's layers
 # What a network does: animegan draws photos, stylegan toons from w, stylegan-base faces from w,
 # stylegan-encoder finds w of a face, toongan draws cartoon faces from noise, parser finds masks.
@@ -68,6 +69,7 @@ class Style:
         blend: size in px up to which the layers of a toon generator replace those of its base.
         attributes: attribute of a face -> its values, in the network's order.
         colors: attribute -> its values that have a color -> that color, "#rrggbb".
+        hair: whose hair, headwear and clothes a portrait has: "toon" or "photo", painted.
         max_difference: of an encoder: the largest difference between a part of a face and its
             inversion, in CIELAB, at which the face is drawn; 0: any.
         fast: whether there is a fast generator too.
@@ -86,6 +88,7 @@ class Style:
     blend: int = 128
     attributes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
     colors: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict, hash=False)
+    hair: str = "toon"
     max_difference: float = 0.0
     fast: bool = False
 
@@ -205,7 +208,8 @@ def check_style(values: dict, file: Path) -> None:
     for key, value in values.items():
         if key not in NO_TEXT and not isinstance(value, str):
             raise ValueError(f"{file}: {key} is {value!r}, expected text")
-    for key, expected in (("scope", SCOPES), ("family", FAMILIES), ("blend", BLENDS)):
+    words = {"scope": SCOPES, "family": FAMILIES, "blend": BLENDS, "hair": HAIR}
+    for key, expected in words.items():
         if key in values and values[key] not in expected:
             raise ValueError(
                 f"{file}: {key} is {values[key]!r}, expected one of {', '.join(map(str, expected))}"

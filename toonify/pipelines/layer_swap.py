@@ -34,15 +34,15 @@ def swap_for(
 
     style = str(style or default_toon())
     if blend is None:
-        blend = own_blend(style)
+        blend = find_toon(style).blend
     check_switch(blend, blend_width, shape_from)
     return LayerSwap(style, blend, blend_width, shape_from)
 
 
-def own_blend(style: str) -> int:
-    """The size in pixels up to which a toon generator's layers are best its own."""
+def find_toon(style: str) -> hub.Style:
+    """The description of a toon generator."""
     known = {toon.name: toon for toon in hub.styles("stylegan")}
-    return (known.get(style) or hub.read_style(hub.resolve_model(style), style)).blend
+    return known.get(style) or hub.read_style(hub.resolve_model(style), style)
 
 
 def default_toon() -> str:

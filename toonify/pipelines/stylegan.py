@@ -22,7 +22,7 @@ from toonify.faces import (
     paste_order,
 )
 from toonify.faces.appearance import wears_sunglasses
-from toonify.faces.backdrop import keep_background
+from toonify.faces.backdrop import keep_background, keep_surroundings
 from toonify.faces.likeness import apply_gamma, exposure, local_difference
 from toonify.images import marks
 from toonify.images.color import is_gray
@@ -33,7 +33,7 @@ from toonify.pipelines.animegan import Clock, Toon
 from toonify.pipelines.batch import Outcome, draw_all
 from toonify.pipelines.face_generator import FaceGenerator
 from toonify.pipelines.inverter import Inverter
-from toonify.pipelines.layer_swap import LayerSwap, swap_for
+from toonify.pipelines.layer_swap import LayerSwap, find_toon, swap_for
 from toonify.pipelines.options import PortraitOptions
 
 BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens
@@ -177,7 +177,7 @@ class StyleGANPipeline(FaceGenerator):
         drawn = self.draw_portraits(photo, chosen, given, swap, options, clock, cancelled)
         portraits, missed, latents = drawn
         with clock("blend", 0.95, "Finishing"):
-            canvas = paste_portraits(photo, portraits)
+            canvas = paste_portraits(photo, portraits, swap.style)
             if options.keep_color and portraits:
                 canvas = transfer_color(photo, canvas)
             if options.strength < 1:
@@ -423,14 +423,20 @@ def turned(face: Face) -> float:
     return abs(float((nose - (left + right) / 2) @ (right - left))) / distance**2
 
 
-def paste_portraits(photo: Image.Image, portraits: list[Portrait]) -> Image.Image:
-    """The photo with the toons in place of the faces. The far ones come first: near faces cover
-    them. Gray photos get gray toons."""
+def paste_portraits(photo: Image.Image, portraits: list[Portrait], style: str) -> Image.Image:
+    """The photo with the toons of a style in place of the faces. The far ones come first: near
+    faces cover them. Gray photos get gray toons."""
+    own_hair = bool(portraits) and find_toon(style).hair == "photo"
     canvas = photo
     for index in paste_order([portrait.crop for portrait in portraits]):
         part = portraits[index]
         toned = match_tone(part.toon, part.inversion, apply_gamma(part.crop.image, part.gamma))
-        toned = keep_background(apply_gamma(toned, 1 / part.gamma), part.crop.image)
+        toned = apply_gamma(toned, 1 / part.gamma)
+        if own_hair:
+            eyes = (part.crop.points[:2] + 0.5) / part.crop.image.width
+            toned = keep_surroundings(toned, part.crop.image, eyes)
+        else:
+            toned = keep_background(toned, part.crop.image)
         if is_gray(part.crop.image):  # the base knows only faces in color
             toned = toned.convert("L").convert("RGB")
         canvas = paste(canvas, part.crop, toned, feather=FEATHER)

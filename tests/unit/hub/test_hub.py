@@ -194,7 +194,15 @@ HAIR = {"hair": ["black", "dyed"]}
 @pytest.mark.parametrize(
     "said",
     [
-        *({"scope": "hands"}, {"title": 3}, {"short_side": 20}, {"short_side": "large"}, []),
+        *(
+            {"scope": "hands"},
+            {"title": 3},
+            {"hair": "wig"},
+            {"hair": True},
+            {"short_side": 20},
+            {"short_side": "large"},
+            [],
+        ),
         *({"eye_distance": value} for value in ([110, 30], 30, [True, "x"])),
         *({"attributes": value} for value in (["mouth"], {"mouth": "laugh"}, {"mouth": ["laugh"]})),
         *({"attributes": {"mouth": values}} for values in (["laugh", "laugh"], ["laugh", 2])),
