@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from training.prepare.heads.attributes import sample_attributes
+from training.prepare.heads.landmarks import NAMES, mirror_name
 from training.prepare.heads.table import PARTS, HeadSet
 from training.prepare.heads.training_set import main, normal_scores
 from training.toongan.conditional import AttributeTable
@@ -15,8 +16,11 @@ from training.toongan.conditional import AttributeTable
 COUNT = 40
 
 
-def write_head(heads: HeadSet, seed: int, lit: float) -> None:
-    """A square in front of a ground whose left half is as bright as `lit` says."""
+def write_head(heads: HeadSet, seed: int, lit: float, wide: float) -> None:
+    """A square in front of a ground whose left half is as bright as `lit` says.
+
+    The right ear's lobe is as far out as `wide` says.
+    """
     drawn = sample_attributes(seed)
     image = np.full((64, 64, 3), 90, np.uint8)
     image[:, :32] = round(255 * lit)
@@ -25,7 +29,10 @@ def write_head(heads: HeadSet, seed: int, lit: float) -> None:
     mask[20:44, 20:44] = PARTS.index("skin")
     for kind, pixels in (("images", image), ("masks", mask), ("depth", mask)):
         Image.fromarray(pixels).save(heads.path(kind, seed))
+    points = {name: [10.0 + i % 7, 20.0 + i % 5, 1] for i, name in enumerate(NAMES)}
+    points["right_ear_lobe"][0] = 4 + 8 * wide
     record = {"attributes": drawn.row(), "version": "x", "size": 64, "samples": 1}
+    record["landmarks"] = points
     heads.path("heads", seed).write_text(json.dumps(record))
 
 
@@ -35,17 +42,18 @@ def made(tmp_path_factory):
     heads = HeadSet(folder / "heads")
     heads.open()
     rng = np.random.default_rng(0)
-    lit = rng.random(COUNT)
+    lit, wide = rng.random((2, COUNT))
     for seed in range(COUNT):
-        write_head(heads, seed, lit[seed])
+        write_head(heads, seed, lit[seed], wide[seed])
     heads.path("images", 7).unlink()  # torn
     out = folder / "set"
-    main([str(heads.folder), str(out), "--size", "32", "--codes", "3", "--count", str(COUNT)])
-    return out, list(csv.DictReader((out / "attributes.csv").open())), lit
+    sizes = ["--size", "32", "--shapes", "3", "--codes", "3"]
+    main([str(heads.folder), str(out), *sizes, "--count", str(COUNT)])
+    return out, list(csv.DictReader((out / "attributes.csv").open())), lit, wide
 
 
 def test_every_whole_head_is_there_and_mirrored(made):
-    out, rows, _ = made
+    out, rows, *_ = made
     assert len(rows) == 2 * (COUNT - 1)
     assert "7" not in {row["seed"] for row in rows}
     first, second = rows[:2]
@@ -59,12 +67,28 @@ def test_every_whole_head_is_there_and_mirrored(made):
 
 
 def test_a_code_tells_what_the_attributes_do_not(made):
-    _, rows, lit = made
+    _, rows, lit, _ = made
     code = np.array([float(row["code_00"]) for row in rows if not row["file"].endswith("m.png")])
     bright = np.delete(lit, 7)
     tones = [sample_attributes(seed).skin_tone for seed in range(COUNT) if seed != 7]
     assert abs(np.corrcoef(code, bright)[0, 1]) > 0.8
     assert abs(np.corrcoef(code, tones)[0, 1]) < 0.3
+
+
+def test_a_shape_tells_where_the_landmarks_are(made):
+    _, rows, _, wide = made
+    plain = [row for row in rows if not row["file"].endswith("m.png")]
+    shapes = [[float(row[name]) for row in plain] for name in ("shape_00", "shape_01", "shape_02")]
+    assert np.abs(np.corrcoef([np.delete(wide, 7), *shapes])[0, 1:]).max() > 0.8
+
+
+def test_landmarks_change_their_sides_in_a_mirror():
+    assert {mirror_name(name) for name in NAMES} == set(NAMES)
+    assert all(mirror_name(mirror_name(name)) == name for name in NAMES)
+    pairs = {"jaw_3": "jaw_13", "left_brow_1": "right_brow_3", "lips_outer_8": "lips_outer_10"}
+    pairs |= {"lips_inner_5": "lips_inner_7", "left_ear_top": "right_ear_top"}
+    pairs |= {"nose_bridge_2": "nose_bridge_2", "left_eye_upper_outer": "right_eye_upper_outer"}
+    assert {name: mirror_name(name) for name in pairs} == pairs
 
 
 def test_numbers_are_normal_by_rank():
@@ -73,7 +97,7 @@ def test_numbers_are_normal_by_rank():
 
 
 def test_the_table_is_one_that_training_reads(made):
-    out, _, _ = made
+    out, *_ = made
     table = AttributeTable(out, 192)
     assert table.numbers[:2] == ["weight", "eye_size"] and table.numbers[-1] == "code_02"
     assert table.classes["gender"] == ["feminine", "masculine"]

@@ -26,8 +26,30 @@ NAMES = (
     "left_pupil",
     *("right_ear_top", "right_ear_lobe", "left_ear_top", "left_ear_lobe"),
 )
+NUMBERED = {  # index of the same point in a mirror
+    "jaw": tuple(range(16, -1, -1)),
+    "brow": tuple(range(4, -1, -1)),
+    "lips_outer": (*range(6, -1, -1), *range(11, 6, -1)),
+    "lips_inner": (*range(4, -1, -1), *range(7, 4, -1)),
+}
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 MOUTH_CORNERS = [48, 54]
+
+
+def mirror_name(name: str) -> str:
+    """The name of the landmark that takes a landmark's place in a mirror.
+
+    Example:
+        >>> mirror_name("right_brow_0"), mirror_name("nose_tip")
+        ('left_brow_4', 'nose_tip')
+    """
+    side, _, rest = name.partition("_")
+    other = {"left": "right", "right": "left"}.get(side)
+    part = rest if other else name
+    kind, _, index = part.rpartition("_")
+    if kind in NUMBERED:
+        part = f"{kind}_{NUMBERED[kind][int(index)]}"
+    return f"{other}_{part}" if other else part
 
 
 def find_landmarks(face: Face, bend: Bend, brow: Brow, gaze) -> np.ndarray:
