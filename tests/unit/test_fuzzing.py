@@ -49,3 +49,21 @@ def test_what_is_damaged_is_read_as_it_was(name, tmp_path):
     reader = READERS[name](tmp_path)
     for seed in reader.seeds:
         reader.read(seed)
+
+
+# Files that `tests.fuzz` found, by what reads them.
+FOUND = [
+    ("photos", b"II+\0\x08\0\0\0" + b"\xff" * 8),
+    (
+        "settings",
+        b'{"_class_name": "MobileStyleGAN", "channels": [16, 16, 16, 16, 8, 8], "heads": [0e+308],'
+        b' "mapping_layers": 2, "w_dim": 16, "z_dim": 16}',
+    ),
+]
+
+
+@pytest.mark.parametrize("name, data", FOUND)
+def test_files_that_once_were_no_refusal_are_refused(name, data, tmp_path):
+    reader = READERS[name](tmp_path)
+    with pytest.raises(reader.expected):
+        reader.read(data)

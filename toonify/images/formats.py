@@ -124,7 +124,7 @@ def describe_tiff(data: bytes) -> str:
     except SyntaxError as error:
         if "unknown" not in str(error):
             return ""
-    except (OSError, ValueError, LookupError, TypeError, struct.error):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, struct.error):
         return ""
     kind = {1: "", 2: "signed ", 3: "floating-point "}.get(form, "complex ")
     nouns = {1: "grays", 2: "grays and alpha", 3: "colors", 4: "colors"}

@@ -108,7 +108,10 @@ def test_tiffs_that_are_not_read_are_called_what_they_are(pixels, kind, form, pl
 @pytest.mark.parametrize("big_tiff", [False, True])
 def test_a_damaged_tiff_is_called_damaged(big_tiff):
     file = encoded(picture(), "TIFF", big_tiff=big_tiff)
-    for data in (file[:60], file[:5], file[: len(file) // 2]):
+    first = slice(8, 16) if big_tiff else slice(4, 8)  # where the first table of tags is
+    astray = bytearray(file)
+    astray[first] = b"\xff" * (first.stop - first.start)
+    for data in (file[:60], file[:5], file[: len(file) // 2], bytes(astray)):
         assert describe_tiff(data) == ""
         with pytest.raises(images.ImageError, match="damaged or cut-off TIFF"):
             images.load(data)
