@@ -54,17 +54,26 @@ def keep_surroundings(toon: Image.Image, crop: Image.Image, eyes: np.ndarray) ->
     drawn, seen = parse(shrink(toon), refine=False), parse(shrink(crop))
     if np.maximum(drawn.person, seen.person).mean() < MIN_SHARE:
         return toon
+    person = find_all(seen)
+    shown, bare = divide_skin(drawn, seen, eyes)
+    photo = crop.convert("RGB").resize(toon.size, Image.Resampling.LANCZOS)
+    under = Image.composite(paint(photo), photo, enlarge(person, toon.size))
+    ground = fill_people(crop, person).resize(toon.size)
+    under = Image.composite(ground, under, enlarge(grow(bare, MARGIN), toon.size))
+    return Image.composite(toon, under, enlarge(grow(shown, MARGIN - 2), toon.size))
+
+
+def divide_skin(
+    drawn: FaceMasks, seen: FaceMasks, eyes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the drawing is shown, and where the photo's skin gives way to the background."""
     face, skin = contrast(drawn.skin), contrast(seen.skin)
     near = grow(np.maximum(face, inner_face(SIDE).astype(np.float32)), 2 * REACH + 1)
     skin *= np.clip(1.5 * cv2.GaussianBlur(near, (0, 0), REACH / 3), 0, 1)
-    visible, person = find_all(drawn), find_all(seen)
+    visible = find_all(drawn)
+    outside = np.clip(4 * cv2.GaussianBlur(1 - find_all(seen), (0, 0), REACH / 2) - 0.4, 0, 1)
     shown = np.maximum(face * below_brows(eyes), skin * visible)
-    photo = crop.convert("RGB").resize(toon.size, Image.Resampling.LANCZOS)
-    under = Image.composite(paint(photo), photo, enlarge(person, toon.size))
-    beside = np.clip(4 * cv2.GaussianBlur(1 - person, (0, 0), REACH / 2) - 0.4, 0, 1)
-    bare = enlarge(grow(skin * (1 - visible) * beside, MARGIN), toon.size)
-    under = Image.composite(fill_people(crop, person).resize(toon.size), under, bare)
-    return Image.composite(toon, under, enlarge(grow(shown, MARGIN - 2), toon.size))
+    return shown, skin * (1 - visible) * outside
 
 
 def shrink(image: Image.Image) -> Image.Image:

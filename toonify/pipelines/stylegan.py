@@ -37,6 +37,7 @@ from toonify.pipelines.layer_swap import LayerSwap, find_toon, swap_for
 from toonify.pipelines.options import PortraitOptions
 
 BASE = hub.DEFAULT_BASE  # what `from_pretrained` opens
+EXPRESSIONS = {"smile"}  # edits that leave hair and clothes where they are
 FEATHER = 0.4  # of the way from the crop's edge to its center, over which the toon fades in
 TURNED = 0.6  # of the eye distance that the nose may lie aside: about 50 degrees
 MIN_CROP = 48  # px a side in the photo; there is nothing to find in fewer
@@ -177,7 +178,7 @@ class StyleGANPipeline(FaceGenerator):
         drawn = self.draw_portraits(photo, chosen, given, swap, options, clock, cancelled)
         portraits, missed, latents = drawn
         with clock("blend", 0.95, "Finishing"):
-            canvas = paste_portraits(photo, portraits, swap.style)
+            canvas = paste_portraits(photo, portraits, keeps_hair(swap, options))
             if options.keep_color and portraits:
                 canvas = transfer_color(photo, canvas)
             if options.strength < 1:
@@ -423,10 +424,18 @@ def turned(face: Face) -> float:
     return abs(float((nose - (left + right) / 2) @ (right - left))) / distance**2
 
 
-def paste_portraits(photo: Image.Image, portraits: list[Portrait], style: str) -> Image.Image:
-    """The photo with the toons of a style in place of the faces. The far ones come first: near
-    faces cover them. Gray photos get gray toons."""
-    own_hair = bool(portraits) and find_toon(style).hair == "photo"
+def keeps_hair(swap: LayerSwap, options: PortraitOptions) -> bool:
+    """Whether a portrait has the photo's own hair: its head neither turns nor ages."""
+    changed = {name for name, amount in (options.edits or {}).items() if amount}
+    stays = options.truncation == 1 and changed <= EXPRESSIONS
+    return stays and find_toon(swap.style).hair == "photo"
+
+
+def paste_portraits(
+    photo: Image.Image, portraits: list[Portrait], own_hair: bool = False
+) -> Image.Image:
+    """The photo with the toons in place of the faces. The far ones come first: near faces cover
+    them. Gray photos get gray toons. With `own_hair`, hair and clothes are the photo's, painted."""
     canvas = photo
     for index in paste_order([portrait.crop for portrait in portraits]):
         part = portraits[index]

@@ -1,5 +1,6 @@
 """The portrait pipeline: faces in, toons out, everything else of the photo untouched."""
 
+import json
 import shutil
 
 import numpy as np
@@ -11,7 +12,9 @@ from toonify import faces, hub, images
 from toonify.faces import Face
 from toonify.latents import inversion
 from toonify.pipelines import face_generator, layer_swap, stylegan
-from toonify.pipelines.stylegan import LayerSwap, StyleGANPipeline
+from toonify.pipelines.layer_swap import swap_for
+from toonify.pipelines.options import PortraitOptions
+from toonify.pipelines.stylegan import LayerSwap, StyleGANPipeline, keeps_hair
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +224,23 @@ def test_a_dark_face_is_drawn_in_its_own_light(pipe, photo, toon_folder, monkeyp
     light = [np.asarray(image.crop(box).convert("L")).mean() for image in (dark, toon.image)]
     assert light[1] == pytest.approx(light[0], rel=0.5)
     assert pipe(photo, toon_folder).portraits[0].gamma == 1
+
+
+@pytest.mark.parametrize(
+    "said, options, own",
+    [
+        ({"hair": "photo"}, {}, True),
+        ({"hair": "photo"}, {"edits": {"smile": 1.0, "age": 0}}, True),
+        ({"hair": "photo"}, {"edits": {"age": 1.0}}, False),
+        ({"hair": "photo"}, {"truncation": 0.7}, False),
+        ({}, {}, False),
+    ],
+)
+def test_hair_is_the_photos_where_the_style_says_so(tmp_path, toon_folder, said, options, own):
+    """An edit that turns or ages the head takes the toon's."""
+    shutil.copytree(toon_folder, tmp_path / "toon")
+    (tmp_path / "toon" / hub.STYLE).write_text(json.dumps({"title": "Toon", **said}))
+    assert keeps_hair(swap_for(tmp_path / "toon"), PortraitOptions(**options)) == own
 
 
 def test_no_face_is_an_answer(pipe, toon_folder):
