@@ -148,7 +148,9 @@ def test_strips_find_the_candidates_of_the_whole(monkeypatch):
         whole = mtcnn.propose_candidates(view, 24, 0.6)
         monkeypatch.setattr(mtcnn, "STRIP", 4000)
         strips = mtcnn.propose_candidates(view, 24, 0.6)
-    assert len(whole) > 10 and np.array_equal(whole, strips)
+    # Processors differ in how they add up a strip: by 6e-5 px on one without AVX-512.
+    assert len(whole) > 10 and whole.shape == strips.shape
+    assert np.abs(whole - strips).max() < 1e-3
 
 
 def test_the_search_is_bounded():
