@@ -10,7 +10,6 @@ and are the start of the next run.
 
 import argparse
 import json
-import random
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +18,7 @@ import atheris
 
 with atheris.instrument_imports(include=["toonify", "PIL", "numpy.lib", "pickle", "zipfile"]):
     from tests.fixtures.mutations import mutate_json
-    from tests.fixtures.readers import READERS, parsed
+    from tests.fixtures.readers import READERS, load_seeds
 
 MAX_MB = 1024  # beyond what the imports take
 MAX_S = 20
@@ -30,12 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=READERS)
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--found", type=Path, default=Path("fuzzed"))
+    parser.add_argument("name", choices=READERS, help="what reads the files")
+    parser.add_argument("--minutes", type=float, default=20, help="time limit (default: 20)")
+    parser.add_argument(
+        "--found", type=Path, default=Path("fuzzed"), help="folder (default: fuzzed)"
+    )
     options = parser.parse_args()
-    place = Path(tempfile.mkdtemp())
-    reader = READERS[options.name](place)
+    reader = READERS[options.name](Path(tempfile.mkdtemp()))
     corpus = options.found / options.name
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(reader.seeds):
@@ -54,8 +54,8 @@ def main() -> None:
                 known = json.loads(data)
             except ValueError:
                 known = None
-            start = [known] if isinstance(known, dict) else parsed(reader)
-            return next(mutate_json(start, 1, random.Random(seed).randrange(2**32)))[:size]
+            start = [known] if isinstance(known, dict) else load_seeds(reader)
+            return next(mutate_json(start, 1, seed))[:size]
         return atheris.Mutate(data, size)
 
     from toonify.ui import health

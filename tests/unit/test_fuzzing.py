@@ -10,12 +10,13 @@ import os
 import pytest
 
 from tests.fixtures.mutations import mutate, mutate_json
-from tests.fixtures.readers import READERS, parsed
+from tests.fixtures.readers import READERS, load_seeds
 from toonify.ui import health
 
 COUNT = int(os.environ.get("TOONIFY_FUZZ", "40"))
 MAX_MEMORY = 2**30  # that reading takes
 SHARES = {"photos": 4, "latents": 4, "descriptions": 4, "checkpoints": 6, "weights": 0.5}
+TOLERANT = {"photos", "latents", "descriptions"}  # they read some damaged files
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -31,17 +32,18 @@ def bounded_memory():
 def test_damaged_files_are_refused_in_words(name, tmp_path):
     reader = READERS[name](tmp_path)
     count = round(SHARES.get(name, 2) * COUNT)
-    damaged = mutate_json(parsed(reader), count) if reader.json else mutate(reader.seeds, count)
-    refused = 0
+    damaged = mutate_json(load_seeds(reader), count) if reader.json else mutate(reader.seeds, count)
+    accepted = refused = 0
     for number, data in enumerate(damaged):
         try:
             reader.read(data)
+            accepted += 1
         except reader.expected as error:
             assert str(error), f"file {number}: an error without words"
             refused += 1
         except Exception as error:
             pytest.fail(f"file {number} ({data[:60]!r}...): {type(error).__name__}: {error}")
-    assert refused
+    assert refused and (accepted or name not in TOLERANT)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -14,8 +14,8 @@ MIN_SHARE = 0.1  # of the image that people fill; below it, the masks are not tr
 BROWS = 0.55  # eye distances above the eyes, where a fringe, hat or scarf may cover a drawn face
 REACH = 12  # px around the drawn face within which the photo's skin is that face, and no hand
 BRUSH_SIDE = 512  # px at which hair and clothes are painted
-STROKES = 6  # bilateral filters, of this diameter, range of colors and distance
-BRUSH = {"d": 7, "sigmaColor": 40, "sigmaSpace": 5}
+STROKES = 6  # how often the bilateral filter smooths them
+BRUSH = {"d": 7, "sigmaColor": 40, "sigmaSpace": 5}  # its settings, in px and levels
 
 
 def keep_background(toon: Image.Image, crop: Image.Image) -> Image.Image:
@@ -29,8 +29,8 @@ def keep_background(toon: Image.Image, crop: Image.Image) -> Image.Image:
         RGB, of the drawing's size. Where no person is found, as in an odd drawing of an odd photo,
         the drawing itself.
     """
-    drawn, seen = (parse(shrink(image), refine=False) for image in (toon, crop))
-    person = np.minimum(1.5 * np.maximum(drawn.person, seen.person), 1)
+    masks = [parse(shrink(image), refine=False) for image in (toon, crop)]
+    person = find_person(*masks)
     if person.mean() < MIN_SHARE:
         return toon
     under = crop.convert("RGB").resize(toon.size, Image.Resampling.LANCZOS)
@@ -51,11 +51,11 @@ def keep_surroundings(toon: Image.Image, crop: Image.Image, eyes: np.ndarray) ->
     Returns:
         RGB, of the drawing's size. Where no person is found, the drawing itself.
     """
-    drawn, seen = parse(shrink(toon), refine=False), parse(shrink(crop))
-    if np.maximum(drawn.person, seen.person).mean() < MIN_SHARE:
+    toon_masks, photo_masks = parse(shrink(toon), refine=False), parse(shrink(crop))
+    if find_person(toon_masks, photo_masks).mean() < MIN_SHARE:
         return toon
-    person = find_all(seen)
-    shown, bare = divide_skin(drawn, seen, eyes)
+    person = find_all(photo_masks)
+    shown, bare = divide_skin(toon_masks, photo_masks, eyes)
     photo = crop.convert("RGB").resize(toon.size, Image.Resampling.LANCZOS)
     under = Image.composite(paint(photo), photo, enlarge(person, toon.size))
     ground = fill_people(crop, person).resize(toon.size)
@@ -64,16 +64,16 @@ def keep_surroundings(toon: Image.Image, crop: Image.Image, eyes: np.ndarray) ->
 
 
 def divide_skin(
-    drawn: FaceMasks, seen: FaceMasks, eyes: np.ndarray
+    toon_masks: FaceMasks, photo_masks: FaceMasks, eyes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the drawing is shown, and where the photo's skin gives way to the background."""
-    face, skin = contrast(drawn.skin), contrast(seen.skin)
+    face, skin = contrast(toon_masks.skin), contrast(photo_masks.skin)
     near = grow(np.maximum(face, inner_face(SIDE).astype(np.float32)), 2 * REACH + 1)
     skin *= np.clip(1.5 * cv2.GaussianBlur(near, (0, 0), REACH / 3), 0, 1)
-    visible = find_all(drawn)
-    outside = np.clip(4 * cv2.GaussianBlur(1 - find_all(seen), (0, 0), REACH / 2) - 0.4, 0, 1)
+    visible = find_all(toon_masks)
+    ground = cv2.GaussianBlur(1 - find_all(photo_masks), (0, 0), REACH / 2)
     shown = np.maximum(face * below_brows(eyes), skin * visible)
-    return shown, skin * (1 - visible) * outside
+    return shown, skin * (1 - visible) * np.clip(4 * ground - 0.4, 0, 1)
 
 
 def shrink(image: Image.Image) -> Image.Image:
@@ -94,6 +94,11 @@ def grow(mask: np.ndarray, diameter: int) -> np.ndarray:
 def contrast(mask: np.ndarray) -> np.ndarray:
     """Probabilities from 1/4 to 3/4 spread from 0 to 1."""
     return np.clip(2 * mask - 0.5, 0, 1)
+
+
+def find_person(*masks: FaceMasks) -> np.ndarray:
+    """Where any of the masks show a person; nobody is transparent."""
+    return np.minimum(1.5 * np.maximum.reduce([mask.person for mask in masks]), 1)
 
 
 def find_all(masks: FaceMasks) -> np.ndarray:

@@ -48,9 +48,14 @@ def architecture(folder: Path) -> dict:
 # The network in it ----------------------------------------------------------------------------
 
 
-# What a network's constructor raises for settings of another kind than it expects.
-SETTINGS_FAULTS = (
-    *(TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError),
+# What constructors of networks raise for settings that they do not expect.
+SETTINGS_ERRORS = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
 )
 
 
@@ -83,7 +88,7 @@ def load_model(folder: str | Path, classes: dict[str, Any]) -> Any:
         # Shapes are compared before any memory is taken for them.
         with torch.device("meta"):
             expected = {key: value.shape for key, value in cls(**settings).state_dict().items()}
-    except SETTINGS_FAULTS as error:
+    except SETTINGS_ERRORS as error:
         raise ValueError(f"{folder / CONFIG}: invalid for {cls.__name__}: {error}") from error
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]

@@ -26,7 +26,7 @@ NAMES = (
     "left_pupil",
     *("right_ear_top", "right_ear_lobe", "left_ear_top", "left_ear_lobe"),
 )
-NUMBERED = {  # index of the same point in a mirror
+MIRRORED = {  # index of the point that takes a point's place in a mirror
     "jaw": tuple(range(16, -1, -1)),
     "brow": tuple(range(4, -1, -1)),
     "lips_outer": (*range(6, -1, -1), *range(11, 6, -1)),
@@ -47,8 +47,8 @@ def mirror_name(name: str) -> str:
     other = {"left": "right", "right": "left"}.get(side)
     part = rest if other else name
     kind, _, index = part.rpartition("_")
-    if kind in NUMBERED:
-        part = f"{kind}_{NUMBERED[kind][int(index)]}"
+    if kind in MIRRORED:
+        part = f"{kind}_{MIRRORED[kind][int(index)]}"
     return f"{other}_{part}" if other else part
 
 

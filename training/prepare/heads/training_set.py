@@ -8,8 +8,7 @@ and its mirror image, and a row of `OUT/attributes.csv`:
 - columns of words (`CLASSES`) and of measures (`NUMBERS`), as the heads have them;
 - `shape_00`, `shape_01`, ...: where the parts of the face lie, as far as those do not tell it. They
   are principal components of the landmarks after a linear regression on the other columns, so a
-  shape can be drawn independently of the rest. Without them, the places of eyes and mouths are off
-  by 1.2 px of 128, and what is learned from the table is blurred by as much;
+  shape can be drawn independently of the rest. There are none unless `--shapes` asks for them;
 - `code_00`, `code_01`, ...: what all those do not tell, light, colors of cloth and background above
   all: the same of small copies of the images and of the mean colors of parts.
 
@@ -160,8 +159,8 @@ def write_set(
     seeds: list[int],
     out: Path,
     size: int = 128,
-    shapes: int = 24,
-    codes: int = 56,
+    shapes: int = 0,
+    codes: int = 40,
 ) -> int:
     """Writes images and table; how many images.
 
@@ -170,8 +169,8 @@ def write_set(
         seeds: of the heads to take; those that are missing are left out.
         out: folder of the new set.
         size: side in px.
-        shapes: number of shapes.
-        codes: number of codes.
+        shapes: number of shapes, at most as many as images; default 0.
+        codes: number of codes, at most as many as images; default 40.
 
     Raises:
         ValueError: none of the seeds has a head.
@@ -185,7 +184,7 @@ def write_set(
     code = compute_codes(seen, np.hstack([known, shape]), codes)
     measures = np.array([row.measures for row in rows])
     scores = normal_scores(np.hstack([measures, shape, code]))
-    names = [*NUMBERS, *numbered("shape", shape), *numbered("code", code)]
+    names = [*NUMBERS, *column_names("shape", shape), *column_names("code", code)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "style", "seed", *CLASSES, *names))
@@ -198,7 +197,7 @@ def write_set(
     return len(rows)
 
 
-def numbered(name: str, columns: np.ndarray) -> list[str]:
+def column_names(name: str, columns: np.ndarray) -> list[str]:
     return [f"{name}_{index:02d}" for index in range(columns.shape[1])]
 
 
@@ -209,8 +208,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("heads", type=Path, help="folder of a set of heads")
     parser.add_argument("out", type=Path, help="folder of the new set")
     parser.add_argument("--size", type=int, default=128, help="side in px (default: 128)")
-    parser.add_argument("--shapes", type=int, default=24, help="number of shapes (default: 24)")
-    parser.add_argument("--codes", type=int, default=56, help="number of codes (default: 56)")
+    parser.add_argument("--shapes", type=int, default=0, help="number of shapes (default: 0)")
+    parser.add_argument("--codes", type=int, default=40, help="number of codes (default: 40)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first head (default: 0)")
     parser.add_argument("--count", type=int, default=1500, help="number of seeds (default: 1500)")
     options = parser.parse_args(arguments)
