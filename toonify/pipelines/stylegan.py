@@ -272,6 +272,11 @@ class StyleGANPipeline(FaceGenerator):
                 crop = align(photo, face, self.resolution)
                 gamma = exposure(crop)
                 own = given[number] if number < len(given) else None
+                reason = self.why_not_invertible(crop, gamma) if own is None else None
+                if reason:
+                    latents.append(None)
+                    missed.append((face, reason))
+                    continue
                 if own is None:
                     report = functools.partial(report_refinement, clock.progress, begin, share)
                     latent = self.find_latent(
@@ -281,35 +286,43 @@ class StyleGANPipeline(FaceGenerator):
                     latent = own
             with clock(f"draw {number + 1}", begin + 0.8 * share, f"Drawing face {number + 1}"):
                 inverted = marks.mark(images.to_pil(self.base(latent)), source_type)
-                reason = self.why_unusable(photo, crop, inverted, gamma) if own is None else None
-                latents.append(None if reason else latent)
-                if reason:
-                    missed.append((face, reason))
+                usable = own is not None or self.is_reached(photo, crop, inverted, gamma)
+                latents.append(latent if usable else None)
+                if not usable:
+                    missed.append((face, UNREACHED))
                     continue
                 w = self.edited(latent, options.truncation, options.edits)
                 toon = marks.mark(images.to_pil(draw_toon(w)), source_type)
             portraits.append(Portrait(face, crop, latent, w, inverted, toon, gamma))
         return portraits, missed, latents
 
-    def why_unusable(
-        self, photo: Image.Image, crop: Crop, inverted: Image.Image, gamma: float
-    ) -> str | None:
-        """Why a toon of this inversion should not be pasted in; None: it can be.
-
-        An encoder's style.json says from which difference on; without that, any face is drawn.
-        """
+    def limit(self) -> float:
+        """The difference from which on an inversion does not show the person; 0: any is drawn."""
         if self.max_difference is None:
             folder = self.encoder_folder
             self.max_difference = hub.read_style(folder).max_difference if folder else 0.0
-        if not self.max_difference:
+        return self.max_difference
+
+    def why_not_invertible(self, crop: Crop, gamma: float) -> str | None:
+        """Why a face cannot be found in w, as far as its crop tells; None: it can be tried.
+
+        An encoder whose style.json states no `max_difference` tries any face.
+        """
+        if not self.limit():
             return None
         if gamma < MIN_GAMMA:
             return TOO_DARK
+        lit = apply_gamma(crop.image, gamma)
+        return SUNGLASSES if wears_sunglasses(lit, crop.points) else None
+
+    def is_reached(
+        self, photo: Image.Image, crop: Crop, inverted: Image.Image, gamma: float
+    ) -> bool:
+        """Whether an inversion is near enough to its face to be pasted in as a toon."""
+        if not self.limit():
+            return True
         lit = dataclasses.replace(crop, image=apply_gamma(crop.image, gamma))
-        if wears_sunglasses(lit.image, lit.points):
-            return SUNGLASSES
-        difference = local_difference(photo.size, lit, inverted)
-        return UNREACHED if difference > self.max_difference else None
+        return local_difference(photo.size, lit, inverted) <= self.limit()
 
     def invert(
         self,

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.fixtures.forked import FORKING, start_fork_server
+from tests.fixtures.forked import call
 from tests.fixtures.toy_data import train_toy, write_pairs
 from toonify import hub, images
 from toonify.models import PHOTO_MODELS, AnimeGANLiteGenerator
@@ -644,9 +643,7 @@ def test_license_and_sources_go_into_the_style(data, tmp_path):
 def test_loader_processes_give_the_same_run(data, tmp_path):
     # In a process of its own, as a run is: after thousands of other tests, what workers share with
     # this one was seen to come damaged.
-    start_fork_server()
-    with ProcessPoolExecutor(1, mp_context=FORKING) as one:
-        theirs = one.submit(exported, data, tmp_path / "a", workers=2).result(timeout=300)
+    theirs = call(exported, data, tmp_path / "a", workers=2)
     assert theirs == exported(data, tmp_path / "b")
 
 

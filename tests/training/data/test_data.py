@@ -10,7 +10,6 @@ import tarfile
 import types
 import warnings
 import zipfile
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -20,7 +19,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from tests.fixtures.forked import FORKING, start_fork_server
+from tests.fixtures.forked import call
 from toonify import images
 from training.animegan.config import ANIMEGAN_PRESETS
 from training.animegan.dataset import AnimeGANDataset, PictureCache
@@ -630,9 +629,7 @@ def test_draws_are_the_same_from_any_source_and_in_any_order(style, data, tmp_pa
         assert same(folders[index], archives[index])
     assert not same(folders[2], make(data, style, seed=6)[2])
     # As a training run does it, in a process of its own.
-    start_fork_server()
-    with ProcessPoolExecutor(1, mp_context=FORKING) as one:
-        assert one.submit(differing, folders, archives).result(timeout=120) == {}
+    assert call(differing, folders, archives) == {}
 
 
 def differing(here, there) -> dict[tuple[int, str], int]:
