@@ -262,7 +262,9 @@ class StyleGANPipeline(FaceGenerator):
         """
         with clock("engine", 0.05, "Getting ready" if chosen else "Finishing"):
             draw_toon = self.engine(swap) if chosen else None
-        portraits, missed, latents = [], [], []
+        portraits: list[Portrait] = []
+        missed: list[tuple[Face, str]] = []
+        latents: list[torch.Tensor | None] = []
         source_type = marks.DRAWN if options.mark else None
         for number, face in enumerate(chosen):
             assert draw_toon is not None

@@ -96,6 +96,30 @@ def test_numbers_are_normal_by_rank():
     assert scores[:, 0] == pytest.approx([1.1503, -1.1503, 0, 0], abs=1e-3)
 
 
+def test_scores_count_ranks_among_other_values():
+    scores = normal_scores(np.array([[0.0], [2.0], [9.0]]), np.array([[1.0], [2.0], [3.0]]))
+    assert scores[:, 0] == pytest.approx([-0.9674, 0, 0.9674], abs=1e-3)
+
+
+def test_more_heads_and_held_out_ones_have_the_numbers_of_a_set(made, tmp_path):
+    out, rows, *_ = made
+    heads = out.parent / "heads"
+    main([str(heads), str(tmp_path / "held"), "--size", "32", "--count", "6", "--like", str(out)])
+    held = list(csv.DictReader((tmp_path / "held" / "attributes.csv").open()))
+    assert held == rows[:12]  # the same heads as before, few as they are
+    rest = [str(heads), str(tmp_path / "rest"), "--size", "32", "--count", str(COUNT)]
+    main([*rest, "--like", str(tmp_path / "held"), "--without", str(tmp_path / "held")])
+    assert list(csv.DictReader((tmp_path / "rest" / "attributes.csv").open())) == rows[12:]
+
+
+@pytest.mark.parametrize("option", ["--like", "--without"])
+def test_a_folder_that_is_no_set_is_named(made, option, tmp_path, capsys):
+    heads = made[0].parent / "heads"
+    with pytest.raises(SystemExit):
+        main([str(heads), str(tmp_path / "out"), option, str(tmp_path)])
+    assert f"{tmp_path}" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_the_table_is_one_that_training_reads(made):
     out, *_ = made
     table = AttributeTable(out, 192)

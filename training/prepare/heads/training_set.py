@@ -20,11 +20,13 @@ import csv
 import io
 import json
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
+import safetensors.numpy
 from PIL import Image
 
 from training.core import records
@@ -42,6 +44,7 @@ THUMBNAIL = 24
 # Weight of a part's mean color beside a pixel of the thumbnail.
 PART_WEIGHT = 4.0
 COLORED = ("skin", "hair", "glasses", "headwear", "clothes")
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 RIDGE = 3.0  # rows' worth of zero in the regression
 
 
@@ -79,42 +82,134 @@ def appearance(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.concatenate(found).astype(np.float32)
 
 
-def normal_scores(values: np.ndarray) -> np.ndarray:
-    """(n, k) -> normal quantiles of the ranks in each column; equal values have equal scores."""
-    quantile = statistics.NormalDist().inv_cdf
+def normal_scores(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+    """(n, k) -> normal quantiles of the ranks in each column; equal values have equal scores.
+
+    Args:
+        values: (n, k).
+        among: (m, k), the values among which ranks are counted; default: `values`.
+    """
+    among = np.sort(values if among is None else among, 0)
+    quantile = np.vectorize(statistics.NormalDist().inv_cdf, otypes=[float])
     scores = np.empty(values.shape)
     for column in range(values.shape[1]):
-        _, place, counts = np.unique(values[:, column], return_inverse=True, return_counts=True)
-        middle = np.cumsum(counts) - counts / 2
-        scores[:, column] = np.array([quantile(m / len(values)) for m in middle])[place]
+        ends = [np.searchsorted(among[:, column], values[:, column], side) for side in SIDES]
+        middle = np.clip(sum(ends) / 2, 0.5, len(among) - 0.5)
+        scores[:, column] = quantile(middle / len(among))
     return scores
 
 
-def describe_known(rows: list[Row]) -> np.ndarray:
-    """(n, columns): 1 for each word that a row has, its measures and their squares."""
-    parts = []
-    for words in zip(*(row.words for row in rows), strict=True):
-        parts.append(np.array([[word == w for w in sorted(set(words))] for word in words], float))
+def find_words(rows: list[Row]) -> list[list[str]]:
+    """The words of each column of `CLASSES`, sorted."""
+    return [sorted(set(words)) for words in zip(*(row.words for row in rows), strict=True)]
+
+
+def describe_known(rows: list[Row], words: list[list[str]]) -> np.ndarray:
+    """(n, columns): 1 for each of `words` that a row has, its measures and their squares."""
+    one_hot = [[row.words[i] == w for i, known in enumerate(words) for w in known] for row in rows]
     measures = np.array([row.measures for row in rows])
-    return np.hstack([*parts, measures, measures**2])
+    return np.hstack([np.array(one_hot, float), measures, measures**2])
 
 
-def compute_codes(seen: np.ndarray, known: np.ndarray, count: int) -> np.ndarray:
-    """(n, count) principal components of what `known` does not explain.
+@dataclass(frozen=True)
+class Components:
+    """Principal components of what other columns do not explain."""
 
-    Args:
-        seen: (n, values).
-        known: (n, columns).
-        count: number of components; fewer if there are fewer rows or values.
-    """
-    known = known / np.maximum(known.std(0), 1e-6)
-    known = np.hstack([np.ones((len(known), 1)), known])
-    seen = seen - seen.mean(0)
-    gram = known.T @ known + RIDGE * np.eye(known.shape[1])
-    rest = seen - known @ np.linalg.solve(gram, known.T @ seen)
-    rest -= rest.mean(0)
-    left, sizes, _ = np.linalg.svd(rest, full_matrices=False)
-    return (left * sizes)[:, :count]
+    scale: np.ndarray  # (columns,) standard deviations of what is known
+    center: np.ndarray  # (values,)
+    slopes: np.ndarray  # (1 + columns, values) of the regression
+    basis: np.ndarray  # (count, values)
+
+    @classmethod
+    def fit(cls, seen: np.ndarray, known: np.ndarray, count: int) -> "Components":
+        """Fits them to a set.
+
+        Args:
+            seen: (n, values).
+            known: (n, columns).
+            count: number of components; fewer if there are fewer rows or values.
+        """
+        scale, center = np.maximum(known.std(0), 1e-6), seen.mean(0)
+        columns = np.hstack([np.ones((len(known), 1)), known / scale])
+        gram = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
+        slopes = np.linalg.solve(gram, columns.T @ (seen - center))
+        rest = seen - center - columns @ slopes
+        center = center + rest.mean(0)
+        basis = np.linalg.svd(rest - rest.mean(0), full_matrices=False)[2][:count]
+        return cls(scale, center, slopes, basis)
+
+    def measure(self, seen: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """(n, count) the components of heads that may be others."""
+        columns = np.hstack([np.ones((len(known), 1)), known / self.scale])
+        return (seen - self.center - columns @ self.slopes) @ self.basis.T
+
+
+@dataclass(frozen=True)
+class Description:
+    """How the rows of a table are described by numbers; `save` and `load` keep it with a set."""
+
+    words: list[list[str]]
+    shapes: Components
+    codes: Components
+    values: np.ndarray  # (n, numbers) of the heads that it was fitted to
+
+    FILE = "codes.safetensors"
+
+    @classmethod
+    def fit(cls, rows: list[Row], shapes: int, codes: int) -> "Description":
+        """Fits so many shapes and codes to a set's rows."""
+        words = find_words(rows)
+        known = describe_known(rows, words)
+        points, seen = stack(rows)
+        shape = Components.fit(points, known, shapes)
+        known = np.hstack([known, shape.measure(points, known)])
+        found = cls(words, shape, Components.fit(seen, known, codes), np.empty((0, 0)))
+        return replace(found, values=found.measure(rows))
+
+    def measure(self, rows: list[Row]) -> np.ndarray:
+        """(n, numbers): measures, shapes and codes."""
+        known = describe_known(rows, self.words)
+        points, seen = stack(rows)
+        shape = self.shapes.measure(points, known)
+        code = self.codes.measure(seen, np.hstack([known, shape]))
+        return np.hstack([np.array([row.measures for row in rows]), shape, code])
+
+    def save(self, folder: Path) -> None:
+        """Writes `FILE` into a set's folder."""
+        tensors = {"values": self.values}
+        for name, part in (("shapes", self.shapes), ("codes", self.codes)):
+            tensors |= {f"{name}.{key}": value for key, value in vars(part).items()}
+        tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+        data = safetensors.numpy.save(tensors, {"words": json.dumps(self.words)})
+        records.write_bytes(data, folder / self.FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Description":
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: the folder has none.
+        """
+        try:
+            with safetensors.safe_open(folder / cls.FILE, "numpy") as file:
+                words = json.loads(file.metadata()["words"])
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+        except (OSError, safetensors.SafetensorError, KeyError) as error:
+            raise ValueError(
+                f"{folder / cls.FILE}: {error}; expected a set of this command"
+            ) from error
+        shapes, codes = (
+            Components(*(tensors[f"{name}.{field.name}"] for field in fields(Components)))
+            for name in ("shapes", "codes")
+        )
+        return cls(words, shapes, codes, tensors["values"])
+
+
+def stack(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks (n, 148) and appearances (n, values) of rows."""
+    points = np.stack([row.points for row in rows])
+    return points, np.stack([row.appearance for row in rows]).astype(np.float64)
 
 
 def read_points(record: dict, mirrored: bool) -> np.ndarray:
@@ -161,6 +256,7 @@ def write_set(
     size: int = 128,
     shapes: int = 0,
     codes: int = 40,
+    like: Path | None = None,
 ) -> int:
     """Writes images and table; how many images.
 
@@ -171,34 +267,43 @@ def write_set(
         size: side in px.
         shapes: number of shapes, at most as many as images; default 0.
         codes: number of codes, at most as many as images; default 40.
+        like: a set whose shapes and codes are measured, in place of own ones.
 
     Raises:
-        ValueError: none of the seeds has a head.
+        ValueError: none of the seeds has a head, or `like` is no such set.
     """
+    described = Description.load(like) if like else None
     rows = read_rows(heads, seeds, out, size)
     if not rows:
         raise ValueError(f"{heads.folder}: no head of the seeds {seeds[0]} to {seeds[-1]}")
-    known = describe_known(rows)
-    shape = compute_codes(np.stack([row.points for row in rows]), known, shapes)
-    seen = np.stack([row.appearance for row in rows]).astype(np.float64)
-    code = compute_codes(seen, np.hstack([known, shape]), codes)
-    measures = np.array([row.measures for row in rows])
-    scores = normal_scores(np.hstack([measures, shape, code]))
-    names = [*NUMBERS, *column_names("shape", shape), *column_names("code", code)]
+    described = described or Description.fit(rows, shapes, codes)
+    scores = normal_scores(described.measure(rows), described.values)
+    counted = (("shape", described.shapes), ("code", described.codes))
+    names = [f"{name}_{i:02d}" for name, part in counted for i in range(len(part.basis))]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "style", "seed", *CLASSES, *names))
+    writer.writerow(("file", "style", "seed", *CLASSES, *NUMBERS, *names))
     for row, numbers in zip(rows, scores, strict=True):
         cells = (row.file, "heads", row.seed, *row.words, *(f"{v:.4f}" for v in numbers))
         writer.writerow(cells)
+    described.save(out)
     records.write_text(text.getvalue(), out / "attributes.csv")
     made_by = {"heads": len(rows) // 2, "seeds": [seeds[0], seeds[-1]], "size": size}
     records.write_text(json.dumps(made_by, indent=1) + "\n", out / "data.json")
     return len(rows)
 
 
-def column_names(name: str, columns: np.ndarray) -> list[str]:
-    return [f"{name}_{index:02d}" for index in range(columns.shape[1])]
+def read_seeds(folder: Path) -> set[int]:
+    """The seeds of a set's heads.
+
+    Raises:
+        ValueError: the folder has no table of heads.
+    """
+    try:
+        with open(folder / "attributes.csv", newline="") as file:
+            return {int(row["seed"]) for row in csv.DictReader(file)}
+    except (OSError, KeyError) as error:
+        raise ValueError(f"{folder}: {error}; expected a set of this command") from error
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -210,13 +315,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=128, help="side in px (default: 128)")
     parser.add_argument("--shapes", type=int, default=0, help="number of shapes (default: 0)")
     parser.add_argument("--codes", type=int, default=40, help="number of codes (default: 40)")
+    parser.add_argument(
+        "--like",
+        type=Path,
+        help="a set whose shapes and codes are measured: held-out or more heads",
+    )
+    parser.add_argument("--without", type=Path, help="a held-out set whose heads are left out")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first head (default: 0)")
     parser.add_argument("--count", type=int, default=1500, help="number of seeds (default: 1500)")
     options = parser.parse_args(arguments)
-    seeds = list(range(options.seed, options.seed + options.count))
     try:
+        held = read_seeds(options.without) if options.without else set()
+        seeds = [s for s in range(options.seed, options.seed + options.count) if s not in held]
         sizes = {"size": options.size, "shapes": options.shapes, "codes": options.codes}
-        images = write_set(HeadSet(options.heads), seeds, options.out, **sizes)
+        images = write_set(HeadSet(options.heads), seeds, options.out, **sizes, like=options.like)
     except ValueError as error:
         parser.error(str(error))
     print(f"{options.out}: {images} images of {images // 2} heads")
