@@ -213,6 +213,11 @@ FACES = find_faces_handlers()
 demo = build(PHOTOS, VIDEOS, CAMERA, PORTRAITS, FACES)
 
 
+def warm_app() -> None:
+    """Load all that this app offers; see `warm_up`."""
+    warm_up(hub.DEFAULT_STYLE, PORTRAITS is not None, FACES is not None, demo.wait_for_quiet)
+
+
 def serve(page: events.Page, warm: Callable[[], None] | None = None, **options: Any) -> None:
     """Serve a page until Ctrl+C or SIGTERM, and delete what visitors left.
 
@@ -246,13 +251,6 @@ def serve(page: events.Page, warm: Callable[[], None] | None = None, **options: 
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s")
     logging.getLogger("toonify.ui").setLevel(logging.INFO)
-    warm_app = functools.partial(
-        warm_up,
-        hub.DEFAULT_STYLE,
-        PORTRAITS is not None,
-        FACES is not None,
-        demo.wait_for_quiet,
-    )
     if ZERO_GPU:
         warm_app()
     serve(demo, None if ZERO_GPU else warm_app)

@@ -48,8 +48,7 @@ from toonify.ui import outputs
 outputs.CLEAN_EVERY_S, outputs.KEEP_S = 1, float(sys.argv[2])
 import app
 logging.basicConfig(format="%(message)s")
-warm = lambda: app.warm_up("comic", False, True)
-app.serve(app.demo, warm, server_name="127.0.0.1", server_port=int(sys.argv[1]), quiet=True)
+app.serve(app.demo, app.warm_app, server_name="127.0.0.1", server_port=int(sys.argv[1]), quiet=True)
 """
 WRONG = ("NaN", "Infinity", "null", "true", '"x"', "[]", "{}", "-1", "1e400", '"\\u0000"', "[[]]")
 CLOSED = ("process_recording", "component_server", "vibe-edit", "deep_link", "call/nothing")

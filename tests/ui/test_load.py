@@ -1,9 +1,13 @@
 """The load test of the app, short and with toys: `python -m benchmarks.load` does it in full."""
 
+import sys
+
 import pytest
 
+import app
 from benchmarks import load
 from tests.fixtures import toy_app
+from toonify import hub
 from toonify.ui import gateway, outputs, visitors
 from toonify.ui.handlers import photo
 
@@ -41,6 +45,20 @@ def test_mixed_requests_get_an_answer_and_nothing_is_left(cache, toys, monkeypat
         assert load.list_files(cache) - examples
         assert load.wait_until_clean(cache, examples) == []
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_the_app_under_load_is_warmed_up_as_the_app_is(monkeypatch):
+    served = {}
+    monkeypatch.setattr(sys, "argv", ["-c", "7", "5"])
+    monkeypatch.setattr(outputs, "CLEAN_EVERY_S", 600)
+    monkeypatch.setattr(outputs, "KEEP_S", 600)
+    monkeypatch.setattr(app, "serve", lambda *given, **options: served.update(options, given=given))
+    exec(load.SERVER, {})
+    assert served["given"] == (app.demo, app.warm_app) and served["server_port"] == 7
+    warmed = []
+    monkeypatch.setattr(app, "warm_up", lambda *given: warmed.append(given))
+    app.warm_app()
+    assert warmed == [(hub.DEFAULT_STYLE, True, True, app.demo.wait_for_quiet)]
 
 
 @pytest.mark.parametrize(
