@@ -1,7 +1,9 @@
 """The load test of the app, short and with toys: `python -m benchmarks.load` does it in full."""
 
+import random
 import sys
 
+import httpx
 import pytest
 
 import app
@@ -45,6 +47,18 @@ def test_mixed_requests_get_an_answer_and_nothing_is_left(cache, toys, monkeypat
         assert load.list_files(cache) - examples
         assert load.wait_until_clean(cache, examples) == []
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(413, "refused"), (503, "refused"), (200, "fault"), (500, "fault")]
+)
+def test_bodies_that_are_too_large_must_be_refused(status, expected):
+    visitor = load.Visitor("http://127.0.0.1", 1)
+    answer = httpx.Response(status, json={"detail": "The server is busy."})
+    visitor.http = httpx.Client(
+        transport=httpx.MockTransport(lambda request: answer), base_url="http://127.0.0.1"
+    )
+    assert load.draw_huge(visitor, random.Random(0))[0] == expected
 
 
 def test_the_app_under_load_is_warmed_up_as_the_app_is(monkeypatch):

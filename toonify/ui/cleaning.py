@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from toonify.ui import outputs
+from toonify.ui import health, outputs
 
 LOG = logging.getLogger("toonify.ui")
 MAX_FOLDER_BYTES = 8 * 2**30  # of all visitors together
@@ -130,6 +130,7 @@ class Cleaner:
                 LOG.error('{"event": "clean", "error": "%s"}', type(error).__name__)
             else:
                 LOG.info('{"event": "clean", "deleted": %d}', deleted)
+            health.release_memory()
             if self._stop.wait(self.every_s):
                 return
 

@@ -11,7 +11,7 @@ from gradio.exceptions import ComponentProcessingError, InvalidPathError
 from starlette.middleware import Middleware
 from typing_extensions import override
 
-from toonify.ui import cleaning, i18n, outputs, queueing
+from toonify.ui import cleaning, i18n, outputs, queueing, sessions
 from toonify.ui.gateway import Gateway
 from toonify.ui.inputs import UserError, check_value
 
@@ -89,7 +89,9 @@ class Page(gr.Blocks):
         )
 
         @contextlib.asynccontextmanager
-        async def lifespan(_):
+        async def lifespan(running):
+            running.state_holder = sessions.Sessions()
+            running.state_holder.set_blocks(self)
             with self.cleaner.running():
                 yield
 

@@ -61,7 +61,7 @@ FORWARDED = (b"forwarded", b"x-forwarded-for")
 MAX_FILES = 100  # of one upload
 MAX_BODY_S = 300  # until a body is complete
 MAX_OPEN = 128  # requests of one visitor at a time; an open page has two
-MAX_BUFFERED = 256 * MB  # JSON of all visitors at a time
+MAX_BUFFERED = 128 * MB  # JSON of all visitors at a time
 UPLOADS, UPLOADED = 240, 500 * MB  # of a visitor in ten minutes
 CALLS = 2400  # of a visitor in ten minutes
 # Of a refused body: many programs send all before they read.
