@@ -237,7 +237,7 @@ def test_uploads_during_cleaning_do_not_end_it(cache, toys, monkeypatch):
         for thread in threads:
             thread.join()
         assert enough()
-        wait_until(lambda: list_files(cache) == examples, 20)
+        wait_until(lambda: list_files(cache) == examples, 120)
         assert list_files(cache) == examples
 
 
@@ -252,8 +252,8 @@ def test_interrupted_uploads_are_deleted(cache, toys, monkeypatch):
             kind = "content-type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
             part = 'content-disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
             connection.sendall((head + kind + part).encode() + b"x" * 100_000)
-            wait_until(lambda: list_files(cache) != examples, 10)
-        wait_until(lambda: list_files(cache) == examples, 20)
+            wait_until(lambda: list_files(cache) != examples, 120)
+        wait_until(lambda: list_files(cache) == examples, 120)
         assert list_files(cache) == examples
 
 
@@ -269,14 +269,14 @@ def test_nothing_is_left_after_the_server_ended(tmp_path):
     with serve_app(tmp_path, KEEP_S="60") as (process, url):
         send_photo(url, tmp_path)
         process.kill()
-        process.wait(30)
+        process.wait(120)
     assert has_photo(tmp_path)
     with serve_app(tmp_path, KEEP_S="0") as (process, url):
-        wait_until(lambda: not has_photo(tmp_path), 20)
+        wait_until(lambda: not has_photo(tmp_path), 120)
         assert not has_photo(tmp_path)
         send_photo(url, tmp_path)  # after the start, files are deleted every ten minutes
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(120)
     assert not has_photo(tmp_path)
 
 
@@ -301,7 +301,7 @@ def serve_app(folder, KEEP_S: str):
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=env)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{url}/health", timeout=10, verify=False).status_code == 200:
@@ -439,7 +439,7 @@ def test_the_log_has_no_names_and_no_addresses(http, caplog):
         files = {"files": ("secret-name.png", picture.getvalue())}
         [path] = http.post("/gradio_api/upload", files=files).json()
         call(http, "toonify", [{"path": path, "meta": FILE}, "toy", "all", 1, False])
-        wait_until(lambda: '"event": "done"' in caplog.text, 5)
+        wait_until(lambda: '"event": "done"' in caplog.text, 120)
     lines = [json.loads(record.getMessage()) for record in caplog.records]
     assert {"request", "done"} <= {line["event"] for line in lines}
     assert "secret-name" not in caplog.text and "127.0.0.1" not in caplog.text

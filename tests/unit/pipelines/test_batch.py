@@ -54,7 +54,7 @@ class Meter:
 
 def test_steps_of_several_photos_overlap():
     """A photo is searched only while another is, or was, drawn: one by one this would never end."""
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=120)
     drawn = list(batch.draw_all(lambda photo: together.wait() and None, range(6)))
     assert [outcome.error for outcome in drawn] == [None] * 6
 
@@ -65,11 +65,11 @@ def test_finishing_overlaps_with_drawing():
     def draw(photo):
         if photo == "second":
             drawing.set()
-            assert written.wait(30), "the first was not written while this one was drawn"
+            assert written.wait(120), "the first was not written while this one was drawn"
 
     def finish(photo, toon):
         if photo == "first":
-            assert drawing.wait(30), "no photo was drawn while this one was written"
+            assert drawing.wait(120), "no photo was drawn while this one was written"
             written.set()
         return photo
 
@@ -169,11 +169,11 @@ def test_nothing_is_finished_after_the_caller_stopped():
     def draw(photo):
         if photo:
             begun.set()
-            assert stop.wait(30)
+            assert stop.wait(120)
 
     outcomes = batch.draw_all(draw, range(3), lambda photo, _: finished.append(photo), stop=stop)
     next(outcomes)
-    assert begun.wait(30)
+    assert begun.wait(120)
     outcomes.close()
     assert finished == [0]
 
