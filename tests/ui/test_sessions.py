@@ -1,13 +1,14 @@
 """Memory of a page that has been used: few sessions, and what was freed goes back."""
 
 import sys
+import threading
 
 import httpx
 import pytest
 
 import app
 from tests.fixtures import toy_app
-from toonify.ui import health
+from toonify.ui import cleaning, health
 from toonify.ui.sessions import Session, Sessions
 
 CALL = {"data": []}
@@ -55,3 +56,14 @@ def test_what_a_request_leaves_goes_back_to_the_system():
     del parts
     health.release_memory()
     assert health.measure_memory() < grown - 60 * 2**20
+
+
+def test_memory_is_released_after_a_cleaning_but_not_after_each(tmp_path, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(health, "release_memory", released.set)
+    cleaner = cleaning.Cleaner(tmp_path, every_s=0.01)
+    with cleaner.running():
+        assert not released.wait(0.5)
+    monkeypatch.setattr(cleaning, "RELEASE_S", 0.1)
+    with cleaner.running():
+        assert released.wait(60)

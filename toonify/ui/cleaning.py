@@ -16,6 +16,7 @@ LOG = logging.getLogger("toonify.ui")
 MAX_FOLDER_BYTES = 8 * 2**30  # of all visitors together
 MIN_FREE_BYTES = 2**30  # of the disk
 COUNT_EVERY_S = 10  # at most, for `Cleaner.has_room`
+RELEASE_S = 20  # between two releases of memory, which take a moment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +124,7 @@ class Cleaner:
             self.clean(0)
 
     def _work(self) -> None:
+        released = time.monotonic()
         while True:
             try:
                 deleted = self.clean()
@@ -130,7 +132,9 @@ class Cleaner:
                 LOG.error('{"event": "clean", "error": "%s"}', type(error).__name__)
             else:
                 LOG.info('{"event": "clean", "deleted": %d}', deleted)
-            health.release_memory()
+            if time.monotonic() >= released + RELEASE_S:
+                health.release_memory()
+                released = time.monotonic()
             if self._stop.wait(self.every_s):
                 return
 
