@@ -88,7 +88,8 @@ def convolve(x: torch.Tensor, weights: torch.Tensor, up: int) -> torch.Tensor:
     """
     groups, _, _, kernel, _ = weights.shape
     if up == 1:
-        return F.conv2d(x, weights.flatten(0, 1), padding=kernel // 2, groups=groups)
+        padding = int(kernel) // 2  # in a trace by torch 2.8 the size is a tensor
+        return F.conv2d(x, weights.flatten(0, 1), padding=padding, groups=groups)
     assert up == 2 and kernel == 3, (up, kernel)
     x = F.conv_transpose2d(x, weights.transpose(1, 2).flatten(0, 1), stride=2, groups=groups)
     return F.conv2d(x, tent(x), padding=1, groups=x.shape[1])
