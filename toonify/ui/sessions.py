@@ -16,8 +16,8 @@ class Session(SessionState):
     """
 
     def __init__(self, blocks):
-        none = types.SimpleNamespace(default_config=blocks.default_config, blocks={})
-        super().__init__(cast(Blocks, none))
+        bare = types.SimpleNamespace(default_config=blocks.default_config, blocks={})
+        super().__init__(cast(Blocks, bare))
 
 
 class Sessions(StateHolder):

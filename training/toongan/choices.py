@@ -1,10 +1,14 @@
 """Draws one face with every variant of each of its attributes, as a sheet.
 
-python -m training.toongan.choices toonify/weights/heads sheet.jpg --choose beard=none --seed 7
+    python -m training.toongan.choices toonify/weights/heads sheet.jpg --choose beard=none --seed 7
+
+`--choose` sets an attribute of all faces but those that show its variants.
 """
 
 import argparse
 from pathlib import Path
+
+from PIL import Image
 
 from toonify import images
 from toonify.pipelines.toongan import ToonGANPipeline
@@ -39,7 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     images.save(sheet, options.out)
 
 
-def draw_sheet(pipe: ToonGANPipeline, seed: int, truncation: float, kept: dict[str, str]):
+def draw_sheet(
+    pipe: ToonGANPipeline, seed: int, truncation: float, kept: dict[str, str]
+) -> Image.Image:
     """The face of a seed with every variant of each attribute.
 
     Args:

@@ -117,7 +117,7 @@ class Components:
 
     scale: np.ndarray  # (columns,) standard deviations of what is known
     center: np.ndarray  # (values,)
-    slopes: np.ndarray  # (1 + columns, values) of the regression
+    coefficients: np.ndarray  # (1 + columns, values) of the regression
     basis: np.ndarray  # (count, values)
 
     @classmethod
@@ -132,16 +132,16 @@ class Components:
         scale, center = np.maximum(known.std(0), 1e-6), seen.mean(0)
         columns = np.hstack([np.ones((len(known), 1)), known / scale])
         gram = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
-        slopes = np.linalg.solve(gram, columns.T @ (seen - center))
-        rest = seen - center - columns @ slopes
+        coefficients = np.linalg.solve(gram, columns.T @ (seen - center))
+        rest = seen - center - columns @ coefficients
         center = center + rest.mean(0)
         basis = np.linalg.svd(rest - rest.mean(0), full_matrices=False)[2][:count]
-        return cls(scale, center, slopes, basis)
+        return cls(scale, center, coefficients, basis)
 
     def measure(self, seen: np.ndarray, known: np.ndarray) -> np.ndarray:
         """(n, count) the components of heads that may be others."""
         columns = np.hstack([np.ones((len(known), 1)), known / self.scale])
-        return (seen - self.center - columns @ self.slopes) @ self.basis.T
+        return (seen - self.center - columns @ self.coefficients) @ self.basis.T
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def write_set(
         like: a set whose shapes and codes are measured, in place of own ones.
 
     Raises:
-        ValueError: none of the seeds has a head, or `like` is no such set.
+        ValueError: none of the seeds has a head, or `like` is not a set of this command.
     """
     described = Description.load(like) if like else None
     rows = read_rows(heads, seeds, out, size)
