@@ -26,6 +26,7 @@ from training.toongan.autoencoder import STAGES, reconstruction_distance, withou
 
 MAX_CLASSES = 128  # of a column that is an attribute
 DECIMAL = re.compile(r"-?\d+\.\d+")
+CODE = "code_"  # how the names of codes begin, see `training.prepare.heads.training_set`
 
 
 class AttributeTable:
@@ -100,11 +101,20 @@ class ConditionalGenerator(GeneratorWrapper):
     The first `reconstructed` = k images have the classes of the real ones, the others those that z
     samples. Returns images, their w+ and {"reconstruction"}: the distance of the first k from the
     real images, in pixels and features.
+
+    Args:
+        generator: a generator with classes.
+        table: the attributes of the training images.
+        code_dropout: share of the reconstructed images that have random codes, from 0 to 1. Codes
+            tell an image from all others, so that the network could learn images by heart and leave
+            the attributes unused; without them, attributes are all that it has.
     """
 
-    def __init__(self, generator, class_priors: torch.Tensor):
+    def __init__(self, generator, table: AttributeTable, code_dropout: float = 0.0):
         super().__init__(generator)
-        generator.mapping.class_priors.copy_(class_priors)
+        generator.mapping.class_priors.copy_(table.class_priors)
+        self.codes = [i for i, name in enumerate(table.numbers) if name.startswith(CODE)]
+        self.code_dropout = code_dropout
         self.features = frozen_features(STAGES)
 
     def forward(self, batch: dict[str, torch.Tensor]):
@@ -128,6 +138,10 @@ class ConditionalGenerator(GeneratorWrapper):
         z = torch.cat((batch["z"], batch["other"]))
         if k and batch["numbers"].shape[1]:
             z, first = z.clone(), len(mapping.class_priors)
-            numbers = batch["numbers"][:k]
+            numbers, drawn = batch["numbers"][:k], z[:k, first : first + batch["numbers"].shape[1]]
+            if self.code_dropout and self.codes:
+                dropped = torch.zeros_like(drawn, dtype=torch.bool)
+                dropped[: round(self.code_dropout * k), self.codes] = True
+                numbers = torch.where(dropped, drawn, numbers)
             z[:k, first : first + numbers.shape[1]] = numbers
         return mapping(z, torch.cat((batch["classes"][:k], mapping.sample_classes(z[k:]))))

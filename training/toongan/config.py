@@ -29,6 +29,13 @@ class ToonGANSettings(GANSettings):
     attributes: bool = setting(
         False, "whether z determines the classes of the attributes in the data's attributes.csv"
     )
+    code_dropout: float = setting(
+        0.0, "share of reconstructed images whose columns code_... are random", maximum=1
+    )
+    classifier: str = setting(
+        "", "file of training.toongan.auxiliary_classifier, which generated faces are to obey"
+    )
+    weight_classification: float = setting(1.0, "weight of the classification loss")
     weight_reconstruction: float = setting(3.0, "weight of the reconstruction distance")
     weight_prior: float = setting(0.01, "weight of the KL divergence of codes from the prior")
     weight_moments: float = setting(0.1, "weight of moment matching between codes and z")
@@ -53,6 +60,9 @@ class ToonGANSettings(GANSettings):
         zero = "with --reconstruction-share 0: expected a larger share"
         if self.attributes and not share:
             raise ValueError(f"--attributes true {zero}")
+        for name in ("classifier", "code_dropout"):
+            if getattr(self, name) and not self.attributes:
+                raise ValueError(f"--{name.replace('_', '-')}: expected --attributes true with it")
         if self.attributes and self.mirror:
             raise ValueError("--attributes true with --mirror true: expected --mirror false")
         if self.warmup_images and not share:

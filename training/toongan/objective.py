@@ -13,6 +13,7 @@ from training.gan.objective import (
     new_discriminator,
 )
 from training.toongan.autoencoder import AutoencodingGenerator
+from training.toongan.auxiliary_classifier import ClassificationLoss
 from training.toongan.baseline import DCGANObjective
 from training.toongan.conditional import AttributeDataset, AttributeTable, ConditionalGenerator
 from training.toongan.config import DCGANSettings, ToonGANSettings
@@ -41,10 +42,13 @@ class ToonGANObjective(GANObjective):
         self.encodes = self.reconstructs and table is None
         classes = table.classes.items() if table else ()
         self.class_names = {name: [str(value) for value in values] for name, values in classes}
+        self.classification = (
+            ClassificationLoss(s.classifier, self.class_names).to(device) if s.classifier else None
+        )
         data = (s.data, s.resolution, s.max_images)
         if table:
             dataset = AttributeDataset(*data, s.seed, table)
-            G = ConditionalGenerator(generator.train(), table.class_priors)
+            G = ConditionalGenerator(generator.train(), table, s.code_dropout)
         else:
             dataset = AlignedDataset(*data, s.seed, s.mirror)
             warn_of_few(s.data, len(dataset.pictures))
@@ -52,6 +56,7 @@ class ToonGANObjective(GANObjective):
         super().__init__(s, device, G, D, dataset)
         self.weights |= {
             "reconstruction": s.weight_reconstruction,
+            "classification": s.weight_classification,
             "prior": s.weight_prior,
             "moments": s.weight_moments,
             "latent_nll": s.weight_latent_nll,
@@ -132,9 +137,23 @@ class ToonGANObjective(GANObjective):
         """The losses of reconstruction, and after the warm-up the adversarial loss."""
         parts = dict(output[2]) if self.reconstructs else {}
         if D is not None:
+            if self.classification is not None:
+                parts["classification"] = self.classification_loss(output[0], batch)
             (image,), batch = self.select_generated(output, batch)
             parts["adversarial"] = self.adversarial_loss(D, image, batch)
         return losses.total(parts, self.weights)
+
+    def classification_loss(self, image: torch.Tensor, batch) -> torch.Tensor:
+        """Classification loss of all images (N, 3, R, R) of a batch that are not reconstructed.
+
+        Images of two mixed latents have no classes and are left out.
+        """
+        k, generator = self.count_reconstructed(batch), self.G.generator
+        chosen = k + torch.nonzero(batch["cut"][k:] == generator.num_ws)[:, 0]
+        if not len(chosen):
+            return image.new_zeros(())
+        labels = generator.mapping.sample_classes(batch["z"][chosen])
+        return self.classification(image[chosen].float(), labels)
 
 
 def create_objective(
