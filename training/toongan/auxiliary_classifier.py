@@ -5,12 +5,14 @@
         --classifier classifier.safetensors --out runs/mine
 
 DATA and HELD have `attributes.csv`. The features of five stages of MobileNetV2, mean and maximum
-over the image, and an 8x8 thumbnail, for the colors, go into one linear layer; everything is
-fine-tuned. With `--classifier`, generated faces are to be classified as what their noise chose
-(Odena, Olah, Shlens, "Conditional Image Synthesis with Auxiliary Classifier GANs", ICML 2017). The
-classifier is frozen there: one that is trained along would agree with the generator on signs that
-nobody sees. An attribute weighs as much as the classifier explains of the entropy of its classes in
-HELD, so what cannot be seen in the images does not count.
+over the image, those of two stages in 8x8 cells, for what has its place, and an 8x8 thumbnail, for
+the colors, go into one linear layer; everything is fine-tuned.
+
+With `--classifier`, generated faces are to be classified as what their noise chose (Odena, Olah,
+Shlens, "Conditional Image Synthesis with Auxiliary Classifier GANs", ICML 2017). The classifier is
+frozen there: one that is trained along would agree with the generator on signs that nobody sees. An
+attribute weighs as much as the classifier explains of the entropy of its classes in HELD, so what
+cannot be seen in the images does not count.
 """
 
 import argparse
@@ -36,7 +38,8 @@ from training.toongan.conditional import AttributeTable
 
 STAGES = {1: 16, 3: 24, 6: 32, 13: 96, 17: 320}  # stage of MobileNetV2 -> channels
 MIXED = 64  # channels of each stage before pooling
-THUMBNAIL = 8
+PLACED = {6: 12, 13: 24}  # stage -> channels that keep their place
+CELLS = 8
 SIDE = 128
 BATCH = 32
 LEARNING_RATE = 2e-3
@@ -60,12 +63,18 @@ class AuxiliaryClassifier(nn.Module):
         self.mix = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, MIXED, 1), nn.ReLU()) for channels in STAGES.values()
         )
+        self.place = nn.ModuleList(
+            nn.Conv2d(STAGES[stage], channels, 1) for stage, channels in PLACED.items()
+        )
         self.dropout = nn.Dropout(DROPOUT)
-        self.out = nn.Linear(2 * MIXED * len(STAGES) + 3 * THUMBNAIL**2, sum(self.sizes))
+        placed = (3 + sum(PLACED.values())) * CELLS**2
+        self.out = nn.Linear(2 * MIXED * len(STAGES) + placed, sum(self.sizes))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        parts = [F.adaptive_avg_pool2d(image, THUMBNAIL).flatten(1)]
-        for mix, found in zip(self.mix, self.features(image).values(), strict=True):
+        features = self.features(image)
+        fields = [place(features[s]) for s, place in zip(PLACED, self.place, strict=True)]
+        parts = [F.adaptive_avg_pool2d(field, CELLS).flatten(1) for field in (image, *fields)]
+        for mix, found in zip(self.mix, features.values(), strict=True):
             mixed = mix(found)
             parts += [mixed.mean((2, 3)), mixed.amax((2, 3))]
         return self.out(self.dropout(torch.cat(parts, 1))).float().split(self.sizes, 1)
@@ -162,7 +171,7 @@ def fit(
         optimizer.step()
         schedule.step()
         if report:
-            report(step + 1, float(loss))
+            report(step + 1, loss.item())
     classifier.eval()
 
 

@@ -8,6 +8,15 @@ from training.toongan import auxiliary_classifier
 from training.toongan.objective import create_objective
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """Small images and batches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auxiliary_classifier, "SIDE", 64)
+        patch.setattr(auxiliary_classifier, "BATCH", 8)
+        yield
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A set of colored squares, and a classifier that a short training made from it."""
@@ -15,7 +24,7 @@ def trained(tmp_path_factory):
     data = write_table(folder / "data", ROWS * 4)
     file = folder / "classifier.safetensors"
     auxiliary_classifier.main(
-        [str(data), str(file), "--validate", str(data), "--steps", "12", "--seed", "1"]
+        [str(data), str(file), "--validate", str(data), "--steps", "20", "--seed", "1"]
     )
     return data, file
 
