@@ -114,7 +114,7 @@ def describe_faces(style: hub.Style) -> FaceGenerator:
         functools.partial(load_faces, style.name),
         hub.directions(style.name),
         hub.read_json(config).get("resolution", 128) if config.is_file() else 128,
-        style.attributes,
+        style.offered_attributes,
         style.name,
         style.title,
     )

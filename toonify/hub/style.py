@@ -35,7 +35,10 @@ DOWNLOADED = [
     *(f"{OWN_ENCODER}/{name}" for name in (CONFIG, STYLE, *WEIGHTS)),
 ]
 # Keys of style.json; others: text.
-NO_TEXT = {"eye_distance", "short_side", "blend", "attributes", "colors", "max_difference"}
+NO_TEXT = {
+    *("eye_distance", "short_side", "blend", "attributes", "colors", "max_difference"),
+    "hidden_attributes",
+}
 QUALITIES = ("best", "fast")  # which of a style's generators draws
 HUB_TIMEOUT = 5.0  # seconds for the one request that shows whether the Hub answers at all
 # Styles that are no longer bundled -> what is opened instead.
@@ -68,6 +71,7 @@ class Style:
         family: one of `FAMILIES`.
         blend: size in px up to which the layers of a toon generator replace those of its base.
         attributes: attribute of a face -> its values, in the network's order.
+        hidden_attributes: attributes that hardly show in the faces, which menus leave out.
         colors: attribute -> its values that have a color -> that color, "#rrggbb".
         hair: whose hair, headwear and clothes a portrait has: "toon" or "photo", painted.
         max_difference: of an encoder: the largest difference between a part of a face and its
@@ -87,10 +91,17 @@ class Style:
     family: str = "animegan"
     blend: int = 128
     attributes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
+    hidden_attributes: tuple[str, ...] = ()
     colors: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict, hash=False)
     hair: str = "toon"
     max_difference: float = 0.0
     fast: bool = False
+
+    @property
+    def offered_attributes(self) -> dict[str, tuple[str, ...]]:
+        """The attributes that menus offer."""
+        hidden = self.hidden_attributes
+        return {name: values for name, values in self.attributes.items() if name not in hidden}
 
     @property
     def fastest(self) -> str:
@@ -224,6 +235,14 @@ def check_style(values: dict, file: Path) -> None:
         raise ValueError(f"{file}: max_difference is {difference!r}, expected 0 or more")
     if "attributes" in values:
         values["attributes"] = variants(values["attributes"], file)
+    if "hidden_attributes" in values:
+        hidden = values["hidden_attributes"]
+        known = [*values.get("attributes", {})]
+        if not (isinstance(hidden, list) and all(name in known for name in hidden)):
+            raise ValueError(
+                f"{file}: hidden_attributes is {hidden!r}, expected a list of names of attributes"
+            )
+        values["hidden_attributes"] = tuple(hidden)
     if "colors" in values:
         check_colors(values["colors"], values.get("attributes", {}), file)
 

@@ -182,7 +182,11 @@ class Site:
             "zDim": settings["z_dim"],
             "resolution": settings["resolution"],
             "attributes": {
-                key: {"label": format_name(key), "values": [format_name(v) for v in values]}
+                key: {
+                    "label": format_name(key),
+                    "values": [format_name(v) for v in values],
+                    "hidden": key in style.hidden_attributes,
+                }
                 for key, values in style.attributes.items()
             },
         }

@@ -35,13 +35,13 @@ export class NewFacesTab {
   }
 
   addAttributes() {
-    this.selects = Object.entries(this.about.attributes).map(([name, { label, values }]) => {
+    this.selects = Object.entries(this.about.attributes).map(([name, { label, values, hidden }]) => {
       const options = values.map((text, i) => make("option", { value: i, textContent: text }));
       const any = make("option", { value: ANY, textContent: "Any" });
       const select = make("select", { id: `attribute-${name}` }, [any, ...options]);
       select.addEventListener("change", () => this.draw());
       const text = make("label", { htmlFor: select.id, textContent: label });
-      byId("attributes").append(make("div", {}, [text, select]));
+      if (!hidden) byId("attributes").append(make("div", {}, [text, select]));
       return select;
     });
   }
@@ -95,8 +95,8 @@ export class NewFacesTab {
       button.setAttribute("aria-pressed", String(i === this.picked));
     });
     paint(byId("face"), images[this.picked]);
-    const own = Object.values(this.about.attributes).map(({ label, values }, i) =>
-      `${label}: ${values[classes[this.picked][i]]}`);
+    const own = Object.values(this.about.attributes).flatMap(({ label, values, hidden }, i) =>
+      hidden ? [] : [`${label}: ${values[classes[this.picked][i]]}`]);
     byId("faces-report").textContent = [`Face ${this.seed + this.picked}`, ...own].join(" · ");
     byId("faces-download").disabled = false;
   }

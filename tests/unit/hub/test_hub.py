@@ -210,6 +210,7 @@ HAIR = {"hair": ["black", "dyed"]}
         {"attributes": HAIR, "colors": {"hair": {"red": "#ff0000"}}},
         {"attributes": HAIR, "colors": {"hair": {"black": "black"}}},
         {"colors": {"hair": {"black": "#000000"}}},
+        *({"attributes": HAIR, "hidden_attributes": value} for value in ("hair", ["hat"], [["a"]])),
     ],
 )
 def test_style_json_is_checked(style, said):
@@ -222,6 +223,14 @@ def test_attributes_may_have_colors(style):
     said = {"attributes": HAIR, "colors": {"hair": {"black": "#221a17"}}}
     (style / hub.STYLE).write_text(json.dumps(said))
     assert hub.read_style(style).colors == {"hair": {"black": "#221a17"}}
+
+
+def test_menus_leave_hidden_attributes_out(style):
+    said = {"attributes": HAIR | {"freckles": ["no", "yes"]}, "hidden_attributes": ["freckles"]}
+    (style / hub.STYLE).write_text(json.dumps(said))
+    found = hub.read_style(style)
+    assert list(found.attributes) == ["hair", "freckles"]  # the network has them all
+    assert list(found.offered_attributes) == ["hair"]
 
 
 def test_style_json_may_be_missing_or_newer(style):
