@@ -181,3 +181,10 @@ def test_a_bundled_generator_is_named_and_all_are_listed(
         ["faces", "toongan"],
         ["heads", "toongan"],
     ]
+
+
+def test_faces_are_enlarged(faces, usage):
+    assert generate("-n", 2, "--size", 160, "-o", "large/", *faces) == 0
+    assert [images.load(f"large/{name}").size for name in files("large")] == [(160, 160)] * 2
+    words = ("--interpolate", 2, "--size", 160, "-o", "a.mp4")
+    assert "--size: not together with --interpolate" in usage("generate", *words, *faces)

@@ -39,8 +39,8 @@ def test_each_generator_draws_a_seed_its_own_way_and_shows_its_own_menus(both, t
     flat = named(BOTH_DRAWN, both.show("7", 2, 0.8, [], "faces"))
     heads = named(BOTH_DRAWN, both.show("7", 2, 0.8, [], "heads"))
     assert flat["face"].seed == heads["face"].seed == 7
-    assert flat["picture"].tobytes() == Face("7", 7).draw(toys.faces).tobytes()
-    assert heads["picture"].tobytes() == Face("7", 7).draw(toys.heads).tobytes()
+    assert flat["picture"].tobytes() == Face("7", 7).draw_large(toys.faces).tobytes()
+    assert heads["picture"].tobytes() == Face("7", 7).draw_large(toys.heads).tobytes()
     assert flat["picture"].tobytes() != heads["picture"].tobytes()
     shown = [(it["faces' group"]["visible"], it["heads' group"]["visible"]) for it in (flat, heads)]
     assert shown == [(True, False), (False, True)]
@@ -95,7 +95,7 @@ def test_favorites_remember_their_generator_and_only_faces_of_one_are_combined(b
 def test_endpoints_take_a_generator_and_keep_their_default(both, toys):
     flat, heads = both.faces(1, 7), both.faces(1, 7, style="heads", choices={"beard": "full"})
     for [png], pipeline in ((flat, toys.faces), (heads, toys.heads)):
-        assert Image.open(png).tobytes() == Face("7", 7).draw(pipeline).tobytes()
+        assert Image.open(png).tobytes() == Face("7", 7).draw_large(pipeline).tobytes()
     mixes = [both.mix(7, 8, 16, 0.8, style) for style in (None, "heads")]
     assert Image.open(mixes[0]).tobytes() != Image.open(mixes[1]).tobytes()
     before = len(toys.heads.loops)

@@ -76,7 +76,7 @@ def test_the_real_pipeline_does_all_that_the_tab_asks(toy_faces, cache):
     moved = named(SEEN, handlers.change(faces[0], kept, 1.5, -1.0))
     assert moved["picture"].tobytes() != drawn["picture"].tobytes()
     mixed = named(SHOWN, handlers.show_mix(faces[0], faces[1], 2, kept))
-    assert mixed["picture"].size == (64, 64) and mixed["link"] == ""
+    assert mixed["picture"].size == (512, 512) and mixed["link"] == ""
     assert handlers.write_loop(kept, "GIF", 0.5).stat().st_size > 0
     face, note = handlers.find_twin(PORTRAIT)
     assert face.draw(pipeline).size == (64, 64) and note
@@ -96,7 +96,7 @@ def test_what_a_face_is_to_have_is_chosen(choosing_faces, cache):
     said = named(DRAWN[:4] + names, drawn)
     assert said["mouth"]["value"] == said["hair"]["value"] == "" and said["mouth"]["interactive"]
     sad = named(SEEN, handlers.change(face, [], 0, "sad", ""))
-    assert sad["picture"].tobytes() == pipeline(1, 5, 0.8, choices={"mouth": "sad"})[0].tobytes()
+    assert sad["picture"].tobytes() == pipeline(1, 5, 0.8, None, {"mouth": "sad"}, 512)[0].tobytes()
     assert "Face 5 · Mouth: sad · " in sad["report"]["value"].replace("Sad", "sad")
     assert sad["link"] == "?seed=5&truncation=0.8&choose.mouth=sad" and sad["face"].is_same(
         sad["face"]
@@ -142,9 +142,10 @@ def test_faces_have_consecutive_numbers_and_the_first_is_picked(handlers, cache)
     pictures = drawn["gallery"]["value"]
     assert [caption for _, caption in drawn["gallery"]["value"]] == ["7", "8", "9"]
     assert drawn["number"] == 7 and drawn["face"].seed == 7
-    assert drawn["picture"].size == (64, 64)
-    assert drawn["picture"].tobytes() == pictures[0][0].tobytes() != pictures[1][0].tobytes()
-    assert "Face 7" in drawn["report"]["value"] and "64 × 64 px" in drawn["report"]["value"]
+    assert drawn["picture"].size == (512, 512)  # to look at alone
+    large = [image.resize((512, 512)).tobytes() for image, _ in pictures]
+    assert drawn["picture"].tobytes() == large[0] != large[1]
+    assert "Face 7" in drawn["report"]["value"] and "512 × 512 px" in drawn["report"]["value"]
     for button, name in ((drawn["png"], "face-7.png"), (drawn["sheet"], "faces-7-9.png")):
         assert Path(button["value"]).name == name and button["interactive"]
         assert Path(button["value"]).is_relative_to(cache)
@@ -153,7 +154,8 @@ def test_faces_have_consecutive_numbers_and_the_first_is_picked(handlers, cache)
 def test_a_face_is_the_same_alone_and_in_a_row(handlers):
     row = named(DRAWN, handlers.show("7", 3, 0.8, []))
     alone = named(DRAWN, handlers.show("9", 1, 0.8, []))
-    assert alone["picture"].tobytes() == row["gallery"]["value"][2][0].tobytes()
+    third = row["gallery"]["value"][2][0]
+    assert alone["picture"].tobytes() == third.resize((512, 512)).tobytes()
     tamer = named(DRAWN, handlers.show("9", 1, 0.1, []))
     assert tamer["picture"].tobytes() != alone["picture"].tobytes()
 
@@ -378,14 +380,14 @@ def test_api_draws_faces_by_number(client, toys):
     [one] = client.predict(seed=7, api_name="/faces")
     two = client.predict(n=2, seed=6, edits={"smile": 1.5}, api_name="/faces")
     with Image.open(one["image"]) as plain, Image.open(two[1]["image"]) as smiling:
-        assert (plain.format, plain.size) == ("PNG", (64, 64))
-        assert plain.tobytes() == Face("7", 7).draw(toys.faces).tobytes() != smiling.tobytes()
+        assert (plain.format, plain.size) == ("PNG", (512, 512))
+        assert plain.tobytes() == Face("7", 7).draw_large(toys.faces).tobytes() != smiling.tobytes()
     assert len(client.predict(n=2, api_name="/faces")) == 2
 
 
 def test_api_mixes_loops_and_finds_twins(client, toys):
     with Image.open(client.predict(7, 8, api_name="/mix")) as mix:
-        assert mix.size == (64, 64)
+        assert mix.size == (512, 512)
     clip = client.predict([7, 8], form="GIF", seconds=0.5, api_name="/loop")
     with Image.open(clip) as loop:
         assert loop.n_frames == 2

@@ -48,6 +48,12 @@ BUNDLED = hub.read_style(hub.BUNDLED / hub.DEFAULT_FACES, hub.DEFAULT_FACES)
     f"Attribute of every face, such as mouth=laugh; repeatable ({', '.join(BUNDLED.attributes)})",
     options.CHOICE,
 )
+@option(
+    "--size",
+    "Pixels of a face's side; larger ones are enlarged with sharp contours",
+    IntRange(16, 2048),
+    show_default="as the model draws",
+)
 @option("--columns", "Faces in a row", IntRange(1), show_default="about as many as rows")
 @option(
     "--mix mixes",
@@ -95,7 +101,7 @@ def check(output: str, overwrite: bool, values: dict) -> None:
     else:
         options.refuse("at", "only with --mix SEED:SEED")
     if video:
-        options.refuse("number columns", "not together with --interpolate")
+        options.refuse("number columns size", "not together with --interpolate")
     else:
         options.refuse("frames fps", "only with --interpolate N")
     out, suffixes = Path(output), SUFFIXES if video else tuple(images.SAVES)
@@ -152,10 +158,10 @@ def draw(pipeline, seeds: tuple[int, ...], values: dict):
     """The face of one seed, or the mixture of two."""
     truncation, edits, choices = values["truncation"], values["edits"], values["choices"]
     if len(seeds) == 1:
-        return pipeline(1, *seeds, truncation, edits, choices)[0]
+        return pipeline(1, *seeds, truncation, edits, choices, values["size"])[0]
     coarse, fine = (pipeline.latents(1, seed, truncation, choices) for seed in seeds)
     w = pipeline.mix(coarse, fine, values["at"])
-    return pipeline.draw(pipeline.edited(w, edits))[0]
+    return pipeline.draw(pipeline.edited(w, edits), values["size"])[0]
 
 
 def write_video(pipeline, output: str, shown: Results, values: dict) -> None:

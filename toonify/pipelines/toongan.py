@@ -17,12 +17,14 @@ from toonify.faces import Face, align, appearance, attributes, detect, inside, p
 from toonify.faces.attributes import AttributeReading
 from toonify.hub.mixin import SavingMixin
 from toonify.images import marks
+from toonify.images.upscale import upscale
 from toonify.pipelines.options import old_name_of
 from toonify.video import write_video
 
 BATCH = 32  # faces drawn at once, in about 200 MB at 128 px
 MAX_SEED = 2**62
 MAX_FACES = 4096  # in one call
+MIN_SIZE, MAX_SIZE = 16, 2048  # px of a face
 Z = 0  # separates the noise of a face from other random numbers of its seed
 SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
 MATCH_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
@@ -129,6 +131,7 @@ class ToonGANPipeline(SavingMixin):
         truncation: float = 1.0,
         edits: Mapping[str, float] | None = None,
         choices: Mapping[str, str] | None = None,
+        size: int | None = None,
     ) -> list[Image.Image]:
         """Draws new cartoon faces.
 
@@ -138,6 +141,7 @@ class ToonGANPipeline(SavingMixin):
             truncation: 0 (the mean face) to 1 (default: all that the network draws).
             edits: amounts by the names in `directions`, in standard deviations; default none.
             choices: variants by the names in `attributes`; default: those of the seed.
+            size: px of a side, as for `draw`; default: the network's.
 
         Returns:
             RGB images.
@@ -154,8 +158,8 @@ class ToonGANPipeline(SavingMixin):
         choices = current_choices(choices)
         self.check_options(n, seed, truncation, edits, choices)
         if self.styled:
-            return self.draw(self.edited(self.latents(n, seed, truncation, choices), edits))
-        return list(self._pictures(self._noise(n, seed)))
+            return self.draw(self.edited(self.latents(n, seed, truncation, choices), edits), size)
+        return list(self._pictures(self._noise(n, seed), size))
 
     # w --------------------------------------------------------------------------------------
 
@@ -297,9 +301,21 @@ class ToonGANPipeline(SavingMixin):
 
     # images -------------------------------------------------------------------------------
 
-    def draw(self, w: torch.Tensor) -> list[Image.Image]:
-        """RGB images of w (N, D) or w+ (N, L, D)."""
-        return list(self._pictures(self.to_w_plus(w)))
+    def draw(self, w: torch.Tensor, size: int | None = None) -> list[Image.Image]:
+        """Draws the faces of latents.
+
+        Args:
+            w: w (N, D) or w+ (N, L, D).
+            size: px of a side, 16 to 2048; default: the network's. Larger faces are enlarged with
+                sharp contours, as drawings are (`images.upscale`).
+
+        Returns:
+            RGB images.
+
+        Raises:
+            ValueError: latents of another shape, or another size.
+        """
+        return list(self._pictures(self.to_w_plus(w), size))
 
     def loop(
         self,
@@ -416,11 +432,16 @@ class ToonGANPipeline(SavingMixin):
                 f"{file}: attributes have {named} variants, expected the network's: {known}"
             )
 
-    def _pictures(self, inputs: torch.Tensor) -> Iterator[Image.Image]:
+    def _pictures(self, inputs: torch.Tensor, size: int | None = None) -> Iterator[Image.Image]:
         """Images of what the engine takes, a few at a time."""
+        if size is not None:
+            check_whole("size", size, MIN_SIZE, MAX_SIZE)
         for batch in inputs.split(BATCH):
             for face in self.engine(batch):
-                yield marks.mark(images.to_pil(face), marks.GENERATED)
+                picture = images.to_pil(face)
+                if size is not None:
+                    picture = upscale(picture, (size, size))
+                yield marks.mark(picture, marks.GENERATED)
 
     def check_styled(self, what: str) -> None:
         """ValueError if the network has no w, which `what` needs."""

@@ -11,6 +11,8 @@ from PIL import Image
 from tests.unit.models.test_toongan import seed_toy
 from toonify import hub, latents
 from toonify.faces.attributes import AttributeReading
+from toonify.images import marks
+from toonify.images.upscale import upscale
 from toonify.pipelines import toongan
 from toonify.pipelines.toongan import MAX_FACES, MAX_SEED, ToonGANPipeline
 
@@ -73,6 +75,14 @@ def test_truncation_and_w_of_any_proper_shape(pipe):
     assert content(pipe.draw(rows[:, 0])) == content(pipe.draw(rows)) == content(pipe(2, 3))
     with pytest.raises(ValueError, match=r"w has shape \(3, 9\): expected \(N, 8\) or w\+ \(N, 10"):
         pipe.draw(torch.zeros(3, 9))
+
+
+def test_faces_are_enlarged_as_drawings_are(pipe):
+    (face,), (large,) = pipe(1, 4), pipe(1, 4, size=160)
+    assert content([large]) == content([upscale(face, (160, 160))])
+    assert marks.read_mark(large) == marks.read_mark(face) == marks.GENERATED
+    with pytest.raises(ValueError, match="size"):
+        pipe(1, 4, size=4096)
 
 
 @pytest.mark.parametrize(

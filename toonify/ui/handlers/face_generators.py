@@ -11,6 +11,7 @@ from toonify import hub
 from toonify.ui.inputs import UserError
 
 TRUNCATION = 0.8
+LARGE = 512  # px of a face that is shown or saved alone
 CHOOSE = "choose."  # before an attribute's name in links: a direction may have the same name
 GENERATOR = "generator"  # in links
 
@@ -84,6 +85,12 @@ class Face:
     def draw(self, pipeline) -> Image.Image:
         """Return the image, RGB and square."""
         return pipeline.draw(self.compute_w(pipeline))[0]
+
+    def draw_large(self, pipeline) -> Image.Image:
+        """Return the image to look at alone: of `LARGE` px, or as the generator draws it if that is
+        larger."""
+        size = max(LARGE, pipeline.resolution)
+        return pipeline.draw(self.compute_w(pipeline), size)[0]
 
     @property
     def link(self) -> str:

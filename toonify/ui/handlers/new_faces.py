@@ -140,7 +140,7 @@ class NewFacesHandlers:
     def fill_image(self, face: Face, kept: list) -> tuple:
         """Return the same without the sliders and menus that change the face."""
         pipeline, start = self.load(face.style), time.perf_counter()
-        image = face.draw(pipeline)
+        image = face.draw_large(pipeline)
         title = describe_title(face)
         name = title if face.seed is None else i18n.gettext("Face {title}", title=title)
         parts = [name, *self.describe_changes(face)]
@@ -340,7 +340,7 @@ class NewFacesHandlers:
 
     def save(self, face: Face) -> str:
         """Draw a face, and return its PNG."""
-        return str(outputs.save_png(face.draw(self.load(face.style)), "face", face.title))
+        return str(outputs.save_png(face.draw_large(self.load(face.style)), "face", face.title))
 
     def mix(self, coarse, fine, size=16, truncation=TRUNCATION, style=None):
         """Mix two faces. Returns a PNG.
@@ -389,7 +389,7 @@ class NewFacesHandlers:
             style: as for /faces.
         """
         face, note = self.find_twin(photo, style)
-        return str(outputs.save_png(face.draw(self.load(face.style)), photo, "twin")), note
+        return str(outputs.save_png(face.draw_large(self.load(face.style)), photo, "twin")), note
 
 
 def describe_title(face: Face) -> str:
