@@ -18,6 +18,7 @@ from toonify import hub
 
 CARDS = Path(__file__).parents[1] / "hub_cards"
 # Size, and each face: name, the side of its square, and the place of its corner; shares of height.
+PORTRAIT = ((512, 512), (("random_001", 0.6, 0.2, 0.2),))
 SMALL = ((1024, 768), (("random_001", 0.5, 0.1, 0.3), ("random_003", 0.16, 0.9, 0.4)))
 LARGE = (
     (6000, 4000),
@@ -69,7 +70,8 @@ def compare_with_baseline(
         prepare = partial(prepare_toonify, style, shape, quality)
         cases.append(Case(f"pipe(photo), {quality}", prepare, compiles=True))
     size, faces = shape
-    title = f"A photo of {size[0]}x{size[1]} with {len(faces)} faces, style {Path(style).name}"
+    count = "a face" if len(faces) == 1 else f"{len(faces)} faces"
+    title = f"A photo of {size[0]}x{size[1]} with {count}, style {Path(style).name}"
     return Benchmark(title, tuple(cases), rounds=1 if quick else 5)
 
 
@@ -97,7 +99,8 @@ def note_growth(figures: dict[str, Figures]) -> None:
 
 
 def make_benchmarks(quick: bool = False, style: str = hub.DEFAULT_STYLE) -> list[Benchmark]:
-    return [compare_with_baseline(quick, style), compare_sizes(quick, style)]
+    compared = [compare_with_baseline(quick, style, shape) for shape in (PORTRAIT, SMALL)]
+    return [*compared, compare_sizes(quick, style)]
 
 
 def main() -> None:

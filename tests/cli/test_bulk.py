@@ -13,6 +13,7 @@ import fsspec
 import pytest
 from PIL import Image
 
+from tests.fixtures.hub_server import HubServer
 from toonify import cli, images
 from toonify.cli import artist, buckets, bulk
 from toonify.cli.drawing import Tally
@@ -145,8 +146,30 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_photo_that_cannot_be_read_says_so(bucket):
-    with pytest.raises(images.ImageError, match=r"z.jpg cannot be read"):
+    with pytest.raises(images.ImageError, match=r"z.jpg cannot be read \(no such file\)"):
         buckets.read(f"{bucket}/z.jpg")
+
+
+READ_DATASET = """
+import json, sys
+from toonify.cli import buckets
+
+folder = json.load(sys.stdin)
+urls = [url for url, _ in buckets.find(folder, recursive=True)]
+sizes = [len(buckets.read(url)) for url in urls]
+print(json.dumps([urls, sizes, buckets.exists(urls[0]), buckets.exists(f"{folder}/z.jpg")]))
+"""
+
+
+def test_photos_of_a_data_set_on_the_hub_are_read(tmp_path):
+    photo = jpeg()
+    with HubServer() as server:
+        files = {"a.jpg": photo, "deep/b.jpg": photo, ".hidden/c.jpg": photo, "README.md": b"x"}
+        server.put("datasets/owner/set", files)
+        folder = "hf://datasets/owner/set"
+        answer = json.loads(server.ask(READ_DATASET, folder, tmp_path))
+    urls = [f"{folder}/a.jpg", f"{folder}/deep/b.jpg"]
+    assert answer == [urls, [len(photo)] * 2, True, False]
 
 
 def test_an_artist_draws_skips_and_reports(bucket, work):

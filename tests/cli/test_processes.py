@@ -46,6 +46,11 @@ def command(out: Path, data: Path, *more: str, door: str = "animegan", **changes
     return [f"training/train_{door}.py", "--preset", preset, *map(str, settings), *more]
 
 
+def resume_command(out: Path, door: str = "animegan") -> list[str]:
+    """What goes on with a run from the settings that it has saved."""
+    return [f"training/train_{door}.py", "--resume", "--out", str(out)]
+
+
 def log_file(out: Path) -> Path:
     return out.with_suffix(".txt")
 
@@ -126,21 +131,22 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, door, processes)
     start(straight, data, processes, **changes).finish()
 
     rng = random.Random(KILLS + processes)
-    kills, resume = 0, []
+    kills = 0
     while kills < KILLS:
         # Past the first checkpoint of this life, so that there is something to go on from.
         saved = checkpoint.checkpoints(killed)
         reached = int(saved[-1].name) if saved else 0
         goal = min(reached + 8 + 4 * rng.randrange(1, 4), last - 4)
-        training = start(killed, data, processes, *resume, **changes)
+        words = resume_command(killed, door) if kills else command(killed, data, **changes)
+        training = Program(words, log_file(killed), processes=processes)
         time.sleep(rng.random() * 0.02)
         assert kill_after(training, killed, goal), "it was over before it could be killed"
         kills += 1
-        resume = ["--resume"]
     if door == "animegan":  # two of which run below as a user runs them
-        start(killed, data, processes, "--resume", **changes).finish()
+        words = resume_command(killed, door)
+        Program(words, log_file(killed), processes=processes).finish()
     else:
-        run(command(killed, data, "--resume", **changes), killed)
+        run(resume_command(killed, door), killed)
 
     ours, theirs = state_of(killed), state_of(straight)
     assert ours.keys() == theirs.keys()

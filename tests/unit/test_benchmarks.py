@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command_line
-from benchmarks import faces, likeness, limits, new_faces, photo, report, runner, start, video
+from benchmarks import (
+    faces,
+    likeness,
+    limits,
+    new_faces,
+    photo,
+    report,
+    runner,
+    shares,
+    start,
+    video,
+)
 from benchmarks.runner import Benchmark, Case, Figures, Timed, Unavailable, Workload
 
 # Toy cases; their processes find them by name ----------------------------------------------
@@ -258,6 +269,15 @@ def test_faces_are_found_in_the_photos_made_of_cards(toy_style):
         str(toy_style), ((160, 120), (("random_001", 0.8, 0.1, 0.1),))
     )
     assert baseline.run() is not None
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_the_share_outside_of_the_networks_is_noted(fast_style, encoded):
+    workload = shares.prepare(str(fast_style), ((160, 120), faces.SMALL[1]), encoded)
+    figures = Figures(output=workload.run())
+    assert 0 < figures.output.item() < 1
+    shares.note_shares({"a": figures})
+    assert figures.notes[0].endswith("% outside of the networks")
 
 
 def test_how_much_longer_the_large_photo_takes():

@@ -97,7 +97,8 @@ def read(url: str) -> bytes:
         system, path = open_file_system(url)
         return system.cat_file(path, end=images.MAX_BYTES + 1)
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+        missing = "no such file" if isinstance(error, FileNotFoundError) else ""
+        reason = error.strerror or missing or str(error) or type(error).__name__
         raise images.ImageError(f"{PurePosixPath(url).name} cannot be read ({reason}).") from error
 
 

@@ -89,29 +89,18 @@ def encode(
     clean = image.copy() if keeps else to_rgb(image).copy()
     clean.info = {}  # Pillow writes comments and profiles that it finds here
     try:
-        encoded = _encode(clean, form, options).getvalue()
+        encoded = io.BytesIO()
+        clean.save(encoded, form, **options)
     except (OSError, ValueError, struct.error) as error:
         size = f"{image.width}x{image.height}"
         raise ImageError(f"{form} cannot hold an image of {size} pixels: {error}") from error
-    return signing.sign(encoded, form, source_type)
-
-
-def _encode(image: Image.Image, form: str, options: dict) -> io.BytesIO:
-    encoded = io.BytesIO()
-    try:
-        image.save(encoded, form, **options)
-    except OSError:
-        if not options.pop("optimize", False):
-            raise
-        # Pillow gives an optimized JPEG a byte or two a pixel, which noise overflows.
-        encoded = io.BytesIO()
-        image.save(encoded, form, **options)
-    return encoded
+    return signing.sign(encoded.getvalue(), form, source_type)
 
 
 def _options(form: str, quality: int) -> dict:
     if form == "JPEG":  # full color resolution: drawn contours are colored edges
-        return {"quality": quality, "subsampling": 0, "optimize": True}
+        # Not optimized: that makes a drawing 1 % smaller and takes as long again.
+        return {"quality": quality, "subsampling": 0}
     if form == "WEBP":
         return {"quality": quality, "method": 4}
     if form == "AVIF":

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from toonify import hub, images
@@ -250,7 +250,8 @@ class AnimeGANPipeline(SavingMixin):
         if (width, height) != photo.size:
             small = shrink_photo(photo, (width, height))
         sides = (padded(side, self.patch) for side in (height, width))
-        drawn = self.engine(reflect_to(images.to_tensor(small), *sides))
+        whole = Image.fromarray(reflect_to(np.asarray(small), *sides))
+        drawn = self.engine(images.to_tensor(whole))
         toon = images.to_pil(drawn[..., :height, :width])
         size = photo.size if size is None else size
         return toon if toon.size == size else upscale(toon, size)
@@ -401,18 +402,9 @@ def shrink_photo(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
     return photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def reflect_to(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """The images continued below and to the right by reflection, as often as it takes."""
-
-    def mirrored(length, target):
-        period = max(1, 2 * (length - 1))
-        index = torch.arange(target) % period
-        return torch.minimum(index, period - index) if length > 1 else torch.zeros_like(index)
-
-    if batch.shape[-2:] == (height, width):
-        return batch
-    below, right = height - batch.shape[-2], width - batch.shape[-1]
-    if 0 <= below < batch.shape[-2] and 0 <= right < batch.shape[-1]:  # the same, in one copy
-        return F.pad(batch, (0, right, 0, below), mode="reflect")
-    rows, columns = mirrored(batch.shape[-2], height), mirrored(batch.shape[-1], width)
-    return batch[..., rows[:, None], columns]
+def reflect_to(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pixels (H, W, C) continued below and to the right by reflection, as often as it takes."""
+    below, right = height - pixels.shape[0], width - pixels.shape[1]
+    if not below and not right:
+        return pixels
+    return cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REFLECT_101)

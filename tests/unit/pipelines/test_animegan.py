@@ -187,12 +187,13 @@ def test_photo_turned_by_exif_comes_back_upright(found, photo):
 
 
 def test_reflection_goes_on_as_often_as_it_takes():
-    row = torch.arange(3.0).reshape(1, 1, 1, 3)
-    assert reflect_to(row, 1, 10).flatten().tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 1]
-    assert reflect_to(row, 4, 3)[0, 0].tolist() == [[0, 1, 2]] * 4
-    photo = torch.rand(1, 3, 6, 8)
-    expected = torch.nn.functional.pad(photo, (0, 3, 0, 4), mode="reflect")
-    assert torch.equal(reflect_to(photo, 10, 11), expected)
+    row = np.repeat(np.arange(3, dtype=np.uint8).reshape(1, 3, 1), 3, axis=2)
+    assert reflect_to(row, 1, 10)[0, :, 1].tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 1]
+    assert reflect_to(row, 4, 3)[:, :, 2].tolist() == [[0, 1, 2]] * 4
+    photo = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    expected = np.pad(photo, ((0, 4), (0, 3), (0, 0)), mode="reflect")
+    assert np.array_equal(reflect_to(photo, 10, 11), expected)
+    assert reflect_to(photo, 6, 8) is photo
 
 
 # Faces -----------------------------------------------------------------------------------------
