@@ -55,14 +55,22 @@ def test_generated_faces_are_led_to_what_their_noise_chose(trained):
     """Only images from noise that are not mixed count, and the loss moves them."""
     data, file = trained
     objective = create_objective(
-        settings(data, classifier=str(file), reconstruction_share=0.5, mixing=0.0),
+        settings(
+            data,
+            classifier=str(file),
+            weight_classification=5.0,
+            reconstruction_share=0.5,
+            mixing=0.0,
+        ),
         torch.device("cpu"),
     )
     assert objective.uses_discriminator(10**9)
     batch = batch_of(objective)
     output = objective.forward(objective.G, batch)
-    _, parts = objective.generator(objective.D, output, batch, 0)
+    loss, parts = objective.generator(objective.D, output, batch, 0)
     assert set(parts) == {"reconstruction", "adversarial", "classification"}
+    weighed = 3 * parts["reconstruction"] + parts["adversarial"] + 5 * parts["classification"]
+    assert torch.allclose(loss, weighed)
     expected = objective.classification(
         output[0][2:], objective.G.generator.mapping.sample_classes(batch["z"][2:])
     )

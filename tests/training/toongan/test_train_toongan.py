@@ -171,11 +171,12 @@ ELSEWHERE = {  # setting -> the test that shows what it does
     "data_statement", "push_to_hub", "push_every_images", "push_private",
     "gradient_accumulation_steps", "extractor", "extractor_weights",
 }  # fmt: skip
+OBEYING = dict.fromkeys(("code_dropout", "classifier", "weight_classification"))  # the same
 
 
 def test_no_setting_is_left_without_a_test():
     for preset, matters in (
-        ("stylegan2", MATTERS | RECONSTRUCTION_MATTERS),
+        ("stylegan2", MATTERS | RECONSTRUCTION_MATTERS | OBEYING),
         ("dcgan", DCGAN_MATTERS),
     ):
         names = {field.name for field in dataclasses.fields(TOONGAN_PRESETS[preset])}
