@@ -18,6 +18,7 @@ from toonify.faces.attributes import AttributeReading
 from toonify.hub.mixin import SavingMixin
 from toonify.images import marks
 from toonify.images.upscale import upscale
+from toonify.pipelines import twins
 from toonify.pipelines.options import old_name_of
 from toonify.video import write_video
 
@@ -27,25 +28,6 @@ MAX_FACES = 4096  # in one call
 MIN_SIZE, MAX_SIZE = 16, 2048  # px of a face
 Z = 0  # separates the noise of a face from other random numbers of its seed
 SEEDS_OF_PHOTOS = 10**9  # as many as the app has numbers
-MATCH_TRUNCATION = 0.5  # near enough to the mean face for what was read to show
-MATCH_AMOUNT = 1.5  # deviations that a twin is moved for a reading that is certain
-# Reading -> attributes, of which the variant is chosen that is nearest to its color.
-COLORED = {"skin_light": ("skin_color", "skin_tone"), "hair_light": ("hair_color",)}
-# (Reading, its value) -> attributes of DiceBear's styles and of 3D heads, and their variants that
-# fit, the best first.
-FITTING: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {
-    ("hair_long", 1): {"rear_hair": ("long*",), "hair_style": ("long",)},
-    ("hair_long", -1): {"rear_hair": ("none",), "hair_style": ("short",)},
-    ("bald", 1): {"hair_style": ("bald",)},
-    ("smile", 1): {"mouth": ("laugh", "smile"), "expression": ("smile", "grin")},
-    ("smile", -1): {"mouth": ("sad",), "expression": ("neutral",)},
-    ("glasses", 1): {"glasses": ("square", "round")},
-    ("glasses", -1): {"glasses": ("none",)},
-    ("sunglasses", 1): {"glasses": ("sunglasses",)},
-}
-# Of what is not read: nobody is to be a child, or to have a beard or a hat, by chance.
-UNREAD = {"age": "adult", "beard": "none", "headwear": "none", "lipstick": "no", "freckles": "no"}
-MASKED = {"hair_style", "skin_tone"}  # attributes for which hair is looked for by its mask
 NETWORK_CODE = [
     Path(__file__).parents[1] / "models" / name
     for name in ("toongan.py", "stylegan2.py", "dcgan.py")
@@ -280,19 +262,19 @@ class ToonGANPipeline(SavingMixin):
         if found:
             choices = {
                 name: variant
-                for name, variant in UNREAD.items()
+                for name, variant in twins.UNREAD.items()
                 if variant in self.attributes.get(name, ())
             }
         for name, reading in read.items():
             if chosen := self._choices_of(name, reading):
                 choices |= chosen
             elif name in self.directions:
-                edits[name] = MATCH_AMOUNT * reading.confidence * reading.value
+                edits[name] = twins.MATCH_AMOUNT * reading.confidence * reading.value
             else:
                 continue
             used.append(name)
         # Half way to the mean face lies what is no variant of anything.
-        truncation = 1.0 if self.attributes else MATCH_TRUNCATION
+        truncation = 1.0 if self.attributes else twins.MATCH_TRUNCATION
         latent = self.edited(self.latents(1, seed, truncation, choices), edits)
         note = describe_match(bool(found), read, used)
         return MatchedFace(latent, read, choices, edits, seed, truncation, note)
@@ -400,7 +382,7 @@ class ToonGANPipeline(SavingMixin):
         crop = align(photo, face, attributes.SIDE)
         visible = inside(crop, photo.size, attributes.SIDE)
         read = attributes.read(crop.image, crop.points, visible)
-        if MASKED & self.attributes.keys():
+        if twins.MASKED & self.attributes.keys():
             hair = parse(crop.image, device=self.device).hair
             read |= appearance.read(crop.image, crop.points, hair, visible)
             if "sunglasses" in read:
@@ -410,13 +392,13 @@ class ToonGANPipeline(SavingMixin):
     def _choices_of(self, name: str, reading: AttributeReading) -> dict[str, str]:
         """The variants that a reading asks for, by their attributes; empty without any."""
         chosen = {}
-        for attribute in COLORED.get(name, ()):
+        for attribute in twins.COLORED.get(name, ()):
             variants = self.attributes.get(attribute, ())
             table = self.style.colors.get(attribute) or {it: it for it in variants}
             nearest = attributes.nearest(reading.color, table.values())
             if nearest is not None:
                 chosen[attribute] = next(it for it in table if table[it] == nearest)
-        for attribute, patterns in FITTING.get((name, reading.value), {}).items():
+        for attribute, patterns in twins.FITTING.get((name, reading.value), {}).items():
             variants = self.attributes.get(attribute, ())
             fit = (it for pattern in patterns for it in variants if fnmatchcase(it, pattern))
             if variant := next(fit, None):

@@ -55,11 +55,11 @@ GROUPS = {
     "what the networks see": (
         *("crop_sizes", "zoom", "mirror", "*_share", "augment*", "ada_*", "eyes", "color_shift"),
         *("mixing", "ridge_*", "truncation", "flips", "*_degrees", "scale", "shift", "light"),
-        *("tint",),
+        *("tint", "code_dropout"),
     ),
     "losses": (
         *("weight_*", "*_weight", "loss", "gamma", "r1_*", "r2", "path_*", "*_stages", "*_unit"),
-        *("anchor", "centered_gram", "label_smoothing"),
+        *("anchor", "centered_gram", "label_smoothing", "classifier"),
     ),
     "Hugging Face Hub": ("push_*",),
     OTHER: ("*",),

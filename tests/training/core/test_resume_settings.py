@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from tests.fixtures.toy_data import write_pairs
 from training.core.config import SETTINGS
@@ -20,6 +21,7 @@ TOY = (
 @pytest.fixture
 def begun(tmp_path, capsys):
     """The folder of a run that has ended, and its data."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, maybe
     data = write_pairs(tmp_path / "data")
     out = tmp_path / "run"
     main(["--preset", "paired", "--data", str(data), "--out", str(out), *TOY])

@@ -13,7 +13,7 @@ from toonify import hub, latents
 from toonify.faces.attributes import AttributeReading
 from toonify.images import marks
 from toonify.images.upscale import upscale
-from toonify.pipelines import toongan
+from toonify.pipelines import toongan, twins
 from toonify.pipelines.toongan import MAX_FACES, MAX_SEED, ToonGANPipeline
 
 
@@ -277,7 +277,7 @@ def test_a_twin_is_moved_by_what_was_read_and_can_be_moved(pipe, photo):
     assert {"smile", "glasses"} <= set(twin.read)
     assert set(twin.edits) == {"smile", "glasses"}
     assert twin.edits["smile"] > 0.7 and twin.edits["glasses"] < -0.7
-    start = pipe.latents(1, twin.seed, toongan.MATCH_TRUNCATION)
+    start = pipe.latents(1, twin.seed, twins.MATCH_TRUNCATION)
     assert torch.equal(twin.latent, pipe.edited(start, twin.edits))
     assert "Taken from the photo: no glasses, a smile." in twin.note
     assert "not to be moved: light skin" in twin.note
