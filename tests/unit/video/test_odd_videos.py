@@ -250,39 +250,45 @@ def test_channels_and_rates_are_kept_where_they_can_be(tmp_path, layout, rate):
 # Alpha, fields, sizes, names -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("size, suffix", [((64, 48), ".webm"), ((65, 47), ".mkv")])
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
-def test_transparent_places_of_webm_are_white(tmp_path, codec):
-    with av.open(str(tmp_path / "a.webm"), "w") as container:
+def test_transparent_places_of_webm_are_white(tmp_path, codec, size, suffix):
+    width, height = size
+    source = tmp_path / f"a{suffix}"
+    with av.open(str(source), "w") as container:
         stream = container.add_stream(codec, rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuva420p"
         stream.options = {"auto-alt-ref": "0", "crf": "10", "b": "0"}
         stream.metadata["alpha_mode"] = "1"
         for _ in range(4):
-            pixels = np.zeros((48, 64, 4), np.uint8)
+            pixels = np.zeros((height, width, 4), np.uint8)
             pixels[:, 32:] = (0, 0, 200, 255)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgba")))
         container.mux(stream.encode())
-    frames = list(open_video(tmp_path / "a.webm").frames())
+    frames = list(open_video(source).frames())
     assert len(frames) == 4
     for frame in frames:
+        assert frame.pixels.shape == (height, width, 3)
         assert frame.pixels[:, :28].min() > 245
         assert frame.pixels[:, 36:, :2].max() < 40 and frame.pixels[:, 36:, 2].min() > 160
 
 
+@pytest.mark.parametrize("order", ["tff", "bff"])  # the top or the bottom field first
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
-def test_interlaced_videos_are_deinterlaced(tmp_path, codec):
+def test_interlaced_videos_are_deinterlaced(tmp_path, codec, order):
     def fields(number, size):
         """A bar that moves between the two fields of a frame."""
         image = np.zeros((size[1], size[0], 3), np.uint8)
         for parity in (0, 1):
             left = 8 + 8 * (2 * number + parity)
-            image[parity::2, left : left + 16] = 255
+            row = parity if order == "tff" else 1 - parity
+            image[row::2, left : left + 16] = 255
         return image
 
     graph = av.filter.Graph()
     nodes = [
         graph.add_buffer(width=128, height=64, format="yuv420p", time_base=Fraction(1, 25)),
-        graph.add("setfield", "mode=tff"),
+        graph.add("setfield", f"mode={order}"),
         graph.add("buffersink"),
     ]
     graph.link_nodes(*nodes).configure()
