@@ -97,6 +97,42 @@ def variants_of(table: dict[str, list], columns: Iterable[str]) -> dict[str, lis
     return {column: variants for column, variants in found.items() if len(variants) > 1}
 
 
+def find_labels(table: dict[str, list], variants: dict[str, list]) -> dict[str, torch.Tensor]:
+    """Column -> index of each image's variant (n,).
+
+    Args:
+        table: column -> value of each image.
+        variants: column -> its variants.
+
+    Raises:
+        ValueError: the table lacks a column or has another variant.
+    """
+    missing = [column for column in variants if column not in table]
+    if missing:
+        raise ValueError(f"expected the columns {', '.join(missing)} in attributes.csv")
+    found = {}
+    for column, among in variants.items():
+        unknown = sorted({str(value) for value in table[column]} - {str(value) for value in among})
+        if unknown:
+            raise ValueError(f"{column} has {', '.join(unknown)}, which was not learned")
+        found[column] = torch.tensor([among.index(value) for value in table[column]])
+    return found
+
+
+def fit(
+    seen: torch.Tensor, truth: dict[str, torch.Tensor], variants: dict[str, list]
+) -> AttributeClassifier:
+    """Fits a classifier to all images.
+
+    Args:
+        seen: features (n, features).
+        truth: column -> index of each image's variant (n,).
+        variants: column -> its variants.
+    """
+    targets = [F.one_hot(truth[column], len(among)) for column, among in variants.items()]
+    return AttributeClassifier(variants, ridge(seen, torch.cat(targets, 1)))
+
+
 def train(seen: torch.Tensor, table: dict[str, list], columns: Iterable[str], seed: int = 0):
     """Trains a classifier; a fifth of the images is held out.
 
@@ -117,16 +153,10 @@ def train(seen: torch.Tensor, table: dict[str, list], columns: Iterable[str], se
         raise ValueError("no column of the table has more than one value; nothing can be learned")
     if len(seen) < 10:
         raise ValueError(f"{len(seen)} images; expected at least 10 to learn attributes from")
-    truth = {
-        column: torch.tensor([among.index(value) for value in table[column]])
-        for column, among in variants.items()
-    }
+    truth = find_labels(table, variants)
     order = np.random.default_rng(seed).permutation(len(seen))
     held, fitted = np.split(order, [max(1, round(HELD_OUT * len(seen)))])
-    targets = torch.cat(
-        [F.one_hot(truth[column][fitted], len(variants[column])) for column in variants], 1
-    )
-    classifier = AttributeClassifier(variants, ridge(seen[fitted], targets))
+    classifier = fit(seen[fitted], {c: labels[fitted] for c, labels in truth.items()}, variants)
     there = {column: numbers[held] for column, numbers in truth.items()}
     return classifier, HeldOut(held, classifier.scores(seen[held]), there)
 

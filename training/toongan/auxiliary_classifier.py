@@ -34,6 +34,7 @@ from training.core import records
 from training.core.perceptual import MobileNetV2Features
 from training.data.images import square
 from training.prepare.cartoon_faces import read_attributes
+from training.toongan.attribute_classifier import find_labels
 from training.toongan.conditional import AttributeTable
 
 STAGES = {1: 16, 3: 24, 6: 32, 13: 96, 17: 320}  # stage of MobileNetV2 -> channels
@@ -100,26 +101,29 @@ def read_classes(folder: str | Path) -> dict[str, list]:
 def read_labeled(folder: str | Path, classes: dict[str, list]) -> Labeled:
     """Reads a set's images at `SIDE` px, and their classes.
 
+    Args:
+        folder: of the set.
+        classes: attribute -> its classes, in the order of the labels.
+
     Raises:
-        ValueError: the set has no readable table, or a class that `classes` lacks.
+        ValueError: the set has no readable table, or it lacks an attribute or has another class.
     """
     _, table = read_attributes(folder)
-    missing = [name for name in classes if name not in table]
-    if missing:
-        raise ValueError(f"{folder}: expected the columns {', '.join(missing)} in attributes.csv")
-    columns = []
-    for name, values in classes.items():
-        unknown = sorted({str(value) for value in table[name]} - {str(value) for value in values})
-        if unknown:
-            raise ValueError(f"{folder}: {name} has {', '.join(unknown)}, which was not learned")
-        columns.append([values.index(value) for value in table[name]])
+    try:
+        labels = torch.stack([*find_labels(table, classes).values()], 1)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     pictures = [square(images.load(Path(folder) / file), SIDE) for file in table["file"]]
     stacked = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
-    return Labeled(stacked.permute(0, 3, 1, 2), torch.tensor(columns).T)
+    return Labeled(stacked.permute(0, 3, 1, 2), labels)
 
 
 def distort(image: torch.Tensor) -> torch.Tensor:
-    """Random scale, place, brightness, contrast and grain of images in [-1, 1]."""
+    """Changes scale, place, brightness, contrast and grain of each image at random.
+
+    Args:
+        image: (N, 3, H, W) in [-1, 1].
+    """
     n = len(image)
     move = torch.zeros(n, 2, 3)
     move[:, 0, 0] = move[:, 1, 1] = 1 + 0.08 * torch.randn(n).clamp(-2, 2)
@@ -183,10 +187,14 @@ def predict(classifier: AuxiliaryClassifier, pictures: torch.Tensor) -> tuple[to
 
 
 def measure(classifier: AuxiliaryClassifier, data: Labeled) -> dict[str, dict[str, float]]:
-    """Attribute -> {"accuracy", "explained"}, over held-out images.
+    """Attribute -> {"accuracy", "explained"}, each from 0 to 1.
 
     "explained" is the share of the classes' entropy that the classifier takes away (McFadden's
-    R squared), from 0 to 1.
+    R squared).
+
+    Args:
+        classifier: in eval mode.
+        data: images that it did not learn from.
     """
     logits = predict(classifier, data.images)
     found = {}
@@ -202,22 +210,32 @@ def measure(classifier: AuxiliaryClassifier, data: Labeled) -> dict[str, dict[st
 
 
 def save(classifier: AuxiliaryClassifier, measured: dict[str, dict[str, float]], file: Path):
-    """Writes weights in half precision, with classes and what `measure` found."""
+    """Writes a classifier.
+
+    Args:
+        classifier: its weights are written in half precision, with its classes.
+        measured: what `measure` found.
+        file: a name that ends in .safetensors.
+    """
     half = {k: v.half() if v.is_floating_point() else v for k, v in classifier.state_dict().items()}
     head = {"classes": json.dumps(classifier.classes), "measured": json.dumps(measured)}
     records.write_bytes(safetensors.torch.save(half, head), file)
 
 
 def load(file: str | Path) -> tuple[AuxiliaryClassifier, dict[str, dict[str, float]]]:
-    """Reads what `save` wrote, frozen and in eval mode.
+    """Reads what `save` wrote: the classifier, frozen and in eval mode, and what was measured.
+
+    Args:
+        file: of the classifier.
 
     Raises:
-        ValueError: the file is none of these.
+        ValueError: the file was not written by `save`.
     """
     try:
         with safetensors.safe_open(file, "pt") as opened:
             head = opened.metadata()
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            names = opened.keys()
+            state = {name: opened.get_tensor(name) for name in names}
         classifier = AuxiliaryClassifier(json.loads(head["classes"]))
         measured = json.loads(head["measured"])
         classifier.load_state_dict(state)
@@ -237,7 +255,7 @@ class ClassificationLoss(nn.Module):
         classes: attribute -> its classes, of the generator, in the order of its labels.
 
     Raises:
-        ValueError: the file is no classifier, or of other attributes.
+        ValueError: the file does not hold a classifier of these attributes.
     """
 
     def __init__(self, file: str | Path, classes: dict[str, list]):

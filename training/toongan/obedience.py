@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from toonify import images
@@ -47,22 +46,22 @@ class Obedience:
 def train_reader(data: Path, columns: list[str]) -> Read:
     """A ridge classifier of a set's columns, as a function of images.
 
+    Args:
+        data: folder of the set.
+        columns: names of the columns to learn; those of one variant are left out.
+
     Raises:
         ValueError: the set has no readable table, or lacks a column.
     """
     _, table = read_attributes(data)
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise ValueError(f"{data}: expected the columns {', '.join(missing)} in attributes.csv")
+    try:
+        variants = attribute_classifier.variants_of(table, columns)
+    except KeyError as error:
+        raise ValueError(f"{data}: expected the column {error} in attributes.csv") from error
+    truth = attribute_classifier.find_labels(table, variants)
     features = attribute_classifier.Features()
     seen = features(images.load(data / file) for file in table["file"])
-    variants = attribute_classifier.variants_of(table, columns)
-    targets = [
-        F.one_hot(torch.tensor([values.index(v) for v in table[column]]), len(values))
-        for column, values in variants.items()
-    ]
-    weight = attribute_classifier.ridge(seen, torch.cat(targets, 1))
-    classifier = attribute_classifier.AttributeClassifier(variants, weight)
+    classifier = attribute_classifier.fit(seen, truth, variants)
 
     def read(pictures: list[Image.Image]) -> dict[str, list[str]]:
         scores = classifier.scores(features(pictures))

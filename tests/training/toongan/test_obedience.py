@@ -43,7 +43,7 @@ def test_the_command_reads_faces_that_were_learned(choosing_faces, tmp_path, cap
     name = next(iter(pipe.attributes))
     with pytest.raises(SystemExit):
         obedience.main([str(choosing_faces), str(data), str(data), "--faces", "1"])
-    assert "expected the columns" in capsys.readouterr().err
+    assert "expected the column " in capsys.readouterr().err
     read = obedience.train_reader(data, [name])
     ((_, row),) = obedience.measure(pipe, read, data, faces=6)
     assert row.obeyed == row.accuracy > row.chance  # the same faces as in the set

@@ -171,7 +171,8 @@ ELSEWHERE = {  # setting -> the test that shows what it does
     "data_statement", "push_to_hub", "push_every_images", "push_private",
     "gradient_accumulation_steps", "extractor", "extractor_weights",
 }  # fmt: skip
-OBEYING = dict.fromkeys(("code_dropout", "classifier", "weight_classification"))  # the same
+# Settings that test_auxiliary_classifier.py tests.
+OBEYING = dict.fromkeys(("code_dropout", "classifier", "weight_classification"))
 
 
 def test_no_setting_is_left_without_a_test():
